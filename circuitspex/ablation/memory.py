@@ -1,0 +1,42 @@
+"""How many rows of a batch fit into the memory that is free."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+import torch
+
+# Share of the free memory that a batch may plan with: the estimate below is rough, and other programs need room.
+_SHARE = 0.4
+# Beyond these sizes nothing gets faster: a CPU's caches are full, a GPU's cores are busy.
+_MOST_ROWS = {"cpu": 64, "other": 4096}
+
+
+def rows_that_fit(model: Any, n_positions: int, *, gradients: bool) -> int:
+    """How many rows (one mask on one prompt each) to run at once.
+
+    An estimate from the model's sizes; an allocation that fails all the same is answered by halving the batch.
+    """
+    cfg = model.cfg
+    parameter = next(model.parameters())
+    d_model, heads = int(cfg.d_model), int(cfg.n_heads)
+    d_mlp = int(getattr(cfg, "d_mlp", None) or 4 * d_model)
+    per_layer = n_positions * (14 * d_model + 5 * d_mlp + 4 * heads * n_positions)
+    layers = int(cfg.n_layers) if gradients else 2
+    numbers = per_layer * layers + 4 * int(cfg.d_vocab)
+    per_row = numbers * parameter.element_size()
+    if parameter.device.type == "cuda":
+        free = torch.cuda.mem_get_info(parameter.device)[0]
+    else:
+        free = psutil.virtual_memory().available
+    most = _MOST_ROWS["cpu" if parameter.device.type == "cpu" else "other"]
+    return max(1, min(most, int(free * _SHARE / per_row)))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on whatever device."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

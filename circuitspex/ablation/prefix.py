@@ -1,0 +1,90 @@
+"""The layers before the first ablated one, computed once per prompt.
+
+They give every mask the same residual stream, so it is recorded once and put in where the ablated part begins; the
+blocks before it are passed over. This relies on a block being a function of the residual stream alone (and of what the
+model hands to every block anew, such as positions), so it is checked on the model itself before it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+# How far the logits of the shortened pass may be from those of the full one, relative to their largest size. The two
+# do the same operations on the same numbers; only the batching of matrix products may differ.
+_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+class Prefix:
+    """Residual streams at the entry of a layer, for the prompts of one group."""
+
+    def __init__(self, model: Any, tokens: torch.Tensor) -> None:
+        self._model = model
+        self._tokens = tokens
+        self._residuals: dict[int, torch.Tensor] = {}
+
+    def residual(self, layer: int) -> torch.Tensor:
+        """``[prompts, pos, d_model]`` at the entry of ``layer``, nothing ablated; computed once."""
+        if layer not in self._residuals:
+            kept: list[torch.Tensor] = []
+
+            def keep(activation: torch.Tensor, hook: Any) -> None:
+                kept.append(activation.detach().clone())
+
+            with torch.no_grad():
+                self._model.run_with_hooks(
+                    self._tokens, fwd_hooks=[(entry_hook(layer), keep)], use_cache=False, stop_at_layer=layer + 1
+                )
+            self._residuals[layer] = kept[0]
+        return self._residuals[layer]
+
+
+def entry_hook(layer: int) -> str:
+    """The hook that carries the residual stream into a layer."""
+    return f"blocks.{layer}.hook_in"
+
+
+@contextlib.contextmanager
+def passed_over(model: Any, n_blocks: int) -> Iterator[None]:
+    """Within the block, the first ``n_blocks`` blocks of the model hand on their input unchanged."""
+
+    def hand_on(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return hidden_states
+
+    blocks = [model.blocks[layer] for layer in range(n_blocks)]
+    try:
+        for block in blocks:
+            # Into the module's own dictionary: TransformerLens hands attribute assignments on to the wrapped module.
+            block.__dict__["forward"] = hand_on
+        yield
+    finally:
+        for block in blocks:
+            block.__dict__.pop("forward", None)
+
+
+def why_not(model: Any, tokens: torch.Tensor) -> str | None:
+    """None if passing over blocks gives this model's own logits, else the reason why it can't be used."""
+    n_layers = int(model.cfg.n_layers)
+    if n_layers < 2 or not hasattr(model, "blocks"):
+        return "the model has no stack of blocks"
+    layer = n_layers - 1
+    if any(entry_hook(k) not in model.hook_dict for k in range(n_layers)):
+        return "the model has no hook for the residual stream"
+    sample = tokens[:2]
+    try:
+        with torch.no_grad():
+            residual = Prefix(model, sample).residual(layer)
+            full = model(sample, use_cache=False)
+            with passed_over(model, layer):
+                short = model.run_with_hooks(
+                    sample, fwd_hooks=[(entry_hook(layer), lambda activation, hook: residual)], use_cache=False
+                )
+    except Exception as error:  # whatever an unknown architecture raises, plain hooks still work
+        return f"a shortened pass failed ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
+    gap = float((full - short).abs().max() / full.abs().max().clamp_min(1e-30))
+    if gap > _TOLERANCE.get(full.dtype, 1e-4):
+        return f"a shortened pass gave other logits (relative difference {gap:.1e})"
+    return None

@@ -1,0 +1,60 @@
+"""Checks of arrays at the door: shapes, NaN and infinities are refused with one clear line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from circuitspex.errors import UserError
+from circuitspex.typing import FloatArray, Masks
+
+
+def check_masks(masks: Any, n_players: int | None = None) -> Masks:
+    """``masks`` as a bool array ``(K, n)``; 0/1 numbers are taken as False/True.
+
+    Raises:
+        UserError: another shape, another number of players, or entries that are neither 0 nor 1.
+    """
+    array = np.asarray(masks)
+    if array.ndim != 2:
+        raise UserError(f"masks must have two axes (masks, components), not shape {array.shape}")
+    if n_players is not None and array.shape[1] != n_players:
+        raise UserError(f"masks have {array.shape[1]} columns, but there are {n_players} components")
+    if array.dtype != np.bool_:
+        if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+            raise UserError("masks must be True (kept) or False (ablated), or 1 and 0; other entries were found")
+        array = array.astype(np.bool_)
+    return array
+
+
+def check_gates(gates: Any, n_players: int) -> FloatArray:
+    """Masks or gates as a float array ``(K, n)`` of numbers from 0 (ablated) to 1 (kept).
+
+    Raises:
+        UserError: another shape, NaN, or a number outside [0, 1].
+    """
+    array = np.asarray(gates)
+    if array.dtype.kind != "f":
+        return check_masks(array, n_players).astype(np.float64)
+    if array.ndim != 2 or array.shape[1] != n_players:
+        raise UserError(f"gates must have shape (masks, {n_players}), not {array.shape}")
+    if not ((array >= 0) & (array <= 1)).all():
+        raise UserError("gates must lie between 0 (ablated) and 1 (kept), without NaN")
+    return array.astype(np.float64)
+
+
+def check_finite(array: Any, shape: tuple[int | None, ...], what: str) -> FloatArray:
+    """``array`` as float64, with the given shape (None = any size) and only finite numbers.
+
+    Raises:
+        UserError: another shape, or NaN or infinities in it; the first place is named.
+    """
+    numbers = np.asarray(array, dtype=np.float64)
+    wanted = tuple("any" if size is None else size for size in shape)
+    if numbers.ndim != len(shape) or any(w is not None and w != s for w, s in zip(shape, numbers.shape, strict=True)):
+        raise UserError(f"{what} must have shape {wanted}, not {numbers.shape}".replace("'", ""))
+    if not np.isfinite(numbers).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(numbers))[0])
+        raise UserError(f"{what} must be finite; there is {numbers[place]} at index {place}")
+    return numbers

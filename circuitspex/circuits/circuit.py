@@ -1,0 +1,206 @@
+"""The circuit graph: components, the interactions between them, and what verification measured.
+
+Units. An *effect* is in units of the task's metric and is the Banzhaf interaction index of the set S: the S-fold
+difference of the metric between kept and ablated, averaged over random masks of the other components,
+
+    effect(S) = E_m [ sum over T subset of S of (-1)^(|S| - |T|) f(T kept, S \\ T ablated, others as in m) ],
+
+which is ``2^|S|`` times the Fourier coefficient. For one component it is how much the metric falls when the component is
+removed. For two it is negative where they back each other up ("redundant") and positive where they only work together
+("synergistic").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from circuitspex.circuits.formats import writer
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number and the ends of its interval (95 % unless said otherwise)."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether zero lies outside the interval."""
+        return self.low > 0 or self.high < 0
+
+    def __format__(self, spec: str) -> str:
+        spec = spec or ".3f"
+        return f"{self.value:+{spec}} [{self.low:+{spec}}, {self.high:+{spec}}]"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A component of the circuit.
+
+    ``layer`` and ``kind`` repeat what ``name`` says, so that a reader of the file need not parse names.
+    ``decoded`` is the effect that the decoded function gives, ``measured`` the one that paired ablations gave.
+    """
+
+    name: str
+    layer: int
+    kind: Literal["head", "mlp", "neurons"]
+    decoded: float
+    measured: Estimate | None = None
+
+    @property
+    def effect(self) -> float:
+        """The measured effect where there is one, else the decoded."""
+        return self.decoded if self.measured is None else self.measured.value
+
+
+@dataclass(frozen=True)
+class Edge:
+    """An interaction of two or more components (a hyperedge from three on)."""
+
+    components: tuple[str, ...]
+    decoded: float
+    measured: Estimate | None = None
+
+    @property
+    def order(self) -> int:
+        """How many components interact."""
+        return len(self.components)
+
+    @property
+    def effect(self) -> float:
+        """The measured effect where there is one, else the decoded."""
+        return self.decoded if self.measured is None else self.measured.value
+
+    @property
+    def label(self) -> Literal["redundant", "synergistic"]:
+        """'redundant' for a negative effect (they back each other up), 'synergistic' for a positive one."""
+        return "redundant" if self.effect < 0 else "synergistic"
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """R² of the decoded function on ablations that no fit has seen, with a bootstrap interval over masks.
+
+    ``r2`` is None where it is undefined: the metric did not vary over the held-out masks.
+    """
+
+    r2: float | None
+    low: float | None
+    high: float | None
+    n_masks: int
+
+    def __str__(self) -> str:
+        if self.r2 is None:
+            return f"R² undefined: the metric is constant on the {self.n_masks} held-out masks"
+        return f"R² {self.r2:.3f} [{self.low:.3f}, {self.high:.3f}] on {self.n_masks} held-out masks"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What happens on held-out prompts when only the circuit is kept, and when only it is removed.
+
+    All numbers are means of the metric over the held-out prompts. ``full`` has nothing ablated, ``empty`` every
+    component of the component set. The random circuits have as many components as the circuit.
+    """
+
+    n_prompts: int
+    n_components: int
+    n_random: int
+    full: float
+    empty: float
+    circuit_kept: Estimate
+    circuit_removed: Estimate
+    random_kept: Estimate
+    random_removed: Estimate
+
+    @property
+    def faithfulness(self) -> float | None:
+        """(m(circuit) - m(empty)) / (m(full) - m(empty)); None where full and empty coincide."""
+        span = self.full - self.empty
+        return None if span == 0 else (self.circuit_kept.value - self.empty) / span
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A circuit graph with everything needed to reproduce it.
+
+    ``model``, ``task`` and ``run`` are plain JSON objects; their fields are described in the JSON schema of
+    ``circuit.json`` (``circuitspex/export/circuit.schema.json``).
+    In a notebook it draws itself.
+    """
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    faithfulness: Faithfulness
+    verification: Verification | None = None
+    dropped: tuple[Edge, ...] = ()
+    """Interactions that were measured again and did not replicate."""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    task: Mapping[str, Any] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+    def node(self, name: str) -> Node:
+        """The node of that name; KeyError where the circuit has none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(f"{name} is not in this circuit; its components are {', '.join(n.name for n in self.nodes)}")
+
+    def save(self, path: str | Path) -> Path:
+        """Write ``circuit.json``; ``Circuit.load`` reads it back. Whole or not at all."""
+        return self.export("json", path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Circuit:
+        """Read a ``circuit.json``.
+
+        Raises:
+            FileFormatError: the file is damaged, or was written by a newer version.
+        """
+        from circuitspex.circuits.formats import reader
+
+        circuit = reader("json")(Path(path))
+        if not isinstance(circuit, cls):
+            raise TypeError(f"the reader of json gave {type(circuit).__name__}, not a Circuit")
+        return circuit
+
+    def export(self, form: str, path: str | Path) -> Path:
+        """Write the circuit in one of ``circuitspex.circuits.formats.names()``."""
+        return writer(form)(self, Path(path))
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write one HTML page that needs no network."""
+        return self.export("html", path)
+
+    def to_svg(self, path: str | Path) -> Path:
+        """Write the diagram as SVG."""
+        return self.export("svg", path)
+
+    def to_png(self, path: str | Path) -> Path:
+        """Write the diagram as PNG."""
+        return self.export("png", path)
+
+    def to_pdf(self, path: str | Path) -> Path:
+        """Write the diagram as PDF."""
+        return self.export("pdf", path)
+
+    def table(self) -> str:
+        """The circuit as a text table for a terminal."""
+        from circuitspex.circuits.formats import renderer
+
+        return renderer("text")(self)
+
+    def _repr_html_(self) -> str:
+        from circuitspex.circuits.formats import renderer
+
+        return renderer("html")(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        from circuitspex.circuits.formats import renderer
+
+        return {"text/plain": self.table(), "text/html": self._repr_html_(), "image/svg+xml": renderer("svg")(self)}

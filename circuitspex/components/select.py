@@ -1,0 +1,146 @@
+"""Selectors: short texts that name many components.
+
+A selector is one or more parts joined by ``+``. A part is an optional scope, a kind and an optional position:
+
+    heads    mlps    neurons    neurons:64            every one in the model (neurons in groups of 64)
+    layers[20:30].heads    layers[-4:].mlps           some layers, Python slices
+    L5.heads    L5.neurons:64                         one layer
+    L5H1    L5M    L5N0:64                            one component
+    heads@-1                                          at one token position
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from circuitspex.components.component import HOW_WRITTEN, Component, head, mlp, neurons, parse_component
+from circuitspex.components.structure import ModelStructure
+from circuitspex.errors import ComponentError
+
+_PART = re.compile(
+    r"(?:layers\[(?P<slice>-?\d*:-?\d*(?::-?\d+)?|-?\d+)\]\.|L(?P<layer>\d+)\.)?"
+    r"(?P<kind>heads|mlps|neurons)(?::(?P<group>\d+))?(?:@(?P<position>-?\d+))?"
+)
+HOW_SELECTED = "'heads', 'mlps', 'neurons', 'neurons:64', 'heads+mlps', 'layers[20:30].heads', 'L5.neurons:64', 'heads@-1'"
+
+Selector = str | Component | Sequence[str | Component]
+
+
+def select(structure: ModelStructure, selector: Selector) -> tuple[Component, ...]:
+    """The components that a selector names, each checked against the model.
+
+    Args:
+        structure: what the model has, from ``model_structure``.
+        selector: a selector (see the module's text), a component, or a list of either.
+
+    Returns:
+        The components in the order of the selector (within a part: by layer, then by index), each once.
+
+    Raises:
+        ComponentError: no such component, nothing selected, or two that overlap (``L5H1`` and ``L5H1@-1``).
+    """
+    if not isinstance(selector, str | Component | Sequence):
+        raise ComponentError(f"{selector!r} is not a selector; selectors are {HOW_SELECTED}, or a list of components")
+    items = [selector] if isinstance(selector, str | Component) else list(selector)
+    found: list[Component] = []
+    for item in items:
+        if isinstance(item, Component):
+            found.append(structure.check(item))
+        elif isinstance(item, str):
+            for part in item.split("+"):
+                found.extend(_select_part(structure, part.strip()))
+        else:
+            raise ComponentError(f"{item!r} is not a component or selector; selectors are {HOW_SELECTED}")
+    if not found:
+        raise ComponentError(f"the selector {selector!r} selects no components of {structure.name}")
+    unique = tuple(dict.fromkeys(found))
+    _refuse_overlaps(unique)
+    return unique
+
+
+def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
+    match = _PART.fullmatch(part)
+    if match is None:
+        try:
+            return [structure.check(parse_component(part))]
+        except ComponentError as error:
+            if "is not a component" not in str(error):
+                raise
+            raise ComponentError(
+                f"'{part}' is neither a selector ({HOW_SELECTED}) nor a component ({HOW_WRITTEN})"
+            ) from None
+    layers = _layers(structure, part, match["slice"], match["layer"])
+    position = None if match["position"] is None else int(match["position"])
+    kind = match["kind"]
+    if match["group"] is not None and kind != "neurons":
+        raise ComponentError(f"'{part}': only neurons come in groups; write 'neurons:{match['group']}' or '{kind}'")
+    if kind == "heads":
+        return [head(layer, h, position) for layer in layers for h in range(structure.layers[layer].n_heads)]
+    if kind == "mlps":
+        return [mlp(layer, position) for layer in layers if structure.layers[layer].mlp_hook is not None]
+    size = int(match["group"] or 1)
+    if size < 1:
+        raise ComponentError(f"'{part}': a group needs at least one neuron")
+    chosen: list[Component] = []
+    for layer in layers:
+        about = structure.layers[layer]
+        if about.neuron_hook is None:
+            structure.check(neurons(layer, 0, 1, position))  # raises with the reason
+        n = about.n_neurons
+        chosen += [neurons(layer, start, min(start + size, n), position) for start in range(0, n, size)]
+    return chosen
+
+
+def _layers(structure: ModelStructure, part: str, slice_text: str | None, layer: str | None) -> list[int]:
+    everything = list(range(structure.n_layers))
+    if layer is not None:
+        slice_text = layer
+    if slice_text is None:
+        return everything
+    if ":" not in slice_text:
+        index = int(slice_text)
+        if not -structure.n_layers <= index < structure.n_layers:
+            raise ComponentError(
+                f"'{part}': {structure.name} has {structure.n_layers} layers, 0 to {structure.n_layers - 1}"
+            )
+        return [everything[index]]
+    bounds = [int(bound) if bound else None for bound in slice_text.split(":")]
+    if len(bounds) == 3 and bounds[2] == 0:
+        raise ComponentError(f"'{part}': the step of a slice can't be 0")
+    return everything[slice(*bounds)]
+
+
+def _refuse_overlaps(components: tuple[Component, ...]) -> None:
+    """Two components may not gate the same activation: the meaning of a mask would be ambiguous."""
+    taken: dict[tuple[int, str, int | None], list[Component]] = {}
+    for component in components:
+        taken.setdefault((component.layer, component.kind, component.position), []).append(component)
+    for group in taken.values():
+        ordered = sorted(group)
+        for first, second in zip(ordered, ordered[1:], strict=False):
+            if second.start < first.stop:
+                raise ComponentError(f"{first} and {second} overlap; select each neuron once")
+    everywhere = {(c.layer, c.kind): [] for c in components if c.position is not None}
+    for component in components:
+        if (component.layer, component.kind) in everywhere:
+            everywhere[component.layer, component.kind].append(component)
+    for group in everywhere.values():
+        _refuse_mixed_positions(group)
+
+
+def _refuse_mixed_positions(group: list[Component]) -> None:
+    ordered = sorted(group, key=lambda c: (c.start, c.stop))
+    reach: dict[bool, Component] = {}
+    for component in ordered:
+        other = reach.get(component.position is None)  # the latest one of the other sort
+        if other is not None and (component.start < other.stop or component.kind == "mlp"):
+            raise ComponentError(f"{other} and {component} overlap; select it at every position or at single ones")
+        mine = component.position is not None
+        if mine not in reach or reach[mine].stop < component.stop:
+            reach[mine] = component
+    signs = {c.position >= 0 for c in group if c.position is not None}
+    if len(signs) > 1:
+        raise ComponentError(
+            f"layer {group[0].layer}: positions counted from the start and from the end are mixed; use one of the two"
+        )

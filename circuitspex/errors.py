@@ -1,0 +1,23 @@
+"""The errors that a user can cause; each is one line that says what was wrong and what is allowed."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """A wrong call, file or environment. Its message is one clear line."""
+
+
+class ModelNotFoundError(UserError):
+    """A model name, directory or file that can't be loaded here."""
+
+
+class ComponentError(UserError):
+    """A component or selector that this model does not have."""
+
+
+class TaskError(UserError):
+    """A task that can't be built or evaluated."""
+
+
+class FileFormatError(UserError):
+    """A file that is damaged, or not of the format and version that was expected."""

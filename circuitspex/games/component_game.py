@@ -1,0 +1,124 @@
+"""The mechanistic lens: the players are components of a model."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from circuitspex.ablation import AblationEngine, Executor, check_baseline
+from circuitspex.arrays import check_gates
+from circuitspex.components import Selector, model_structure, select
+from circuitspex.games.run import Run
+from circuitspex.models import model_identity, model_name
+from circuitspex.tasks import Task
+from circuitspex.typing import FloatArray, Masks, Values
+
+
+class ComponentGame:
+    """Components of a model as players; the value of a mask is the task's metric with the others ablated.
+
+    For a head with output z (before the output projection), gate g and baseline b the model computes with
+    ``z' = b + g (z - b)``, and likewise for an MLP layer's output and a neuron's activation; everything downstream is
+    computed anew (total effect).
+
+    Args:
+        model: a TransformerBridge, from ``load_model`` for example.
+        task: the prompts and the metric.
+        components: a selector such as 'heads' or 'heads+mlps', a component, or a list of them.
+        baseline: what ablated components output: 'mean' (over the task's reference prompts, by position),
+            'resample' (their output on the paired counterfactual prompt) or 'zero'.
+        executor: 'auto', 'batched' or 'hooks' (one mask at a time through plain TransformerLens hooks).
+        batch_rows: rows (one mask on one prompt) to run at once; None chooses by the free memory.
+
+    Raises:
+        ComponentError: components that the model does not have, or that overlap.
+        TaskError: a task that can't be run with this baseline.
+        UserError: an unknown baseline or executor.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        task: Task,
+        components: Selector = "heads",
+        baseline: str = "mean",
+        *,
+        executor: Executor = "auto",
+        batch_rows: int | None = None,
+    ) -> None:
+        self.model = model
+        self.task = task
+        self.selector = components if isinstance(components, str) else ""
+        self.structure = model_structure(model)
+        self.components = select(self.structure, components)
+        self.baseline = check_baseline(baseline)
+        self._options: dict[str, Any] = {"executor": executor, "batch_rows": batch_rows}
+        self._engine = AblationEngine(
+            model, self.structure, self.components, task, self.baseline, executor=executor, batch_rows=batch_rows
+        )
+
+    @property
+    def n_players(self) -> int:
+        """How many components there are, ``n``."""
+        return len(self.components)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The components as they are written, in the order of the masks' columns."""
+        return tuple(str(component) for component in self.components)
+
+    @property
+    def executor(self) -> str:
+        """Which executor runs, and what it shares or can't share on this model."""
+        return self._engine.note
+
+    @property
+    def model_name(self) -> str:
+        """The name the model was loaded by."""
+        return model_name(self.model)
+
+    @property
+    def model_identity(self) -> str:
+        """The hash of the model's weights and configuration."""
+        return model_identity(self.model)
+
+    def on(self, task: Task) -> ComponentGame:
+        """The same components, baseline and executor on another task (held-out prompts, for example)."""
+        return ComponentGame(self.model, task, list(self.components), self.baseline, **self._options)
+
+    def __call__(self, masks: Masks) -> Values:
+        """The value of each mask: bool ``(K, n)`` in, float ``(K,)`` out."""
+        return self.evaluate(masks, progress=False).values
+
+    def evaluate(
+        self, masks: Masks | FloatArray, *, gradients: bool = False, progress: bool | None = None, label: str = "ablating"
+    ) -> Run:
+        """Run the model under each mask; a mask that occurs twice is run once.
+
+        Args:
+            masks: bool ``(K, n)``, True = kept. Floats in [0, 1] are gates between ablated and kept.
+            gradients: also d value / d gate ``(K, n)``, at the price of a backward pass.
+            progress: a progress bar; by default where standard error is a terminal.
+            label: what the bar says.
+
+        Raises:
+            UserError: masks of another shape, gates outside [0, 1], or gradients under ``torch.no_grad()``.
+            TaskError: the metric gave NaN, an infinity or a wrong shape.
+        """
+        gates = check_gates(masks, self.n_players)
+        unique, back = np.unique(gates, axis=0, return_inverse=True)
+        started = time.perf_counter()
+        with tqdm(
+            total=len(unique), desc=label, unit="ablation", disable=None if progress is None else not progress, leave=False
+        ) as bar:
+            per_prompt, slopes = self._engine.evaluate(unique, gradients=gradients, done=bar.update)
+        back = back.reshape(-1)
+        return Run(
+            masks=gates == 1,
+            per_prompt=per_prompt[back],
+            gradients=None if slopes is None else slopes[back],
+            seconds=time.perf_counter() - started,
+        )

@@ -1,0 +1,53 @@
+"""Which model this is: a hash over its weights and configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+from weakref import WeakKeyDictionary
+
+_known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+# Fields of a configuration that say where it came from or how it was read, not what the model computes.
+_VOLATILE = {"_name_or_path", "transformers_version", "architectures", "quantization_config", "dtype", "torch_dtype"}
+_VOLATILE |= {"_attn_implementation_autoset", "use_cache", "name_or_path"}
+
+
+def model_identity(model: Any) -> str:
+    """SHA-256, in hexadecimal, over the model's weights (in the dtype they have) and configuration.
+
+    The names of parameters don't count, so a model that was read from another file format is the same model. For a
+    model from ``load_model`` the hash is taken before TransformerLens wraps it. It is computed once for each model
+    object: don't change weights in place and expect another identity; call ``forget_identity`` first.
+    """
+    if model not in _known:
+        _known[model] = weights_hash(getattr(model, "original_model", model))
+    return _known[model]
+
+
+def remember_identity(model: Any, identity: str) -> None:
+    """Record the identity of a model object."""
+    _known[model] = identity
+
+
+def forget_identity(model: Any) -> None:
+    """Forget what was computed for this object; the next ``model_identity`` hashes it again."""
+    _known.pop(model, None)
+
+
+def weights_hash(hf_model: Any) -> str:
+    """The hash itself, for a Hugging Face model."""
+    import torch
+
+    tensors = []
+    for parameter in hf_model.parameters():  # tied weights come once
+        data = parameter.detach().to("cpu").contiguous()
+        digest = hashlib.sha256(f"{tuple(data.shape)} {data.dtype}".encode())
+        digest.update(memoryview(data.flatten().view(torch.uint8).numpy()))
+        tensors.append(digest.hexdigest())
+    config = getattr(hf_model, "config", None)
+    fields = config.to_dict() if hasattr(config, "to_dict") else {}
+    kept = {key: value for key, value in fields.items() if key not in _VOLATILE}
+    text = json.dumps([kept, sorted(tensors)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

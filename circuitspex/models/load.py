@@ -1,0 +1,199 @@
+"""``load_model``: one call for every place that a model can come from."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from circuitspex.errors import ModelNotFoundError, UserError
+from circuitspex.models.catalogue import CATALOGUE, fetch
+from circuitspex.models.gguf import read_gguf
+from circuitspex.models.identity import remember_identity, weights_hash
+from circuitspex.models.quiet import quiet_transformers
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+
+def load_model(
+    source: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    revision: str | None = None,
+) -> Any:
+    """Load a language model as a TransformerLens ``TransformerBridge`` in eval mode.
+
+    Args:
+        source: looked up in this order: a name of the offline catalogue (``circuitspex models list``); a ``.gguf``
+            file; a directory with a Hugging Face model; a model name on the Hugging Face hub.
+        device: where the model lives; the GPU if there is one, else the CPU.
+        dtype: of the weights; float32 by default. A torch dtype or one of 'float32', 'float64', 'bfloat16', 'float16'.
+        revision: branch, tag or commit of a hub model; training checkpoints are often branches.
+
+    Returns:
+        The bridge. ``cfg.default_prepend_bos`` is set to what the model's own tokenizer does, parameters keep
+        ``requires_grad`` off, and ``model_identity`` knows its hash.
+
+    Raises:
+        ModelNotFoundError: no such model, or no network to look for it.
+        UserError: an unknown device or dtype.
+    """
+    import torch
+
+    wanted_dtype = _dtype(dtype)
+    wanted_device = _device(device)
+    name = str(source)
+    path = Path(source).expanduser()
+    if revision is not None and (name in CATALOGUE or path.exists()):
+        raise UserError(f"revision='{revision}' is for models of the Hugging Face hub; {name} is local")
+    if name in CATALOGUE:
+        model, tokenizer = _from_folder(fetch(CATALOGUE[name], _say), wanted_dtype)
+    elif path.suffix == ".gguf" or path.is_file():
+        if not path.is_file():
+            raise ModelNotFoundError(f"no such file: {path}")
+        model, tokenizer = read_gguf(path, wanted_dtype)
+    elif path.is_dir():
+        model, tokenizer = _from_folder(path, wanted_dtype)
+    else:
+        model, tokenizer = _from_hub(name, wanted_dtype, revision)
+    with torch.no_grad():
+        identity = weights_hash(model)
+    bridge = _bridge(name, model.to(wanted_device), tokenizer, wanted_dtype, wanted_device)
+    remember_identity(bridge, identity)
+    return bridge
+
+
+def model_name(model: Any) -> str:
+    """The name a model was loaded by."""
+    return str(getattr(model.cfg, "model_name", None) or type(model).__name__)
+
+
+def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: torch.device) -> Any:
+    """Wrap a Hugging Face model; the one place that knows how TransformerLens does this."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    model.requires_grad_(False)
+    prepends = False
+    with tempfile.TemporaryDirectory(prefix="circuitspex-tokenizer-") as folder, quiet_transformers():
+        if tokenizer is not None:
+            prepends = _prepends_bos(tokenizer)
+            # TransformerLens reads the tokenizer again from where it came from, which may be a GGUF file or the hub.
+            tokenizer.save_pretrained(folder)
+            from transformers import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        try:
+            bridge = TransformerBridge.boot_transformers(
+                name, hf_model=model, tokenizer=tokenizer, dtype=dtype, device=str(device)
+            )
+        except Exception as error:
+            architecture = (getattr(model.config, "architectures", None) or [type(model).__name__])[0]
+            reason = " ".join(str(error).split())[:300]
+            raise ModelNotFoundError(f"TransformerLens can't wrap {name} ({architecture}): {reason}") from error
+    bridge.eval()
+    bridge.cfg.default_prepend_bos = prepends
+    return bridge
+
+
+def _prepends_bos(tokenizer: Any) -> bool:
+    ids = tokenizer("a")["input_ids"]
+    return len(ids) > 1 and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
+
+
+def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if not (folder / "config.json").is_file():
+        raise ModelNotFoundError(f"{folder} holds no model: it has no config.json")
+    try:
+        with quiet_transformers():
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, attn_implementation="eager", use_safetensors=True
+            )
+    except Exception as error:
+        raise ModelNotFoundError(f"can't load {folder}: {_one_line(error)}") from error
+    if not model.config.architectures:
+        model.config.architectures = [type(model).__name__]
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception:
+        tokenizer = None  # usable with tasks given as tokens; asking for text names the lack
+    return model, tokenizer
+
+
+def _from_hub(name: str, dtype: torch.dtype, revision: str | None) -> tuple[Any, Any]:
+    known = f"offline models: {', '.join(CATALOGUE)}; or give a directory or a .gguf file"
+    if not all(part and part[0].isalnum() for part in name.split("/")) or name.count("/") > 1 or " " in name:
+        raise ModelNotFoundError(f"'{name}' is neither a file, a directory nor a model name; {known}")
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    cached = isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
+    offline = constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT)
+    if offline and not cached:
+        raise ModelNotFoundError(
+            f"'{name}' is not a model of the offline catalogue, and the Hugging Face hub can't be reached to look for it "
+            f"(no network, or offline mode); {known}"
+        )
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    options: dict[str, Any] = {"revision": revision, "local_files_only": offline}
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(name, **options)
+            model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, attn_implementation="eager", **options)
+    except Exception as error:
+        at = "" if revision is None else f" at revision '{revision}'"
+        raise ModelNotFoundError(f"can't load '{name}'{at} from the Hugging Face hub: {_one_line(error)}; {known}") from error
+    return model, tokenizer
+
+
+def _reachable(endpoint: str) -> bool:
+    """Whether the host's name resolves; asked first because the hub's client retries for half a minute."""
+    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(endpoint).hostname, 443)
+    except OSError:
+        return False
+    return True
+
+
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    import torch
+
+    if dtype is None:
+        return torch.float32
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or str(found).removeprefix("torch.") not in DTYPES:
+        raise UserError(f"unknown dtype '{dtype}'; allowed: {', '.join(DTYPES)}")
+    return found
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    import torch
+
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device '{device}' can't be used here: {_one_line(error)}") from error
+    return found
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+_say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731

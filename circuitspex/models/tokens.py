@@ -1,0 +1,35 @@
+"""Text to tokens, one convention for the whole package."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from circuitspex.errors import TaskError
+
+
+def tokenizer_of(model: Any) -> Any:
+    """The model's tokenizer; a clear error where it has none."""
+    tokenizer = getattr(model, "tokenizer", None)
+    if tokenizer is None:
+        raise TaskError("this model has no tokenizer; load it with one, or give the task as tokens")
+    return tokenizer
+
+
+def encode(model: Any, text: str, *, prepend_bos: bool | None = None) -> list[int]:
+    """Token ids of ``text``.
+
+    ``prepend_bos`` None means the model's convention, ``model.cfg.default_prepend_bos``; for a model from
+    ``load_model`` that is what its own tokenizer does.
+    """
+    tokenizer = tokenizer_of(model)
+    ids = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
+    if prepend_bos is None:
+        prepend_bos = bool(getattr(model.cfg, "default_prepend_bos", False))
+    if prepend_bos and tokenizer.bos_token_id is not None:
+        ids = [int(tokenizer.bos_token_id), *ids]
+    return ids
+
+
+def decode_token(model: Any, token: int) -> str:
+    """The text of one token id."""
+    return str(tokenizer_of(model).decode([token]))
