@@ -1,0 +1,65 @@
+"""Capitals: recalling a fact about a country.
+
+    The capital of France is the city of  ->  " Paris" rather than " Rome"
+
+The counterfactual asks for another country, whose capital is the wrong answer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from circuitspex.errors import TaskError
+from circuitspex.tasks.builtin import build_task
+from circuitspex.tasks.example import Example
+from circuitspex.tasks.generator import TaskGenerator
+from circuitspex.tasks.metrics import Metric
+from circuitspex.tasks.task import Task
+from circuitspex.tasks.vocabulary import Vocabulary
+from circuitspex.tasks.words import CAPITALS
+
+QUESTIONS = (
+    "The capital of {} is the city of",
+    "The capital of {} is the city named",
+    "The capital of {} is the city called",
+    "The capital of {} is a city named",
+    "The capital of {} is a city called",
+    "The government of {} has its seat in",
+    "The parliament of {} has its seat in",
+    "The president of {} has an office in",
+)
+
+_MIN_COUNTRIES = 4
+
+
+def capitals(
+    model: Any,
+    n_prompts: int = 16,
+    seed: int = 0,
+    metric: str | Metric | Callable[..., Any] = "logit_diff",
+    prepend_bos: bool | None = None,
+) -> Task:
+    """The task of naming a country's capital, for ``model``."""
+    vocabulary = Vocabulary.of(model, prepend_bos)
+    whole = set(vocabulary.single_words(CAPITALS, "of"))
+    cities = set(vocabulary.single_words(CAPITALS.values(), "of"))
+    countries = [country for country, city in CAPITALS.items() if country in whole and city in cities]
+    if len(countries) < _MIN_COUNTRIES:
+        raise TaskError(
+            f"task 'capitals' needs at least {_MIN_COUNTRIES} countries that are one token with a capital that is "
+            f"one, and this tokenizer has {len(countries)}; use Task.from_examples with prompts of your own"
+        )
+
+    def draw(rng: random.Random) -> Example:
+        country, other = rng.sample(countries, 2)
+        question = rng.choice(QUESTIONS)
+        return Example(
+            prompt=question.format(country),
+            counterfactual=question.format(other),
+            answer=f" {CAPITALS[country]}",
+            wrong_answer=f" {CAPITALS[other]}",
+        )
+
+    return build_task(TaskGenerator("capitals", vocabulary, draw), n_prompts, seed, metric)

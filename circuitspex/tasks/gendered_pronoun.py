@@ -1,0 +1,51 @@
+"""Gendered pronouns: a question tag takes the pronoun of the name before it.
+
+    So Mary is a really good friend, isn't  ->  " she" rather than " he"
+
+The counterfactual has a name of the other gender, so under it the two answers change places.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from circuitspex.tasks.builtin import build_task
+from circuitspex.tasks.example import Example
+from circuitspex.tasks.generator import TaskGenerator
+from circuitspex.tasks.metrics import Metric
+from circuitspex.tasks.task import Task
+from circuitspex.tasks.vocabulary import Vocabulary
+from circuitspex.tasks.words import FEMALE_NAMES, MALE_NAMES, words
+
+DEGREES = words("really very truly quite")
+QUALITIES = words("good great kind clever nice fine")
+ROLES = words("friend person teacher student neighbor writer singer player leader worker")
+
+
+def gendered_pronoun(
+    model: Any,
+    n_prompts: int = 16,
+    seed: int = 0,
+    metric: str | Metric | Callable[..., Any] = "logit_diff",
+    prepend_bos: bool | None = None,
+) -> Task:
+    """The task of choosing between "she" and "he" by a name, for ``model``."""
+    task = "gendered_pronoun"
+    vocabulary = Vocabulary.of(model, prepend_bos)
+    women = vocabulary.enough_words(FEMALE_NAMES, "So", 2, task, "female names")
+    men = vocabulary.enough_words(MALE_NAMES, "So", 2, task, "male names")
+    degrees = vocabulary.enough_words(DEGREES, "a", 1, task, "adverbs")
+    qualities = vocabulary.enough_words(QUALITIES, "very", 1, task, "adjectives")
+    roles = vocabulary.enough_words(ROLES, "good", 1, task, "nouns")
+
+    def draw(rng: random.Random) -> Example:
+        woman, man = rng.choice(women), rng.choice(men)
+        ending = f"is a {rng.choice(degrees)} {rng.choice(qualities)} {rng.choice(roles)}, isn't"
+        of_woman, of_man = f"So {woman} {ending}", f"So {man} {ending}"
+        if rng.random() < 0.5:
+            return Example(of_woman, of_man, " she", " he")
+        return Example(of_man, of_woman, " he", " she")
+
+    return build_task(TaskGenerator(task, vocabulary, draw), n_prompts, seed, metric)

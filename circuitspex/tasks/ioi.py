@@ -1,0 +1,61 @@
+"""Indirect object identification: who was given something, after two people went somewhere.
+
+    When Mary and John went to the store, John gave a drink to  ->  " Mary" rather than " John"
+
+Both orders of the two names occur. The counterfactual names a third person the second time, so that nothing says which
+of the first two is meant:
+
+    When Mary and John went to the store, Paul gave a drink to
+
+The task is that of Wang et al., Interpretability in the Wild (arXiv 2211.00593), in prompts of our own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from circuitspex.tasks.builtin import build_task
+from circuitspex.tasks.example import Example
+from circuitspex.tasks.generator import TaskGenerator
+from circuitspex.tasks.metrics import Metric
+from circuitspex.tasks.task import Task
+from circuitspex.tasks.vocabulary import Vocabulary
+from circuitspex.tasks.words import FEMALE_NAMES, MALE_NAMES, words
+
+MOVES = words("went walked came drove")
+PLACES = words("store park school market garden station library office museum beach hospital restaurant")
+GIVES = words("gave handed passed")
+OBJECTS = words("drink book ring ball letter gift key card cake flower coin map")
+
+
+def ioi(
+    model: Any,
+    n_prompts: int = 16,
+    seed: int = 0,
+    metric: str | Metric | Callable[..., Any] = "logit_diff",
+    prepend_bos: bool | None = None,
+) -> Task:
+    """The indirect object identification task for ``model``."""
+    vocabulary = Vocabulary.of(model, prepend_bos)
+    names = vocabulary.enough_words([*FEMALE_NAMES, *MALE_NAMES], "When", 6, "ioi", "names")
+    moves = vocabulary.enough_words(MOVES, "John", 1, "ioi", "verbs of movement")
+    places = vocabulary.enough_words(PLACES, "the", 2, "ioi", "places")
+    gives = vocabulary.enough_words(GIVES, "John", 1, "ioi", "verbs of giving")
+    objects = vocabulary.enough_words(OBJECTS, "a", 2, "ioi", "objects")
+
+    def draw(rng: random.Random) -> Example:
+        receiver, giver, other = rng.sample(names, 3)
+        first, second = rng.sample([receiver, giver], 2)
+        move, place, give, thing = rng.choice(moves), rng.choice(places), rng.choice(gives), rng.choice(objects)
+        opening = f"When {first} and {second} {move} to the {place},"
+        ending = f"{give} a {thing} to"
+        return Example(
+            prompt=f"{opening} {giver} {ending}",
+            counterfactual=f"{opening} {other} {ending}",
+            answer=f" {receiver}",
+            wrong_answer=f" {giver}",
+        )
+
+    return build_task(TaskGenerator("ioi", vocabulary, draw), n_prompts, seed, metric)

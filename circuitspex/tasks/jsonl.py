@@ -1,0 +1,68 @@
+"""Task files: one JSON object a line.
+
+Each line has the four fields of an :class:`~circuitspex.tasks.example.Example` as strings, and no others; blank lines
+are allowed, the encoding is UTF-8::
+
+    {"prompt": "The sky is", "counterfactual": "The grass is", "answer": " blue", "wrong_answer": " green"}
+
+The answers carry their leading space.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from circuitspex.errors import TaskError
+from circuitspex.tasks.example import Example
+
+_FIELDS = tuple(f.name for f in fields(Example))
+
+
+def read_lines(path: str | Path) -> list[tuple[str, Example]]:
+    """The examples of a task file, each with its place (``ioi.jsonl line 3``) for later errors."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise TaskError(f"can't read task file {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise TaskError(f"task file {path} is not UTF-8 text") from None
+    found = []
+    # Not splitlines(): that also breaks at characters which may stand inside a JSON string.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            place = f"{path.name} line {number}"
+            found.append((place, _parse(line, place)))
+    if not found:
+        raise TaskError(f"task file {path} has no prompts; it needs at least one line")
+    return found
+
+
+def write(path: str | Path, examples: Sequence[Example]) -> None:
+    """Writes ``examples`` in the order they have."""
+    lines = [json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples]
+    try:
+        Path(path).write_text("".join(lines), encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise TaskError(f"can't write task file {path}: {error.strerror or error}") from None
+
+
+def _parse(line: str, place: str) -> Example:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise TaskError(f"{place}: not JSON ({error.msg} at column {error.colno})") from None
+    if not isinstance(record, dict):
+        raise TaskError(f"{place}: must be a JSON object with the fields {', '.join(_FIELDS)}")
+    for name in _FIELDS:
+        if name not in record:
+            raise TaskError(f"{place}: missing field '{name}'; the fields are {', '.join(_FIELDS)}")
+    for name, value in record.items():
+        if name not in _FIELDS:
+            raise TaskError(f"{place}: unknown field '{name}'; the fields are {', '.join(_FIELDS)}")
+        if not isinstance(value, str):
+            raise TaskError(f"{place}: field '{name}' must be a string, not {type(value).__name__}")
+    return Example(**record)

@@ -1,0 +1,103 @@
+"""Running the plain model on a task's prompts, and what is reported about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuitspex.errors import TaskError
+from circuitspex.tasks.groups import TaskGroup
+from circuitspex.tasks.metrics import Metric, MetricRows, check_metric_values
+
+ACCURACY_WARNING = 0.75
+"""Below this accuracy a circuit for the task means little."""
+
+_TOP = 5
+
+_MAX_LOGITS = 2**27
+"""How many logits one batch may hold: half a gigabyte in float32."""
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """How the unablated model does on a task.
+
+    ``top_predictions`` are the likeliest next tokens of the first prompt with their probabilities.
+    """
+
+    task: str
+    n_prompts: int
+    accuracy: float
+    metric: str
+    mean_metric: float
+    prompt: str
+    answer: str
+    wrong_answer: str
+    top_predictions: tuple[tuple[str, float], ...]
+
+    def __str__(self) -> str:
+        top = ", ".join(f"{token!r} {probability:.1%}" for token, probability in self.top_predictions)
+        return "\n".join(
+            [
+                f"task {self.task}: {self.n_prompts} prompt{'' if self.n_prompts == 1 else 's'}",
+                f"accuracy {self.accuracy:.1%} (answer above wrong answer), mean {self.metric} {self.mean_metric:.3f}",
+                f"example: {self.prompt!r} -> {self.answer!r} rather than {self.wrong_answer!r}",
+                f"the model predicts: {top}",
+            ]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PlainRun:
+    """What the unablated model does on ``P`` prompts.
+
+    ``right (P,)`` is whether the answer's logit is above the wrong answer's; ``values (P,)`` the metric (zeros where
+    none was asked for); ``top`` the likeliest next tokens of prompt 0 with their probabilities.
+    """
+
+    right: Bool[Tensor, " prompts"]
+    values: Float[Tensor, " prompts"]
+    top: tuple[tuple[int, float], ...]
+
+
+def run_plain(model: Any, groups: Sequence[TaskGroup], metric: Metric | None, batch_size: int) -> PlainRun:
+    """Runs the model on the prompts of ``groups``, in batches and without gradients."""
+    if batch_size < 1:
+        raise TaskError(f"batch_size must be at least 1, not {batch_size}")
+    n_prompts = sum(len(group) for group in groups)
+    right = torch.zeros(n_prompts, dtype=torch.bool)
+    values = torch.zeros(n_prompts, dtype=torch.float64)
+    top: tuple[tuple[int, float], ...] = ()
+    for group in groups:
+        for rows, logits in _last_logits(model, group.tokens, batch_size):
+            prompts, answers, wrong = group.indices[rows], group.answers[rows], group.wrong_answers[rows]
+            right[prompts] = (logits.gather(-1, answers[:, None]) > logits.gather(-1, wrong[:, None]))[:, 0]
+            if metric is not None:
+                measured = metric(logits, MetricRows(answers, wrong, logits if metric.needs_clean else None))
+                values[prompts] = check_metric_values(measured.detach().cpu().double(), metric, prompts=prompts)
+            for row in (prompts == 0).nonzero()[:, 0].tolist():
+                best = logits[row].float().softmax(-1).topk(min(_TOP, logits.shape[-1]))
+                top = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+    return PlainRun(right, values, top)
+
+
+def _last_logits(
+    model: Any, tokens: Int[Tensor, "rows positions"], batch_size: int
+) -> Iterator[tuple[slice, Float[Tensor, "rows vocab"]]]:
+    """The model's logits at the last position of each row, batch by batch, without gradients.
+
+    Yields the slice of rows that a batch covers, and its logits on the CPU.
+    """
+    device = next(iter(model.parameters())).device
+    vocab = int(getattr(model.cfg, "d_vocab", 0)) or 1
+    step = max(1, min(batch_size, _MAX_LOGITS // (tokens.shape[1] * vocab)))
+    for start in range(0, tokens.shape[0], step):
+        rows = slice(start, min(start + step, tokens.shape[0]))
+        with torch.no_grad():
+            logits = model(tokens[rows].to(device))
+        yield rows, logits[:, -1].cpu()

@@ -1,0 +1,299 @@
+"""A task: prompts, their counterfactuals, the answers to compare, and the metric.
+
+Prompts may differ in length; they are stored right-padded, and everything that runs a model takes them from
+:attr:`Task.groups`, where all prompts are of one length and none is padded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from circuitspex.errors import TaskError
+from circuitspex.models.tokens import decode_token
+from circuitspex.tasks import jsonl
+from circuitspex.tasks.arrays import encode_examples, encode_reference
+from circuitspex.tasks.example import Example
+from circuitspex.tasks.generator import TaskGenerator
+from circuitspex.tasks.groups import TaskGroup
+from circuitspex.tasks.metrics import Metric, as_metric
+from circuitspex.tasks.report import ACCURACY_WARNING, TaskReport, run_plain
+from circuitspex.tasks.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Task:
+    """``P`` prompts with paired counterfactuals, one answer and one wrong answer each, and a metric.
+
+    ``tokens`` and ``counterfactual_tokens`` are ``(P, positions)``, right-padded where ``lengths (P,)`` differ;
+    ``answers`` and ``wrong_answers`` are token ids ``(P,)``. ``reference`` are the prompts over which the mean
+    baseline is taken, position by position; ``reference_tokens`` ``(R, positions)`` and ``reference_lengths (R,)``
+    are theirs. Make one with a built-in task such as :func:`circuitspex.tasks.ioi`, :meth:`from_examples` or
+    :meth:`from_jsonl`. All tensors are on the CPU and are not to be changed.
+    """
+
+    name: str
+    examples: tuple[Example, ...]
+    tokens: Int[Tensor, "prompts positions"]
+    counterfactual_tokens: Int[Tensor, "prompts positions"]
+    lengths: Int[Tensor, " prompts"]
+    answers: Int[Tensor, " prompts"]
+    wrong_answers: Int[Tensor, " prompts"]
+    reference: tuple[str, ...]
+    reference_tokens: Int[Tensor, "references reference_positions"]
+    reference_lengths: Int[Tensor, " references"]
+    metric: Metric
+    generator: TaskGenerator | None = field(default=None)
+
+    # Making tasks
+
+    @classmethod
+    def from_examples(
+        cls,
+        model: Any,
+        examples: Iterable[Example],
+        *,
+        name: str = "custom",
+        metric: str | Metric | Callable[..., Any] = "logit_diff",
+        reference: Sequence[str] | None = None,
+        prepend_bos: bool | None = None,
+        group_by_length: bool = False,
+    ) -> Task:
+        """A task of one's own.
+
+        ``reference`` None takes the prompts and counterfactuals themselves. ``prepend_bos`` None is the model's
+        convention. Prompts of different token lengths need ``group_by_length=True``.
+
+        Raises :class:`TaskError` for examples that can't be compared: answers of several tokens, a counterfactual
+        of another length, and so on; the message names the prompt.
+        """
+        return cls.encode(
+            Vocabulary.of(model, prepend_bos),
+            tuple(examples),
+            name=name,
+            metric=metric,
+            reference=reference,
+            group_by_length=group_by_length,
+        )
+
+    @classmethod
+    def from_jsonl(
+        cls,
+        path: str | Path,
+        model: Any,
+        *,
+        name: str | None = None,
+        metric: str | Metric | Callable[..., Any] = "logit_diff",
+        reference: Sequence[str] | None = None,
+        prepend_bos: bool | None = None,
+        group_by_length: bool = False,
+    ) -> Task:
+        """A task from a file of one JSON object a line; see :mod:`circuitspex.tasks.jsonl` for the format.
+
+        The options are those of :meth:`from_examples`; ``name`` None is the file's name without its ending.
+        """
+        lines = jsonl.read_lines(path)
+        return cls.encode(
+            Vocabulary.of(model, prepend_bos),
+            tuple(example for _, example in lines),
+            name=Path(path).stem if name is None else name,
+            metric=metric,
+            reference=reference,
+            group_by_length=group_by_length,
+            places=[place for place, _ in lines],
+        )
+
+    @classmethod
+    def encode(
+        cls,
+        vocabulary: Vocabulary,
+        examples: tuple[Example, ...],
+        *,
+        name: str,
+        metric: str | Metric | Callable[..., Any],
+        reference: Sequence[str] | None = None,
+        group_by_length: bool = False,
+        places: Sequence[str] | None = None,
+        generator: TaskGenerator | None = None,
+    ) -> Task:
+        """What the other constructors share; ``places`` are the words by which errors name each example."""
+        arrays = encode_examples(examples, vocabulary, group_by_length=group_by_length, places=places)
+        if reference is None:
+            reference = [e.prompt for e in examples] + [e.counterfactual for e in examples]
+        reference_tokens, reference_lengths = encode_reference(reference, vocabulary, arrays.lengths)
+        return cls(
+            name=name,
+            examples=examples,
+            tokens=arrays.tokens,
+            counterfactual_tokens=arrays.counterfactual_tokens,
+            lengths=arrays.lengths,
+            answers=arrays.answers,
+            wrong_answers=arrays.wrong_answers,
+            reference=tuple(reference),
+            reference_tokens=reference_tokens,
+            reference_lengths=reference_lengths,
+            metric=as_metric(metric),
+            generator=generator,
+        )
+
+    def to_jsonl(self, path: str | Path) -> None:
+        """Writes the examples as :meth:`from_jsonl` reads them (not the metric, nor the reference prompts)."""
+        jsonl.write(path, self.examples)
+
+    # Reading them
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The prompts, as text."""
+        return tuple(example.prompt for example in self.examples)
+
+    @property
+    def counterfactuals(self) -> tuple[str, ...]:
+        """The counterfactual of each prompt, as text."""
+        return tuple(example.counterfactual for example in self.examples)
+
+    @property
+    def n_prompts(self) -> int:
+        """How many prompts there are, ``P``."""
+        return len(self.examples)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __repr__(self) -> str:
+        low, high = int(self.lengths.min()), int(self.lengths.max())
+        size = f"{low}" if low == high else f"{low} to {high}"
+        return f"Task({self.name!r}, {self.n_prompts} prompts of {size} tokens, metric {self.metric.name!r})"
+
+    @cached_property
+    def groups(self) -> tuple[TaskGroup, ...]:
+        """The prompts by length, shortest first; every prompt is in exactly one group."""
+        groups = []
+        for length in sorted(set(self.lengths.tolist())):
+            rows = (self.lengths == length).nonzero()[:, 0]
+            groups.append(
+                TaskGroup(
+                    indices=rows,
+                    tokens=self.tokens[rows, :length],
+                    counterfactual_tokens=self.counterfactual_tokens[rows, :length],
+                    reference_tokens=self.reference_tokens[self.reference_lengths == length, :length],
+                    answers=self.answers[rows],
+                    wrong_answers=self.wrong_answers[rows],
+                )
+            )
+        return tuple(groups)
+
+    @cached_property
+    def identity(self) -> str:
+        """A sha256 (hex) over all tokens, the answers, the reference tokens and the metric.
+
+        Tasks of the same identity give the same values on the same model, whatever they are called.
+        """
+        digest = hashlib.sha256(self.metric.identity.encode())
+        for group in self.groups:
+            for name in ("indices", "tokens", "counterfactual_tokens", "reference_tokens", "answers", "wrong_answers"):
+                array = getattr(group, name).to(torch.int64).contiguous().numpy()
+                digest.update(f"{name}{array.shape}".encode())
+                digest.update(array.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    # Tasks from tasks
+
+    def subset(self, indices: Iterable[int]) -> Task:
+        """The prompts at ``indices`` (in that order), with the same reference prompts and metric."""
+        chosen = [int(i) for i in indices]
+        if not chosen:
+            raise TaskError("a task needs at least one prompt; the subset has none")
+        for i in chosen:
+            if not 0 <= i < self.n_prompts:
+                raise TaskError(f"there is no prompt {i}; this task has prompts 0 to {self.n_prompts - 1}")
+        rows = torch.tensor(chosen)
+        longest = int(self.lengths[rows].max())
+        return dataclasses.replace(
+            self,
+            examples=tuple(self.examples[i] for i in chosen),
+            tokens=self.tokens[rows, :longest],
+            counterfactual_tokens=self.counterfactual_tokens[rows, :longest],
+            lengths=self.lengths[rows],
+            answers=self.answers[rows],
+            wrong_answers=self.wrong_answers[rows],
+        )
+
+    def split(self, holdout: float = 0.25, seed: int = 0) -> tuple[Task, Task]:
+        """The task in two by prompts: the larger part to search on, and a ``holdout`` share to verify on.
+
+        Each part has at least one prompt, in the order they have here.
+        """
+        if not 0 < holdout < 1:
+            raise TaskError(f"holdout is a share of the prompts between 0 and 1, not {holdout}")
+        if self.n_prompts < 2:
+            raise TaskError("a task of 1 prompt can't be split; it needs at least 2")
+        n_held = min(max(round(holdout * self.n_prompts), 1), self.n_prompts - 1)
+        held = set(random.Random(seed).sample(range(self.n_prompts), n_held))
+        kept = [i for i in range(self.n_prompts) if i not in held]
+        return self.subset(kept), self.subset(sorted(held))
+
+    def with_metric(self, metric: str | Metric | Callable[..., Any]) -> Task:
+        """The same prompts under another metric."""
+        return dataclasses.replace(self, metric=as_metric(metric))
+
+    def fresh(self, n: int, seed: int) -> Task:
+        """``n`` new prompts of a built-in task, none of them among this task's, for verification.
+
+        The reference prompts and the metric stay, so that an ablation means the same on both.
+        """
+        if self.generator is None:
+            raise TaskError(f"task '{self.name}' can't make new prompts; hold some of its own out with split()")
+        # Prompts over which the mean baseline is taken are avoided too, as far as there are others.
+        rng = random.Random(seed)
+        examples = self.generator.at_most(n, rng, {*self.prompts, *self.reference})
+        if len(examples) < n:
+            examples = self.generator.examples(n, random.Random(seed), set(self.prompts))
+        return Task.encode(
+            self.generator.vocabulary,
+            tuple(examples),
+            name=self.name,
+            metric=self.metric,
+            reference=self.reference,
+            generator=self.generator,
+        )
+
+    # Running the model
+
+    def accuracy(self, model: Any, batch_size: int = 64) -> float:
+        """The share of prompts whose answer has a larger logit than the wrong answer at the last position."""
+        return float(run_plain(model, self.groups, None, batch_size).right.double().mean())
+
+    def report(self, model: Any, batch_size: int = 64) -> TaskReport:
+        """How the unablated model does on this task; warns where it does badly."""
+        run = run_plain(model, self.groups, self.metric, batch_size)
+        accuracy = float(run.right.double().mean())
+        if accuracy < ACCURACY_WARNING:
+            warnings.warn(
+                f"the model answers only {accuracy:.0%} of task '{self.name}' correctly, so a circuit for it means "
+                "little; use a model that can do the task, or prompts that this one gets right",
+                UserWarning,
+                stacklevel=2,
+            )
+        return TaskReport(
+            task=self.name,
+            n_prompts=self.n_prompts,
+            accuracy=accuracy,
+            metric=self.metric.name,
+            mean_metric=float(run.values.mean()),
+            prompt=self.examples[0].prompt,
+            answer=self.examples[0].answer,
+            wrong_answer=self.examples[0].wrong_answer,
+            top_predictions=tuple((decode_token(model, token), share) for token, share in run.top),
+        )

@@ -1,0 +1,129 @@
+"""Circuits to export: one that looks like a real result, and a hypothesis strategy for all kinds."""
+
+import random
+import re
+
+from hypothesis import strategies as st
+
+from circuitspex.circuits.circuit import Circuit, Edge, Estimate, Faithfulness, Node, Verification
+
+
+def estimate(value, half=0.12):
+    return Estimate(value, value - half, value + half)
+
+
+def node(name, effect, measured=True):
+    kind = "head" if "H" in name else "mlp" if "M" in name else "neurons"
+    layer = int(re.match(r"L(\d+)", name)[1])
+    return Node(name, layer, kind, effect * 1.03, estimate(effect) if measured else None)
+
+
+def edge(components, effect, measured=True):
+    return Edge(tuple(components), effect * 0.95, estimate(effect) if measured else None)
+
+
+KNOWN = {"L23H3": 2.9, "L23H0": 1.04, "L29H1": 0.76, "L29H0": -0.44, "L24H7": -0.42, "L24H4": 0.31, "L18M": 0.55}
+
+
+def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
+    """A circuit of a model with 9 heads a layer: a few strong parts, many weak ones."""
+    rng = random.Random(seed)
+    effects = dict(list(KNOWN.items())[:n_nodes]) if n_layers == 30 else {}
+    while len(effects) < n_nodes:
+        layer = min(n_layers - 1, max(0, int(rng.gauss(0.7 * n_layers, 0.25 * n_layers))))
+        start = 64 * rng.randrange(20)
+        name = rng.choice([f"L{layer}H{rng.randrange(60)}"] * 8 + [f"L{layer}M", f"L{layer}N{start}:{start + 64}@-1"])
+        effects.setdefault(name, rng.choice([-1, 1, 1]) * rng.expovariate(5) + 0.02)
+    names, weights = list(effects), [abs(effect) + 0.05 for effect in effects.values()]
+    wanted = n_nodes * 2 // 3 if n_edges is None else n_edges
+    sets = {frozenset(s): v for s, v in ((("L23H3", "L24H4"), -1.98), (("L23H3", "L29H1"), 0.98)) if set(s) <= {*names}}
+    sets |= {frozenset(("L23H3", "L24H4", "L29H1")): 0.44} if n_nodes >= 7 and n_layers == 30 else {}
+    while len(sets) < wanted:
+        members = frozenset(rng.choices(names, weights, k=3 if rng.random() < 0.1 else 2))
+        if len(members) > 1:
+            sets.setdefault(members, rng.choice([-1, 1]) * (rng.expovariate(4) + 0.05))
+    return Circuit(
+        nodes=tuple(node(name, effect, rng.random() < 0.75) for name, effect in effects.items()),
+        edges=tuple(edge(sorted(s), v, rng.random() < 0.75) for s, v in list(sets.items())[:wanted]),
+        faithfulness=Faithfulness(0.961, 0.944, 0.973, 200),
+        verification=Verification(
+            16, n_nodes, 50, 3.1, 0.12, estimate(2.74), estimate(0.31), estimate(0.3, 0.4), estimate(2.6)
+        ),
+        dropped=(edge(("L12H5", "L24H7"), 0.21),),
+        model={"name": "smollm2-135m", "identity": "a3f1", "n_layers": n_layers, "n_heads": 9, "dtype": "float32"},
+        task={
+            "name": "ioi",
+            "metric": "logit_diff",
+            "n_prompts": 16,
+            "accuracy": 0.94,
+            "unablated": 3.1,
+            "example": {"prompt": "John gave a drink to", "answer": " Mary", "wrong_answer": " John"},
+        },
+        run={
+            "components": "heads",
+            "n_components": 270,
+            "baseline": "mean",
+            "keep": 0.9,
+            "method": "gradspex",
+            "seed": 0,
+            "budget": 100,
+            "gradient_ablations": 100,
+            "timings": {"ablate": 81.2},
+            "versions": {"circuitspex": "0.1.0"},
+        },
+    )
+
+
+def empty(**changes):
+    return Circuit((), (), Faithfulness(None, None, None, 0), **changes)
+
+
+_numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
+_effects = st.floats(-1e3, 1e3)
+_names = st.one_of(
+    st.builds("L{}H{}".format, st.integers(0, 40), st.integers(0, 30)),
+    st.builds("L{}M".format, st.integers(0, 40)),
+    st.builds(lambda layer, a: f"L{layer}N{a}:{a + 64}@-1", st.integers(0, 40), st.integers(0, 900)),
+)
+_json = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), _numbers, st.text()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+@st.composite
+def _estimates(draw, numbers):
+    low, value, high = sorted(draw(st.tuples(numbers, numbers, numbers)))
+    return Estimate(value, low, high)
+
+
+@st.composite
+def circuits(draw, numbers=_effects, max_nodes=8):
+    """Any valid circuit."""
+    names = draw(st.lists(_names, unique=True, max_size=max_nodes))
+    measured = st.none() | _estimates(numbers)
+    nodes = []
+    for name in names:
+        template = node(name, 0.0)
+        nodes.append(Node(name, template.layer, template.kind, draw(numbers), draw(measured)))
+    edges, dropped = [], []
+    if len(names) > 1:
+        sets = st.sets(st.sampled_from(names), min_size=2, max_size=4).map(sorted).map(tuple)
+        edges = [Edge(s, draw(numbers), draw(measured)) for s in draw(st.lists(sets, unique=True, max_size=8))]
+        dropped = [Edge(s, draw(numbers), draw(measured)) for s in draw(st.lists(sets, max_size=2))]
+    found = draw(st.sampled_from([(None, None, None), (0.9, 0.8, 0.95), (-0.1, -0.5, 0.2)]))
+    each = _estimates(numbers)
+    verification = st.none() | st.builds(
+        Verification, *[st.integers(0, 99)] * 3, numbers, numbers, each, each, each, each
+    )
+    return Circuit(
+        tuple(nodes),
+        tuple(edges),
+        Faithfulness(*found, n_masks=draw(st.integers(0, 1000))),
+        draw(verification),
+        tuple(dropped),
+        model={"name": draw(st.text()), "extra": draw(_json)},
+        task={"name": draw(st.text()), "metric": "logit_diff", "example": {"prompt": draw(st.text())}},
+        run={"seed": draw(st.integers()), "more": draw(_json)},
+    )

@@ -1,0 +1,138 @@
+"""The page in a real browser: it is quiet, asks the network for nothing, and does what it offers."""
+
+import shutil
+
+import pytest
+from drawn_circuits import empty, realistic
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+SHOWN = ".edge:not(.off)"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser, tmp_path):
+    """Opens a circuit's page; afterwards checks that it said nothing and asked for nothing."""
+    opened, heard = [], []
+
+    def go(circuit, **options):
+        path = circuit.to_html(tmp_path / "circuit.html")
+        page = browser.new_page(viewport={"width": 1400, "height": 900}, **options)
+        page.set_default_timeout(5000)
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        page.on("request", lambda request: heard.append(request.url) if request.url != path.as_uri() else None)
+        page.goto(path.as_uri())
+        opened.append(page)
+        return page
+
+    yield go
+    for page in opened:
+        page.close()
+    assert heard == []
+
+
+def _slide(page, value):
+    page.locator("#threshold").fill(str(value))
+
+
+def test_threshold_and_orders_hide_interactions(open_page):
+    circuit = realistic(30)
+    page = open_page(circuit)
+    assert page.locator(SHOWN).count() == len(circuit.edges)
+    _slide(page, 400)
+    some = page.locator(SHOWN).count()
+    assert 0 < some < len(circuit.edges)
+    assert page.locator("#count").inner_text().startswith(f"{some} of {len(circuit.edges)}")
+    _slide(page, 1000)
+    assert page.locator(SHOWN).count() <= 1
+    _slide(page, 0)
+    page.locator("#orders input[value='3']").uncheck()
+    assert page.locator(SHOWN).count() == sum(edge.order == 2 for edge in circuit.edges)
+
+
+def test_choosing_by_mouse_and_keyboard(open_page):
+    page = open_page(realistic(10))
+    panel = page.locator("#panel")
+    page.locator(".node[aria-label^='component L23H3:']").click()
+    assert "L23H3" in panel.inner_text()
+    assert "+2.90" in panel.inner_text()
+    assert "[+2.78, +3.02]" in panel.inner_text()
+    panel.get_by_role("button", name="L24H4", exact=True).click()
+    assert "redundant interaction of 2" in panel.inner_text()
+    assert "−1.98" in panel.inner_text()
+    page.keyboard.press("Escape")
+    assert "Choose a component" in panel.inner_text()
+    page.locator(".edge").first.focus()
+    page.keyboard.press("Enter")
+    assert "interaction of" in panel.inner_text()
+    page.locator("tr[data-kind='dropped'] button").click()
+    assert "did not replicate" in panel.inner_text()
+
+
+def test_search_dims_the_diagram_and_filters_the_tables(open_page):
+    page = open_page(realistic(30))
+    rows = page.locator("tr[data-kind='node']:visible")
+    before = rows.count()
+    page.locator("#search").fill("L23H3")
+    assert 0 < rows.count() < before
+    assert page.locator(".node.dim").count() > 0
+    assert page.locator(".node[aria-label^='component L23H3:'].dim").count() == 0
+    page.locator("#search").fill("")
+    assert rows.count() == before
+    assert page.locator(".node.dim").count() == 0
+
+
+def test_tables_sort(open_page):
+    page = open_page(realistic(30))
+    head = page.locator("table.sortable").nth(1).get_by_role("button", name="Layer")
+    cells = page.locator("table.sortable").nth(1).locator("tbody td:nth-child(5)")
+    for reverse in (True, False):
+        head.click()
+        layers = [int(text) for text in cells.all_inner_texts()]
+        assert layers == sorted(layers, reverse=reverse)
+
+
+def test_zoom_pan_theme_and_labels_of_estimates(open_page):
+    page = open_page(realistic(10), color_scheme="dark")
+    box = page.locator("#diagram svg").get_attribute("viewBox")
+    page.get_by_role("button", name="Zoom in").click()
+    assert page.locator("#diagram svg").get_attribute("viewBox") != box
+    colour = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(colour)
+    page.locator("#theme").click()
+    assert page.evaluate(colour) != dark
+    labels = page.locator(".label:visible")
+    before = labels.count()
+    page.locator("#estimates").uncheck()
+    assert 0 < labels.count() < before
+
+
+def test_prompts_can_not_run_anything(open_page):
+    evil = "<img src=x onerror=\"document.title='broken'\"></script><script>document.title='broken'</script>"
+    page = open_page(empty(model={"name": evil}, task={"name": evil, "example": {"prompt": evil}}))
+    assert evil in page.locator("h1").inner_text()
+    assert page.title() != "broken"
+    assert "Empty circuit" in page.locator("#diagram").inner_text()
+
+
+@pytest.mark.parametrize("n", [10, 30])
+def test_labels_do_not_overlap_in_the_browser(n, open_page):
+    page = open_page(realistic(n))
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('.node')].map(g => [...g.querySelectorAll('text')].map("
+        "t => { const b = t.getBBox(); return [b.x, b.y, b.x + b.width, b.y + b.height]; }))"
+    )
+    hulls = [[min(b[0] for b in g), min(b[1] for b in g), max(b[2] for b in g), max(b[3] for b in g)] for g in boxes]
+    for i, a in enumerate(hulls):
+        for b in hulls[i + 1 :]:
+            assert not (a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])

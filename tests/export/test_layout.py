@@ -1,0 +1,119 @@
+"""The layout: nothing overlaps, nothing is lost, and it depends on the circuit alone."""
+
+import itertools
+import random
+from dataclasses import replace
+
+import pytest
+from drawn_circuits import circuits, edge, empty, node, realistic
+from hypothesis import given, settings
+
+from circuitspex.circuits.circuit import Circuit, Faithfulness
+from circuitspex.errors import UserError
+from circuitspex.export.geometry import sample
+from circuitspex.export.layout import layout
+
+SIZES = [(10, None, 30), (30, None, 30), (100, None, 30), (100, 150, 30), (100, 40, 2), (60, 300, 12)]
+
+
+def _check(circuit):
+    placed = layout(circuit)
+    assert {mark.node.name for mark in placed.nodes} == {one.name for one in circuit.nodes}
+    assert len(placed.edges) == len(circuit.edges)
+    boxes = [box for mark in placed.nodes for box in (mark.symbol, mark.label)]
+    boxes += [mark.label for mark in placed.edges if mark.label is not None]
+    for i, box in enumerate(boxes):
+        assert box.left >= 0
+        assert box.top >= 0
+        assert box.right <= placed.width
+        assert box.bottom <= placed.height
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+    for mark in placed.edges:
+        for x, y in (point for path in mark.paths for point in sample(path)):
+            assert 0 <= x <= placed.width
+            assert 0 <= y <= placed.height
+    return placed
+
+
+@pytest.mark.parametrize(("n_nodes", "n_edges", "n_layers"), SIZES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_nothing_overlaps_and_everything_is_inside(n_nodes, n_edges, n_layers, seed):
+    _check(realistic(n_nodes, n_edges, n_layers, seed))
+
+
+@given(circuits(max_nodes=12))
+@settings(max_examples=40, deadline=None)
+def test_any_circuit_can_be_laid_out(circuit):
+    _check(circuit)
+
+
+@pytest.mark.parametrize("n", [10, 30, 100])
+def test_the_order_of_nodes_and_edges_does_not_matter(n):
+    circuit = realistic(n)
+    rng = random.Random(1)
+    mixed = replace(
+        circuit,
+        nodes=tuple(rng.sample(circuit.nodes, len(circuit.nodes))),
+        edges=tuple(rng.sample(circuit.edges, len(circuit.edges))),
+    )
+    assert layout(circuit) == layout(mixed) == layout(circuit)
+
+
+def test_later_layers_stand_higher_and_rows_are_even():
+    placed = layout(realistic(30))
+    for a in placed.nodes:
+        for b in placed.nodes:
+            assert (a.node.layer < b.node.layer) <= (a.y > b.y)
+    heights = sorted({mark.y for mark in placed.nodes})
+    gaps = {round(b - a, 1) for a, b in itertools.pairwise(heights)}
+    assert len(gaps) == 1
+    assert [band.layer for band in placed.bands] == sorted({mark.node.layer for mark in placed.nodes})
+
+
+@pytest.mark.parametrize("n", [10, 30])
+def test_edges_keep_clear_of_symbols_that_are_not_theirs(n):
+    placed = layout(realistic(n))
+    for mark in placed.edges:
+        for path in mark.paths:
+            for x, y in sample(path):
+                for other in placed.nodes:
+                    if other.node.name not in mark.edge.components:
+                        assert (x - other.x) ** 2 + (y - other.y) ** 2 > other.radius**2
+
+
+def test_arcs_in_a_row_pass_above_what_stands_between():
+    names = [f"L0H{i}" for i in range(5)]
+    nodes = tuple(node(name, 1.0) for name in names)
+    edges = (edge((names[0], names[4]), 1.0), edge((names[0], names[1]), 1.0), edge((names[1], names[2]), 1.0))
+    placed = _check(Circuit(nodes, edges, Faithfulness(None, None, None, 0)))
+    for mark in placed.edges:
+        for other in placed.nodes:
+            if other.node.name not in mark.edge.components:
+                assert not any(
+                    other.symbol.left <= x <= other.symbol.right and other.symbol.top <= y <= other.symbol.bottom
+                    for x, y in sample(mark.paths[0])
+                )
+
+
+def test_hyperedges_meet_in_a_joint():
+    placed = layout(realistic(10))
+    triples = [mark for mark in placed.edges if mark.edge.order > 2]
+    assert triples
+    for mark in triples:
+        assert mark.joint is not None
+        assert len(mark.paths) == mark.edge.order
+        assert all(path[0] == mark.joint for path in mark.paths)
+    assert all(mark.joint is None for mark in placed.edges if mark.edge.order == 2)
+
+
+def test_empty_circuits_say_so():
+    assert "Empty circuit" in layout(empty()).message
+    assert _check(realistic(5, n_edges=0)).edges == ()
+
+
+def test_what_can_not_be_drawn_is_refused():
+    found = Faithfulness(None, None, None, 0)
+    with pytest.raises(UserError, match="names L2H2, which is not a node"):
+        layout(Circuit((node("L1H1", 1.0),), (edge(("L1H1", "L2H2"), 1.0),), found))
+    with pytest.raises(UserError, match="the effect of L1H1 is nan"):
+        layout(Circuit((node("L1H1", float("nan")),), (), found))

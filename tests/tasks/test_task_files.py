@@ -1,0 +1,91 @@
+"""Task files: the round trip, and each way a line can be wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from circuitspex.errors import TaskError
+from circuitspex.tasks import BUILTIN, Example, Task
+
+GOOD = {
+    "prompt": "When Mary and John went to the",
+    "counterfactual": "When Mary and Paul went to the",
+    "answer": " store",
+    "wrong_answer": " park",
+}
+
+
+def line(**changes) -> str:
+    return json.dumps({name: value for name, value in {**GOOD, **changes}.items() if value is not None})
+
+
+@pytest.mark.parametrize("name", list(BUILTIN))
+def test_round_trip(name, any_model, tmp_path):
+    task = BUILTIN[name](any_model, n_prompts=5)
+    path = tmp_path / "task.jsonl"
+    task.to_jsonl(path)
+    again = Task.from_jsonl(path, any_model, reference=task.reference)
+    assert again.examples == task.examples
+    assert again.identity == task.identity
+    assert again.name == "task"
+    assert len(path.read_text().splitlines()) == 5
+
+
+def test_unusual_characters_survive(word_model, tmp_path):
+    unusual = 'Zoë said "yes"\n\u2028 {} \\'
+    task = Task.from_examples(word_model, [Example(unusual, unusual, " store", " park")])
+    path = tmp_path / "unusual.jsonl"
+    task.to_jsonl(path)
+    assert Task.from_jsonl(path, word_model).examples == task.examples
+
+
+def test_blank_lines_windows_ends_and_byte_order_marks_are_allowed(word_model, tmp_path):
+    path = tmp_path / "blank.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + f"\r\n{line()}\r\n\r\n{line(answer=' park', wrong_answer=' store')}".encode())
+    assert len(Task.from_jsonl(path, word_model, name="two", metric="kl")) == 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ("{'prompt': 1}", "not JSON"),
+        ("[1, 2]", "must be a JSON object with the fields prompt, counterfactual, answer, wrong_answer"),
+        (line(wrong_answer=None), "missing field 'wrong_answer'; the fields are prompt, counterfactual"),
+        (line(anwser=" x"), "unknown field 'anwser'; the fields are prompt"),
+        (line(answer=3), "field 'answer' must be a string, not int"),
+        (line(answer=" store park"), "the answer ' store park' is 2 tokens"),
+        (line(answer=" park"), "are the same token"),
+        (line(counterfactual="When Mary"), "the counterfactual has 2 tokens and the prompt 7"),
+    ],
+)
+def test_a_bad_line_is_named(bad, says, word_model, tmp_path):
+    path = tmp_path / "bad.jsonl"
+    path.write_text(f"{line()}\n\n{bad}\n")
+    with pytest.raises(TaskError, match=says) as error:
+        Task.from_jsonl(path, word_model)
+    assert str(error.value).startswith("bad.jsonl line 3: ")
+    assert "\n" not in str(error.value)
+
+
+def test_unequal_lengths_name_both_lines(word_model, tmp_path):
+    path = tmp_path / "lengths.jsonl"
+    path.write_text(f"{line()}\n{line(prompt='So Mary', counterfactual='So Paul')}\n")
+    with pytest.raises(TaskError, match=r"lengths.jsonl line 1 has 7 and lengths.jsonl line 2 has 2; use group_by"):
+        Task.from_jsonl(path, word_model)
+    assert len(Task.from_jsonl(path, word_model, group_by_length=True).groups) == 2
+
+
+def test_files_that_cannot_be_read_or_written(word_model, tmp_path):
+    with pytest.raises(TaskError, match=r"can't read task file .*: No such file"):
+        Task.from_jsonl(tmp_path / "none.jsonl", word_model)
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(TaskError, match="has no prompts"):
+        Task.from_jsonl(tmp_path / "empty.jsonl", word_model)
+    (tmp_path / "latin.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(TaskError, match="not UTF-8"):
+        Task.from_jsonl(tmp_path / "latin.jsonl", word_model)
+    task = Task.from_examples(word_model, [Example(**GOOD)])
+    with pytest.raises(TaskError, match="can't write task file"):
+        task.to_jsonl(tmp_path / "nowhere" / "task.jsonl")

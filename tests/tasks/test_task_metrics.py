@@ -1,0 +1,193 @@
+"""The metrics against formulas written out in float64, and what is refused."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import pytest
+import torch
+
+from circuitspex.errors import TaskError
+from circuitspex.tasks import METRICS, Metric, MetricRows, as_metric, check_metric_values
+
+ROWS, VOCAB = 5, 37
+
+
+def example_rows(dtype=torch.float64, scale=4.0):
+    generator = torch.Generator().manual_seed(11)
+    logits = (torch.randn(ROWS, VOCAB, generator=generator, dtype=torch.float64) * scale).to(dtype)
+    clean = (torch.randn(ROWS, VOCAB, generator=generator, dtype=torch.float64) * scale).to(dtype)
+    answers = torch.tensor([0, 5, 36, 7, 7])
+    wrong = torch.tensor([3, 36, 0, 8, 9])
+    return logits, MetricRows(answers, wrong, clean)
+
+
+def by_hand(name: str, logits, rows) -> list[float]:
+    def probabilities(row):
+        top = max(row)
+        exponentials = [math.exp(v - top) for v in row]
+        return [e / math.fsum(exponentials) for e in exponentials]
+
+    values = []
+    for r in range(len(logits)):
+        row, clean = logits[r].double().tolist(), rows.clean_logits[r].double().tolist()
+        answer, wrong = int(rows.answers[r]), int(rows.wrong_answers[r])
+        p, q = probabilities(clean), probabilities(row)
+        values.append(
+            {
+                "logit_diff": row[answer] - row[wrong],
+                "answer_logprob": math.log(q[answer]),
+                "answer_prob": q[answer],
+                "kl": math.fsum(a * math.log(a / b) for a, b in zip(p, q, strict=True)),
+            }[name]
+        )
+    return values
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float64, 1e-12), (torch.float32, 2e-5), (torch.bfloat16, 2e-5), (torch.float16, 2e-5)],
+)
+def test_metric_equals_the_formula(name, dtype, tolerance):
+    logits, rows = example_rows(dtype)
+    values = METRICS[name](logits, rows)
+    assert values.shape == (ROWS,)
+    assert values.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(
+        values.double(), torch.tensor(by_hand(name, logits, rows), dtype=torch.float64), rtol=tolerance, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+def test_gradients_flow(name):
+    logits, rows = example_rows(scale=1.0)
+    logits = logits[:, :10].clone().requires_grad_(True)
+    rows = MetricRows(rows.answers % 10, rows.wrong_answers % 10, rows.clean_logits[:, :10])
+    assert torch.autograd.gradcheck(lambda x: METRICS[name](x, rows), (logits,))
+
+
+def test_kl_is_zero_at_the_clean_logits_and_never_below():
+    logits, rows = example_rows(torch.float32)
+    same = MetricRows(rows.answers, rows.wrong_answers, logits)
+    assert float(METRICS["kl"](logits, same).abs().max()) < 1e-6
+    for step in (1e-5, 1e-3):
+        near = METRICS["kl"](logits + step * torch.randn_like(logits), same)
+        assert bool((near >= 0).all())
+
+
+def test_kl_of_tokens_that_are_ruled_out():
+    logits, rows = example_rows(torch.float32)
+    logits[:, 20:] = -torch.inf
+    same = MetricRows(rows.answers, rows.wrong_answers, logits.clone())
+    logits.requires_grad_(True)
+    values = METRICS["kl"](logits, same)
+    assert bool((values == 0).all())
+
+
+def test_kl_needs_the_clean_logits():
+    logits, rows = example_rows()
+    with pytest.raises(TaskError, match="give rows"):
+        METRICS["kl"](logits, MetricRows(rows.answers, rows.wrong_answers))
+    assert [name for name, metric in METRICS.items() if metric.needs_clean] == ["kl"]
+
+
+def only_logits(logits):
+    return logits[:, 3]
+
+
+def with_rows(logits, rows):
+    return logits.gather(-1, rows.answers[:, None])[:, 0]
+
+
+def with_default(logits, token=4):
+    return logits[:, token]
+
+
+def with_optional_rows(logits, rows=None):
+    return with_rows(logits, rows)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (only_logits, "only_logits"),
+        (with_rows, "with_rows"),
+        (with_default, "with_default"),
+        (with_optional_rows, "with_optional_rows"),
+        (lambda *given: with_rows(*given), "<lambda>"),
+        (functools.partial(with_default, token=2), "partial"),
+    ],
+)
+def test_own_functions(function, name):
+    logits, rows = example_rows()
+    metric = as_metric(function)
+    expected = {"only_logits": logits[:, 3], "with_default": logits[:, 4], "partial": logits[:, 2]}
+    torch.testing.assert_close(metric(logits, rows), expected.get(name, with_rows(logits, rows)))
+    assert metric.name == name
+    assert as_metric(metric) is metric
+
+
+def test_unknown_metrics_are_refused():
+    with pytest.raises(TaskError, match="unknown metric 'logitdiff'; use one of logit_diff, answer_logprob"):
+        as_metric("logitdiff")
+    with pytest.raises(TaskError, match="not int"):
+        as_metric(3)
+    for function in (lambda: 0, lambda a, b, c: a, lambda a, *, key: a):
+        with pytest.raises(TaskError, match=r"callable as f\(logits\) or f\(logits, rows\)"):
+            as_metric(function)
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda logits: logits, r"shape \(5,\), not \(5, 37\)"),
+        (lambda logits: logits.mean(), r"shape \(5,\), not \(\)"),
+        (lambda logits: 3.0, "must return a tensor"),
+    ],
+)
+def test_wrong_shapes_are_one_clear_line(function, says):
+    logits, rows = example_rows()
+    with pytest.raises(TaskError, match=says) as error:
+        as_metric(function)(logits, rows)
+    assert "\n" not in str(error.value)
+
+
+def test_values_that_are_not_finite_name_the_prompt():
+    metric = METRICS["logit_diff"]
+    values = torch.zeros(4)
+    assert check_metric_values(values, metric, n_rows=4) is values
+    values[2] = torch.nan
+    with pytest.raises(TaskError, match="'logit_diff' gave nan on prompt 2"):
+        check_metric_values(values, metric)
+    with pytest.raises(TaskError, match="on prompt 9"):
+        check_metric_values(values, metric, prompts=[7, 8, 9, 10])
+    per_prompt = torch.zeros(3, 4)
+    per_prompt[1, 3] = -torch.inf
+    with pytest.raises(TaskError, match="gave -inf on prompt 3"):
+        check_metric_values(per_prompt, metric)
+    with pytest.raises(TaskError, match=r"shape \(5,\)"):
+        check_metric_values(torch.zeros(4), metric, n_rows=5)
+
+
+def test_identity_tells_functions_of_one_name_apart():
+    def make(token, index=...):
+        return lambda logits: logits[index, token]
+
+    assert METRICS["logit_diff"].identity == "logit_diff"
+    assert as_metric(make(1)).identity == as_metric(make(1)).identity
+    assert as_metric(make(1)).identity != as_metric(make(2)).identity
+    assert Metric("logit_diff", with_rows).identity != "logit_diff"
+    weights = torch.arange(3.0)
+    assert as_metric(make(weights)).identity == as_metric(make(weights.clone())).identity
+    assert as_metric(make(weights)).identity != as_metric(make(weights + 1)).identity
+    # An object whose state can't be read is never taken for another one.
+    assert as_metric(make(object())).identity != as_metric(make(object())).identity
+
+
+def test_a_function_that_knows_itself_has_a_fingerprint():
+    def metric(logits):
+        return logits[:, 0] if len(logits) else metric(logits)
+
+    assert as_metric(metric).identity == as_metric(metric).identity
