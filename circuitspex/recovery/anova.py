@@ -1,0 +1,207 @@
+"""A Gaussian process over sparse functions of masks, fitted to values and gradients together.
+
+The prior gives every interaction S of order 1 to 3 a coefficient with variance ``v w_|S| prod over i in S of rho_i``: a
+component that matters takes part in larger interactions. Its kernel is a sum of elementary symmetric polynomials of
+``t_i = rho_i x_i x'_i``, ``k(x, x') = v (w_1 e_1 + w_2 e_2 + w_3 e_3)``, so no interaction is ever enumerated.
+
+A network is not linear in a gate: its slope at the kept end differs from its slope at the ablated end, and only their
+mean is the difference that a mask sees. The slope of component i is therefore modelled as ``df/dx_i`` plus a *tilt*,
+``x_i`` times a function of the other components with the same kind of prior, which values never see. Without it the
+tilt acts as noise: R² 0.91 instead of 0.95 from 50 gradients on a 270-head model.
+
+All products with the covariance matrix of the ``K (1 + n)`` equations cost ``O(K² n)`` time and ``O(K n)`` memory, and
+the equations are solved by preconditioned conjugate gradients: nothing of size n² is formed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, cg
+
+from circuitspex.typing import FloatArray, Values
+
+
+# The prior variance of the function's mean, relative to v: wide, so that the values decide it.
+CONSTANT = 10.0
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is expected before any value is seen.
+
+    ``relevance`` rho ``(n,)`` sums to one; ``variance`` v is that of the values; ``orders`` and ``tilts`` weigh the
+    orders of the function and of the slopes' tilt; ``value_noise`` is the variance of a value's noise relative to v.
+    """
+
+    relevance: FloatArray
+    variance: float
+    orders: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    tilts: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    value_noise: float = 0.01
+
+
+@dataclass(frozen=True)
+class AnovaFit:
+    """The fitted function: weights of the value equations ``(K,)`` and of the slope equations ``(K, n)``."""
+
+    x: FloatArray
+    prior: Prior
+    mean: float
+    values: FloatArray
+    slopes: FloatArray
+
+    def predict_slopes(self, x: FloatArray) -> FloatArray:
+        """The slopes, tilts included, at rows of signs ``(m, n)``."""
+        return _Pair(x, self.x, self.prior).to_slopes(self.values, self.slopes, tilt=True)
+
+    def predict(self, x: FloatArray) -> Values:
+        """The posterior mean at rows of signs ``(m, n)``."""
+        pair = _Pair(x, self.x, self.prior)
+        return self.mean + pair.to_values(self.values, self.slopes)
+
+    def coefficients(self, members: NDArray[np.int64]) -> FloatArray:
+        """The coefficients of interactions of one order: ``(t, order)`` component indices in, ``(t,)`` out.
+
+        ``c_S = v w_|S| rho_S (sum_k a_k x_S(k) + sum_k sum_{j in S} b_kj x_{S without j}(k))``.
+        """
+        order = members.shape[1]
+        x = self.x[:, members]  # (K, t, order)
+        total = self.values @ x.prod(2)
+        for place in range(order):
+            rest = np.delete(x, place, axis=2).prod(2)
+            total += (self.slopes[:, members[:, place]] * rest).sum(0)
+        weight = self.prior.variance * self.prior.orders[order - 1]
+        return np.asarray(weight * self.prior.relevance[members].prod(1) * total)
+
+    def constant(self) -> float:
+        """The coefficient of the empty interaction: the mean over uniform masks."""
+        return self.mean + self.prior.variance * CONSTANT * float(self.values.sum())
+
+    def pairs(self, rows: NDArray[np.int64]) -> FloatArray:
+        """The coefficients of all pairs among some components, as a symmetric matrix with zero diagonal."""
+        x, b = self.x[:, rows], self.slopes[:, rows]
+        total = (x * self.values[:, None]).T @ x + b.T @ x + x.T @ b
+        rho = self.prior.relevance[rows]
+        out = self.prior.variance * self.prior.orders[1] * np.outer(rho, rho) * total
+        np.fill_diagonal(out, 0.0)
+        return np.asarray(out)
+
+
+class _Pair:
+    """Products with the covariance between the equations of two sets of masks, without forming it.
+
+    Notation: s, e2, e3 are elementary symmetric polynomials of t_i = rho_i x_i x'_i for each pair of masks.
+    """
+
+    def __init__(self, x: FloatArray, other: FloatArray, prior: Prior) -> None:
+        self.x, self.other, self.prior = x, other, prior
+        rho = prior.relevance
+        self.rho = rho
+        self.s = (x * rho) @ other.T
+        square = (rho**2).sum()
+        cube = (x * rho**3) @ other.T
+        self.e2 = (self.s**2 - square) / 2
+        w1, w2, w3 = prior.orders
+        e3 = (self.s**3 - 3 * self.s * square + 2 * cube) / 6
+        self.k = prior.variance * (CONSTANT + w1 * self.s + w2 * self.e2 + w3 * e3)
+
+    def to_values(self, a: FloatArray, b: FloatArray) -> FloatArray:
+        """The values of the function whose weights are ``a (K,)`` and ``b (K, n)``."""
+        w1, w2, w3 = self.prior.orders
+        rho = self.rho
+        along = (self.x * rho) @ b.T  # sum_j rho_j x_j b_j
+        q = (rho**2 * self.other * b).sum(1)
+        r = (self.x * rho**3) @ b.T
+        second = self.s * along - q
+        third = along * self.e2 - self.s * q + r
+        return np.asarray(self.k @ a + self.prior.variance * (w1 * along + w2 * second + w3 * third).sum(1))
+
+    def to_slopes(self, a: FloatArray, b: FloatArray, *, tilt: bool) -> FloatArray:
+        """Its slopes at each mask of ``x``, ``(len(x), n)``; with ``tilt`` also the tilts' part."""
+        w1, w2, w3 = self.prior.orders
+        rho, x, y, s, e2 = self.rho, self.x, self.other, self.s, self.e2
+        along = (x * rho) @ b.T
+        q = (rho**2 * y * b).sum(1)
+        yb = y * b
+        b_sum, yb_sum = b.sum(0), yb.sum(0)
+        s_yb = s @ yb
+        # From the values: a_k rho_i y_i (w1 + w2 (s - t_i) + w3 (e2 - t_i s + t_i²))
+        out = ((w1 + w2 * s + w3 * e2) * a) @ y
+        out -= rho * x * ((w2 + w3 * s) @ a)[:, None]
+        out += w3 * rho**2 * (a @ y)
+        # From the slopes, order by order
+        out += w1 * b_sum
+        out += w2 * (along @ y + s @ b - 2 * rho * x * yb_sum)
+        out += w3 * (
+            e2 @ b - 2 * rho * x * s_yb + 3 * rho**2 * b_sum + (s * along - q) @ y - rho * x * along.sum(1)[:, None]
+        )
+        if tilt:
+            n1, n2, n3 = self.prior.tilts
+            out += n1 * w1 * x * yb_sum
+            out += n2 * w2 * (x * s_yb - rho * b_sum)
+            out += n3 * w3 * (x * (e2 @ yb) - rho * (s @ b) + rho**2 * x * yb_sum)
+        return np.asarray(self.prior.variance * rho * out)
+
+
+def fit_anova(
+    x: FloatArray,
+    values: Values,
+    slopes: FloatArray,
+    slope_noise: FloatArray,
+    prior: Prior,
+    *,
+    tolerance: float = 1e-3,
+    most_steps: int = 500,
+) -> AnovaFit:
+    """The posterior mean given values ``(K,)`` and slopes df/dx ``(K, n)`` at rows of signs ``(K, n)``.
+
+    ``slope_noise`` ``(K, n)`` or ``(n,)`` is the variance of what the slopes have beyond the model. ``tolerance`` is the
+    relative residual at which the solver stops; what is left is far below the noise that the prior itself allows.
+    """
+    n_masks, n = x.shape
+    mean = float(values.mean())
+    pair = _Pair(x, x, prior)
+    value_noise = prior.value_noise * prior.variance
+    # Every equation is scaled to the same diagonal: the Jacobi preconditioner, applied from both sides.
+    value_scale = 1 / np.sqrt(float(pair.k.diagonal().mean()) + value_noise)
+    slope_scale = 1 / np.sqrt(_slope_variance(prior) + slope_noise)
+
+    def product(flat: FloatArray) -> FloatArray:
+        a = flat[:n_masks] * value_scale
+        b = flat[n_masks:].reshape(n_masks, n) * slope_scale
+        top = pair.to_values(a, b) + value_noise * a
+        bottom = pair.to_slopes(a, b, tilt=True) + slope_noise * b
+        return np.concatenate([top * value_scale, (bottom * slope_scale).ravel()])
+
+    size = n_masks * (1 + n)
+    wanted = np.concatenate([(values - mean) * value_scale, (slopes * slope_scale).ravel()])
+    operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
+    solution, _ = cg(operator, wanted, rtol=tolerance, maxiter=most_steps)
+    return AnovaFit(
+        x, prior, mean, solution[:n_masks] * value_scale, solution[n_masks:].reshape(n_masks, n) * slope_scale
+    )
+
+
+def _slope_variance(prior: Prior) -> FloatArray:
+    """The prior variance of each component's slope."""
+    rho = prior.relevance
+    w1, w2, w3 = prior.orders
+    n1, n2, n3 = prior.tilts
+    s = 1 - rho
+    e2 = (1 - (rho**2).sum()) / 2 - rho * (1 - rho)
+    return np.asarray(prior.variance * rho * (w1 * (1 + n1) + w2 * s * (1 + n2) + w3 * e2 * (1 + n3)))
+
+
+def relevance_from_slopes(slopes: FloatArray) -> FloatArray:
+    """``rho``: each component's share of the mean square slope, with a floor so that none is ruled out."""
+    square = (slopes**2).mean(0)
+    total = float(square.sum())
+    n = len(square)
+    if total == 0:
+        return np.full(n, 1 / n)
+    share = square / total + 1e-3 / n
+    return np.asarray(share / share.sum())
+

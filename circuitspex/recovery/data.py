@@ -1,0 +1,82 @@
+"""What a decoder is given, checked, and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from circuitspex.arrays import check_finite, check_masks
+from circuitspex.errors import UserError
+from circuitspex.recovery.polynomial import Polynomial, signs
+from circuitspex.typing import FloatArray, IntArray, Values
+
+N_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Finished ablations, ready to be decoded.
+
+    ``x`` ``(K, n)`` are signs (+1 = kept); ``values`` ``(K,)``; ``slopes`` ``(K, n)`` are df/dx, half of d value / d gate
+    since a gate runs over a length of 1 and x over 2; ``fold`` ``(K,)`` assigns each *distinct* mask to a fold, so that
+    a repeated mask is never predicted from its own copy; ``keep`` is the share of kept components.
+    """
+
+    x: FloatArray
+    values: Values
+    slopes: FloatArray | None
+    fold: IntArray
+    keep: float
+    seed: int
+
+    @classmethod
+    def check(cls, masks: Any, values: Any, gradients: Any, seed: int) -> Samples:
+        """From a caller's arrays.
+
+        Raises:
+            UserError: wrong shapes, NaN or infinities, or fewer than two distinct masks.
+        """
+        masks = check_masks(masks)
+        n_masks, n = masks.shape
+        if n < 1:
+            raise UserError("masks have no columns: there are no components to explain")
+        values = check_finite(values, (n_masks,), "values")
+        slopes = None if gradients is None else check_finite(gradients, (n_masks, n), "gradients") / 2
+        _, group = np.unique(masks, axis=0, return_inverse=True)
+        group = group.reshape(-1)
+        n_groups = int(group.max()) + 1 if n_masks else 0
+        if n_groups < 2:
+            raise UserError(f"decoding needs at least 2 distinct masks, not {n_groups}")
+        # Numbered in the order of first appearance, so that folds don't depend on how columns are ordered.
+        _, first = np.unique(group, return_index=True)
+        rank = np.empty(n_groups, dtype=np.int64)
+        rank[np.argsort(first)] = np.arange(n_groups)
+        folds = np.random.default_rng(seed).permutation(n_groups) % min(N_FOLDS, n_groups)
+        return cls(signs(masks), values, slopes, folds[rank[group]], float(masks.mean()), seed)
+
+    @property
+    def n_players(self) -> int:
+        """How many components there are."""
+        return int(self.x.shape[1])
+
+    @property
+    def folds(self) -> range:
+        """The numbers of the folds."""
+        return range(int(self.fold.max()) + 1)
+
+    def without(self, fold: int) -> Samples:
+        """All but one fold."""
+        left = self.fold != fold
+        slopes = None if self.slopes is None else self.slopes[left]
+        return Samples(self.x[left], self.values[left], slopes, self.fold[left], self.keep, self.seed)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A decoder's function, the functions fitted without each fold, and what those predict for their own fold."""
+
+    function: Polynomial
+    without_fold: tuple[Polynomial, ...]
+    out_of_fold: Values

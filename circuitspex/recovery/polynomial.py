@@ -1,0 +1,151 @@
+"""Sparse functions of masks: sums of parities, and the algebra on them.
+
+With signs ``x_i = +1`` where component i is kept and ``-1`` where it is ablated, every function of masks is a sum of
+parities, ``f(m) = sum over S of c_S * prod over i in S of x_i``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+
+import numpy as np
+
+from circuitspex.typing import FloatArray, Masks, Term, Values
+
+# Products are computed for this many (mask, term) pairs at once: about 32 MB of doubles.
+_CHUNK = 4_000_000
+
+
+def signs(masks: Masks) -> FloatArray:
+    """``+1`` where kept, ``-1`` where ablated."""
+    return np.where(masks, 1.0, -1.0)
+
+
+def products(x: FloatArray, terms: Iterable[Term]) -> FloatArray:
+    """The parity of each term at each row of signs: ``(K, n)`` in, ``(K, terms)`` out."""
+    terms = list(terms)
+    out = np.empty((len(x), len(terms)))
+    by_order: dict[int, list[int]] = {}
+    for column, term in enumerate(terms):
+        by_order.setdefault(len(term), []).append(column)
+    for order, columns in by_order.items():
+        if order == 0:
+            out[:, columns] = 1.0
+            continue
+        members = np.array([terms[column] for column in columns])
+        value = x[:, members[:, 0]]
+        for place in range(1, order):
+            value = value * x[:, members[:, place]]
+        out[:, columns] = value
+    return out
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """A sparse function of signs: ``coefficients[t]`` times the parity of ``terms[t]``, summed."""
+
+    terms: tuple[Term, ...]
+    coefficients: FloatArray
+
+    @classmethod
+    def of(cls, table: Mapping[Term, float]) -> Polynomial:
+        """From coefficients by term; sorted by order, then by index, zeros left out."""
+        kept = sorted((term for term, value in table.items() if value != 0), key=lambda term: (len(term), term))
+        return cls(tuple(kept), np.array([table[term] for term in kept], dtype=np.float64))
+
+    @classmethod
+    def affine(cls, constant: float, weights: FloatArray) -> Polynomial:
+        """``constant + sum of weights[i] x_i``."""
+        return cls.of({(): float(constant), **{(i,): float(w) for i, w in enumerate(weights)}})
+
+    def table(self) -> dict[Term, float]:
+        """Coefficients by term."""
+        return dict(zip(self.terms, self.coefficients.tolist(), strict=True))
+
+    def predict(self, x: FloatArray) -> Values:
+        """The value at each row of signs ``(K, n)``."""
+        out = np.zeros(len(x))
+        size = max(1, _CHUNK // max(1, len(x)))
+        for start in range(0, len(self.terms), size):
+            stop = start + size
+            out += products(x, self.terms[start:stop]) @ self.coefficients[start:stop]
+        return out
+
+    def variance(self) -> float:
+        """The variance over uniform masks: the sum of squares of all coefficients but the constant (Parseval)."""
+        return float(sum(c * c for t, c in zip(self.terms, self.coefficients, strict=True) if t))
+
+
+def combine(parts: Iterable[tuple[float, Polynomial]]) -> Polynomial:
+    """The weighted sum of polynomials."""
+    total: dict[Term, float] = {}
+    for weight, part in parts:
+        if weight == 0:
+            continue
+        for term, value in zip(part.terms, part.coefficients.tolist(), strict=True):
+            total[term] = total.get(term, 0.0) + weight * value
+    return Polynomial.of(total)
+
+
+def recentred(table: Mapping[Term, float], centre: float, scale: float) -> dict[Term, float]:
+    """Coefficients of products of ``(x_i - centre) / scale``, expanded into parities."""
+    if centre == 0 and scale == 1:
+        return dict(table)
+    out: dict[Term, float] = {}
+    for term, value in table.items():
+        value = value / scale ** len(term)
+        for size in range(len(term) + 1):
+            part = value * (-centre) ** (len(term) - size)
+            for subset in combinations(term, size):
+                out[subset] = out.get(subset, 0.0) + part
+    return out
+
+
+def fourier_to_mobius(table: Mapping[Term, float]) -> dict[Term, float]:
+    """Parities to ANDs of kept components: ``x_i = 2 m_i - 1``, so ``mobius(S) = 2^|S| sum_{T >= S} (-1)^(|T|-|S|) c_T``."""
+    out: dict[Term, float] = {}
+    for term, value in table.items():
+        for size in range(len(term) + 1):
+            part = value * 2.0**size * (-1.0) ** (len(term) - size)
+            for subset in combinations(term, size):
+                out[subset] = out.get(subset, 0.0) + part
+    return out
+
+
+def mobius_to_fourier(table: Mapping[Term, float]) -> dict[Term, float]:
+    """ANDs of kept components to parities: ``m_i = (1 + x_i) / 2``, so ``c_S = sum_{T >= S} 2^-|T| mobius(T)``."""
+    out: dict[Term, float] = {}
+    for term, value in table.items():
+        part = value * 2.0 ** -len(term)
+        for size in range(len(term) + 1):
+            for subset in combinations(term, size):
+                out[subset] = out.get(subset, 0.0) + part
+    return out
+
+
+def mean_differences(table: Mapping[Term, float], keep: float) -> dict[Term, float]:
+    """The effect of each term's set: its |S|-fold difference between kept and ablated, averaged over random contexts.
+
+    Contexts keep each other component with probability ``keep``:
+    ``effect(S) = 2^|S| sum_{T >= S} c_T (2 keep - 1)^(|T| - |S|)``. At one half it is ``2^|S| c_S``, the Banzhaf
+    interaction index (Grabisch and Roubens 1999).
+    """
+    bias = 2 * keep - 1
+    out = {term: 0.0 for term in table if term}
+    for term, value in table.items():
+        for size in range(1, len(term) + 1):
+            factor = 2.0**size * bias ** (len(term) - size)
+            if factor == 0:
+                continue
+            for subset in combinations(term, size):
+                if subset in out:
+                    out[subset] += factor * value
+    return out
+
+
+def n_terms(n_players: int, order: int) -> int:
+    """How many terms there are up to an order, the constant included."""
+    return sum(comb(n_players, k) for k in range(order + 1))
