@@ -1,5 +1,74 @@
-"""circuitspex: find which components of a language model work together."""
+"""circuitspex: find which components of a language model work together.
+
+Many ablations at once, a sparse decoder that recovers which components interact, and circuit graphs that are measured,
+verified and drawn. The public names are imported when they are first used, so that ``import circuitspex`` is quick.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from circuitspex import tasks
+    from circuitspex.circuits import Circuit, Found, find_circuit
+    from circuitspex.components import Component
+    from circuitspex.errors import UserError
+    from circuitspex.games import ComponentGame, Run
+    from circuitspex.masks import sample_masks
+    from circuitspex.models import load_model, model_identity
+    from circuitspex.recovery import Interactions, decode
+    from circuitspex.tasks import Example, Task
+
+# Each public name, and the package that it comes from.
+_PUBLIC = {
+    "Circuit": "circuits",
+    "Component": "components",
+    "ComponentGame": "games",
+    "Example": "tasks",
+    "Found": "circuits",
+    "Interactions": "recovery",
+    "Run": "games",
+    "Task": "tasks",
+    "UserError": "errors",
+    "decode": "recovery",
+    "find_circuit": "circuits",
+    "load_model": "models",
+    "model_identity": "models",
+    "sample_masks": "masks",
+}
+_MODULES = ("tasks",)
+
+__all__ = [
+    "Circuit",
+    "Component",
+    "ComponentGame",
+    "Example",
+    "Found",
+    "Interactions",
+    "Run",
+    "Task",
+    "UserError",
+    "decode",
+    "find_circuit",
+    "load_model",
+    "model_identity",
+    "sample_masks",
+    "tasks",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _PUBLIC:
+        value = getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

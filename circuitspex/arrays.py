@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuitspex.errors import UserError
 from circuitspex.typing import FloatArray, Masks
+
+
+def _as_array(array: Any, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(array)
+    except ValueError as error:  # rows of different lengths
+        raise UserError(f"{what} must be one array of numbers, all rows of the same length") from error
 
 
 def check_masks(masks: Any, n_players: int | None = None) -> Masks:
@@ -16,7 +24,7 @@ def check_masks(masks: Any, n_players: int | None = None) -> Masks:
     Raises:
         UserError: another shape, another number of players, or entries that are neither 0 nor 1.
     """
-    array = np.asarray(masks)
+    array = _as_array(masks, "masks")
     if array.ndim != 2:
         raise UserError(f"masks must have two axes (masks, components), not shape {array.shape}")
     if n_players is not None and array.shape[1] != n_players:
@@ -34,7 +42,7 @@ def check_gates(gates: Any, n_players: int) -> FloatArray:
     Raises:
         UserError: another shape, NaN, or a number outside [0, 1].
     """
-    array = np.asarray(gates)
+    array = _as_array(gates, "gates")
     if array.dtype.kind != "f":
         return check_masks(array, n_players).astype(np.float64)
     if array.ndim != 2 or array.shape[1] != n_players:
@@ -50,7 +58,10 @@ def check_finite(array: Any, shape: tuple[int | None, ...], what: str) -> FloatA
     Raises:
         UserError: another shape, or NaN or infinities in it; the first place is named.
     """
-    numbers = np.asarray(array, dtype=np.float64)
+    numbers = _as_array(array, what)
+    if numbers.dtype.kind not in "biuf":
+        raise UserError(f"{what} must be real numbers, not {numbers.dtype}")
+    numbers = numbers.astype(np.float64, copy=False)
     wanted = tuple("any" if size is None else size for size in shape)
     if numbers.ndim != len(shape) or any(w is not None and w != s for w, s in zip(shape, numbers.shape, strict=True)):
         raise UserError(f"{what} must have shape {wanted}, not {numbers.shape}".replace("'", ""))

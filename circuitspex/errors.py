@@ -21,3 +21,7 @@ class TaskError(UserError):
 
 class FileFormatError(UserError):
     """A file that is damaged, or not of the format and version that was expected."""
+
+
+class NoGradientError(UserError):
+    """Gradients were asked of a metric that has none."""

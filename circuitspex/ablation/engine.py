@@ -16,7 +16,7 @@ from circuitspex.ablation.memory import is_out_of_memory, rows_that_fit
 from circuitspex.ablation.prefix import Prefix, why_not
 from circuitspex.ablation.sites import sites_of
 from circuitspex.components import Component, ModelStructure
-from circuitspex.errors import UserError
+from circuitspex.errors import NoGradientError, UserError
 from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
@@ -185,7 +185,7 @@ class AblationEngine:
             slope = None
             if gradients:
                 if not metric.requires_grad:
-                    raise UserError(f"metric '{self.task.metric.name}' has no gradient; use gradients=False")
+                    raise NoGradientError(f"metric '{self.task.metric.name}' has no gradient; use gradients=False")
                 slope = torch.autograd.grad(metric.sum(), leaf)[0].double().cpu().numpy()
         return metric.detach().double().cpu().numpy().reshape(n_masks, -1), slope
 

@@ -16,8 +16,9 @@ from circuitspex.ablation.sites import Site, ablate
 class Forward(Protocol):
     """Runs one group of prompts under masks and gives the logits at the last position."""
 
-    masks_at_once: int | None
-    """The most masks it takes in a call; None for no bound."""
+    @property
+    def masks_at_once(self) -> int | None:
+        """The most masks it takes in a call; None for no bound."""
 
     def __call__(
         self, gates: Float[torch.Tensor, "masks player_and_one"], prompts: slice, first_layer: int

@@ -95,9 +95,12 @@ class Faithfulness:
     n_masks: int
 
     def __str__(self) -> str:
+        if self.r2 is None and self.n_masks == 0:
+            return "R² not measured: every possible mask was used for the fit"
         if self.r2 is None:
             return f"R² undefined: the metric is constant on the {self.n_masks} held-out masks"
-        return f"R² {self.r2:.3f} [{self.low:.3f}, {self.high:.3f}] on {self.n_masks} held-out masks"
+        interval = "" if self.low is None or self.high is None else f" [{self.low:.3f}, {self.high:.3f}]"
+        return f"R² {self.r2:.3f}{interval} on {self.n_masks} held-out masks"
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ class Verification:
     """What happens on held-out prompts when only the circuit is kept, and when only it is removed.
 
     All numbers are means of the metric over the held-out prompts. ``full`` has nothing ablated, ``empty`` every
-    component of the component set. The random circuits have as many components as the circuit.
+    component of the component set. The random circuits have as many components as the circuit. The intervals of the
+    circuit are 95 % confidence intervals over prompts; those of the random circuits hold 95 % of the random circuits.
     """
 
     n_prompts: int

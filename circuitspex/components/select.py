@@ -121,7 +121,9 @@ def _refuse_overlaps(components: tuple[Component, ...]) -> None:
         for first, second in zip(ordered, ordered[1:], strict=False):
             if second.start < first.stop:
                 raise ComponentError(f"{first} and {second} overlap; select each neuron once")
-    everywhere = {(c.layer, c.kind): [] for c in components if c.position is not None}
+    everywhere: dict[tuple[int, str], list[Component]] = {
+        (c.layer, c.kind): [] for c in components if c.position is not None
+    }
     for component in components:
         if (component.layer, component.kind) in everywhere:
             everywhere[component.layer, component.kind].append(component)

@@ -46,8 +46,8 @@ def weights_hash(hf_model: Any) -> str:
         digest = hashlib.sha256(f"{tuple(data.shape)} {data.dtype}".encode())
         digest.update(memoryview(data.flatten().view(torch.uint8).numpy()))
         tensors.append(digest.hexdigest())
-    config = getattr(hf_model, "config", None)
-    fields = config.to_dict() if hasattr(config, "to_dict") else {}
+    to_dict = getattr(getattr(hf_model, "config", None), "to_dict", dict)
+    fields = to_dict()
     kept = {key: value for key, value in fields.items() if key not in _VOLATILE}
     text = json.dumps([kept, sorted(tensors)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
-import math
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,11 @@ class Row:
     effect: float
 
 
+def _printable(name: str) -> str:
+    """Control characters as escapes: a token can be a line feed, and must not break the table."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
+
+
 class InteractionTable(tuple[Row, ...]):
     """Rows that print as a table, in a terminal and in a notebook."""
 
@@ -49,7 +55,7 @@ class InteractionTable(tuple[Row, ...]):
     def _cells(self) -> Iterator[tuple[str, ...]]:
         for row in self:
             numbers = (f"{row.coefficient:+.4f}", f"{row.standard_error:.4f}", f"{row.effect:+.3f}")
-            yield (" × ".join(row.components), str(len(row.components)), *numbers)
+            yield (" × ".join(map(_printable, row.components)), str(len(row.components)), *numbers)
 
     def __repr__(self) -> str:
         lines = [self._HEAD, *self._cells()]
@@ -122,8 +128,14 @@ class Interactions:
         return self._table.get(self._term(components), 0.0)
 
     def effect(self, *components: str | int) -> float:
-        """The |S|-fold difference between kept and ablated, averaged over masks that keep ``keep`` of the others."""
-        return self._effects.get(self._term(components), 0.0)
+        """The |S|-fold difference between kept and ablated, averaged over masks that keep ``keep`` of the others.
+
+        A set without a coefficient of its own can have one: that of larger sets which contain it, unless ``keep`` is 0.5.
+        """
+        term = self._term(components)
+        if term in self._effects:
+            return self._effects[term]
+        return mean_differences(self._table | {term: 0.0}, self.keep).get(term, 0.0)
 
     def top(self, count: int = 10, *, order: int | None = None) -> InteractionTable:
         """The interactions with the largest coefficients, as a table.
@@ -177,8 +189,6 @@ class Interactions:
             raise UserError(f"order must be at least 1, not {order}")
         chosen = [i for i, term in enumerate(self.terms) if len(term) == order]
         members = np.array([self.terms[i] for i in chosen], dtype=np.int64).reshape(len(chosen), order)
-        from itertools import permutations
-
         orders = list(permutations(range(order)))
         coordinates = np.concatenate([members[:, list(p)] for p in orders]).T
         data = np.tile(self.coefficients[chosen], len(orders))
@@ -207,13 +217,16 @@ class Interactions:
             "coefficients": self.coefficients.tolist(),
             "standard_errors": self.standard_errors.tolist(),
         }
+        text = json.dumps(content, allow_nan=False)
+        temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8"
-            ) as file:
-                json.dump(content, file, allow_nan=False)
-            os.replace(file.name, path)
+            try:
+                temporary.write_text(text, encoding="utf-8")
+                os.replace(temporary, path)
+            finally:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"can't write {path}: {error.strerror}") from error
         return path
@@ -238,7 +251,7 @@ class Interactions:
             raise FileFormatError(f"{path} has version {content.get('version')!r}; this circuitspex reads {VERSION}")
         try:
             return _from_content(cls, content)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise FileFormatError(f"{path} is damaged: {type(error).__name__}: {error}") from error
 
     def __repr__(self) -> str:
@@ -258,12 +271,20 @@ def _from_content(cls: type[Interactions], content: dict[str, Any]) -> Interacti
     terms = tuple(tuple(int(i) for i in term) for term in content["terms"])
     coefficients = np.array(content["coefficients"], dtype=np.float64)
     errors = np.array(content["standard_errors"], dtype=np.float64)
-    if not len(terms) == len(coefficients) == len(errors):
+    if not coefficients.shape == errors.shape == (len(terms),):
         raise ValueError("terms, coefficients and standard errors differ in number")
     if not (np.isfinite(coefficients).all() and np.isfinite(errors).all()):
         raise ValueError("a coefficient is not finite")
-    if any(not 0 <= i < len(names) for term in terms for i in term) or not math.isfinite(content["keep"]):
+    if any(not 0 <= i < len(names) for term in terms for i in term):
         raise ValueError("a term names a component that does not exist")
+    if any(term != tuple(sorted(set(term))) for term in terms) or len(set(terms)) != len(terms):
+        raise ValueError("terms must be increasing component indices, each once")
+    if len(set(names)) != len(names):
+        raise ValueError("two components have the same name")
+    if not 0 <= content["keep"] <= 1:
+        raise ValueError("'keep' is not a share")
+    *interval, n_masks = content["cross_validated"]
+    measured = [None if number is None else float(number) for number in interval]
     return cls(
         function=Polynomial(terms, coefficients),
         standard_errors=errors,
@@ -272,7 +293,7 @@ def _from_content(cls: type[Interactions], content: dict[str, Any]) -> Interacti
         keep=float(content["keep"]),
         n_ablations=int(content["n_ablations"]),
         n_gradients=int(content["n_gradients"]),
-        cross_validated=Score(*content["cross_validated"]),
+        cross_validated=Score(*measured, int(n_masks)),
         seconds=float(content["seconds"]),
         seed=int(content["seed"]),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from circuitspex.arrays import check_finite
 from circuitspex.typing import Values
 
 # Below this share of the values' own size the spread is rounding noise: the game is constant.
@@ -28,7 +29,9 @@ class Score:
 
 
 def is_constant(values: Values) -> bool:
-    """Whether the values do not vary beyond rounding."""
+    """Whether the values do not vary beyond rounding; none at all do not vary."""
+    if not len(values):
+        return True
     return bool(np.ptp(values) <= _CONSTANT * max(1e-300, float(np.abs(values).max())))
 
 
@@ -44,6 +47,8 @@ def score(values: Values, predicted: Values, *, seed: int = 0, n_resamples: int 
 
     Use it on masks that no fit has seen, or it flatters.
     """
+    values = check_finite(values, (None,), "values")
+    predicted = check_finite(predicted, (len(values),), "predictions")
     r2 = r_squared(values, predicted)
     n = len(values)
     if r2 is None or n < 2:
@@ -52,6 +57,6 @@ def score(values: Values, predicted: Values, *, seed: int = 0, n_resamples: int 
     y = values[picks]
     error = ((y - predicted[picks]) ** 2).sum(1)
     spread = ((y - y.mean(1, keepdims=True)) ** 2).sum(1)
-    draws = 1 - error[spread > 0] / spread[spread > 0]
-    low, high = np.quantile(draws, [0.025, 0.975])
+    varies = np.ptp(y, axis=1) > _CONSTANT * np.abs(y).max(1)  # R² is undefined where one value was drawn throughout
+    low, high = np.quantile(1 - error[varies] / spread[varies], [0.025, 0.975])
     return Score(r2, float(min(low, r2)), float(max(high, r2)), n)

@@ -1,0 +1,307 @@
+"""``find_circuit``: from a model and a task to a verified circuit graph."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from circuitspex.ablation import Executor
+from circuitspex.circuits.circuit import Circuit, Edge, Faithfulness, Node, Verification
+from circuitspex.circuits.measure import estimate, measure
+from circuitspex.circuits.verify import verify
+from circuitspex.components import Selector
+from circuitspex.errors import NoGradientError, TaskError, UserError
+from circuitspex.games import ComponentGame, Run
+from circuitspex.masks import check_keep, sample_masks
+from circuitspex.recovery import Interactions, Method, decode
+from circuitspex.tasks import Task, TaskReport
+from circuitspex.typing import Masks, PerPrompt, Term
+
+_PACKAGES = ("circuitspex", "torch", "transformer-lens", "transformers", "numpy", "scipy", "lightgbm")
+
+
+@dataclass(frozen=True, repr=False)
+class Found:
+    """What ``find_circuit`` gives.
+
+    ``circuit`` the graph; ``interactions`` the whole decoded function; ``faithfulness`` its R² on held-out masks;
+    ``verification`` the circuit on held-out prompts; ``run`` the ablations that were decoded; ``report`` how well the
+    model does the task.
+    """
+
+    circuit: Circuit
+    interactions: Interactions
+    run: Run
+    report: TaskReport
+
+    @property
+    def faithfulness(self) -> Faithfulness:
+        """R² of the decoded function on masks that no fit has seen, with its interval."""
+        return self.circuit.faithfulness
+
+    @property
+    def verification(self) -> Verification | None:
+        """The circuit alone, and the model without it, on held-out prompts."""
+        return self.circuit.verification
+
+    def __repr__(self) -> str:
+        return self.circuit.table()
+
+    def _repr_html_(self) -> str:
+        return self.circuit._repr_html_()
+
+
+def find_circuit(
+    model: Any,
+    task: Task,
+    components: Selector = "heads",
+    baseline: str = "mean",
+    budget: int = 100,
+    *,
+    keep: float = 0.5,
+    method: Method = "auto",
+    max_nodes: int = 16,
+    max_interactions: int = 12,
+    n_heldout: int = 200,
+    n_contexts: int = 16,
+    n_random: int = 20,
+    heldout: Task | None = None,
+    executor: Executor = "auto",
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Found:
+    """Find which components a model uses for a task, and which of them interact.
+
+    The components are ablated under ``budget`` random masks, the results decoded into a sparse function, the strongest
+    components and interactions measured again by paired ablations on the model, and what replicates becomes the
+    circuit. The decoded function is scored on ``n_heldout`` further masks, the circuit on held-out prompts.
+
+    Args:
+        model: a TransformerBridge, from ``load_model`` for example.
+        task: prompts and metric.
+        components: a selector such as 'heads' or 'heads+mlps', or a list of components.
+        baseline: 'mean', 'resample' or 'zero'.
+        budget: ablations to decode from; each with a backward pass where the method uses gradients.
+        keep: the share of components that a random mask keeps.
+        method: 'auto' (gradspex where the metric has gradients, else proxyspex), 'gradspex', 'proxyspex' or 'linear'.
+        max_nodes: the components with the largest main effects that are measured again.
+        max_interactions: the sets of two or more that are measured again.
+        n_heldout: plain ablations for the R².
+        n_contexts: random contexts in which each set is measured.
+        n_random: random circuits that the circuit is compared with.
+        heldout: prompts for the verification. By default fresh prompts of a built-in task; of any other task a
+            quarter of the prompts is set aside, and the circuit is found on the rest.
+        executor: how the model is run; see ``ComponentGame``.
+        seed: of every random choice; the same seed, model and machine give the same result.
+        progress: progress bars; by default where standard error is a terminal.
+
+    Raises:
+        UserError: an argument out of range; ComponentError, TaskError: as in ``ComponentGame``.
+
+    Warns:
+        where the model can't do the task, and where the decoded function explains little.
+    """
+    check_keep(keep)
+    for name, value, least in (
+        ("budget", budget, 2),
+        ("max_nodes", max_nodes, 1),
+        ("max_interactions", max_interactions, 0),
+        ("n_heldout", n_heldout, 2),
+        ("n_contexts", n_contexts, 2),
+        ("n_random", n_random, 1),
+    ):
+        if value < least:
+            raise UserError(f"{name} must be at least {least}, not {value}")
+    if heldout is None:
+        task, heldout = _hold_out(task, seed)
+    report = task.report(model)
+    game = ComponentGame(model, task, components, baseline, executor=executor)
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
+    clock = _Clock()
+
+    with_gradients = method in ("auto", "gradspex")
+    masks = sample_masks(game.n_players, budget, keep=keep, seed=seeds[0])
+    try:
+        run = game.evaluate(masks, gradients=with_gradients, progress=progress, label="ablations to decode")
+    except NoGradientError:
+        if method == "gradspex":
+            raise
+        with_gradients = False
+        run = game.evaluate(masks, progress=progress, label="ablations to decode")
+    clock.mark("ablate")
+
+    interactions = decode(
+        masks, run.values, gradients=run.gradients, method=method, seed=seeds[1], names=game.names
+    )
+    clock.mark("decode")
+
+    fresh = _unseen(sample_masks(game.n_players, n_heldout, keep=keep, seed=seeds[2]), masks)
+    faithfulness = Faithfulness(None, None, None, 0)
+    if len(fresh) > 1:
+        seen = game.evaluate(fresh, progress=progress, label="held-out ablations")
+        score = interactions.score(fresh, seen.values, seed=seed)
+        faithfulness = Faithfulness(score.r2, score.low, score.high, score.n_masks)
+    clock.mark("held_out")
+
+    counter = _Counter(game, progress, "measuring again")
+    contexts = sample_masks(game.n_players, n_contexts, keep=keep, seed=seeds[3])
+    nodes, edges, dropped = _measured(interactions, game, counter, contexts, max_nodes, max_interactions)
+    clock.mark("measure")
+
+    verification = None
+    if heldout is not None and nodes:
+        others = _Counter(game.on(heldout), progress, "verifying")
+        members = [game.names.index(node.name) for node in nodes]
+        verification = verify(others, game.n_players, members, n_random=n_random, seed=seeds[4])
+    clock.mark("verify")
+
+    circuit = Circuit(
+        nodes=nodes,
+        edges=edges,
+        dropped=dropped,
+        faithfulness=faithfulness,
+        verification=verification,
+        model={
+            "name": game.model_name,
+            "identity": game.model_identity,
+            "architecture": str(getattr(model.cfg, "architecture", None) or ""),
+            "n_layers": game.structure.n_layers,
+            "n_heads": max(layer.n_heads for layer in game.structure.layers),
+            "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        },
+        task={
+            "name": task.name,
+            "identity": task.identity,
+            "metric": task.metric.name,
+            "n_prompts": task.n_prompts,
+            "accuracy": report.accuracy,
+            "unablated": report.mean_metric,
+            "example": {
+                "prompt": task.examples[0].prompt,
+                "counterfactual": task.examples[0].counterfactual,
+                "answer": task.examples[0].answer,
+                "wrong_answer": task.examples[0].wrong_answer,
+            },
+        },
+        run={
+            "components": components if isinstance(components, str) else "+".join(game.names),
+            "n_components": game.n_players,
+            "baseline": game.baseline,
+            "keep": keep,
+            "method": interactions.method,
+            "seed": seed,
+            "budget": budget,
+            "gradient_ablations": budget if with_gradients else 0,
+            "plain_ablations": 0 if with_gradients else budget,
+            "heldout_ablations": len(fresh),
+            "measurement_ablations": counter.count,
+            "executor": game.executor,
+            "versions": _versions(),
+            "timings": clock.seconds,
+        },
+    )
+    return Found(circuit, interactions, run, report)
+
+
+def _hold_out(task: Task, seed: int) -> tuple[Task, Task | None]:
+    """The task to find the circuit on, and prompts to verify it on; None where there is only one prompt."""
+    try:
+        return task, task.fresh(max(2, task.n_prompts), seed=seed + 1)
+    except TaskError:
+        pass
+    try:
+        return task.split(0.25, seed=seed)
+    except TaskError:
+        return task, None
+
+
+def _unseen(masks: Masks, seen: Masks) -> Masks:
+    """The distinct masks that are not among those seen; matters where there are few components."""
+    known = {row.tobytes() for row in seen}
+    fresh = [row for row in dict.fromkeys(row.tobytes() for row in masks) if row not in known]
+    return np.array([np.frombuffer(row, dtype=bool) for row in fresh]).reshape(len(fresh), masks.shape[1])
+
+
+def _measured(
+    interactions: Interactions,
+    game: ComponentGame,
+    evaluate: Callable[[Masks], PerPrompt],
+    contexts: Masks,
+    max_nodes: int,
+    max_interactions: int,
+) -> tuple[tuple[Node, ...], tuple[Edge, ...], tuple[Edge, ...]]:
+    """The strongest components and interactions, measured again; what replicates, and the edges that did not."""
+    sets = _strongest(interactions, max_interactions)
+    singles = {(i,) for members in sets for i in members}
+    singles |= set(_strongest(interactions, max_nodes, order=1))
+    wanted = sorted(singles) + sets
+    if not wanted:
+        return (), (), ()
+    found = {members: estimate(values) for members, values in measure(evaluate, wanted, contexts).items()}
+    edges, dropped = [], []
+    for members in sets:
+        decoded = interactions.effect(*members)
+        edge = Edge(tuple(game.names[i] for i in members), decoded, found[members])
+        replicates = found[members].excludes_zero and (found[members].value > 0) == (decoded > 0)
+        (edges if replicates else dropped).append(edge)
+    needed = {name for edge in edges for name in edge.components}
+    nodes = []
+    for (index,) in sorted(singles):
+        name, about = game.names[index], game.components[index]
+        if name in needed or found[index,].excludes_zero:
+            nodes.append(Node(name, about.layer, about.kind, interactions.effect(index), found[index,]))
+    nodes.sort(key=lambda node: (-abs(node.effect), node.name))
+    edges.sort(key=lambda edge: (-abs(edge.effect), edge.components))
+    dropped.sort(key=lambda edge: (-abs(edge.decoded), edge.components))
+    return tuple(nodes), tuple(edges), tuple(dropped)
+
+
+def _strongest(interactions: Interactions, count: int, *, order: int | None = None) -> list[Term]:
+    """The sets with the largest coefficients: of one order, or of all orders from two on."""
+    if order is None:
+        terms = [i for i, term in enumerate(interactions.terms) if len(term) > 1]
+    else:
+        terms = [i for i, term in enumerate(interactions.terms) if len(term) == order]
+    terms = [i for i in terms if interactions.coefficients[i] != 0]
+    terms.sort(key=lambda i: (-abs(float(interactions.coefficients[i])), interactions.terms[i]))
+    return [interactions.terms[i] for i in terms[:count]]
+
+
+class _Counter:
+    """A game whose evaluations are counted."""
+
+    def __init__(self, game: ComponentGame, progress: bool | None, label: str) -> None:
+        self.game, self.progress, self.label = game, progress, label
+        self.count = 0
+
+    def __call__(self, masks: Masks) -> PerPrompt:
+        self.count += len(np.unique(masks, axis=0))
+        return self.game.evaluate(masks, progress=self.progress, label=self.label).per_prompt
+
+
+class _Clock:
+    """Seconds since the last mark, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def mark(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self._last, 3)
+        self._last = now
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
