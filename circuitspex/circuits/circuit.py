@@ -5,9 +5,9 @@ difference of the metric between kept and ablated, averaged over random masks of
 
     effect(S) = E_m [ sum over T subset of S of (-1)^(|S| - |T|) f(T kept, S \\ T ablated, others as in m) ],
 
-which is ``2^|S|`` times the Fourier coefficient. For one component it is how much the metric falls when the component is
-removed. For two it is negative where they back each other up ("redundant") and positive where they only work together
-("synergistic").
+which is ``2^|S|`` times the Fourier coefficient. For one component it is how much the metric falls when the component
+is removed. For two it is negative where they back each other up ("redundant") and positive where they only work
+together ("synergistic").
 """
 
 from __future__ import annotations

@@ -135,9 +135,7 @@ def find_circuit(
         run = game.evaluate(masks, progress=progress, label="ablations to decode")
     clock.mark("ablate")
 
-    interactions = decode(
-        masks, run.values, gradients=run.gradients, method=method, seed=seeds[1], names=game.names
-    )
+    interactions = decode(masks, run.values, gradients=run.gradients, method=method, seed=seeds[1], names=game.names)
     clock.mark("decode")
 
     fresh = _unseen(sample_masks(game.n_players, n_heldout, keep=keep, seed=seeds[2]), masks)
@@ -238,12 +236,13 @@ def _measured(
     """The strongest components and interactions, measured again; what replicates, and the edges that did not."""
     sets = _strongest(interactions, max_interactions)
     singles = {(i,) for members in sets for i in members}
-    singles |= set(_strongest(interactions, max_nodes, order=1))
+    singles |= {(members[0],) for members in _strongest(interactions, max_nodes, order=1)}
     wanted = sorted(singles) + sets
     if not wanted:
         return (), (), ()
     found = {members: estimate(values) for members, values in measure(evaluate, wanted, contexts).items()}
-    edges, dropped = [], []
+    edges: list[Edge] = []
+    dropped: list[Edge] = []
     for members in sets:
         decoded = interactions.effect(*members)
         edge = Edge(tuple(game.names[i] for i in members), decoded, found[members])

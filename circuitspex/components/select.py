@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from circuitspex.components.component import HOW_WRITTEN, Component, head, mlp, neurons, parse_component
 from circuitspex.components.structure import ModelStructure
 from circuitspex.errors import ComponentError
 
 _PART = re.compile(
-    r"(?:layers\[(?P<slice>-?\d*:-?\d*(?::-?\d+)?|-?\d+)\]\.|L(?P<layer>\d+)\.)?"
+    r"(?:layers\[(?P<slice>(?:-?\d+)?:(?:-?\d+)?(?::-?\d+)?|-?\d+)\]\.|L(?P<layer>\d+)\.)?"
     r"(?P<kind>heads|mlps|neurons)(?::(?P<group>\d+))?(?:@(?P<position>-?\d+))?"
 )
-HOW_SELECTED = "'heads', 'mlps', 'neurons', 'neurons:64', 'heads+mlps', 'layers[20:30].heads', 'L5.neurons:64', 'heads@-1'"
+HOW_SELECTED = (
+    "'heads', 'mlps', 'neurons', 'neurons:64', 'heads+mlps', 'layers[20:30].heads', 'L5.neurons:64', 'heads@-1'"
+)
 
 Selector = str | Component | Sequence[str | Component]
 
@@ -68,7 +71,7 @@ def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
             if "is not a component" not in str(error):
                 raise
             raise ComponentError(
-                f"'{part}' is neither a selector ({HOW_SELECTED}) nor a component ({HOW_WRITTEN})"
+                f"{part!r} is neither a selector ({HOW_SELECTED}) nor a component ({HOW_WRITTEN})"
             ) from None
     layers = _layers(structure, part, match["slice"], match["layer"])
     position = None if match["position"] is None else int(match["position"])
@@ -118,7 +121,7 @@ def _refuse_overlaps(components: tuple[Component, ...]) -> None:
         taken.setdefault((component.layer, component.kind, component.position), []).append(component)
     for group in taken.values():
         ordered = sorted(group)
-        for first, second in zip(ordered, ordered[1:], strict=False):
+        for first, second in pairwise(ordered):
             if second.start < first.stop:
                 raise ComponentError(f"{first} and {second} overlap; select each neuron once")
     everywhere: dict[tuple[int, str], list[Component]] = {

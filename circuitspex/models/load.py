@@ -82,6 +82,8 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     from transformer_lens.model_bridge import TransformerBridge
 
     model.requires_grad_(False)
+    if str(dtype) == "torch.float64":  # the grouped matrix products of mixtures of experts have no double precision
+        model.set_experts_implementation("eager")
     prepends = False
     with tempfile.TemporaryDirectory(prefix="circuitspex-tokenizer-") as folder, quiet_transformers():
         if tokenizer is not None:
@@ -141,7 +143,7 @@ def _from_hub(name: str, dtype: torch.dtype, revision: str | None) -> tuple[Any,
     offline = constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT)
     if offline and not cached:
         raise ModelNotFoundError(
-            f"'{name}' is not a model of the offline catalogue, and the Hugging Face hub can't be reached to look for it "
+            f"'{name}' is not in the offline catalogue, and the Hugging Face hub can't be reached to look for it "
             f"(no network, or offline mode); {known}"
         )
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -153,7 +155,9 @@ def _from_hub(name: str, dtype: torch.dtype, revision: str | None) -> tuple[Any,
             model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, attn_implementation="eager", **options)
     except Exception as error:
         at = "" if revision is None else f" at revision '{revision}'"
-        raise ModelNotFoundError(f"can't load '{name}'{at} from the Hugging Face hub: {_one_line(error)}; {known}") from error
+        raise ModelNotFoundError(
+            f"can't load '{name}'{at} from the Hugging Face hub: {_one_line(error)}; {known}"
+        ) from error
     return model, tokenizer
 
 

@@ -23,7 +23,6 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from circuitspex.typing import FloatArray, Values
 
-
 # The prior variance of the function's mean, relative to v: wide, so that the values decide it.
 CONSTANT = 10.0
 
@@ -158,8 +157,8 @@ def fit_anova(
 ) -> AnovaFit:
     """The posterior mean given values ``(K,)`` and slopes df/dx ``(K, n)`` at rows of signs ``(K, n)``.
 
-    ``slope_noise`` ``(K, n)`` or ``(n,)`` is the variance of what the slopes have beyond the model. ``tolerance`` is the
-    relative residual at which the solver stops; what is left is far below the noise that the prior itself allows.
+    ``slope_noise`` ``(K, n)`` or ``(n,)`` is the variance of what the slopes have beyond the model. ``tolerance`` is
+    the relative residual at which the solver stops; what is left is far below the noise that the prior itself allows.
     """
     n_masks, n = x.shape
     mean = float(values.mean())
@@ -204,4 +203,3 @@ def relevance_from_slopes(slopes: FloatArray) -> FloatArray:
         return np.full(n, 1 / n)
     share = square / total + 1e-3 / n
     return np.asarray(share / share.sum())
-

@@ -19,9 +19,9 @@ N_FOLDS = 5
 class Samples:
     """Finished ablations, ready to be decoded.
 
-    ``x`` ``(K, n)`` are signs (+1 = kept); ``values`` ``(K,)``; ``slopes`` ``(K, n)`` are df/dx, half of d value / d gate
-    since a gate runs over a length of 1 and x over 2; ``fold`` ``(K,)`` assigns each *distinct* mask to a fold, so that
-    a repeated mask is never predicted from its own copy; ``keep`` is the share of kept components.
+    ``x`` ``(K, n)`` are signs (+1 = kept); ``values`` ``(K,)``; ``slopes`` ``(K, n)`` are df/dx, half of d value / d
+    gate since a gate runs over a length of 1 and x over 2; ``fold`` ``(K,)`` assigns each *distinct* mask to a fold, so
+    that a repeated mask is never predicted from its own copy; ``keep`` is the share of kept components.
     """
 
     x: FloatArray
@@ -38,12 +38,15 @@ class Samples:
         Raises:
             UserError: wrong shapes, NaN or infinities, or fewer than two distinct masks.
         """
-        masks = check_masks(masks)
+        # One memory layout, since sums are rounded in its order and the answer must not depend on it.
+        masks = np.ascontiguousarray(check_masks(masks))
         n_masks, n = masks.shape
         if n < 1:
             raise UserError("masks have no columns: there are no components to explain")
-        values = check_finite(values, (n_masks,), "values")
-        slopes = None if gradients is None else check_finite(gradients, (n_masks, n), "gradients") / 2
+        values = np.ascontiguousarray(check_finite(values, (n_masks,), "values"))
+        slopes = None
+        if gradients is not None:
+            slopes = np.ascontiguousarray(check_finite(gradients, (n_masks, n), "gradients")) / 2
         _, group = np.unique(masks, axis=0, return_inverse=True)
         group = group.reshape(-1)
         n_groups = int(group.max()) + 1 if n_masks else 0

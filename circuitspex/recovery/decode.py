@@ -18,7 +18,7 @@ from circuitspex.recovery.linear import fit_linear
 from circuitspex.recovery.polynomial import Polynomial
 from circuitspex.recovery.proxyspex import fit_proxyspex
 from circuitspex.recovery.score import is_constant, score
-from circuitspex.recovery.stack import stack
+from circuitspex.recovery.stack import clearly_better, stack
 from circuitspex.typing import FloatArray
 
 Method = Literal["auto", "linear", "proxyspex", "gradspex"]
@@ -100,14 +100,16 @@ def decode(
 
 
 def _fit(samples: Samples, method: str, max_order: int | None) -> Fitted:
-    if method == "linear" or max_order == 1 and method == "proxyspex":
+    if method == "linear" or (max_order == 1 and method == "proxyspex"):
         return fit_linear(samples)
     if method == "proxyspex":
         return fit_proxyspex(samples, max_order=max_order)
-    parts = [fit_gradspex(samples, max_order=max_order), fit_linear(samples)]
+    plain = [fit_linear(samples)]
     if max_order != 1:
-        parts.append(fit_proxyspex(samples, max_order=max_order))
-    return stack(parts, samples.values)
+        plain.append(fit_proxyspex(samples, max_order=max_order))
+    with_gradients = stack([fit_gradspex(samples, max_order=max_order), *plain], samples.values)
+    without = stack(plain, samples.values)
+    return with_gradients if clearly_better(with_gradients, without, samples.values) else without
 
 
 def _constant(samples: Samples) -> Fitted:

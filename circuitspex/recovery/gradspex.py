@@ -2,10 +2,10 @@
 
 One backward pass gives the slope of the value along every gate, ``n`` numbers for the price of about two forward
 passes. They are noisy measurements of the same sparse function: a Gaussian process over interactions of order 1 to 3
-(``anova.py``) takes both in. How far the slopes of each component can be trusted is measured, not assumed: their noise is
-what cross-validation leaves unexplained, per component and heavy-tailed within it, so that a few slopes that dwarf every
-real effect count little. At last the result is stacked with decoders that never saw a gradient, weighted by what each
-predicts out of fold, so that gradients can't make it much worse than leaving them out.
+(``anova.py``) takes both in. How far the slopes of each component can be trusted is measured, not assumed: their noise
+is what cross-validation leaves unexplained, per component and heavy-tailed within it, so that a few slopes that dwarf
+every real effect count little. At last the result is stacked with decoders that never saw a gradient, weighted by what
+each predicts out of fold, so that gradients can't make it much worse than leaving them out.
 """
 
 from __future__ import annotations

@@ -67,13 +67,15 @@ class InteractionTable(tuple[Row, ...]):
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{name}</th>" for name in self._HEAD)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>" for cells in self._cells())
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>" for cells in self._cells()
+        )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 @dataclass(frozen=True)
 class Interactions:
-    """A decoded function: ``f(m) = sum over S of c_S * prod over i in S of x_i`` with ``x_i = +1`` kept, ``-1`` ablated.
+    """A decoded function: ``f(m) = sum over S of c_S * prod over i in S of x_i``; ``x_i`` is +1 kept, -1 ablated.
 
     ``cross_validated`` is the R² of the decoder on masks left out of each fit in turn. It is free, and can flatter at
     small budgets; ``score`` on fresh masks is the measure of faithfulness.
@@ -130,7 +132,8 @@ class Interactions:
     def effect(self, *components: str | int) -> float:
         """The |S|-fold difference between kept and ablated, averaged over masks that keep ``keep`` of the others.
 
-        A set without a coefficient of its own can have one: that of larger sets which contain it, unless ``keep`` is 0.5.
+        A set without a coefficient of its own can have one: that of larger sets which contain it, unless ``keep`` is
+        0.5.
         """
         term = self._term(components)
         if term in self._effects:
@@ -284,7 +287,7 @@ def _from_content(cls: type[Interactions], content: dict[str, Any]) -> Interacti
     if not 0 <= content["keep"] <= 1:
         raise ValueError("'keep' is not a share")
     *interval, n_masks = content["cross_validated"]
-    measured = [None if number is None else float(number) for number in interval]
+    r2, low, high = (None if number is None else float(number) for number in interval)
     return cls(
         function=Polynomial(terms, coefficients),
         standard_errors=errors,
@@ -293,7 +296,7 @@ def _from_content(cls: type[Interactions], content: dict[str, Any]) -> Interacti
         keep=float(content["keep"]),
         n_ablations=int(content["n_ablations"]),
         n_gradients=int(content["n_gradients"]),
-        cross_validated=Score(*measured, int(n_masks)),
+        cross_validated=Score(r2, low, high, int(n_masks)),
         seconds=float(content["seconds"]),
         seed=int(content["seed"]),
     )

@@ -105,7 +105,10 @@ def recentred(table: Mapping[Term, float], centre: float, scale: float) -> dict[
 
 
 def fourier_to_mobius(table: Mapping[Term, float]) -> dict[Term, float]:
-    """Parities to ANDs of kept components: ``x_i = 2 m_i - 1``, so ``mobius(S) = 2^|S| sum_{T >= S} (-1)^(|T|-|S|) c_T``."""
+    """Parities to ANDs of kept components.
+
+    ``x_i = 2 m_i - 1``, so ``mobius(S) = 2^|S| sum_{T >= S} (-1)^(|T|-|S|) c_T``.
+    """
     out: dict[Term, float] = {}
     for term, value in table.items():
         for size in range(len(term) + 1):

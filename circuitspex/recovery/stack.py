@@ -33,3 +33,13 @@ def stack(parts: Sequence[Fitted], values: Values) -> Fitted:
     return Fitted(
         mixed([part.function for part in parts]), tuple(mixed(each) for each in folds), predicted @ weights + constant
     )
+
+
+def clearly_better(new: Fitted, old: Fitted, values: Values) -> bool:
+    """Whether ``new`` has a smaller squared error out of fold than ``old``, by more than one standard error.
+
+    The rule of one standard error (Breiman et al., 'Classification and Regression Trees', 1984): from few masks, a part
+    that knows nothing can always look a little useful.
+    """
+    gain = (values - old.out_of_fold) ** 2 - (values - new.out_of_fold) ** 2
+    return bool(gain.mean() > gain.std() / np.sqrt(len(values)))

@@ -46,8 +46,8 @@ def staged_predictions(booster: lightgbm.Booster, x: FloatArray, rounds: list[in
 def tree_polynomial(booster: lightgbm.Booster, rounds: int | None = None) -> Polynomial:
     """The trees' function as an exact sum of parities.
 
-    A leaf that is reached by keeping A and ablating B is ``value * prod_A (1 + x_i)/2 * prod_B (1 - x_i)/2``; multiplied
-    out, it adds ``value 2^-d (-1)^|S and B|`` to every S within A and B (Butler et al., 'ProxySPEX', 2025, section 4).
+    A leaf that is reached by keeping A and ablating B is ``value * prod_A (1 + x_i)/2 * prod_B (1 - x_i)/2``;
+    multiplied out, it adds ``value 2^-d (-1)^|S and B|`` to every S within A and B (Butler et al., 'ProxySPEX', 2025).
     """
     table: dict[Term, float] = {}
     for tree in booster.dump_model(num_iteration=rounds or -1)["tree_info"]:

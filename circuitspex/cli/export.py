@@ -1,0 +1,43 @@
+"""``circuitspex export``: a finished circuit in other formats."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from circuitspex.cli.options import verb_parser, writable_folder
+from circuitspex.errors import UserError
+
+EXAMPLE = "circuitspex export runs/ioi/circuit.json --to svg,pdf,html"
+ENDINGS = {"text": "txt"}
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this verb."""
+    parser = verb_parser(verbs, "export", "write a circuit.json in other formats", EXAMPLE)
+    parser.add_argument("circuit", type=Path, help="a circuit.json")
+    parser.add_argument("--to", required=True, help="formats, separated by commas: html, json, pdf, png, svg, text")
+    parser.add_argument("--out", type=Path, help="folder to write to (default: beside the circuit.json)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it."""
+    from circuitspex.circuits import Circuit
+    from circuitspex.circuits.formats import names
+
+    wanted = [form.strip() for form in options.to.split(",") if form.strip()]
+    unknown = [form for form in wanted if form not in names()]
+    if unknown or not wanted:
+        raise UserError(f"unknown format '{', '.join(unknown)}'; known: {', '.join(names())}")
+    circuit = Circuit.load(options.circuit)
+    folder = writable_folder(options.out or options.circuit.parent)
+    stem = options.circuit.stem
+    written = [circuit.export(form, folder / f"{stem}.{ENDINGS.get(form, form)}") for form in wanted]
+    if options.json:
+        print(json.dumps({"files": [str(path) for path in written]}))
+    else:
+        for path in written:
+            print(path)
+    return 0

@@ -1,0 +1,84 @@
+"""``circuitspex find``: the circuit of a model on a task."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from circuitspex.cli.options import share, verb_parser, whole_number, writable_folder
+
+EXAMPLE = "circuitspex find --model smollm2-135m --task ioi --components heads --budget 100 --out runs/ioi"
+FILES = {"json": "circuit.json", "html": "circuit.html", "svg": "circuit.svg", "png": "circuit.png"}
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this verb."""
+    parser = verb_parser(verbs, "find", "find the circuit that a model uses for a task", EXAMPLE)
+    parser.add_argument("--model", required=True, help="offline catalogue name, directory, .gguf file, or hub name")
+    parser.add_argument("--task", required=True, help="a built-in task, or a .jsonl file of your own examples")
+    parser.add_argument(
+        "--components", default="heads", help="selector, such as heads, heads+mlps, layers[20:30].heads"
+    )
+    parser.add_argument("--baseline", default="mean", choices=("mean", "resample", "zero"), help="default: mean")
+    parser.add_argument("--budget", type=whole_number(2), default=100, help="ablations to decode from (default: 100)")
+    parser.add_argument("--keep", type=share, default=0.5, help="share of components kept by a mask (default: 0.5)")
+    parser.add_argument("--method", default="auto", choices=("auto", "gradspex", "proxyspex", "linear"))
+    parser.add_argument("--prompts", type=whole_number(1), help="how many prompts of a built-in task (default: 16)")
+    parser.add_argument("--metric", default="logit_diff", help="logit_diff, answer_logprob, answer_prob or kl")
+    parser.add_argument("--group-by-length", action="store_true", help="allow prompts of different token lengths")
+    parser.add_argument("--heldout", type=whole_number(2), default=200, help="held-out masks for the R² (default: 200)")
+    parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
+    parser.add_argument("--executor", default="auto", choices=("auto", "batched", "hooks"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the GPU if there is one)")
+    parser.add_argument("--dtype", help="float32, float64, bfloat16 or float16 (default: float32)")
+    parser.add_argument("--revision", help="branch, tag or commit of a hub model")
+    parser.add_argument("--out", type=Path, help="folder for circuit.json, the diagrams and the decoded function")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it."""
+    folder = None if options.out is None else writable_folder(options.out)
+    from circuitspex.circuits import find_circuit
+    from circuitspex.models import load_model
+    from circuitspex.tasks import build
+
+    model = load_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
+    wanted = {"metric": options.metric}
+    if options.prompts is not None:
+        wanted["n_prompts"] = options.prompts
+    if options.group_by_length:
+        wanted["group_by_length"] = True
+    task = build(options.task, model, **wanted)
+    found = find_circuit(
+        model,
+        task,
+        options.components,
+        options.baseline,
+        options.budget,
+        keep=options.keep,
+        method=options.method,
+        n_heldout=options.heldout,
+        n_contexts=options.contexts,
+        executor=options.executor,
+        seed=options.seed,
+    )
+    written = []
+    if folder is not None:
+        written = [found.circuit.export(form, folder / name) for form, name in FILES.items()]
+        written.append(found.interactions.save(folder / "interactions.json"))
+    if options.json:
+        from circuitspex.export.json_file import to_json
+
+        print(json.dumps({"circuit": to_json(found.circuit), "files": [str(path) for path in written]}, indent=1))
+        return 0
+    print(found.report)
+    print()
+    print(found.circuit.table())
+    if written:
+        print("\nwritten:")
+        for path in written:
+            print(f"  {path}")
+    return 0

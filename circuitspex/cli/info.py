@@ -1,0 +1,56 @@
+"""``circuitspex info``: what is installed, which device, which executor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from circuitspex.cli.options import verb_parser
+
+EXAMPLE = "circuitspex info"
+PACKAGES = ("circuitspex", "torch", "transformer-lens", "transformers", "numpy", "scipy", "lightgbm", "triton")
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this verb."""
+    verb_parser(verbs, "info", "say what is installed, which device and which executor are used", EXAMPLE).set_defaults(
+        run=run
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it."""
+    import psutil
+    import torch
+
+    from circuitspex.models.cache import cache_folder
+
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    facts = {
+        "python": platform.python_version(),
+        "versions": versions,
+        "device": device,
+        "device_name": torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads",
+        "free_memory_gb": round(psutil.virtual_memory().available / 2**30, 1),
+        "executor": "batched TransformerLens hooks, layers before the first ablated one computed once per prompt",
+        "kernels": "none: every product is PyTorch's own",
+        "cache": str(cache_folder()),
+    }
+    if options.json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            for name, number in value.items():
+                print(f"{name:18} {number}")
+        else:
+            print(f"{key:18} {value}")
+    return 0

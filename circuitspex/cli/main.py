@@ -1,0 +1,64 @@
+"""``circuitspex``: one verb a use."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from circuitspex import __version__
+from circuitspex.cli import export, find, info, models
+from circuitspex.errors import UserError
+
+VERBS = (find, export, models, info)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all verbs."""
+    parser = argparse.ArgumentParser(
+        prog="circuitspex", description="Find which components of a language model work together."
+    )
+    parser.add_argument("--version", action="version", version=f"circuitspex {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        verb.add_parser(verbs)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 0 on success, 1 on a failure and 2 on a usage error."""
+    options = build_parser().parse_args(arguments)
+    debug = getattr(options, "debug", False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore")
+        warnings.filterwarnings("default", category=UserWarning, module=r"circuitspex\..*|__main__")
+        warnings.showwarning = _show_warning
+        try:
+            result: int = options.run(options)
+        except UserError as error:
+            if debug:
+                raise
+            print(f"circuitspex: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            if debug:
+                raise
+            print("circuitspex: interrupted", file=sys.stderr)
+            return 1
+        except Exception as error:  # the last resort: one line for people, the traceback with --debug
+            if debug:
+                raise
+            reason = " ".join(str(error).split())[:300]
+            print(f"circuitspex: {type(error).__name__}: {reason} (--debug shows where)", file=sys.stderr)
+            return 1
+        return result
+
+
+def _show_warning(message: Any, category: Any, *place: Any, **more: Any) -> None:
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

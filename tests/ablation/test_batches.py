@@ -1,0 +1,181 @@
+"""How masks are put together changes no value, also when memory runs out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from circuitspex.ablation.forward import BatchedForward, HooksForward
+from circuitspex.ablation.memory import is_out_of_memory, rows_that_fit
+from circuitspex.games import ComponentGame
+
+MESSAGES = ["CUDA out of memory. Tried to allocate 2 GiB", "[enforce fail] DefaultCPUAllocator: can't allocate memory"]
+
+
+def masks_for(n: int, size: int = 9) -> np.ndarray:
+    masks = np.random.default_rng(2).random((size, n)) < 0.6
+    masks[: size // 2, : n // 2] = True
+    return masks
+
+
+@pytest.mark.parametrize("executor", ["batched", "hooks"])
+@pytest.mark.parametrize("batch_rows", [1, 3, 64])
+def test_the_size_of_batches_changes_nothing(tiny, family, model, executor, batch_rows):
+    task = tiny.task(model, lengths=(5, 4, 5, 5))
+    expected = ComponentGame(model, task, "heads+mlps").evaluate(masks_for(15), gradients=True)
+    game = ComponentGame(model, task, "heads+mlps", executor=executor, batch_rows=batch_rows)
+    run = game.evaluate(masks_for(15), gradients=True)
+    np.testing.assert_allclose(run.per_prompt, expected.per_prompt, atol=1e-4)
+    np.testing.assert_allclose(run.gradients, expected.gradients, atol=1e-3, rtol=1e-3)
+    np.testing.assert_allclose(game.evaluate(masks_for(15)).per_prompt, expected.per_prompt, atol=1e-4)
+
+
+def test_order_and_repetition_of_masks_change_nothing(tiny, model):
+    game = ComponentGame(model, tiny.task(model), "heads+mlps", batch_rows=6)
+    masks = masks_for(game.n_players)
+    expected = game.evaluate(masks)
+    rng = np.random.default_rng(0)
+    for order in (rng.permutation(9), rng.integers(9, size=20), np.zeros(4, dtype=int)):
+        run = game.evaluate(masks[order])
+        np.testing.assert_allclose(run.per_prompt, expected.per_prompt[order], atol=1e-5)
+        np.testing.assert_array_equal(run.masks, masks[order])
+    for k in range(3):
+        np.testing.assert_allclose(game.evaluate(masks[k : k + 1]).per_prompt[0], expected.per_prompt[k], atol=1e-5)
+
+
+def test_a_run_is_the_same_bit_for_bit_when_repeated(tiny, model):
+    game = ComponentGame(model, tiny.task(model), "heads")
+    again = ComponentGame(model, tiny.task(model), "heads")
+    masks = masks_for(game.n_players)
+    first = game.evaluate(masks, gradients=True)
+    for run in (game.evaluate(masks, gradients=True), again.evaluate(masks, gradients=True)):
+        np.testing.assert_array_equal(run.per_prompt, first.per_prompt)
+        np.testing.assert_array_equal(run.gradients, first.gradients)
+
+
+def test_repeated_masks_run_once(tiny, monkeypatch):
+    model = tiny.bridge("llama")
+    seen = count_masks(monkeypatch)
+    game = ComponentGame(model, tiny.task(model), "heads")
+    masks = masks_for(game.n_players)
+    game.evaluate(np.concatenate([masks, masks, masks[:2]]))
+    assert sum(seen) == len(np.unique(masks, axis=0))
+
+
+def count_masks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    seen: list[int] = []
+    forward = BatchedForward.__call__
+
+    def counted(self: Any, gates: Any, prompts: slice, first_layer: int) -> Any:
+        seen.append(len(gates))
+        return forward(self, gates, prompts, first_layer)
+
+    monkeypatch.setattr(BatchedForward, "__call__", counted)
+    return seen
+
+
+def memory_for(monkeypatch: pytest.MonkeyPatch, rows: int, kind: type, message: str, error: type = RuntimeError) -> list:
+    """Make every pass over more than ``rows`` rows fail; the list fills with the sizes that were tried."""
+    forward = kind.__call__
+    tried: list[int] = []
+
+    def limited(self: Any, gates: Any, prompts: slice, first_layer: int) -> Any:
+        size = len(gates) * len(self.tokens[prompts])
+        tried.append(size)
+        if size > rows:
+            raise error(message)
+        return forward(self, gates, prompts, first_layer)
+
+    monkeypatch.setattr(kind, "__call__", limited)
+    return tried
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 100])
+def test_a_failed_allocation_halves_the_batch(tiny, monkeypatch, rows, gradients):
+    model = tiny.bridge("qwen2")
+    task = tiny.task(model, lengths=(5, 4, 5, 5))
+    masks = masks_for(12)
+    expected = ComponentGame(model, task, "heads").evaluate(masks, gradients=gradients)
+    game = ComponentGame(model, task, "heads")
+    tried = memory_for(monkeypatch, rows, BatchedForward, MESSAGES[rows % 2])
+    done: list[float] = []
+    per_prompt, slopes = game._engine.evaluate(masks.astype(float), gradients=gradients, done=done.append)
+    np.testing.assert_allclose(per_prompt, expected.per_prompt, atol=1e-5)
+    if gradients:
+        np.testing.assert_allclose(slopes, expected.gradients, atol=1e-4)
+    assert sum(done) == pytest.approx(len(masks))
+    failed = [size for size in tried if size > rows]
+    assert len(failed) <= 6, "batches shrink by halves and don't grow back"
+    tried.clear()
+    game.evaluate(masks)
+    assert all(size <= rows for size in tried), "what was learnt is kept"
+
+
+def test_the_hooks_executor_splits_prompts_when_memory_runs_out(tiny, monkeypatch):
+    model = tiny.bridge("qwen2")
+    task = tiny.task(model)
+    masks = masks_for(12)
+    expected = ComponentGame(model, task, "heads", executor="hooks").evaluate(masks).per_prompt
+    game = ComponentGame(model, task, "heads", executor="hooks")
+    memory_for(monkeypatch, 1, HooksForward, "", MemoryError)
+    np.testing.assert_allclose(game.evaluate(masks).per_prompt, expected, atol=1e-5)
+
+
+def test_one_failure_that_passes(tiny, monkeypatch):
+    model = tiny.bridge("gpt2")
+    game = ComponentGame(model, tiny.task(model), "heads")
+    masks = masks_for(game.n_players)
+    expected = game.evaluate(masks).per_prompt
+    forward, failures = BatchedForward.__call__, [MESSAGES[0]]
+
+    def once(self: Any, *args: Any) -> Any:
+        if failures:
+            raise RuntimeError(failures.pop())
+        return forward(self, *args)
+
+    monkeypatch.setattr(BatchedForward, "__call__", once)
+    np.testing.assert_allclose(game.evaluate(masks).per_prompt, expected, atol=1e-5)
+    assert failures == []
+
+
+def test_too_little_memory_for_one_row_and_other_errors_are_raised(tiny, monkeypatch, hooks_left):
+    model = tiny.bridge("gpt2")
+    game = ComponentGame(model, tiny.task(model), "heads")
+    masks = masks_for(game.n_players)
+    with monkeypatch.context() as patch:
+        memory_for(patch, 0, BatchedForward, MESSAGES[0])
+        with pytest.raises(RuntimeError, match="out of memory"):
+            game.evaluate(masks)
+    with monkeypatch.context() as patch:
+        tried = memory_for(patch, 0, BatchedForward, "sizes of tensors must match")
+        with pytest.raises(RuntimeError, match="sizes of tensors"):
+            game.evaluate(masks)
+        assert len(tried) == 1
+    assert hooks_left(model) == {}
+
+
+def test_what_counts_as_out_of_memory():
+    for message in MESSAGES:
+        assert is_out_of_memory(RuntimeError(message))
+        assert not is_out_of_memory(ValueError(message))
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(torch.cuda.OutOfMemoryError("no"))
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_rows_that_fit_follow_the_free_memory(tiny, model, monkeypatch):
+    import psutil
+
+    sizes = []
+    for free in (0, 10**6, 10**7, 10**12):
+        monkeypatch.setattr(psutil, "virtual_memory", lambda free=free: type("Memory", (), {"available": free}))
+        plain = rows_that_fit(model, 5, gradients=False)
+        assert 1 <= rows_that_fit(model, 5, gradients=True) <= plain
+        assert rows_that_fit(model, 500, gradients=False) <= plain
+        sizes.append(plain)
+    assert sizes == sorted(sizes)
+    assert sizes[0] == 1

@@ -1,0 +1,142 @@
+"""Tiny random models of many families behind real TransformerBridges, and tasks for them. Nothing is downloaded."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from circuitspex.models.load import _bridge
+from circuitspex.tasks import Example, Task
+
+N_LAYERS = 3
+N_HEADS = 4
+N_NEURONS = 48
+WORDS = [f"w{i}" for i in range(58)]
+
+_SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": N_NEURONS,
+    "num_hidden_layers": N_LAYERS,
+    "num_attention_heads": N_HEADS,
+    "max_position_embeddings": 64,
+}
+_GROUPED = {**_SIZES, "num_key_value_heads": 2}
+_OWN_IDS = {"pad_token_id": 2, "bos_token_id": 1, "eos_token_id": 1}
+_WINDOWED = {**_GROUPED, "head_dim": 8, "sliding_window": 3, "query_pre_attn_scalar": 8}
+
+# Each family: the name of the class and the fields of its configuration.
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("Llama", _GROUPED),
+    "gpt2": (
+        "GPT2",
+        {"n_embd": 32, "n_inner": N_NEURONS, "n_layer": N_LAYERS, "n_head": N_HEADS, "n_positions": 64},
+    ),
+    "gpt_neox": ("GPTNeoX", {**_SIZES, "rotary_pct": 0.5, "use_parallel_residual": True}),
+    "qwen2": ("Qwen2", _GROUPED),
+    "qwen3": ("Qwen3", {**_GROUPED, "head_dim": 8}),
+    "gemma2": ("Gemma2", {**_WINDOWED, "final_logit_softcapping": 3.0}),
+    "gemma3": ("Gemma3", _WINDOWED),
+    "phi3": ("Phi3", {**_GROUPED, **_OWN_IDS}),
+    "mixtral": ("Mixtral", {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2}),
+}
+_CLASSES = {"GPT2": ("GPT2Config", "GPT2LMHeadModel"), "Gemma3": ("Gemma3TextConfig", "Gemma3ForCausalLM")}
+
+
+@functools.cache
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word: 61 of them, ``w0`` to ``w57`` and three special ones."""
+    vocabulary = {word: i for i, word in enumerate(["<unk>", "<s>", "<pad>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="<s>", pad_token="<pad>"
+    )
+
+
+def make_hf_model(family: str, dtype: torch.dtype = torch.float32, seed: int = 0, **fields: Any) -> Any:
+    """A Hugging Face model with large enough random weights that every part of it matters to the logits."""
+    kind, sizes = FAMILIES[family]
+    config_name, model_name = _CLASSES.get(kind, (f"{kind}Config", f"{kind}ForCausalLM"))
+    settings = {"vocab_size": len(make_tokenizer()), **_OWN_IDS, **sizes, **fields}
+    config = getattr(transformers, config_name)(**settings, attn_implementation="eager")
+    model = getattr(transformers, model_name)(config).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim == 1:  # scales of norms stay near what they were, biases become visible
+                parameter.add_(0.2 * noise)
+            else:
+                parameter.copy_(0.3 * noise)
+    model.config.architectures = [type(model).__name__]
+    return model.to(dtype)
+
+
+def make_bridge(family: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> Any:
+    """That model wrapped, with the tokenizer of words."""
+    model = make_hf_model(family, dtype, seed)
+    return _bridge(f"tiny-{family}", model, make_tokenizer(), dtype, torch.device("cpu"))
+
+
+def make_task(model: Any, lengths: Sequence[int] = (5, 5, 5), seed: int = 0, **options: Any) -> Task:
+    """A task of random words, one prompt for each of ``lengths``."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def text(length: int) -> str:
+        return " ".join(WORDS[i] for i in torch.randint(50, (length,), generator=generator).tolist())
+
+    examples = [Example(text(n), text(n), f" w{50 + i % 4}", f" w{54 + i % 4}") for i, n in enumerate(lengths)]
+    return Task.from_examples(model, examples, group_by_length=len(set(lengths)) > 1, **options)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> SimpleNamespace:
+    """What tests build their models and tasks with; bridges are made once for each family, dtype and seed."""
+    return SimpleNamespace(
+        bridge=functools.cache(make_bridge),
+        fresh_bridge=make_bridge,
+        hf_model=make_hf_model,
+        task=make_task,
+        tokenizer=make_tokenizer(),
+        n_layers=N_LAYERS,
+        n_heads=N_HEADS,
+        n_neurons=N_NEURONS,
+    )
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    """Every family of models, one after the other."""
+    return request.param
+
+
+@pytest.fixture
+def model(family: str, tiny: SimpleNamespace) -> Any:
+    """A tiny model of the family in float32."""
+    return tiny.bridge(family)
+
+
+@pytest.fixture
+def hooks_left() -> Callable[[Any], dict[str, int]]:
+    """Counts the hooks on a model: on every hook point and every module, and overridden ``forward`` of blocks."""
+
+    def count(bridge: Any) -> dict[str, int]:
+        found = {}
+        for name, point in bridge.hook_dict.items():
+            for side in ("fwd_hooks", "bwd_hooks"):
+                found[f"{name}.{side}"] = len(getattr(point, side))
+        for name, module in bridge.named_modules():
+            found[f"module {name}"] = len(module._forward_hooks) + len(module._backward_hooks)
+        for layer, block in enumerate(bridge.blocks):
+            found[f"block {layer} forward"] = int("forward" in block.__dict__)
+        return {name: n for name, n in found.items() if n}
+
+    return count

@@ -1,0 +1,59 @@
+"""Sampled masks: reproducible, independent, with the share that was asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from circuitspex.errors import UserError
+from circuitspex.masks import check_keep, sample_masks
+
+sizes = st.integers(1, 40)
+shares = st.floats(0.01, 0.99)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(sizes, sizes, sizes, shares, seeds)
+def test_the_same_seed_gives_the_same_masks_and_prefixes_of_them(n, k, more, keep, seed):
+    masks = sample_masks(n, k, keep=keep, seed=seed)
+    assert masks.shape == (k, n)
+    assert masks.dtype == np.bool_
+    np.testing.assert_array_equal(masks, sample_masks(n, k, keep=keep, seed=seed))
+    np.testing.assert_array_equal(masks, sample_masks(n, k + more, keep=keep, seed=seed)[:k])
+
+
+@pytest.mark.parametrize("keep", [0.05, 0.3, 0.5, 0.9])
+def test_components_are_kept_independently_with_the_given_share(keep):
+    masks = sample_masks(30, 4000, keep=keep, seed=1)
+    spread = np.sqrt(keep * (1 - keep) / 4000)
+    assert abs(masks.mean() - keep) < 5 * spread / np.sqrt(30)
+    assert np.abs(masks.mean(0) - keep).max() < 5 * spread
+    correlation = np.corrcoef(masks.T) - np.eye(30)
+    assert np.abs(correlation).max() < 5 / np.sqrt(4000)
+
+
+def test_another_seed_gives_other_masks():
+    drawn = {sample_masks(40, 5, seed=seed).tobytes() for seed in range(20)}
+    assert len(drawn) == 20
+
+
+def test_a_larger_share_keeps_what_a_smaller_one_keeps():
+    small, large = sample_masks(20, 50, keep=0.3, seed=4), sample_masks(20, 50, keep=0.8, seed=4)
+    assert (large | ~small).all()
+
+
+@pytest.mark.parametrize("keep", [0, 1, -0.1, 1.5, float("nan"), float("inf")])
+def test_shares_out_of_range_are_refused(keep):
+    for call in (lambda: check_keep(keep), lambda: sample_masks(4, 4, keep=keep)):
+        with pytest.raises(UserError, match="keep must lie between 0 and 1") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("n", "k", "message"), [(0, 5, "at least one component"), (5, 0, "number of masks"), (5, -1, "-1")])
+def test_nothing_to_sample_is_refused(n, k, message):
+    with pytest.raises(UserError, match=message):
+        sample_masks(n, k)

@@ -1,0 +1,121 @@
+"""Writes the notebooks from the cells below, so that their sources are reviewed as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+
+FIND_A_CIRCUIT = [
+    (
+        "markdown",
+        """# Find a circuit
+
+A language model completes *"When Mary and John went to the store, John gave a drink to"* with *" Mary"*.
+Which attention heads do that, and which of them work **together**?
+
+Removing one head at a time misleads: where two heads back each other up, removing either changes nothing. circuitspex
+removes many random sets of heads at once and decodes from the results which heads matter and which interact.""",
+    ),
+    (
+        "code",
+        """import circuitspex as cx
+
+model = cx.load_model("smollm2-135m")  # fetched once, then kept in your cache folder
+task = cx.tasks.ioi(model, n_prompts=4, seed=0)
+print(task.report(model))""",
+    ),
+    (
+        "markdown",
+        """The task comes with a *counterfactual* for each prompt, and a metric: the logit of the right name minus that of
+the wrong one. The model does the task, so there is something to explain.""",
+    ),
+    ("code", """task.examples[0]"""),
+    (
+        "markdown",
+        """## Find it
+
+Each of the 50 ablations replaces a random half of the 270 heads by their mean output. One backward pass tells how the
+metric depends on every single head at that mask. The result is a circuit whose nodes and edges were **measured again**
+by paired ablations on the model, with 95 % intervals.""",
+    ),
+    (
+        "code",
+        """found = cx.find_circuit(model, task, components="heads", baseline="mean", budget=50, n_heldout=100, n_contexts=12)
+found.circuit""",
+    ),
+    (
+        "markdown",
+        """Blue is positive, orange and dashed is negative. A negative interaction means that two heads back each other up
+(*redundant*), a positive one that they only work together (*synergistic*).
+
+## How far can it be trusted?
+
+R² says how well the decoded function predicts ablations that it has never seen.""",
+    ),
+    ("code", """print(found.faithfulness)\nfound.interactions.top(10)"""),
+    (
+        "markdown",
+        """The verification ran on other prompts: only the circuit kept, only the circuit removed, and the same for random
+circuits of its size.""",
+    ),
+    ("code", """found.verification"""),
+    (
+        "markdown",
+        """## Ask your own question
+
+The decoded function predicts any mask. What happens without the strongest head, and without the two strongest?""",
+    ),
+    (
+        "code",
+        """import numpy as np
+
+first, second = found.interactions.top(2, order=1)
+names = list(found.interactions.names)
+masks = np.ones((3, len(names)), dtype=bool)
+masks[1, names.index(first.components[0])] = False
+masks[2, [names.index(first.components[0]), names.index(second.components[0])]] = False
+
+game = cx.ComponentGame(model, task, components="heads", baseline="mean")
+for label, decoded, real in zip(
+    ["nothing removed", f"without {first.components[0]}", f"without {first.components[0]} and {second.components[0]}"],
+    found.interactions.predict(masks),
+    game(masks),
+):
+    print(f"{label:32} decoded {decoded:+.2f}   measured {real:+.2f}")""",
+    ),
+    (
+        "markdown",
+        """(The function was decoded from masks that keep half of the heads; full masks are far from those, so the decoded
+numbers here are extrapolations.)
+
+## Keep it""",
+    ),
+    (
+        "code",
+        """from pathlib import Path
+from tempfile import mkdtemp
+
+folder = Path(mkdtemp())
+found.circuit.save(folder / "ioi.json")
+found.circuit.to_html(folder / "ioi.html")  # one page, no network needed
+found.circuit.to_svg(folder / "ioi.svg")
+sorted(path.name for path in folder.iterdir())""",
+    ),
+]
+
+
+def write(name: str, cells: list[tuple[str, str]]) -> Path:
+    notebook = nbformat.v4.new_notebook()
+    make = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
+    notebook.cells = [make[kind](text, id=f"cell-{place}") for place, (kind, text) in enumerate(cells)]
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    path = FOLDER / name
+    nbformat.write(notebook, path)
+    return path
+
+
+if __name__ == "__main__":
+    print(write("01_find_a_circuit.ipynb", FIND_A_CIRCUIT))
