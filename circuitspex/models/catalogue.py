@@ -98,8 +98,8 @@ def fetch(entry: CatalogueModel, say: Callable[[str], None] = lambda _: None) ->
 
 def _damage(folder: Path) -> str | None:
     try:
-        files = json.loads((folder / RECEIPT).read_text())["files"]
-    except (OSError, ValueError, KeyError):
+        files = dict(json.loads((folder / RECEIPT).read_text())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
         return f"{RECEIPT} can't be read"
     for name, digest in files.items():
         path = folder / name

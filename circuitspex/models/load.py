@@ -88,22 +88,35 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     with tempfile.TemporaryDirectory(prefix="circuitspex-tokenizer-") as folder, quiet_transformers():
         if tokenizer is not None:
             prepends = _prepends_bos(tokenizer)
-            # TransformerLens reads the tokenizer again from where it came from, which may be a GGUF file or the hub.
-            tokenizer.save_pretrained(folder)
-            from transformers import AutoTokenizer
+        # TransformerLens reads the tokenizer again from where it came from, which may be a GGUF file or the hub.
+        (tokenizer or _stand_in()).save_pretrained(folder)
+        from transformers import AutoTokenizer
 
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        saved = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         try:
             bridge = TransformerBridge.boot_transformers(
-                name, hf_model=model, tokenizer=tokenizer, dtype=dtype, device=str(device)
+                name, hf_model=model, tokenizer=saved, dtype=dtype, device=str(device)
             )
         except Exception as error:
             architecture = (getattr(model.config, "architectures", None) or [type(model).__name__])[0]
             reason = " ".join(str(error).split())[:300]
             raise ModelNotFoundError(f"TransformerLens can't wrap {name} ({architecture}): {reason}") from error
     bridge.eval()
+    bridge.requires_grad_(False)  # where query, key and value were one matrix, TransformerLens has made parameters
     bridge.cfg.default_prepend_bos = prepends
+    if tokenizer is None:
+        bridge.tokenizer = None
     return bridge
+
+
+def _stand_in() -> Any:
+    """A tokenizer of nothing: without one, TransformerLens looks for the model's and fails where there is none."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    nothing = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
+    special = {f"{role}_token": "<unk>" for role in ("unk", "bos", "eos", "pad")}
+    return PreTrainedTokenizerFast(tokenizer_object=nothing, **special)
 
 
 def _prepends_bos(tokenizer: Any) -> bool:

@@ -88,6 +88,8 @@ def decode(
         seed=seed,
     )
     r2 = result.cross_validated.r2
+    if r2 is not None and chosen == "gradspex" and samples.slopes is not None and not samples.slopes.any():
+        warnings.warn("all gradients are zero although the values vary: they were left out of account", stacklevel=2)
     if r2 is None:
         warnings.warn("the values are the same under every mask: there is nothing to explain", stacklevel=2)
     elif r2 < LOW_R2:
@@ -107,6 +109,8 @@ def _fit(samples: Samples, method: str, max_order: int | None) -> Fitted:
     plain = [fit_linear(samples)]
     if max_order != 1:
         plain.append(fit_proxyspex(samples, max_order=max_order))
+    if samples.slopes is None or not samples.slopes.any():
+        return stack(plain, samples.values)
     with_gradients = stack([fit_gradspex(samples, max_order=max_order), *plain], samples.values)
     without = stack(plain, samples.values)
     return with_gradients if clearly_better(with_gradients, without, samples.values) else without

@@ -35,8 +35,8 @@ def plain_logits(
             tokens = task.counterfactual_tokens[rows, :length]
             if baseline == "mean":
                 tokens = task.reference_tokens[task.reference_lengths == length][:, :length]
-            saved = {}
-            save = [(name, lambda z, hook, name=name: saved.update({name: z.clone()})) for name in names]
+            saved: dict[str, Any] = {}
+            save = [(name, lambda z, hook, name=name, saved=saved: saved.update({name: z.clone()})) for name in names]
             with torch.no_grad():
                 model.run_with_hooks(tokens, fwd_hooks=save)
             other = {name: z.mean(0, keepdim=True) if baseline == "mean" else z for name, z in saved.items()}

@@ -16,7 +16,7 @@ TOLERANCE = {"atol": 1e-6, "rtol": 1e-5}
 
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some models compute their norms and softmaxes in float32 whatever their dtype; rounding drowns the differences."""
+    """Some models compute norms and softmaxes in float32 whatever their dtype; rounding drowns the differences."""
     monkeypatch.setattr(torch, "float32", torch.float64)
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
 

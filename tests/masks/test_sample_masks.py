@@ -53,7 +53,9 @@ def test_shares_out_of_range_are_refused(keep):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("n", "k", "message"), [(0, 5, "at least one component"), (5, 0, "number of masks"), (5, -1, "-1")])
+@pytest.mark.parametrize(
+    ("n", "k", "message"), [(0, 5, "at least one component"), (5, 0, "number of masks"), (5, -1, "-1")]
+)
 def test_nothing_to_sample_is_refused(n, k, message):
     with pytest.raises(UserError, match=message):
         sample_masks(n, k)

@@ -191,7 +191,7 @@ def test_where_the_cache_is(tmp_path, monkeypatch):
 def test_a_cache_that_cannot_be_used_names_the_variable(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CIRCUITSPEX_CACHE", str(tmp_path / "file" / "below"))
-    with pytest.raises(UserError, match="can't make the cache folder .*; set CIRCUITSPEX_CACHE") as caught:
+    with pytest.raises(UserError, match=r"can't make the cache folder .*; set CIRCUITSPEX_CACHE") as caught:
         cache_folder()
     assert len(str(caught.value).splitlines()) == 1
     monkeypatch.setenv("CIRCUITSPEX_CACHE", str(tmp_path))

@@ -36,7 +36,6 @@ def test_a_directory_gives_the_models_own_logits(tiny, family, tmp_path):
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert model_name(model) == str(tmp_path)
-    assert encode(model, "w1 w2") == [4 + tiny.tokenizer.convert_tokens_to_ids("w0") - 3, 5] or encode(model, "w1 w2")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16", torch.float64, None])
@@ -70,7 +69,9 @@ def test_prompts_begin_as_the_models_own_tokenizer_begins_them(tiny, tmp_path, p
 def test_a_model_without_tokenizer_runs_and_says_so_when_text_is_asked_for(tiny, tmp_path):
     tiny.hf_model("llama").save_pretrained(tmp_path)
     model = load_model(tmp_path)
-    assert model(torch.tensor([[1, 2]])).shape[-1] == len(tiny.tokenizer)
+    assert model.tokenizer is None
+    original = tiny.hf_model("llama")(torch.tensor([[1, 2]])).logits
+    torch.testing.assert_close(model(torch.tensor([[1, 2]])), original, atol=1e-5, rtol=1e-5)
     with pytest.raises(TaskError, match="this model has no tokenizer"):
         encode(model, "w1")
 
@@ -86,7 +87,8 @@ def refused(kind: type[Exception], *args: object, **options: object) -> str:
 @pytest.mark.parametrize("name", ["gpt2", "someone/some-model"])
 def test_unknown_names_without_network(no_network, name):
     message = refused(ModelNotFoundError, name)
-    assert f"'{name}' is not a model of the offline catalogue" in message
+    assert message.startswith(f"'{name}' is not ")
+    assert "can't be reached" in message
     assert "offline models: smollm2-135m; or give a directory or a .gguf file" in message
 
 
@@ -100,7 +102,7 @@ def test_offline_mode_is_not_a_reason_to_look(monkeypatch):
 def test_what_can_be_no_name_is_refused_without_asking(monkeypatch, name, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(load, "_reachable", lambda endpoint: pytest.fail("looked for the hub"))
-    message = refused(ModelNotFoundError, name) if name else refused(UserError, name)
+    message = refused(ModelNotFoundError, name)
     assert "offline models: smollm2-135m" in message or "holds no model" in message
 
 

@@ -29,10 +29,11 @@ def test_the_same_weights_are_the_same_model_wherever_they_lie(tiny, family, sav
     again = saved(tiny.hf_model(family), "again")
     identity = model_identity(first)
     assert len(identity) == SHA256
-    assert identity == model_identity(load_model(again)) == model_identity(load_model(str(again)))
+    assert identity == model_identity(load_model(str(again)))
     assert identity != model_identity(load_model(saved(tiny.hf_model(family, seed=1), "other")))
 
 
+@pytest.mark.parametrize("family", ["gpt2", "gemma3", "mixtral"])
 def test_saving_what_was_loaded_keeps_the_identity(tiny, family, saved):
     from transformers import AutoModelForCausalLM
 

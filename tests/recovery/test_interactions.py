@@ -94,7 +94,9 @@ def test_hostile_names_break_neither_table():
 
 def test_lookups_by_name_and_index():
     found = made()
-    assert found.coefficient("L0H0", "L1H0") == found.coefficient(3, 0) == found.coefficient("L1H0", np.int64(0)) == 0.75
+    assert (
+        found.coefficient("L0H0", "L1H0") == found.coefficient(3, 0) == found.coefficient("L1H0", np.int64(0)) == 0.75
+    )
     assert found.coefficient() == 0.5
     assert found.coefficient("L0H1") == 0
     assert found.effect("L1H0") == -5
@@ -142,7 +144,9 @@ def test_score_has_an_interval_around_r2():
 
 
 def test_repr_says_what_it_is():
-    assert repr(made()).startswith("Interactions(gradspex: 2 of order 1, 2 of order 2, 1 of order 3; 6 components, 100 ")
+    assert repr(made()).startswith(
+        "Interactions(gradspex: 2 of order 1, 2 of order 2, 1 of order 3; 6 components, 100 "
+    )
     assert "no terms" in repr(made({(): 1.0}))
 
 
