@@ -84,7 +84,7 @@ def r_squared(values: Floats, predicted: Floats) -> float:
     return float(1 - ((values - predicted) ** 2).sum() / ((values - values.mean()) ** 2).sum())
 
 
-def shapiq_proxyspex() -> tuple[Callable[..., Floats] | None, str]:
+def shapiq_proxyspex(*, search: bool) -> tuple[Callable[..., Floats] | None, str]:
     """A function that fits shapiq's ProxySPEX and predicts, and what to say of it."""
     try:
         import shapiq
@@ -105,23 +105,26 @@ def shapiq_proxyspex() -> tuple[Callable[..., Floats] | None, str]:
             def _process_moebius(self, **_: object) -> Floats:
                 return np.zeros(1)
 
-        # Its own sizes of coalitions: binomial weights, scaled so that they do not overflow.
+        # Binomial weights of the sizes of coalitions, which are its default, scaled so that they do not overflow.
         sizes = np.arange(n + 1)
         logs = np.cumsum(np.log(np.maximum(n - sizes + 1, 1)) - np.log(np.maximum(sizes, 1)))
-        approximator = Kept(n=n, max_order=1, random_state=seed, sampling_weights=np.exp(logs - logs.max()))
+        approximator = Kept(n=n, max_order=1, hpo=search, random_state=seed, sampling_weights=np.exp(logs - logs.max()))
         try:
             approximator.approximate(budget, game)
         except Exception:
             if not found:  # only what comes after the fit may fail here: its answer is not used
                 raise
-        # Its parities are +1 where ablated components are even in number... with -1 for each kept one.
+        # In its parities, each kept component counts as -1.
         signs = np.where(fresh, -1.0, 1.0)
         out = np.zeros(len(fresh))
         for members, weight in found[0].items():
             out += weight * signs[:, list(members)].prod(1)
         return out
 
-    return run, f"shapiq {shapiq.__version__}: its ProxySPEX with default settings, all orders."
+    return (
+        run,
+        f"shapiq {shapiq.__version__}: its ProxySPEX {'with' if search else 'without'} its search of parameters.",
+    )
 
 
 def run_cell(
@@ -159,20 +162,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--games", nargs="+", default=["and", "parity", "smooth", "hierarchical"])
     parser.add_argument("--players", nargs="+", type=int, default=[32, 128, 512])
-    parser.add_argument("--budgets", nargs="+", type=int, default=[100], help="ablations")
+    parser.add_argument("--budgets", nargs="+", type=int, default=[60], help="ablations")
     parser.add_argument("--noise", nargs="+", default=["none", "10dB"], choices=["none", "10dB"])
     parser.add_argument("--methods", nargs="+", default=["linear", "proxyspex", "gradspex"])
     parser.add_argument("--seeds", type=int, default=1, help="games a cell, averaged")
-    parser.add_argument("--no-shapiq", action="store_true", help="leave shapiq out although it is installed")
+    parser.add_argument(
+        "--shapiq",
+        default="quick",
+        choices=["quick", "search", "none"],
+        help="its ProxySPEX without its search of parameters, with it (its default; minutes a game), or not at all",
+    )
     options = parser.parse_args()
     for name in options.games:
         if name not in ("and", "parity", "smooth", "hierarchical"):
             parser.error(f"unknown game '{name}'; allowed: and, parity, smooth, hierarchical")
-    peer, about = (None, "shapiq left out.") if options.no_shapiq else shapiq_proxyspex()
+    peer, about = (
+        (None, "shapiq left out.") if options.shapiq == "none" else shapiq_proxyspex(search=options.shapiq == "search")
+    )
     warnings.simplefilter("ignore")
     print(f"`python {shlex.join(sys.argv)}`\n")
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}. {about}"
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}.",
+        about,
     )
     print(f"R² on {N_HELD_OUT} held-out masks (seconds), mean of {options.seeds} game(s) a row.\n")
     columns = [*options.methods, *(["shapiq"] if peer else [])]
