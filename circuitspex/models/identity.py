@@ -18,8 +18,9 @@ def model_identity(model: Any) -> str:
     """SHA-256, in hexadecimal, over the model's weights (in the dtype they have) and configuration.
 
     The names of parameters don't count, only their order, so a model saved again from what was loaded is the same model
-    (a GGUF file and the directory it was made from may differ in rounded settings, and so in identity). For a model from ``load_model`` the hash is taken before TransformerLens wraps it. It is computed once for each model
-    object: don't change weights in place and expect another identity; call ``forget_identity`` first.
+    (a GGUF file and the directory it was made from may differ in rounded settings, and so in identity). For a model
+    from ``load_model`` the hash is taken before TransformerLens wraps it. It is computed once for each model object:
+    don't change weights in place and expect another identity; call ``forget_identity`` first.
     """
     if model not in _known:
         _known[model] = weights_hash(getattr(model, "original_model", model))

@@ -180,7 +180,7 @@ def test_a_metric_that_gives_nan_is_named(tiny: SimpleNamespace) -> None:
     def broken(logits: torch.Tensor) -> torch.Tensor:
         return logits[:, 0] * float("nan")
 
-    with pytest.raises(UserError, match="broken.*nan"):
+    with pytest.raises(UserError, match=r"broken.*nan"):
         quiet_find(model, tiny.task(model, metric=broken))
 
 

@@ -12,7 +12,7 @@ from circuitspex.errors import UserError
 from circuitspex.masks import sample_masks
 
 
-def polynomial_game(rng: np.random.Generator, n: int, order: int, n_prompts: int = 1):  # noqa: ANN201
+def polynomial_game(rng: np.random.Generator, n: int, order: int, n_prompts: int = 1):
     terms = [t for k in range(1, order + 1) for t in combinations(range(n), k)]
     coefficients = rng.normal(size=(len(terms), n_prompts))
 

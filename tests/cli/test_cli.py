@@ -97,7 +97,10 @@ FAILURES = [
     (["find", "--model", "{folder}/nothing.gguf", "--task", "ioi"], "no such file"),
     (["find", "--model", "{folder}/model", "--task", "chess"], "chess"),
     (["find", "--model", "{folder}/model", "--task", "{folder}/gone.jsonl"], "gone.jsonl"),
-    (["find", "--model", "{folder}/model", "--task", "{folder}/task.jsonl", "--components", "L40H0"], "layers, L0 to L2"),
+    (
+        ["find", "--model", "{folder}/model", "--task", "{folder}/task.jsonl", "--components", "L40H0"],
+        "layers, L0 to L2",
+    ),
     (["find", "--model", "{folder}/model", "--task", "{folder}/task.jsonl", "--metric", "joy"], "joy"),
     (["find", "--model", "{folder}/model", "--task", "{folder}/task.jsonl", "--dtype", "int4"], "unknown dtype"),
     (["find", "--model", "{folder}/model", "--task", "{folder}/task.jsonl", "--out", "{folder}/task.jsonl/x"], "can't"),

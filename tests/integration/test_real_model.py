@@ -21,7 +21,15 @@ def model() -> Any:
 def found(model: Any) -> Any:
     task = cx.tasks.ioi(model, n_prompts=4, seed=0)
     return cx.find_circuit(
-        model, task, budget=60, n_heldout=100, n_contexts=10, max_nodes=6, max_interactions=4, n_random=8, progress=False
+        model,
+        task,
+        budget=60,
+        n_heldout=100,
+        n_contexts=10,
+        max_nodes=6,
+        max_interactions=4,
+        n_random=8,
+        progress=False,
     )
 
 

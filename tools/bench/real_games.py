@@ -63,8 +63,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print(f"`{' '.join(['python', *sys.argv])}` on {os.cpu_count()} cores ({platform.machine()}), SmolLM2-135M,")
-    print(f"mean ablation, half kept; R² on {options.heldout} held-out masks; the estimate is the cross-validated R² of gradspex\n")
-    print("| game | components | prompts | ablations | linear | proxyspex | gradspex | its estimate | seconds to decode |")
+    print(f"mean ablation, half kept; R² on {options.heldout} held-out masks;")
+    print("the estimate is the cross-validated R² of gradspex, with its interval\n")
+    print(
+        "| game | components | prompts | ablations | linear | proxyspex | gradspex | its estimate | seconds to decode |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, components, prompts in GAMES:
         data = recording(options.recordings, name, components, prompts, max(options.budgets), options.heldout)
