@@ -52,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
     if options.group_by_length:
         wanted["group_by_length"] = True
     task = build(options.task, model, **wanted)
+    if not options.json:
+        print(task.report(model), end="\n\n", flush=True)
     found = find_circuit(
         model,
         task,
@@ -74,8 +76,6 @@ def run(options: argparse.Namespace) -> int:
 
         print(json.dumps({"circuit": to_json(found.circuit), "files": [str(path) for path in written]}, indent=1))
         return 0
-    print(found.report)
-    print()
     print(found.circuit.table())
     if written:
         print("\nwritten:")

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = getattr(options, "debug", False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore")
-        warnings.filterwarnings("default", category=UserWarning, module=r"circuitspex\..*|__main__")
+        warnings.filterwarnings("once", category=UserWarning, module=r"circuitspex\..*|__main__")
         warnings.showwarning = _show_warning
         try:
             result: int = options.run(options)

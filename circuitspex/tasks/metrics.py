@@ -188,5 +188,5 @@ def check_metric_values(
     at = (~finite).nonzero()[0].tolist()
     row = int(at[-1]) if at else 0
     prompt = row if prompts is None else int(prompts[row])
-    bad = float(values[tuple(at)])
+    bad = float(values[tuple(at)].detach())
     raise TaskError(f"metric '{metric.name}' gave {bad} on prompt {prompt}; it must be a finite number on every prompt")

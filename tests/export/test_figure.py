@@ -64,7 +64,7 @@ def test_svg_has_its_text_as_text(tmp_path):
     root = ElementTree.parse(circuit.to_svg(tmp_path / "c.svg")).getroot()
     texts = [element.text for element in root.iter(f"{SVG}text")]
     assert {node.name for node in circuit.nodes} <= set(texts)
-    assert any(text.startswith("R² 0.96 [0.94, 0.97]") for text in texts)
+    assert any(text.startswith("R² 0.961 [0.944, 0.973]") for text in texts)
     assert "smollm2-135m · ioi (logit_diff)" in texts
     assert "−1.98 [−2.10, −1.86]" in texts
 

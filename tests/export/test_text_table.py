@@ -22,7 +22,7 @@ def test_tables_say_what_was_found():
     table = realistic(30).table()
     for said in (
         "smollm2-135m · ioi (logit_diff)",
-        "R² 0.96 [0.94, 0.97] on 200 held-out masks",
+        "R² 0.961 [0.944, 0.973] on 200 held-out masks",
         "100 gradient ablations",
         "… and 10 weaker",
         "redundant",
