@@ -1,10 +1,12 @@
-"""Writes the notebooks from the cells below, so that their sources are reviewed as text."""
+"""Writes the notebooks from the cells below, so that their sources are reviewed as text; runs them with --execute."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import nbformat
+from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -112,6 +114,8 @@ def write(name: str, cells: list[tuple[str, str]]) -> Path:
     make = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
     notebook.cells = [make[kind](text, id=f"cell-{place}") for place, (kind, text) in enumerate(cells)]
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    if "--execute" in sys.argv:
+        NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
     path = FOLDER / name
     nbformat.write(notebook, path)
     return path
