@@ -13,7 +13,6 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.circuits.circuit import Circuit
-from circuitspex.export.files import write_atomically
 from circuitspex.export.geometry import Box, Path
 from circuitspex.export.layout import JOINT_RADIUS, MARGIN, Layout, PlacedEdge, PlacedNode, layout
 from circuitspex.export.style import (
@@ -31,6 +30,7 @@ from circuitspex.export.style import (
     text_width,
     title_of,
 )
+from circuitspex.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,10 +19,10 @@ from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Edge, Node
 from circuitspex.export import page_parts
-from circuitspex.export.files import write_atomically
 from circuitspex.export.layout import Layout, layout
 from circuitspex.export.style import DARK, LIGHT, Palette, decimals, interval, number, printable, title_of
 from circuitspex.export.svg import diagram
+from circuitspex.files import write_atomically
 
 _PAGE_LIGHT, _PAGE_DARK = "#eef1f4", "#0b0e12"
 

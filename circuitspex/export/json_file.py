@@ -17,7 +17,7 @@ from typing import Any
 from circuitspex.circuits.circuit import Circuit, Edge, Estimate, Faithfulness, Node, Verification
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.export.circuit_check import problem_of, short
-from circuitspex.export.files import write_atomically
+from circuitspex.files import write_atomically
 
 FORMAT = "circuitspex.circuit"
 VERSION = 1

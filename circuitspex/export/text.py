@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from circuitspex.circuits.circuit import Circuit, Edge, Estimate, Node, Verification
-from circuitspex.export.files import write_atomically
 from circuitspex.export.style import (
     budget_text,
     decimals,
@@ -17,6 +16,7 @@ from circuitspex.export.style import (
     title_of,
     verification_decimals,
 )
+from circuitspex.files import write_atomically
 
 WIDTH = 100
 MAX_ROWS = 20

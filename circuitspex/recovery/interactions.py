@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
-import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +15,7 @@ import numpy as np
 
 from circuitspex.arrays import check_finite, check_masks
 from circuitspex.errors import FileFormatError, UserError
+from circuitspex.files import write_atomically
 from circuitspex.recovery.polynomial import Polynomial, fourier_to_mobius, mean_differences, signs
 from circuitspex.recovery.score import Score, score
 from circuitspex.typing import FloatArray, Masks, Term, Values
@@ -203,7 +201,6 @@ class Interactions:
         Raises:
             UserError: the place can't be written to.
         """
-        path = Path(path)
         measured = self.cross_validated
         content = {
             "format": FORMAT,
@@ -220,19 +217,7 @@ class Interactions:
             "coefficients": self.coefficients.tolist(),
             "standard_errors": self.standard_errors.tolist(),
         }
-        text = json.dumps(content, allow_nan=False)
-        temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.write_text(text, encoding="utf-8")
-                os.replace(temporary, path)
-            finally:
-                with contextlib.suppress(OSError):
-                    temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"can't write {path}: {error.strerror}") from error
-        return path
+        return write_atomically(Path(path), json.dumps(content, allow_nan=False).encode())
 
     @classmethod
     def load(cls, path: str | Path) -> Interactions:
