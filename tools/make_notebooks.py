@@ -115,7 +115,10 @@ def write(name: str, cells: list[tuple[str, str]]) -> Path:
     notebook.cells = [make[kind](text, id=f"cell-{place}") for place, (kind, text) in enumerate(cells)]
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     if "--execute" in sys.argv:
-        NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
+        NotebookClient(notebook, timeout=900, kernel_name="python3", record_timing=False).execute()
+        for cell in notebook.cells:  # what libraries say of the machine is no part of the result
+            if "outputs" in cell:
+                cell["outputs"] = [output for output in cell["outputs"] if output.get("name") != "stderr"]
     path = FOLDER / name
     nbformat.write(notebook, path)
     return path
