@@ -63,7 +63,7 @@ R² says how well the decoded function predicts ablations that it has never seen
         """The verification ran on other prompts: only the circuit kept, only the circuit removed, and the same for random
 circuits of its size.""",
     ),
-    ("code", """found.verification"""),
+    ("code", """print(found.verification)"""),
     (
         "markdown",
         """## Ask your own question

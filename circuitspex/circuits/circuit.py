@@ -122,6 +122,18 @@ class Verification:
     random_kept: Estimate
     random_removed: Estimate
 
+    def __str__(self) -> str:
+        rows = [
+            ("nothing ablated", f"{self.full:+.2f}"),
+            ("only the circuit kept", f"{self.circuit_kept:.2f}"),
+            (f"{self.n_random} random circuits kept", f"{self.random_kept:.2f}"),
+            ("only the circuit removed", f"{self.circuit_removed:.2f}"),
+            (f"{self.n_random} random circuits removed", f"{self.random_removed:.2f}"),
+            ("everything ablated", f"{self.empty:+.2f}"),
+        ]
+        head = f"the metric on {self.n_prompts} held-out prompts, for a circuit of {self.n_components} components"
+        return "\n".join([head, *(f"  {name:28} {numbers}" for name, numbers in rows)])
+
     @property
     def faithfulness(self) -> float | None:
         """(m(circuit) - m(empty)) / (m(full) - m(empty)); None where full and empty coincide."""

@@ -101,6 +101,7 @@ def test_verification_separates_a_circuit_from_random_ones() -> None:
     assert found.random_kept.high < found.circuit_kept.value
     assert found.random_removed.low > found.circuit_removed.value
     assert (found.n_prompts, found.n_components, found.n_random) == (4, 3, 30)
+    assert "only the circuit kept        +6.15" in str(found)
 
 
 def test_a_game_without_span_has_no_faithfulness() -> None:
