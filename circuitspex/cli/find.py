@@ -42,10 +42,12 @@ def run(options: argparse.Namespace) -> int:
     """Do it."""
     folder = None if options.out is None else writable_folder(options.out)
     from circuitspex.circuits import find_circuit
+    from circuitspex.components import model_structure, select
     from circuitspex.models import load_model
     from circuitspex.tasks import build
 
     model = load_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
+    select(model_structure(model), options.components)  # a wrong selector is named before anything is printed
     wanted = {"metric": options.metric}
     if options.prompts is not None:
         wanted["n_prompts"] = options.prompts
