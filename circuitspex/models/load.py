@@ -141,7 +141,9 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception:
+    except Exception as error:
+        if any(folder.glob("tokenizer*")):
+            raise ModelNotFoundError(f"can't read the tokenizer in {folder}: {_one_line(error)}") from error
         tokenizer = None  # usable with tasks given as tokens; asking for text names the lack
     return model, tokenizer
 
