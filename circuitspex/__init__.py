@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from circuitspex.games import ComponentGame, Run
     from circuitspex.masks import sample_masks
     from circuitspex.models import load_model, model_identity
-    from circuitspex.recovery import Interactions, decode
+    from circuitspex.recovery import Interactions, decode, spex
     from circuitspex.tasks import Example, Task
 
 # Each public name, and the package that it comes from.
@@ -38,6 +38,7 @@ _PUBLIC = {
     "load_model": "models",
     "model_identity": "models",
     "sample_masks": "masks",
+    "spex": "recovery",
 }
 _MODULES = ("tasks",)
 
@@ -56,6 +57,7 @@ __all__ = [
     "load_model",
     "model_identity",
     "sample_masks",
+    "spex",
     "tasks",
 ]
 

@@ -9,10 +9,14 @@ import numpy as np
 
 from circuitspex.arrays import check_finite, check_masks
 from circuitspex.errors import UserError
+from circuitspex.masks.sample import check_keep
 from circuitspex.recovery.polynomial import Polynomial, signs
 from circuitspex.typing import FloatArray, IntArray, Values
 
 N_FOLDS = 5
+# With more than so many masks times components, fewer folds are enough, and save time.
+_LARGE = 500_000
+_FEWER_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,11 @@ class Samples:
     seed: int
 
     @classmethod
-    def check(cls, masks: Any, values: Any, gradients: Any, seed: int) -> Samples:
+    def check(cls, masks: Any, values: Any, gradients: Any, seed: int, *, keep: float | None = None) -> Samples:
         """From a caller's arrays.
 
         Raises:
-            UserError: wrong shapes, NaN or infinities, or fewer than two distinct masks.
+            UserError: wrong shapes, NaN or infinities, fewer than two distinct masks, or ``keep`` out of range.
         """
         # One memory layout, since sums are rounded in its order and the answer must not depend on it.
         masks = np.ascontiguousarray(check_masks(masks))
@@ -56,8 +60,11 @@ class Samples:
         _, first = np.unique(group, return_index=True)
         rank = np.empty(n_groups, dtype=np.int64)
         rank[np.argsort(first)] = np.arange(n_groups)
-        folds = np.random.default_rng(seed).permutation(n_groups) % min(N_FOLDS, n_groups)
-        return cls(signs(masks), values, slopes, folds[rank[group]], float(masks.mean()), seed)
+        folds = np.random.default_rng(seed).permutation(n_groups) % min(
+            _FEWER_FOLDS if masks.size > _LARGE else N_FOLDS, n_groups
+        )
+        share = float(masks.mean()) if keep is None else check_keep(keep)
+        return cls(signs(masks), values, slopes, folds[rank[group]], share, seed)
 
     @property
     def n_players(self) -> int:

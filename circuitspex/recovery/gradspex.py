@@ -11,14 +11,13 @@ each predicts out of fold, so that gradients can't make it much worse than leavi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from circuitspex.recovery.anova import AnovaFit, Prior, fit_anova, relevance_from_slopes
 from circuitspex.recovery.data import Fitted, Samples
-from circuitspex.recovery.polynomial import Polynomial
-from circuitspex.typing import FloatArray, Term, Values
+from circuitspex.recovery.readout import largest_terms, read
+from circuitspex.typing import FloatArray, Values
 
 # Student's t with this many degrees of freedom for the slopes' noise: the usual choice for robust regression.
 _FREEDOM = 4.0
@@ -26,14 +25,10 @@ _FREEDOM = 4.0
 _MEDIAN_SQUARE = 0.455
 # Before anything is known: the share of a component's mean square slope that is taken as noise.
 _FIRST_NOISE = 0.2
+# The first fit only measures the noise: it need not be solved as far.
+_FIRST_TOLERANCE = 1e-2
 # No component's slopes are trusted beyond this share of their mean square.
 _LEAST_NOISE = 1e-3
-# Read-out: pairs among this many components, triples among this many, and this many interactions in all.
-_PAIR_PLAYERS = 1500
-_TRIPLE_PLAYERS = 64
-_MOST_TERMS = 4000
-# Interactions are kept until the rest would add less than this share of the variance.
-_LOST_VARIANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -55,23 +50,23 @@ def fit_gradspex(samples: Samples, *, max_order: int | None = None) -> Fitted:
     orders = tuple(1.0 if order <= (max_order or 3) else 0.0 for order in (1, 2, 3))
     prior = Prior(relevance_from_slopes(slopes), float(samples.values.var()), orders=orders)  # type: ignore[arg-type]
     noise = np.broadcast_to(np.maximum(_FIRST_NOISE * square, floor), slopes.shape)
-    first = _cross_fit(samples, noise, prior)
+    first = _cross_fit(samples, noise, prior, tolerance=_FIRST_TOLERANCE)
     noise = _robust_noise(slopes - first.slopes, np.maximum(square, floor))
     second = _cross_fit(samples, noise, prior)
     whole = fit_anova(samples.x, samples.values, slopes, noise, prior)
-    terms = _largest_terms(whole, orders)
-    functions = [_read(fit, terms) for fit in second.fits]
-    return Fitted(_read(whole, terms), tuple(functions), second.values)
+    terms = largest_terms(whole)
+    functions = [read(fit, terms) for fit in second.fits]
+    return Fitted(read(whole, terms), tuple(functions), second.values)
 
 
-def _cross_fit(samples: Samples, noise: FloatArray, prior: Prior) -> _CrossFit:
+def _cross_fit(samples: Samples, noise: FloatArray, prior: Prior, *, tolerance: float = 1e-3) -> _CrossFit:
     values = np.empty_like(samples.values)
     slopes = np.empty_like(samples.x)
     fits = []
     for fold in samples.folds:
         part, left = samples.without(fold), samples.fold != fold
         assert part.slopes is not None
-        fit = fit_anova(part.x, part.values, part.slopes, noise[left], prior)
+        fit = fit_anova(part.x, part.values, part.slopes, noise[left], prior, tolerance=tolerance)
         values[~left] = fit.predict(samples.x[~left])
         slopes[~left] = fit.predict_slopes(samples.x[~left])
         fits.append(fit)
@@ -85,54 +80,3 @@ def _robust_noise(error: FloatArray, square: FloatArray) -> FloatArray:
     """
     scale = np.maximum(np.median(error**2, axis=0) / _MEDIAN_SQUARE, _LEAST_NOISE * square)
     return np.asarray(scale * (_FREEDOM + error**2 / scale) / (_FREEDOM + 1))
-
-
-def _largest_terms(fit: AnovaFit, orders: tuple[float, ...]) -> tuple[Term, ...]:
-    """The constant, all main effects, and the largest pairs and triples."""
-    n = fit.x.shape[1]
-    singles = fit.coefficients(np.arange(n)[:, None])
-    ranked = np.argsort(-fit.prior.relevance, kind="stable")
-    terms: list[Term] = []
-    sizes: list[float] = []
-    if orders[1] > 0 and n > 1:
-        rows = np.sort(ranked[:_PAIR_PLAYERS])
-        pairs = fit.pairs(rows)
-        first, second = np.triu_indices(len(rows), 1)
-        strength = pairs[first, second]
-        largest = np.argsort(-np.abs(strength), kind="stable")[:_MOST_TERMS]
-        terms += [(int(rows[first[i]]), int(rows[second[i]])) for i in largest]
-        sizes += [float(strength[i]) for i in largest]
-    if orders[2] > 0 and n > 2:
-        rows = np.sort(ranked[:_TRIPLE_PLAYERS])
-        members = np.array(list(combinations(rows.tolist(), 3)), dtype=np.int64)
-        strength = _coefficients_in_parts(fit, members)
-        largest = np.argsort(-np.abs(strength), kind="stable")[:_MOST_TERMS]
-        terms += [(int(a), int(b), int(c)) for a, b, c in members[largest]]
-        sizes += [float(strength[i]) for i in largest]
-    energy = np.array(sizes) ** 2
-    order = np.argsort(-energy, kind="stable")[:_MOST_TERMS]
-    total = float(energy.sum() + (singles**2).sum())
-    rest = energy[order][::-1].cumsum()[::-1]  # what would be lost from here on
-    kept = order[rest > _LOST_VARIANCE * total]
-    return ((), *((i,) for i in range(n)), *sorted((terms[i] for i in kept), key=lambda term: (len(term), term)))
-
-
-def _coefficients_in_parts(fit: AnovaFit, members: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> FloatArray:
-    size = max(1, 2_000_000 // (len(fit.x) * members.shape[1]))
-    parts = [fit.coefficients(members[start : start + size]) for start in range(0, len(members), size)]
-    return np.concatenate(parts)
-
-
-def _read(fit: AnovaFit, terms: tuple[Term, ...]) -> Polynomial:
-    """The fit's function, cut down to these terms."""
-    coefficients = np.empty(len(terms))
-    by_order: dict[int, list[int]] = {}
-    for place, term in enumerate(terms):
-        by_order.setdefault(len(term), []).append(place)
-    for order, places in by_order.items():
-        if order == 0:
-            coefficients[places] = fit.constant()
-        else:
-            members = np.array([terms[place] for place in places], dtype=np.int64)
-            coefficients[places] = _coefficients_in_parts(fit, members)
-    return Polynomial(terms, coefficients)

@@ -16,13 +16,16 @@ import numpy as np
 from circuitspex.arrays import check_finite, check_masks
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.files import write_atomically
+from circuitspex.recovery.biased import fourier_to_biased
+from circuitspex.recovery.indices import INDICES, fourier_to_index
 from circuitspex.recovery.polynomial import Polynomial, fourier_to_mobius, mean_differences, signs
 from circuitspex.recovery.score import Score, score
+from circuitspex.recovery.shapiq_bridge import from_shapiq, to_shapiq
 from circuitspex.typing import FloatArray, Masks, Term, Values
 
 FORMAT = "circuitspex.interactions"
 VERSION = 1
-Basis = Literal["fourier", "mobius"]
+Basis = Literal["fourier", "mobius", "biased", "sv", "banzhaf", "sii", "k-sii", "stii", "fsii", "bii", "fbii"]
 
 
 @dataclass(frozen=True)
@@ -171,16 +174,80 @@ class Interactions:
                 raise UserError(f"component {component}: indices go from 0 to {self.n_players - 1}")
         return tuple(sorted(set(places)))
 
-    def to_basis(self, basis: Basis) -> Mapping[Term, float]:
-        """The same function in another basis: coefficients by term.
+    def to_basis(self, basis: Basis, *, order: int | None = None) -> Mapping[Term, float]:
+        """The same function in another basis, or an index of it: numbers by term.
 
-        'fourier' multiplies parities; 'mobius' multiplies ANDs of kept components. The conversion is exact.
+        The function itself, exactly: 'fourier' multiplies parities; 'mobius' multiplies ANDs of kept components;
+        'biased' multiplies the orthonormal basis of masks that keep each component with probability ``keep``.
+        Game-theoretic indices, computed exactly from the coefficients (definitions and the meaning of the constant:
+        ``circuitspex.recovery.indices``): 'sv', 'banzhaf', 'sii', 'k-sii', 'stii', 'fsii', 'bii', 'fbii'.
+
+        Args:
+            basis: one of these names, in any case.
+            order: for indices only, the largest set that gets a value; by default 1 for 'sv' and 'banzhaf', else 2.
+
+        Raises:
+            UserError: another name, an order where there is none, or 'biased' where ``keep`` is 0 or 1.
         """
-        if basis == "fourier":
-            return dict(self._table)
-        if basis == "mobius":
+        name = str(basis).lower()
+        if name in INDICES:
+            order = (1 if name in ("sv", "banzhaf") else 2) if order is None else order
+            return fourier_to_index(self._table, name, order, self.n_players)
+        if name not in ("fourier", "mobius", "biased"):
+            raise UserError(f"unknown basis '{basis}'; allowed: fourier, mobius, biased, {', '.join(INDICES)}")
+        if order is not None:
+            raise UserError(f"'{name}' is the whole function and takes no order; leave it out")
+        if name == "mobius":
             return fourier_to_mobius(self._table)
-        raise UserError(f"unknown basis '{basis}'; allowed: fourier, mobius")
+        return fourier_to_biased(self._table, self.keep) if name == "biased" else dict(self._table)
+
+    def to_shapiq(self, index: str = "k-SII", order: int | None = None) -> Any:
+        """As ``shapiq.InteractionValues``, for its plots and tools; needs ``pip install shapiq``.
+
+        Args:
+            index: an index as in ``to_basis``, or 'mobius' or 'fourier' for the whole function.
+            order: the largest set that gets a value; by default 1 for 'sv' and 'banzhaf', all for the whole
+                function, else 2.
+
+        Raises:
+            UserError: shapiq is not installed, or has no such index or order.
+        """
+        return to_shapiq(self._table, self.n_players, index, order, basis="fourier", budget=self.n_ablations)
+
+    @classmethod
+    def from_shapiq(cls, values: Any, *, names: Sequence[str] | None = None, keep: float = 0.5) -> Interactions:
+        """From ``shapiq.InteractionValues`` that stand for a function (which: ``shapiq_bridge.from_shapiq``).
+
+        shapiq gives no uncertainty and no held-out score: standard errors are 0, and ``cross_validated`` is undefined.
+
+        Args:
+            values: Möbius or Fourier coefficients, or 'SV', 'k-SII', 'STII', 'FSII', 'FBII' or 'kADD-SHAP' values,
+                which are read as their additive surrogate.
+            names: what the components are called; by default their indices.
+            keep: the share of components that masks keep, for ``effect``.
+
+        Raises:
+            UserError: values of another kind, or names that do not fit.
+        """
+        function = Polynomial.of(from_shapiq(values))
+        n_players = int(values.n_players)
+        labels = tuple(map(str, range(n_players) if names is None else names))
+        if len(labels) != n_players or len(set(labels)) != n_players:
+            raise UserError(
+                f"names must be {n_players} different ones, not {len(labels)} with {len(set(labels))} different"
+            )
+        if not 0 <= keep <= 1:
+            raise UserError(f"keep must be a share from 0 to 1, not {keep}")
+        return cls(
+            function=function,
+            standard_errors=np.zeros(len(function.terms)),
+            names=labels,
+            method=f"shapiq {values.index}",
+            keep=float(keep),
+            n_ablations=int(getattr(values, "estimation_budget", None) or 0),
+            n_gradients=0,
+            cross_validated=Score(None, None, None, 0),
+        )
 
     def to_sparse(self, order: int) -> Any:
         """The coefficients of one order as a symmetric ``sparse.COO`` array with ``order`` axes of length n."""

@@ -9,80 +9,90 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import lightgbm
 import numpy as np
-from sklearn.linear_model import RidgeCV
 
 from circuitspex.recovery.data import Fitted, Samples
+from circuitspex.recovery.folds import cross_fit
 from circuitspex.recovery.polynomial import Polynomial, products
+from circuitspex.recovery.ridge import fit_ridge
 from circuitspex.recovery.trees import fit_trees, staged_predictions, tree_polynomial
-from circuitspex.typing import FloatArray, Term, Values
+from circuitspex.typing import Term
 
-_DEPTHS = (3, 5)
+_DEPTHS = (2, 3, 5)
 _ROUNDS = [25, 50, 100, 200, 400]
 _SIZES = (10, 20, 40, 80, 160, 320, 640)
-_PENALTIES = np.geomspace(1e-3, 1e3, 13)
+# With this many masks times components one shape of tree is enough work.
+_LARGE = 200_000
 
 
 @dataclass(frozen=True)
-class _Proxy:
-    """Trees of one shape, fitted to all samples or to all but one fold, as parities with the largest first."""
+class _Boosted:
+    """Trees of each depth, and their predictions for the fold that was left out, by depth and rounds."""
 
-    function: Polynomial
-    ranked: tuple[Term, ...]
+    boosters: dict[int, lightgbm.Booster]
+    staged: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]
 
 
 def fit_proxyspex(samples: Samples, *, max_order: int | None = None) -> Fitted:
     """Trees of a cross-validated shape, then ridge on their largest parities, their number cross-validated too."""
-    depth, rounds = _shape(samples, max_order)
-    by_fold = [_proxy(samples.without(fold), depth, rounds) for fold in samples.folds]
-    sizes = [size for size in _SIZES if size <= 2 * len(samples.values)]
-    candidates: list[tuple[list[Polynomial], Values]] = []
-    for size in [None, *sizes]:
-        functions = []
-        held_out = np.empty_like(samples.values)
-        for fold, proxy in zip(samples.folds, by_fold, strict=True):
-            part = samples.without(fold)
-            function = proxy.function if size is None else _refit(part.x, part.values, proxy.ranked[:size])
-            out = samples.fold == fold
-            held_out[out] = function.predict(samples.x[out])
-            functions.append(function)
-        candidates.append((functions, held_out))
-    errors = [((samples.values - held_out) ** 2).sum() for _, held_out in candidates]
-    best = int(np.argmin(errors))
-    whole = _proxy(samples, depth, rounds)
-    chosen = [None, *sizes][best]
-    function = whole.function if chosen is None else _refit(samples.x, samples.values, whole.ranked[:chosen])
-    return Fitted(function, tuple(candidates[best][0]), candidates[best][1])
+    depths, stages = _shapes(samples, max_order)
 
+    def boost(part: Samples, fold: int | None) -> _Boosted:
+        boosters = {}
+        staged = {}
+        for depth in depths:
+            booster = fit_trees(part.x, part.values, depth=depth, rounds=stages[-1], seed=samples.seed)
+            boosters[depth] = booster
+            if fold is not None:
+                staged[depth] = staged_predictions(booster, samples.x[samples.fold == fold], stages)
+        return _Boosted(boosters, staged)
 
-def _shape(samples: Samples, max_order: int | None) -> tuple[int, int]:
-    """The depth and the number of rounds with the smallest cross-validated error."""
-    depths = sorted({min(depth, max_order or depth) for depth in _DEPTHS})
-    best = (np.inf, depths[0], _ROUNDS[0])
+    whole, by_fold = cross_fit(samples, boost)
+    best = (np.inf, depths[0], stages[0])
     for depth in depths:
-        errors = np.zeros(len(_ROUNDS))
-        for fold in samples.folds:
-            part, out = samples.without(fold), samples.fold == fold
-            booster = fit_trees(part.x, part.values, depth=depth, rounds=_ROUNDS[-1], seed=samples.seed)
-            predicted = staged_predictions(booster, samples.x[out], _ROUNDS)
-            errors += ((samples.values[out, None] - predicted) ** 2).sum(0)
+        errors = np.zeros(len(stages))
+        for fold, boosted in zip(samples.folds, by_fold, strict=True):
+            errors += ((samples.values[samples.fold == fold, None] - boosted.staged[depth]) ** 2).sum(0)
         count = int(np.argmin(errors))
-        best = min(best, (float(errors[count]), depth, _ROUNDS[count]))
-    return best[1], best[2]
+        best = min(best, (float(errors[count]), depth, stages[count]))
+    _, depth, rounds = best
+    sizes = [None, *(size for size in _SIZES if size <= 2 * len(samples.values))]
+
+    def refit(part: Samples, fold: int | None) -> list[Polynomial]:
+        boosted = whole if fold is None else by_fold[fold]
+        return _candidates(part, tree_polynomial(boosted.boosters[depth], rounds), sizes)
+
+    functions, by_fold_functions = cross_fit(samples, refit)
+    held_out = np.empty((len(samples.values), len(sizes)))
+    for fold, candidates in zip(samples.folds, by_fold_functions, strict=True):
+        out = samples.fold == fold
+        for column, function in enumerate(candidates):
+            held_out[out, column] = function.predict(samples.x[out])
+    chosen = int(np.argmin(((samples.values[:, None] - held_out) ** 2).sum(0)))
+    return Fitted(functions[chosen], tuple(each[chosen] for each in by_fold_functions), held_out[:, chosen])
 
 
-def _proxy(samples: Samples, depth: int, rounds: int) -> _Proxy:
-    booster = fit_trees(samples.x, samples.values, depth=depth, rounds=rounds, seed=samples.seed)
-    function = tree_polynomial(booster)
-    order = np.argsort(-np.abs(function.coefficients), kind="stable")
-    ranked = tuple(function.terms[index] for index in order if function.terms[index])
-    return _Proxy(function, ranked)
+def _shapes(samples: Samples, max_order: int | None) -> tuple[list[int], list[int]]:
+    """Which depths and numbers of rounds to try."""
+    depths = (3,) if samples.x.size > _LARGE else _DEPTHS
+    stages = _ROUNDS[:-1] if samples.x.size > _LARGE else _ROUNDS
+    return sorted({min(depth, max_order or depth) for depth in depths}), list(stages)
 
 
-def _refit(x: FloatArray, values: Values, terms: tuple[Term, ...]) -> Polynomial:
-    """Ridge on these parities; the penalty by exact leave-one-out."""
-    if not terms:
-        return Polynomial.of({(): float(values.mean())})
-    model = RidgeCV(alphas=_PENALTIES).fit(products(x, terms), values)
-    table = dict(zip(terms, model.coef_.tolist(), strict=True))
-    return Polynomial.of(table | {(): float(model.intercept_)})
+def _candidates(part: Samples, trees: Polynomial, sizes: list[int | None]) -> list[Polynomial]:
+    """The trees themselves (None), and ridge on their largest parities."""
+    order = np.argsort(-np.abs(trees.coefficients), kind="stable")
+    ranked: list[Term] = [trees.terms[index] for index in order if trees.terms[index]]
+    most = max((size for size in sizes if size), default=0)
+    features = products(part.x, ranked[:most])
+    out = []
+    for size in sizes:
+        if size is None:
+            out.append(trees)
+            continue
+        terms = ranked[:size]
+        model = fit_ridge(features[:, : len(terms)], part.values)
+        table = dict(zip(terms, model.weights.tolist(), strict=True))
+        out.append(Polynomial.of(table | {(): model.constant}))
+    return out

@@ -23,6 +23,8 @@ class Score:
     n_masks: int
 
     def __str__(self) -> str:
+        if not self.n_masks:
+            return "R² not measured"
         if self.r2 is None:
             return f"R² undefined: the values are constant on {self.n_masks} masks"
         return f"R² {self.r2:.3f} [{self.low:.3f}, {self.high:.3f}] on {self.n_masks} masks"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitspex.errors import UserError
-from circuitspex.masks import check_keep, sample_masks
+from circuitspex.masks import check_keep, mean_keep, sample_masks
 
 sizes = st.integers(1, 40)
 shares = st.floats(0.01, 0.99)
@@ -51,6 +51,52 @@ def test_shares_out_of_range_are_refused(keep):
         with pytest.raises(UserError, match="keep must lie between 0 and 1") as caught:
             call()
         assert "\n" not in str(caught.value)
+
+
+def test_one_share_gives_the_masks_it_always_gave():
+    np.testing.assert_array_equal(sample_masks(7, 9, keep=0.3, seed=5), np.random.default_rng(5).random((9, 7)) < 0.3)
+
+
+@settings(max_examples=50, deadline=None)
+@given(sizes, sizes, sizes, seeds)
+def test_mixed_shares_are_reproducible_and_prefixes(n, k, more, seed):
+    masks = sample_masks(n, k, keep=(0.3, 0.9), seed=seed)
+    np.testing.assert_array_equal(masks, sample_masks(n, k, keep=[0.3, 0.9], seed=seed))
+    np.testing.assert_array_equal(masks, sample_masks(n, k + more, keep=(0.3, 0.9), seed=seed)[:k])
+
+
+def test_each_mask_draws_its_own_share_uniformly():
+    kept = sample_masks(2000, 1000, keep=(0.2, 0.6), seed=3).mean(1)
+    assert kept.min() == pytest.approx(0.2, abs=0.05)
+    assert kept.max() == pytest.approx(0.6, abs=0.05)
+    assert kept.mean() == pytest.approx(mean_keep((0.2, 0.6)), abs=0.02)
+    assert kept.std() == pytest.approx(0.4 / np.sqrt(12), rel=0.1)
+    counts, _ = np.histogram(kept, 4, (0.2, 0.6))
+    assert counts.min() > 200
+
+
+def test_a_narrow_range_is_almost_one_share():
+    near = sample_masks(30, 300, keep=(0.5 - 1e-9, 0.5 + 1e-9), seed=6)
+    np.testing.assert_array_equal(near, sample_masks(30, 300, keep=0.5, seed=6))
+
+
+def test_checked_shares_are_floats():
+    assert check_keep([0.25, 0.5]) == (0.25, 0.5)
+    assert isinstance(check_keep(np.float32(0.5)), float)
+    assert mean_keep(0.4) == 0.4
+
+
+@pytest.mark.parametrize("keep", [(0.5, 0.5), (0.9, 0.3), (0, 0.5), (0.5, 1), (0.5,), (0.1, 0.2, 0.3), (0.2, np.nan)])
+def test_ranges_out_of_order_are_refused(keep):
+    with pytest.raises(UserError, match=r"\(low, high\) with 0 < low < high < 1") as caught:
+        sample_masks(4, 4, keep=keep)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("keep", ["auto", "0.5", None, {}])
+def test_what_is_no_share_is_refused(keep):
+    with pytest.raises(UserError, match=r"keep must be a share such as 0\.5"):
+        check_keep(keep)
 
 
 @pytest.mark.parametrize(

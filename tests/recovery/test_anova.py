@@ -93,7 +93,7 @@ def _same(found, expected):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_fast_path_is_the_obvious_one(kind, n_masks, n, seed):
     x, values, slopes, noise, prior = _problem(n_masks, n, kind, seed + 10 * n)
-    fit = fit_anova(x, values, slopes, noise, prior, tolerance=1e-13, most_steps=5000)
+    fit = fit_anova(x, values, slopes, noise, prior, tolerance=1e-13, dtype=np.float64, most_steps=5000)
     reference = Reference(x, values, slopes, noise, prior)
     elsewhere = signs(random_masks(30, n, seed=seed + 100))
     for rows in (x, elsewhere):
@@ -111,7 +111,7 @@ def test_fast_path_is_the_obvious_one(kind, n_masks, n, seed):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_noise_of_one_number_a_component(seed):
     x, values, slopes, noise, prior = _problem(10, 5, "default", seed)
-    fit = fit_anova(x, values, slopes, noise[0], prior, tolerance=1e-13, most_steps=5000)
+    fit = fit_anova(x, values, slopes, noise[0], prior, tolerance=1e-13, dtype=np.float64, most_steps=5000)
     reference = Reference(x, values, slopes, np.broadcast_to(noise[0], slopes.shape), prior)
     _same(fit.predict(x), reference.predict(x))
 
@@ -132,19 +132,23 @@ def test_coefficients_sum_up_to_the_predictions(seed):
 def test_default_tolerance_is_far_below_the_noise(seed):
     x, values, slopes, noise, prior = _problem(40, 12, "default", seed)
     rough = fit_anova(x, values, slopes, noise, prior).predict(x)
-    exact = fit_anova(x, values, slopes, noise, prior, tolerance=1e-12).predict(x)
+    exact = fit_anova(x, values, slopes, noise, prior, tolerance=1e-12, dtype=np.float64).predict(x)
     assert np.abs(rough - exact).max() < 0.1 * np.sqrt(prior.value_noise * prior.variance)
 
 
 def test_repeated_masks_and_rows_in_another_order():
     x, values, slopes, noise, prior = _problem(10, 5, "default", 3)
     twice = np.concatenate([np.arange(10), np.arange(10)])
-    fit = fit_anova(x[twice], values[twice], slopes[twice], noise[twice], prior, tolerance=1e-13, most_steps=5000)
+    fit = fit_anova(
+        x[twice], values[twice], slopes[twice], noise[twice], prior, tolerance=1e-13, dtype=np.float64, most_steps=5000
+    )
     reference = Reference(x[twice], values[twice], slopes[twice], noise[twice], prior)
     _same(fit.predict(x), reference.predict(x))
     order = np.random.default_rng(0).permutation(10)
-    one = fit_anova(x, values, slopes, noise, prior, tolerance=1e-13, most_steps=5000)
-    other = fit_anova(x[order], values[order], slopes[order], noise[order], prior, tolerance=1e-13, most_steps=5000)
+    one = fit_anova(x, values, slopes, noise, prior, tolerance=1e-13, dtype=np.float64, most_steps=5000)
+    other = fit_anova(
+        x[order], values[order], slopes[order], noise[order], prior, tolerance=1e-13, dtype=np.float64, most_steps=5000
+    )
     _same(other.predict(x), one.predict(x))
 
 

@@ -12,7 +12,7 @@ from circuitspex.recovery.data import Samples
 from circuitspex.recovery.gradspex import fit_gradspex
 from circuitspex.recovery.polynomial import signs
 
-METHODS = ("linear", "proxyspex", "gradspex")
+METHODS = ("linear", "pursuit", "proxyspex", "gp", "gradspex", "auto")
 
 
 @pytest.fixture(params=METHODS)
@@ -70,12 +70,13 @@ def test_recovers_a_planted_function(method, n_masks, counts, closeness, seed):
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.8])
-@pytest.mark.parametrize("method", ["proxyspex", "gradspex"])
+@pytest.mark.parametrize("method", ["pursuit", "proxyspex", "gp", "gradspex", "auto"])
 def test_recovers_from_masks_that_keep_more_or_less_than_half(method, keep):
-    masks, values, gradients, table = planted(12, 400 if method == "proxyspex" else 100, keep=keep)
+    masks, values, gradients, table = planted(12, 100 if method == "gradspex" else 400, keep=keep)
     found = quietly(masks, values, gradients=gradients, method=method)
     fresh = random_masks(500, 12, keep, seed=99)
-    assert r2(values_of(table, fresh), found.predict(fresh)) > 0.97
+    # Pursuit is greedy, and products of signs that are mostly kept look alike.
+    assert r2(values_of(table, fresh), found.predict(fresh)) > (0.9 if method == "pursuit" else 0.97)
     assert found.keep == pytest.approx(masks.mean())
 
 
@@ -223,8 +224,7 @@ def test_auto_takes_gradients_where_there_are_some():
     one = quietly(masks, values, gradients=gradients)
     assert (one.method, one.n_gradients) == ("gradspex", 60)
     other = quietly(masks, values)
-    assert (other.method, other.n_gradients) == ("proxyspex", 0)
-    same(other, quietly(masks, values, method="proxyspex", gradients=gradients))
+    assert (other.method, other.n_gradients) == ("auto", 0)
 
 
 @pytest.mark.parametrize("kind", [int, np.uint8, float, list])

@@ -5,7 +5,12 @@ import pytest
 from planted import all_masks, random_masks, random_table, values_of
 
 from circuitspex.recovery.polynomial import signs
-from circuitspex.recovery.trees import fit_trees, staged_predictions, tree_polynomial
+from circuitspex.recovery.trees import (
+    fit_trees,
+    staged_predictions,
+    tree_polynomial,
+    tree_polynomial_one_by_one,
+)
 
 
 def _close(booster, n, rounds=None):
@@ -56,3 +61,23 @@ def test_staged_predictions_are_those_of_shorter_boosters():
     stages = staged_predictions(booster, signs(masks), [1, 5, 20])
     for column, rounds in enumerate((1, 5, 20)):
         np.testing.assert_allclose(stages[:, column], tree_polynomial(booster, rounds).predict(signs(masks)), atol=1e-9)
+
+
+@pytest.mark.parametrize(("depth", "n"), [(1, 3), (2, 9), (3, 40), (5, 12), (6, 30)])
+def test_the_quick_expansion_is_the_one_leaf_after_leaf(depth, n):
+    rng = np.random.default_rng([depth, n])
+    x = np.where(rng.random((150, n)) < 0.6, 1.0, -1.0)
+    booster = fit_trees(x, x[:, 0] * x[:, 1] + x[:, 2] + 0.5 * rng.normal(size=150), depth=depth, rounds=30, seed=1)
+    for rounds in (None, 7):
+        quick, slow = (f(booster, rounds).table() for f in (tree_polynomial, tree_polynomial_one_by_one))
+        # Sums in another order: rounding of doubles only.
+        assert all(abs(quick.get(term, 0) - slow.get(term, 0)) < 1e-12 for term in {*quick, *slow})
+
+
+def test_staged_predictions_are_those_of_so_many_rounds():
+    rng = np.random.default_rng(4)
+    x = np.where(rng.random((80, 6)) < 0.5, 1.0, -1.0)
+    booster = fit_trees(x, x[:, 0] + x[:, 1] * x[:, 2], depth=3, rounds=20, seed=0)
+    found = staged_predictions(booster, x, [5, 10, 20])
+    for column, rounds in enumerate((5, 10, 20)):
+        assert found[:, column] == pytest.approx(booster.predict(x, num_iteration=rounds), abs=1e-12)

@@ -1,10 +1,16 @@
-"""Held-out R² of the decoders on synthetic games, as a markdown table.
+"""The decoders beside their peers: R² on held-out masks of synthetic games and of recorded ones.
 
-    python tools/bench/decoding.py --games and parity --players 32 128 --seeds 3
+    python tools/bench/decoding.py --out docs/benchmarks --peer-python PATH
 
-Each game is a sum of products of components whose gradients are those of the exact multilinear function; gradspex gets
-them, and the other decoders do not. Where shapiq (1.3 or later) is installed, its ProxySPEX is run beside them with the
-same number of ablations, which it chooses itself.
+Writes tables (decoding.md), every cell (decoding.csv, decoding.json) and plots into the folder, and prints the tables.
+Synthetic games are new in every run unless --seed is given; the seed is printed. Recorded games are ablations of
+SmolLM2-135M, made by the first run and kept.
+
+The peers are shapiq's ProxySPEX and SPEX. They need Python 3.12 or later, hence an interpreter of their own:
+
+    python3.12 -m venv PLACE && PLACE/bin/pip install shapiq lightgbm sparse-transform
+
+and then --peer-python PLACE/bin/python. Where shapiq is missing, their columns are left out, and the output says so.
 """
 
 from __future__ import annotations
@@ -14,191 +20,287 @@ import os
 import platform
 import shlex
 import sys
+import threading
 import time
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from cells import Cell, as_csv, as_json
+from columns import COLUMNS
+from plots import plot
+from recordings import SPECS, record
+from remote import Worker, WorkerError
+from suites import N_HELD_OUT, Fitter, RecordedJob, SyntheticJob
+from synthetic import FAMILIES
+from tables import (
+    against_peers,
+    coverage,
+    estimate_table,
+    full_table,
+    gain_of_gradients,
+    mean_table,
+)
 
-from circuitspex.recovery import decode
-
-Floats = NDArray[np.float64]
-Masks = NDArray[np.bool_]
-# Factors of products, each +1 or -1 kept (signs) or 1/0 kept (ANDs), with a coefficient.
-Products = list[tuple[tuple[int, ...], float]]
-N_HELD_OUT = 2000
-
-
-class SyntheticGame:
-    """A sum of products of components: of their signs (parities), or of their gates (ANDs)."""
-
-    def __init__(self, products: Products, n: int, *, of_signs: bool) -> None:
-        self.products, self.n, self.of_signs = products, n, of_signs
-
-    def _factors(self, masks: Masks) -> tuple[Floats, float]:
-        """The factors, and how much one changes with its gate."""
-        return (np.where(masks, 1.0, -1.0), 2.0) if self.of_signs else (masks.astype(float), 1.0)
-
-    def values(self, masks: Masks) -> Floats:
-        factors, _ = self._factors(masks)
-        total = np.zeros(len(masks))
-        for members, weight in self.products:
-            total += weight * factors[:, list(members)].prod(1)
-        return total
-
-    def gradients(self, masks: Masks) -> Floats:
-        factors, slope = self._factors(masks)
-        out = np.zeros(masks.shape)
-        for members, weight in self.products:
-            for i in members:
-                out[:, i] += slope * weight * factors[:, [j for j in members if j != i]].prod(1)
-        return out
+Job = SyntheticJob | RecordedJob
+SUITES = ("synthetic", "gradients", "recorded")
+RECORDED = (
+    "ioi_heads_0.5_4",
+    "ioi_heads+mlps_0.5_4",
+    "capitals_heads_0.5_4",
+    "capitals_heads+mlps_0.5_4",
+    "induction_heads_0.5_4",
+    "induction_heads_0.9_4",
+)
+PEER_COLUMNS = {"quick": "shapiq", "search": "shapiq-search", "spex": "shapiq-spex"}
 
 
-def make_game(kind: str, n: int, rng: np.random.Generator) -> SyntheticGame:
-    """One random game of a family; about ten products, except for 'smooth'."""
-    if kind in ("and", "parity"):
-        members = [tuple(sorted(rng.choice(n, rng.integers(1, 5), replace=False).tolist())) for _ in range(10)]
-        return SyntheticGame([(each, float(rng.uniform(-1, 1))) for each in members], n, of_signs=kind == "parity")
-    if kind == "smooth":
-        # All main effects and many pairs and triples; sizes decay over the components and over the orders.
-        size = 1 / (1 + rng.permutation(n))
-        products = [((i,), float(rng.normal() * size[i])) for i in range(n)]
-        for order in (2, 3):
-            for _ in range(2 * n):
-                chosen = tuple(sorted(rng.choice(n, order, replace=False, p=size / size.sum()).tolist()))
-                products.append((chosen, float(rng.normal() * size[list(chosen)].prod() ** 0.5 / order)))
-        return SyntheticGame(products, n, of_signs=True)
-    # hierarchical: interactions of order 4 with all their subsets
-    products = []
-    for _ in range(3):
-        chosen = sorted(rng.choice(n, 4, replace=False).tolist())
-        for code in range(1, 16):
-            subset = tuple(chosen[place] for place in range(4) if code >> place & 1)
-            products.append((subset, float(rng.normal() * 0.7 ** len(subset))))
-    return SyntheticGame(products, n, of_signs=True)
-
-
-def r_squared(values: Floats, predicted: Floats) -> float:
-    return float(1 - ((values - predicted) ** 2).sum() / ((values - values.mean()) ** 2).sum())
-
-
-def shapiq_proxyspex(*, search: bool) -> tuple[Callable[..., Floats] | None, str]:
-    """A function that fits shapiq's ProxySPEX and predicts, and what to say of it."""
-    try:
-        import shapiq
-        from shapiq.approximator import ProxySPEX
-    except ImportError:
-        return None, "shapiq with ProxySPEX (1.3 or later) is not installed: no column for it."
-
-    def run(game: Callable[[Masks], Floats], n: int, budget: int, fresh: Masks, seed: int) -> Floats:
-        found: list[dict[tuple[int, ...], float]] = []
-
-        class Kept(ProxySPEX):  # type: ignore[misc]
-            """Keeps its Fourier coefficients, before interactions above ``max_order`` are left out of its answer."""
-
-            def _refine(self, *arguments: object) -> dict[tuple[int, ...], float]:
-                found.append(super()._refine(*arguments))
-                return found[-1]
-
-            def _process_moebius(self, **_: object) -> Floats:
-                return np.zeros(1)
-
-        # Binomial weights of the sizes of coalitions, which are its default, scaled so that they do not overflow.
-        sizes = np.arange(n + 1)
-        logs = np.cumsum(np.log(np.maximum(n - sizes + 1, 1)) - np.log(np.maximum(sizes, 1)))
-        approximator = Kept(n=n, max_order=1, hpo=search, random_state=seed, sampling_weights=np.exp(logs - logs.max()))
-        try:
-            approximator.approximate(budget, game)
-        except Exception:
-            if not found:  # only what comes after the fit may fail here: its answer is not used
-                raise
-        # In its parities, each kept component counts as -1.
-        signs = np.where(fresh, -1.0, 1.0)
-        out = np.zeros(len(fresh))
-        for members, weight in found[0].items():
-            out += weight * signs[:, list(members)].prod(1)
-        return out
-
-    return (
-        run,
-        f"shapiq {shapiq.__version__}: its ProxySPEX {'with' if search else 'without'} its search of parameters.",
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"), help="folder for tables and plots")
+    parser.add_argument("--seed", type=int, help="of the synthetic games and of the decoders; by default a new one")
+    parser.add_argument("--suites", nargs="+", default=list(SUITES), choices=SUITES, metavar="SUITE")
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=FAMILIES, metavar="FAMILY")
+    parser.add_argument("--players", nargs="+", type=int, default=[32, 64, 128, 256, 512, 1024], metavar="N")
+    parser.add_argument("--noise", nargs="+", default=["none", "20dB", "10dB"], help="'none', or such as 20dB")
+    parser.add_argument("--budgets", nargs="+", default=["2n", "5n"], help="ablations, such as 1344, or multiples, 2n")
+    parser.add_argument("--most", type=int, default=2048, help="no synthetic budget is larger")
+    parser.add_argument("--gradient-players", nargs="+", type=int, default=[32, 128], metavar="N")
+    parser.add_argument("--gradient-noise", nargs="+", default=["none", "10dB"])
+    parser.add_argument("--gradient-budgets", nargs="+", default=["50", "100"], help="of the suite 'gradients'")
+    parser.add_argument("--repeats", type=int, default=1, help="synthetic games a row, averaged")
+    parser.add_argument("--recorded", nargs="+", default=list(RECORDED), metavar="NAME", help="games, or 'all'")
+    parser.add_argument("--recordings", type=Path, default=Path("runs/recordings"), help="folder they are kept in")
+    parser.add_argument("--recording-seed", type=int, default=0, help="of their prompts and masks")
+    parser.add_argument("--recorded-budgets", nargs="*", type=int, default=[200, 640, 1000], metavar="K")
+    parser.add_argument("--recorded-gradient-budgets", nargs="*", type=int, default=[50, 100, 200], metavar="K")
+    parser.add_argument("--columns", nargs="+", default=_of_side("ours"), choices=_of_side("ours"), metavar="COLUMN")
+    parser.add_argument(
+        "--shapiq",
+        nargs="+",
+        default=["quick"],
+        choices=[*PEER_COLUMNS, "none"],
+        help="its ProxySPEX without its search of parameters (quick), with it, its SPEX (compiles for each n), or none",
     )
+    parser.add_argument("--peer-python", default=sys.executable, help="an interpreter that has shapiq")
+    parser.add_argument("--limit", type=float, default=45, help="seconds a fit, after which it is stopped")
+    parser.add_argument("--minutes", type=float, default=29, help="after which no fit is begun")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="games at a time, one thread each")
+    options = parser.parse_args()
+    known = [spec.name for spec in SPECS]
+    if options.recorded == ["all"]:
+        options.recorded = known
+    for name in options.recorded:
+        if name not in known:
+            parser.error(f"unknown recorded game '{name}'; allowed: all, {', '.join(known)}")
+    try:
+        for text in [*options.budgets, *options.gradient_budgets]:
+            _budget(text, 1)
+        for text in [*options.noise, *options.gradient_noise]:
+            if text != "none":
+                float(text.removesuffix("dB"))
+    except ValueError as error:
+        parser.error(f"{error}; budgets are such as 1344 or 2n, noise is 'none' or such as 20dB")
+    if options.seed is None:
+        options.seed = int(np.random.SeedSequence().generate_state(1)[0])
+    return options
 
 
-def run_cell(
-    kind: str, n: int, noise: str, budget: int, seed: int, methods: Iterable[str], peer: Callable[..., Floats] | None
-) -> dict[str, tuple[float, float]]:
-    """R² and seconds of each method on one game."""
-    rng = np.random.default_rng([seed, n, budget])
-    game = make_game(kind, n, rng)
-    masks, fresh = rng.random((budget, n)) < 0.5, rng.random((N_HELD_OUT, n)) < 0.5
-    truth = game.values(fresh)
-    spread = float(truth.std()) * (10**-0.5 if noise == "10dB" else 0.0)
+def _of_side(side: str) -> list[str]:
+    return [key for key, column in COLUMNS.items() if column.side == side]
 
-    def noisy(chosen: Masks) -> Floats:
-        return game.values(chosen) + spread * rng.normal(size=len(chosen))
 
-    values = noisy(masks)
-    # The noise of the values is not in the gradients' direction: theirs is added at the same ratio.
-    slopes = game.gradients(masks)
-    if spread:
-        slopes = slopes + 10**-0.5 * slopes.std() * rng.normal(size=slopes.shape)
-    out = {}
-    for method in methods:
-        started = time.perf_counter()
-        given = slopes if method == "gradspex" else None
-        predicted = decode(masks, values, gradients=given, method=method, seed=seed).predict(fresh)
-        out[method] = (r_squared(truth, predicted), time.perf_counter() - started)
-    if peer is not None:
-        started = time.perf_counter()
-        predicted = peer(lambda chosen: noisy(np.asarray(chosen, dtype=bool)), n, budget, fresh, seed)
-        out["shapiq"] = (r_squared(truth, predicted), time.perf_counter() - started)
-    return out
+def _budget(text: str, n: int) -> int:
+    return round(float(text[:-1]) * n) if text.endswith("n") else int(text)
+
+
+def synthetic_jobs(options: argparse.Namespace) -> list[SyntheticJob]:
+    """Every game of the synthetic suites, in the order of the tables."""
+    settings: tuple[tuple[Literal["synthetic", "gradients"], list[int], list[str], list[str]], ...] = (
+        ("synthetic", options.players, options.noise, options.budgets),
+        ("gradients", options.gradient_players, options.gradient_noise, options.gradient_budgets),
+    )
+    return [
+        SyntheticJob(
+            suite, family, n, noise, repeat, tuple(sorted({min(_budget(text, n), options.most) for text in budgets}))
+        )
+        for suite, players, noises, budgets in settings
+        if suite in options.suites
+        for family in options.families
+        for n in players
+        for noise in noises
+        for repeat in range(options.repeats)
+    ]
+
+
+def recorded_jobs(options: argparse.Namespace) -> list[RecordedJob]:
+    """Every recorded game; those that are not there yet are recorded now."""
+    jobs = []
+    for spec in SPECS:
+        if spec.name in options.recorded:
+            say(f"recorded game {spec.name}")
+            stored = record(spec, options.recording_seed, options.recordings)
+            jobs.append(
+                RecordedJob(
+                    spec.name, stored, tuple(options.recorded_budgets), tuple(options.recorded_gradient_budgets)
+                )
+            )
+    return jobs
+
+
+def say(text: str) -> None:
+    """Progress, which is no part of the output."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+class Workers:
+    """The workers of every thread."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._local = threading.local()
+        self._all: list[Worker] = []
+
+    def mine(self) -> dict[str, Worker]:
+        """This thread's workers; peers that can't be started have no columns."""
+        if not hasattr(self._local, "workers"):
+            self._local.workers = {
+                "ours": Worker("ours", sys.executable),
+                "peers": Worker("peers", self._options.peer_python),
+            }
+            self._all += self._local.workers.values()
+            self._local.workers["ours"].start()
+            if "none" not in self._options.shapiq:
+                try:
+                    self._local.workers["peers"].start()
+                except WorkerError as error:
+                    say(f"the columns of shapiq are left out: {error}")
+        return self._local.workers
+
+    @property
+    def about(self) -> str:
+        """What the columns were fitted with."""
+        versions = [worker.about for worker in self._all if worker.about]
+        if not any(worker.about for worker in self._all if worker.side == "peers"):
+            versions.append("no column of shapiq, which was left out or could not be imported (see --peer-python)")
+        return "; ".join(dict.fromkeys(versions))
+
+    def stop(self) -> None:
+        for worker in self._all:
+            worker.stop()
+
+
+def run(options: argparse.Namespace, jobs: Sequence[Job], workers: Workers, deadline: float) -> list[Cell]:
+    """All jobs' cells, in the order of the jobs; what there is so far is kept in decoding.csv.
+
+    Small games are run first, so that few rows are lost where time runs out.
+    """
+    wanted = [*options.columns, *(PEER_COLUMNS[key] for key in options.shapiq if key != "none")]
+    columns = [column for key, column in COLUMNS.items() if key in wanted]
+    found: dict[int, list[Cell]] = {}
+    lock = threading.Lock()
+
+    def so_far() -> list[Cell]:
+        return [cell for place in sorted(found) for cell in found[place]]
+
+    def one(place: int) -> None:
+        job, started = jobs[place], time.perf_counter()
+        cells = job.run(Fitter(workers.mine(), columns, options.limit, deadline, options.seed))
+        with lock:
+            found[place] = cells
+            (options.out / "decoding.csv").write_text(as_csv(so_far()))
+            say(f"{len(found)}/{len(jobs)} {job.name}: {time.perf_counter() - started:.0f} s")
+
+    order = sorted(range(len(jobs)), key=lambda place: jobs[place].size)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(one, order))
+    return so_far()
+
+
+def report(options: argparse.Namespace, cells: Sequence[Cell], about: dict[str, Any]) -> str:
+    """The markdown of all tables; the plots are drawn on the way."""
+
+    def of(suite: str) -> list[Cell]:
+        return [cell for cell in cells if cell.suite == suite]
+
+    parts = [
+        "# Decoders beside their peers",
+        f"`{about['command']}`\n\n{about['machine']}; {about['versions']}.\n"
+        f"Seed {options.seed}, recordings' seed {options.recording_seed}; {about['minutes']:.1f} minutes, "
+        f"{options.jobs} games at a time with one thread each. A fit is stopped after {options.limit:g} s, "
+        f"and none is begun after {options.minutes:g} minutes.",
+    ]
+    if synthetic := of("synthetic"):
+        plot(synthetic, options.out, "synthetic", by_size=True, title="Synthetic games, mean over noise levels")
+        parts += [
+            "## Synthetic games",
+            f"R² on {N_HELD_OUT} held-out masks of the game without noise, and processor seconds to decode (one "
+            "thread). All columns are given the same uniform masks and values, but those that choose their own masks, "
+            "at most as many.",
+            *against_peers(synthetic),
+            "Mean R² over the rows in which every column has a fit:\n\n" + mean_table(synthetic),
+            full_table(synthetic),
+            "![R² over ablations, synthetic games](synthetic.png)",
+        ]
+    if gradients := of("gradients"):
+        plot(gradients, options.out, "gradients", by_size=True, title="Synthetic games with few gradient ablations")
+        parts += [
+            "## Synthetic games with gradients",
+            "The exact gradients of the multilinear function, with noise at the same ratio as the values'; the columns "
+            "without gradients have the same masks and values.",
+            *gain_of_gradients(gradients),
+            full_table(gradients),
+            "![R² over ablations, synthetic games with gradients](gradients.png)",
+        ]
+    if recorded := of("recorded"):
+        plot(recorded, options.out, "recorded", by_size=False, title="Recorded games, SmolLM2-135M")
+        parts += [
+            "## Recorded games",
+            "SmolLM2-135M, mean ablation; a game's name ends in the share kept and the number of prompts. R² on the "
+            "recording's test masks, and processor seconds to decode (one thread). All columns are given the same "
+            "masks and values.",
+            *against_peers(recorded),
+            *gain_of_gradients(recorded),
+            full_table(recorded, keys=("game", "n", "ablations")),
+            "![R² over ablations, recorded games](recorded.png)",
+            "### Decoders' own estimates",
+            estimate_table(recorded),
+            *coverage(recorded),
+        ]
+    if told := coverage([*of("synthetic"), *of("gradients")]):
+        parts += ["### Decoders' own estimates on synthetic games without noise", *told]
+    return "\n\n".join(parts) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--games", nargs="+", default=["and", "parity", "smooth", "hierarchical"])
-    parser.add_argument("--players", nargs="+", type=int, default=[32, 128, 512])
-    parser.add_argument("--budgets", nargs="+", type=int, default=[60], help="ablations")
-    parser.add_argument("--noise", nargs="+", default=["none", "10dB"], choices=["none", "10dB"])
-    parser.add_argument("--methods", nargs="+", default=["linear", "proxyspex", "gradspex"])
-    parser.add_argument("--seeds", type=int, default=1, help="games a cell, averaged")
-    parser.add_argument(
-        "--shapiq",
-        default="quick",
-        choices=["quick", "search", "none"],
-        help="its ProxySPEX without its search of parameters, with it (its default; minutes a game), or not at all",
-    )
-    options = parser.parse_args()
-    for name in options.games:
-        if name not in ("and", "parity", "smooth", "hierarchical"):
-            parser.error(f"unknown game '{name}'; allowed: and, parity, smooth, hierarchical")
-    peer, about = (
-        (None, "shapiq left out.") if options.shapiq == "none" else shapiq_proxyspex(search=options.shapiq == "search")
-    )
-    warnings.simplefilter("ignore")
-    print(f"`python {shlex.join(sys.argv)}`\n")
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}.",
-        about,
-    )
-    print(f"R² on {N_HELD_OUT} held-out masks (seconds), mean of {options.seeds} game(s) a row.\n")
-    columns = [*options.methods, *(["shapiq"] if peer else [])]
-    print("| game | n | noise | ablations | " + " | ".join(columns) + " |")
-    print("| --- | --- | --- | --- | " + " | ".join("---" for _ in columns) + " |")
-    for kind in options.games:
-        for n in options.players:
-            for noise in options.noise:
-                for budget in options.budgets:
-                    runs = [
-                        run_cell(kind, n, noise, budget, seed, options.methods, peer) for seed in range(options.seeds)
-                    ]
-                    means = {column: np.mean([each[column] for each in runs], axis=0) for column in columns}
-                    cells = [f"{means[column][0]:.3f} ({means[column][1]:.1f} s)" for column in columns]
-                    print(f"| {kind} | {n} | {noise} | {budget} | " + " | ".join(cells) + " |", flush=True)
+    options = parse()
+    options.out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    say(f"seed {options.seed}")
+    jobs: list[Job] = []
+    if "recorded" in options.suites:
+        jobs += recorded_jobs(options)
+    jobs += synthetic_jobs(options)
+    workers = Workers(options)
+    try:
+        cells = run(options, jobs, workers, started + 60 * options.minutes)
+    except WorkerError as error:
+        sys.exit(f"this library's decoders can't be fitted: {error}")
+    finally:
+        workers.stop()
+    about = {
+        "command": shlex.join(["python", *sys.argv]),
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
+        "versions": workers.about,
+        "seed": options.seed,
+        "minutes": (time.monotonic() - started) / 60,
+    }
+    (options.out / "decoding.json").write_text(as_json(about, cells))
+    text = report(options, cells, about)
+    (options.out / "decoding.md").write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,87 @@
+"""From a decoder's fit to what a caller gets: names checked, standard errors, the score, and what to warn of."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from circuitspex.errors import UserError
+from circuitspex.recovery.data import Fitted, Samples
+from circuitspex.recovery.interactions import Interactions
+from circuitspex.recovery.polynomial import Polynomial
+from circuitspex.recovery.score import score
+from circuitspex.typing import FloatArray
+
+# Below this cross-validated R² the caller is warned that the result explains too little.
+LOW_R2 = 0.5
+
+
+def interactions_of(
+    fitted: Fitted, samples: Samples, names: tuple[str, ...], method: str, *, n_gradients: int, seconds: float
+) -> Interactions:
+    """The result of a decoder."""
+    return Interactions(
+        function=fitted.function,
+        standard_errors=standard_errors(fitted),
+        names=names,
+        method=method,
+        keep=samples.keep,
+        n_ablations=len(samples.values),
+        n_gradients=n_gradients,
+        cross_validated=score(samples.values, fitted.out_of_fold, seed=samples.seed),
+        seconds=seconds,
+        seed=samples.seed,
+    )
+
+
+def constant(samples: Samples) -> Fitted:
+    """The fit to values that do not vary."""
+    function = Polynomial.of({(): float(samples.values.mean())})
+    return Fitted(function, tuple(function for _ in samples.folds), np.full_like(samples.values, samples.values.mean()))
+
+
+def standard_errors(fitted: Fitted) -> FloatArray:
+    """Delete-one-fold jackknife: ``se² = (F - 1)/F sum_f (c_f - mean c)²``."""
+    tables = [function.table() for function in fitted.without_fold]
+    draws = np.array([[table.get(term, 0.0) for term in fitted.function.terms] for table in tables])
+    n_folds = len(draws)
+    return np.asarray(np.sqrt((n_folds - 1) / n_folds * ((draws - draws.mean(0)) ** 2).sum(0)))
+
+
+def check_names(names: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
+    """One name a component, by default its index; UserError where they don't fit or two are the same."""
+    labels = tuple(str(i) for i in range(n_players)) if names is None else tuple(str(name) for name in names)
+    if len(labels) != n_players:
+        raise UserError(f"{len(labels)} names for {n_players} components")
+    if len(set(labels)) != n_players:
+        double = next(name for name in labels if labels.count(name) > 1)
+        raise UserError(f"names must differ; '{double}' occurs more than once")
+    return labels
+
+
+def warn_of_fixed_components(x: FloatArray, names: tuple[str, ...]) -> None:
+    """Name the components whose effect the masks can't show."""
+    for sign, what in ((1.0, "never ablated"), (-1.0, "never kept")):
+        fixed = np.flatnonzero((x == sign).all(0))
+        if len(fixed):
+            some = ", ".join(names[i] for i in fixed[:5]) + (", …" if len(fixed) > 5 else "")
+            warnings.warn(
+                f"{len(fixed)} of {len(names)} components are {what} in these masks ({some}): "
+                "nothing can be said of their effects from the values",
+                stacklevel=3,
+            )
+
+
+def warn_of_little(result: Interactions) -> None:
+    """Say so where the values do not vary, or where little of them is explained."""
+    r2 = result.cross_validated.r2
+    if r2 is None:
+        warnings.warn("the values are the same under every mask: there is nothing to explain", stacklevel=3)
+    elif r2 < LOW_R2:
+        warnings.warn(
+            f"the decoded function explains little: cross-validated R² {r2:.2f} from {result.n_ablations} ablations; "
+            f"run more (try {4 * result.n_ablations}), or keep a larger share of the components",
+            stacklevel=3,
+        )

@@ -1,0 +1,114 @@
+"""``spex``: a game and a budget in, interactions out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
+
+from circuitspex.errors import UserError
+from circuitspex.masks.coded import CodedDesign
+from circuitspex.recovery.data import Samples
+from circuitspex.recovery.interactions import Interactions
+from circuitspex.recovery.result import check_names, constant, interactions_of, warn_of_little
+from circuitspex.recovery.score import is_constant
+from circuitspex.recovery.spex import fit_spex
+from circuitspex.typing import Game, Masks, Values
+
+
+def spex(
+    game: Game, budget: int, *, seed: int = 0, batch_size: int = 256, names: Sequence[str] | None = None
+) -> Interactions:
+    """Ablate as SPEX's coded design says, and decode which components matter and which interact.
+
+    Args:
+        game: masks bool ``(k, n)``, True = kept, in; values ``(k,)`` out; with ``n_players``.
+        budget: how many masks are run: exactly so many, at least 2.
+        seed: for the design and the folds; the same seed gives the same result.
+        batch_size: how many masks the game is given at once.
+        names: what the components are called; by default ``game.names``, or their indices.
+
+    Returns:
+        ``Interactions`` with ``method`` 'spex'.
+
+    Raises:
+        UserError: a budget below 2, a batch size below 1, a game that is not callable or without ``n_players``, values
+            of another shape, or NaN or infinities among them (the first mask is named), wrong names.
+
+    Warns:
+        where the values do not vary, and where little of them is explained.
+    """
+    n_players = getattr(game, "n_players", None)
+    if not callable(game) or not isinstance(n_players, int | np.integer):
+        raise UserError("a game must be callable with masks and have n_players, its number of components")
+    for value, what in ((budget, "budget"), (batch_size, "batch_size")):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise UserError(f"{what} must be a whole number, not {value!r}")
+    if budget < 2:
+        raise UserError(f"budget must be at least 2 masks, not {budget}")
+    if batch_size < 1:
+        raise UserError(f"batch_size must be at least 1, not {batch_size}")
+    labels = check_names(getattr(game, "names", None) if names is None else names, int(n_players))
+    design = CodedDesign.choose(int(n_players), int(budget), seed=seed)
+    return decode_spex(design, evaluate(game, design, batch_size=int(batch_size)), seed=seed, names=labels)
+
+
+def evaluate(game: Game, design: CodedDesign, *, batch_size: int = 256) -> Values:
+    """The value of each of the design's masks, ``(K,)``, run in batches; stops at the first value that is not finite.
+
+    Raises:
+        UserError: values of another shape, or NaN or infinities (the first mask is named).
+    """
+    values = np.empty(design.n_masks)
+    start = 0
+    with tqdm(total=design.n_masks, desc="ablating", unit="ablation", disable=None, leave=False) as bar:
+        for masks in design.batches(batch_size):
+            values[start : start + len(masks)] = _values(game, masks, start)
+            start += len(masks)
+            bar.update(len(masks))
+    return values
+
+
+def _values(game: Game, masks: Masks, start: int) -> Values:
+    try:
+        values = np.asarray(game(masks), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"the game could not give numbers for masks {start} to {start + len(masks) - 1}: {error}"
+        ) from error
+    if values.shape != (len(masks),):
+        raise UserError(f"the game must give one value a mask, shape ({len(masks)},), not {values.shape}")
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        n_kept = int(masks[wrong[0]].sum())
+        raise UserError(
+            f"the game gave {values[wrong[0]]} for mask {start + int(wrong[0])} "
+            f"({n_kept} of {masks.shape[1]} components kept); all values must be finite"
+        )
+    return values
+
+
+def decode_spex(
+    design: CodedDesign, values: Values, *, seed: int = 0, names: Sequence[str] | None = None
+) -> Interactions:
+    """Interactions from the values ``(K,)`` of a design's masks, in its order.
+
+    Raises:
+        UserError: values of another shape, not finite, or fewer than two distinct masks; wrong names.
+
+    Warns:
+        where the values do not vary, and where little of them is explained.
+    """
+    labels = check_names(names, design.n_players)
+    samples = Samples.check(design.masks(), values, None, seed)
+    started = time.perf_counter()
+    with threadpool_limits(limits=1):
+        fitted = constant(samples) if is_constant(samples.values) else fit_spex(samples, design)
+    result = interactions_of(fitted, samples, labels, "spex", n_gradients=0, seconds=time.perf_counter() - started)
+    warn_of_little(result)
+    return result
