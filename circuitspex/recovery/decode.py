@@ -7,20 +7,32 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
+from circuitspex.arrays import check_finite
 from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign
 from circuitspex.recovery.auto import fit_with_gradients
+from circuitspex.recovery.bootstrap import bootstrap_errors
 from circuitspex.recovery.data import Fitted, Samples
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.learned import fit_learned
+from circuitspex.recovery.learning import learning_curve, likely_budget
 from circuitspex.recovery.linear import fit_linear
 from circuitspex.recovery.proxyspex import fit_proxyspex
 from circuitspex.recovery.pursuit import fit_pursuit
-from circuitspex.recovery.result import check_names, constant, interactions_of, warn_of_fixed_components, warn_of_little
+from circuitspex.recovery.result import (
+    LOW_R2,
+    check_names,
+    constant,
+    interactions_of,
+    warn_of_fixed_components,
+    warn_of_little,
+)
 from circuitspex.recovery.score import is_constant
 from circuitspex.recovery.spex import fit_spex
+from circuitspex.typing import PerPrompt
 
 Method = Literal["auto", "linear", "pursuit", "proxyspex", "gp", "gradspex", "spex"]
 
@@ -35,6 +47,8 @@ def decode(
     keep: float | None = None,
     seed: int = 0,
     names: Sequence[str] | None = None,
+    bootstrap: int = 0,
+    per_prompt: Any = None,
 ) -> Interactions:
     """Recover from ablations which components matter, and which interact.
 
@@ -58,13 +72,18 @@ def decode(
             basis refer to; by default the share kept in the masks.
         seed: for the folds and the trees; the same seed gives the same result, bit for bit.
         names: what the components are called; by default their indices.
+        bootstrap: standard errors from so many repetitions of the whole decoding on masks drawn with replacement, each
+            as long as the decoding itself; by default (0) they come from the fits without each fold.
+        per_prompt: float ``(K, P)``, the values by prompt, whose mean over prompts the values are; with ``bootstrap``
+            prompts are drawn with replacement too.
 
     Returns:
         ``Interactions``, whose ``predict`` gives the decoded value of any mask.
 
     Raises:
         UserError: wrong shapes, NaN or infinities, fewer than two distinct masks, an unknown method, 'gradspex'
-            without gradients, or 'spex' with masks that follow no such design.
+            without gradients, 'spex' with masks that follow no such design or with ``bootstrap`` (its masks can't be
+            drawn), or values by prompt whose mean is not the values.
 
     Warns:
         where the values do not vary, where components are never ablated or never kept in the masks, and where little
@@ -78,20 +97,32 @@ def decode(
         raise UserError("method 'gradspex' needs gradients (d value / d gate, one row a mask); 'auto' does without")
     samples = Samples.check(masks, values, gradients, seed, keep=keep)
     labels = check_names(names, samples.n_players)
+    by_prompt = _check_bootstrap(bootstrap, per_prompt, samples, method)
     with_gradients = samples.slopes is not None and method in ("auto", "gradspex")
     warn_of_fixed_components(samples.x, labels)
     started = time.perf_counter()
     # The matrices are small: threads of the linear algebra fight each other for longer than they compute.
     with threadpool_limits(limits=1):
         fitted = constant(samples) if is_constant(samples.values) else _fit(samples, method, max_order)
-    result = interactions_of(
-        fitted,
-        samples,
-        labels,
-        "gradspex" if with_gradients else method,
-        n_gradients=len(samples.values) if with_gradients else 0,
-        seconds=time.perf_counter() - started,
-    )
+        seconds = time.perf_counter() - started
+        errors = None
+        if bootstrap:
+            errors = bootstrap_errors(
+                samples, lambda part: _fit(part, method, max_order), fitted.function, bootstrap, by_prompt
+            )
+        result = interactions_of(
+            fitted,
+            samples,
+            labels,
+            "gradspex" if with_gradients else method,
+            n_gradients=len(samples.values) if with_gradients else 0,
+            seconds=seconds,
+            errors=errors,
+        )
+        r2, needed = result.cross_validated.r2, None
+        if r2 is not None and r2 < LOW_R2 and method != "spex":
+            curve = learning_curve(samples, lambda part: _fit(part, method, max_order))
+            needed = likely_budget([*curve, (len(samples.values), r2)], LOW_R2)
     if (
         with_gradients
         and result.cross_validated.r2 is not None
@@ -99,7 +130,7 @@ def decode(
         and not samples.slopes.any()
     ):
         warnings.warn("all gradients are zero although the values vary: they were left out of account", stacklevel=2)
-    warn_of_little(result)
+    warn_of_little(result, needed)
     return result
 
 
@@ -115,6 +146,22 @@ def _fit(samples: Samples, method: str, max_order: int | None) -> Fitted:
     if method == "spex":
         return fit_spex(samples, _design(samples))
     return fit_with_gradients(samples, max_order=max_order)
+
+
+def _check_bootstrap(bootstrap: int, per_prompt: Any, samples: Samples, method: str) -> PerPrompt | None:
+    if bootstrap and (bootstrap < 2 or method == "spex"):
+        raise UserError(
+            "method 'spex' decodes a design as a whole: its masks can't be drawn with replacement"
+            if method == "spex"
+            else f"bootstrap must be 0 or at least 2 repetitions, not {bootstrap}"
+        )
+    if per_prompt is None:
+        return None
+    by_prompt = check_finite(per_prompt, (len(samples.values), None), "values by prompt")
+    scale = max(1e-300, float(np.abs(samples.values).max()))
+    if by_prompt.shape[1] < 1 or not np.allclose(by_prompt.mean(1), samples.values, rtol=0, atol=1e-4 * scale):
+        raise UserError("the mean of the values by prompt must be the values")
+    return by_prompt
 
 
 def _design(samples: Samples) -> CodedDesign:

@@ -19,12 +19,19 @@ LOW_R2 = 0.5
 
 
 def interactions_of(
-    fitted: Fitted, samples: Samples, names: tuple[str, ...], method: str, *, n_gradients: int, seconds: float
+    fitted: Fitted,
+    samples: Samples,
+    names: tuple[str, ...],
+    method: str,
+    *,
+    n_gradients: int,
+    seconds: float,
+    errors: FloatArray | None = None,
 ) -> Interactions:
-    """The result of a decoder."""
+    """The result of a decoder; its standard errors are those of the jackknife unless they are given."""
     return Interactions(
         function=fitted.function,
-        standard_errors=standard_errors(fitted),
+        standard_errors=standard_errors(fitted) if errors is None else errors,
         names=names,
         method=method,
         keep=samples.keep,
@@ -74,14 +81,19 @@ def warn_of_fixed_components(x: FloatArray, names: tuple[str, ...]) -> None:
             )
 
 
-def warn_of_little(result: Interactions) -> None:
-    """Say so where the values do not vary, or where little of them is explained."""
+def warn_of_little(result: Interactions, needed: int | None = None) -> None:
+    """Say so where the values do not vary, or where little of them is explained; ``needed`` are ablations to try."""
     r2 = result.cross_validated.r2
     if r2 is None:
         warnings.warn("the values are the same under every mask: there is nothing to explain", stacklevel=3)
     elif r2 < LOW_R2:
+        advice = (
+            f"about {needed} would likely reach {LOW_R2:g}"
+            if needed
+            else f"the learning curve promises no {LOW_R2:g} from any number near this"
+        )
         warnings.warn(
             f"the decoded function explains little: cross-validated R² {r2:.2f} from {result.n_ablations} ablations; "
-            f"run more (try {4 * result.n_ablations}), or keep a larger share of the components",
+            f"{advice}; or keep a larger share of the components",
             stacklevel=3,
         )
