@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from circuitspex.components import Component
     from circuitspex.errors import UserError
     from circuitspex.games import ComponentGame, Run
-    from circuitspex.masks import sample_masks
+    from circuitspex.masks import CodedDesign, sample_masks
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions, decode, spex
     from circuitspex.tasks import Example, Task
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Each public name, and the package that it comes from.
 _PUBLIC = {
     "Circuit": "circuits",
+    "CodedDesign": "masks",
     "Component": "components",
     "ComponentGame": "games",
     "Example": "tasks",
@@ -44,6 +45,7 @@ _MODULES = ("tasks",)
 
 __all__ = [
     "Circuit",
+    "CodedDesign",
     "Component",
     "ComponentGame",
     "Example",

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from circuitspex.ablation import Executor
+from circuitspex.circuits.ablations import Ablations, unseen
+from circuitspex.circuits.adaptive import check_until, explore
+from circuitspex.circuits.budget import Stage, advice
 from circuitspex.circuits.circuit import Circuit, Edge, Faithfulness, Node, Verification
 from circuitspex.circuits.measure import estimate, measure
 from circuitspex.circuits.verify import verify
 from circuitspex.components import Selector
-from circuitspex.errors import NoGradientError, TaskError, UserError
+from circuitspex.errors import TaskError, UserError
 from circuitspex.games import ComponentGame, Run
-from circuitspex.masks import check_keep, sample_masks
+from circuitspex.masks import Keep, Pilot, check_keep, mean_keep, pilot, sample_masks
+from circuitspex.masks.coded import CodedDesign
 from circuitspex.recovery import Interactions, Method, decode
 from circuitspex.tasks import Task, TaskReport
 from circuitspex.typing import Masks, PerPrompt, Term
@@ -31,13 +36,16 @@ class Found:
 
     ``circuit`` the graph; ``interactions`` the whole decoded function; ``faithfulness`` its R² on held-out masks;
     ``verification`` the circuit on held-out prompts; ``run`` the ablations that were decoded; ``report`` how well the
-    model does the task.
+    model does the task; ``learning_curve`` the R² on new masks after each stage, and last on the held-out masks;
+    ``pilot`` how the share kept was picked, where it was.
     """
 
     circuit: Circuit
     interactions: Interactions
     run: Run
     report: TaskReport
+    learning_curve: tuple[Stage, ...] = ()
+    pilot: Pilot | None = None
 
     @property
     def faithfulness(self) -> Faithfulness:
@@ -63,13 +71,14 @@ def find_circuit(
     baseline: str = "mean",
     budget: int = 100,
     *,
-    keep: float = 0.5,
+    keep: Keep | Literal["auto"] = 0.5,
     method: Method = "auto",
     max_nodes: int = 16,
     max_interactions: int = 12,
     n_heldout: int = 200,
     n_contexts: int = 16,
     n_random: int = 20,
+    until: float | None = None,
     heldout: Task | None = None,
     executor: Executor = "auto",
     seed: int = 0,
@@ -87,13 +96,17 @@ def find_circuit(
         components: a selector such as 'heads' or 'heads+mlps', or a list of components.
         baseline: 'mean', 'resample' or 'zero'.
         budget: ablations to decode from; each with a backward pass where the method uses gradients.
-        keep: the share of components that a random mask keeps.
-        method: 'auto' (gradspex where the metric has gradients, else proxyspex), 'gradspex', 'proxyspex' or 'linear'.
+        keep: the share of components that a random mask keeps; ``(low, high)`` lets each mask draw its own; 'auto'
+            picks it by a pilot (see ``circuitspex.masks.pilot``), whose ablations come on top of the budget.
+        method: as in ``decode``: 'auto' uses gradients where the metric has them; 'spex' runs the masks of its own
+            design, which keep half of the components and can't stop early.
         max_nodes: the components with the largest main effects that are measured again.
         max_interactions: the sets of two or more that are measured again.
         n_heldout: plain ablations for the R².
         n_contexts: random contexts in which each set is measured.
         n_random: random circuits that the circuit is compared with.
+        until: stop early, once R² on new masks is at least this: the ablations are run in stages (an eighth, a quarter,
+            a half and all of the budget, of 16 or more), and end when the lower end of the interval of R² reaches it.
         heldout: prompts for the verification. By default fresh prompts of a built-in task; of any other task a
             quarter of the prompts is set aside, and the circuit is found on the rest.
         executor: how the model is run; see ``ComponentGame``.
@@ -104,9 +117,12 @@ def find_circuit(
         UserError: an argument out of range; ComponentError, TaskError: as in ``ComponentGame``.
 
     Warns:
-        where the model can't do the task, and where the decoded function explains little.
+        where the model can't do the task, where the decoded function explains little, and where ``until`` was not
+        reached, with the budget that likely would.
     """
-    check_keep(keep)
+    if keep != "auto":
+        keep = _check_keep_or_auto(keep)
+    check_until(until)
     for name, value, least in (
         ("budget", budget, 2),
         ("max_nodes", max_nodes, 1),
@@ -119,35 +135,58 @@ def find_circuit(
             raise UserError(f"{name} must be at least {least}, not {value}")
     if heldout is None:
         task, heldout = _hold_out(task, seed)
+    if method == "spex" and (keep != 0.5 or until is not None):
+        raise UserError("method 'spex' runs its own masks, which keep half of the components: no keep, no until")
     report = task.report(model)
     game = ComponentGame(model, task, components, baseline, executor=executor)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
     clock = _Clock()
 
-    with_gradients = method in ("auto", "gradspex")
-    masks = sample_masks(game.n_players, budget, keep=keep, seed=seeds[0])
-    try:
-        run = game.evaluate(masks, gradients=with_gradients, progress=progress, label="ablations to decode")
-    except NoGradientError:
-        if method == "gradspex":
-            raise
-        with_gradients = False
-        run = game.evaluate(masks, progress=progress, label="ablations to decode")
-    clock.mark("ablate")
+    ablations = Ablations(
+        game, gradients=method in ("auto", "gradspex"), required=method == "gradspex", progress=progress
+    )
+    trial = None
+    if keep == "auto":
+        # With the seed of the masks to decode, so that the pilot's masks of the chosen share are the first of them.
+        trial = pilot(ablations, gradients=ablations.gradients, seed=seeds[0])
+        keep = trial.keep
+        clock.mark("pilot")
+    share = keep
 
-    interactions = decode(masks, run.values, gradients=run.gradients, method=method, seed=seeds[1], names=game.names)
-    clock.mark("decode")
+    def decode_run(run: Run) -> Interactions:
+        clock.mark("ablate")
+        decoded = decode(
+            run.masks,
+            run.values,
+            gradients=run.gradients,
+            method=method,
+            keep=mean_keep(share),
+            seed=seeds[1],
+            names=game.names,
+        )
+        clock.mark("decode")
+        return decoded
 
-    fresh = _unseen(sample_masks(game.n_players, n_heldout, keep=keep, seed=seeds[2]), masks)
+    if method == "spex":
+        masks = CodedDesign.choose(game.n_players, budget, seed=seeds[0]).masks()
+    else:
+        masks = sample_masks(game.n_players, budget, keep=keep, seed=seeds[0])
+    run, interactions, curve = explore(ablations, masks, decode_run, until=until, seed=seed)
+
+    fresh = unseen(sample_masks(game.n_players, n_heldout, keep=keep, seed=seeds[2]), run.masks)
     faithfulness = Faithfulness(None, None, None, 0)
     if len(fresh) > 1:
         seen = game.evaluate(fresh, progress=progress, label="held-out ablations")
         score = interactions.score(fresh, seen.values, seed=seed)
         faithfulness = Faithfulness(score.r2, score.low, score.high, score.n_masks)
+        curve = (*curve, Stage(len(run), score.r2, score.low, score.high, score.n_masks))
+        if until is not None and not any(stage.reaches(until) for stage in curve):
+            warnings.warn(advice(curve, until, budget), stacklevel=2)
     clock.mark("held_out")
 
     counter = _Counter(game, progress, "measuring again")
-    contexts = sample_masks(game.n_players, n_contexts, keep=keep, seed=seeds[3])
+    # One share, also where the masks mix several: the measured effect is then the same quantity as the decoded one.
+    contexts = sample_masks(game.n_players, n_contexts, keep=mean_keep(keep), seed=seeds[3])
     nodes, edges, dropped = _measured(interactions, game, counter, contexts, max_nodes, max_interactions)
     clock.mark("measure")
 
@@ -190,20 +229,38 @@ def find_circuit(
             "components": components if isinstance(components, str) else "+".join(game.names),
             "n_components": game.n_players,
             "baseline": game.baseline,
-            "keep": keep,
+            "keep": mean_keep(keep),
             "method": interactions.method,
             "seed": seed,
             "budget": budget,
-            "gradient_ablations": budget if with_gradients else 0,
-            "plain_ablations": 0 if with_gradients else budget,
+            "gradient_ablations": len(run) if ablations.gradients else 0,
+            "plain_ablations": 0 if ablations.gradients else len(run),
             "heldout_ablations": len(fresh),
             "measurement_ablations": counter.count,
             "executor": game.executor,
             "versions": _versions(),
             "timings": clock.seconds,
+            **({"keep_range": list(keep)} if isinstance(keep, tuple) else {}),
+            **({} if trial is None else _pilot_fields(trial, ablations, run)),
+            **({} if until is None else {"until": until, "learning_curve": [asdict(stage) for stage in curve]}),
         },
     )
-    return Found(circuit, interactions, run, report)
+    return Found(circuit, interactions, run, report, curve, trial)
+
+
+def _check_keep_or_auto(keep: Keep) -> Keep:
+    try:
+        return check_keep(keep)
+    except UserError as error:
+        raise UserError(f"{error}; 'auto' picks it by a pilot") from None
+
+
+def _pilot_fields(trial: Pilot, ablations: Ablations, run: Run) -> dict[str, Any]:
+    """The pilot in the run's record; its cost without the masks that were then decoded."""
+    return {
+        "keep_chosen": {"reason": trial.reason, "shares": [asdict(row) for row in trial.rows]},
+        "pilot_ablations": len(ablations) - len(np.unique(run.masks, axis=0)),
+    }
 
 
 def _hold_out(task: Task, seed: int) -> tuple[Task, Task | None]:
@@ -216,13 +273,6 @@ def _hold_out(task: Task, seed: int) -> tuple[Task, Task | None]:
         return task.split(0.25, seed=seed)
     except TaskError:
         return task, None
-
-
-def _unseen(masks: Masks, seen: Masks) -> Masks:
-    """The distinct masks that are not among those seen; matters where there are few components."""
-    known = {row.tobytes() for row in seen}
-    fresh = [row for row in dict.fromkeys(row.tobytes() for row in masks) if row not in known]
-    return np.array([np.frombuffer(row, dtype=bool) for row in fresh]).reshape(len(fresh), masks.shape[1])
 
 
 def _measured(
@@ -284,7 +334,7 @@ class _Counter:
 
 
 class _Clock:
-    """Seconds since the last mark, by name."""
+    """Seconds since the last mark, added up by name."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -292,7 +342,7 @@ class _Clock:
 
     def mark(self, name: str) -> None:
         now = time.perf_counter()
-        self.seconds[name] = round(now - self._last, 3)
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._last, 3)
         self._last = now
 
 

@@ -6,8 +6,10 @@ import argparse
 import json
 from pathlib import Path
 
-from circuitspex.cli.options import share, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import share, share_kept, verb_parser, whole_number, writable_folder
 
+# The names in ``circuitspex.recovery.Method``, which is slow to import.
+METHODS = ("auto", "gradspex", "gp", "proxyspex", "pursuit", "spex", "linear")
 EXAMPLE = "circuitspex find --model smollm2-135m --task ioi --components heads --budget 100 --out runs/ioi"
 FILES = {"json": "circuit.json", "html": "circuit.html", "svg": "circuit.svg", "png": "circuit.png"}
 
@@ -22,8 +24,17 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument("--baseline", default="mean", choices=("mean", "resample", "zero"), help="default: mean")
     parser.add_argument("--budget", type=whole_number(2), default=100, help="ablations to decode from (default: 100)")
-    parser.add_argument("--keep", type=share, default=0.5, help="share of components kept by a mask (default: 0.5)")
-    parser.add_argument("--method", default="auto", choices=("auto", "gradspex", "proxyspex", "linear"))
+    parser.add_argument(
+        "--until", type=share, metavar="R2", help="stop before the budget is used up once R² on new masks reaches this"
+    )
+    parser.add_argument(
+        "--keep",
+        type=share_kept,
+        default=0.5,
+        metavar="SHARE",
+        help="share of components kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)",
+    )
+    parser.add_argument("--method", default="auto", choices=METHODS, help="decoder (default: auto)")
     parser.add_argument("--prompts", type=whole_number(1), help="how many prompts of a built-in task (default: 16)")
     parser.add_argument("--metric", default="logit_diff", help="logit_diff, answer_logprob, answer_prob or kl")
     parser.add_argument("--group-by-length", action="store_true", help="allow prompts of different token lengths")
@@ -63,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
         options.baseline,
         options.budget,
         keep=options.keep,
+        until=options.until,
         method=options.method,
         n_heldout=options.heldout,
         n_contexts=options.contexts,
@@ -78,6 +90,10 @@ def run(options: argparse.Namespace) -> int:
 
         print(json.dumps({"circuit": to_json(found.circuit), "files": [str(path) for path in written]}, indent=1))
         return 0
+    if found.pilot is not None:
+        print(found.pilot, end="\n\n")
+    if options.until is not None and found.learning_curve:
+        print("learning curve", *(f"  {stage}" for stage in found.learning_curve), sep="\n", end="\n\n")
     print(found.circuit.table())
     if written:
         print("\nwritten:")

@@ -7,8 +7,12 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from circuitspex.errors import UserError
+
+if TYPE_CHECKING:
+    from circuitspex.masks import Keep
 
 
 def verb_parser(
@@ -51,6 +55,24 @@ def share(text: str) -> float:
     if not 0 < number < 1:
         raise argparse.ArgumentTypeError(f"must lie between 0 and 1 and be neither, not {text}")
     return number
+
+
+def share_kept(text: str) -> Keep | Literal["auto"]:
+    """An option's type: a share such as 0.5, a range such as 0.3:0.9, or auto."""
+    if text == "auto":
+        return "auto"
+    if ":" not in text:
+        try:
+            return share(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error} (allowed: 0.5, a range 0.3:0.9, or auto)") from None
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a range LOW:HIGH such as 0.3:0.9") from None
+    if not 0 < low < high < 1:
+        raise argparse.ArgumentTypeError(f"a range LOW:HIGH needs 0 < LOW < HIGH < 1, not {text}")
+    return low, high
 
 
 def writable_folder(path: Path) -> Path:

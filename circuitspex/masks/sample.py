@@ -1,27 +1,52 @@
-"""Sampled masks: every component kept by its own coin."""
+"""Sampled masks: every component kept by its own coin; the coins of one mask can have a share of their own."""
 
 from __future__ import annotations
+
+from typing import Any, overload
 
 import numpy as np
 
 from circuitspex.errors import UserError
 from circuitspex.typing import Masks
 
+Keep = float | tuple[float, float]
+"""The share of components kept: one for all masks, or ``(low, high)`` where each mask draws its own in between."""
 
-def check_keep(keep: float) -> float:
-    """``keep`` itself; UserError unless 0 < keep < 1 (at 0 and 1 every mask is the same)."""
-    if not 0 < keep < 1:
+
+@overload
+def check_keep(keep: float) -> float: ...
+@overload
+def check_keep(keep: Keep) -> Keep: ...
+def check_keep(keep: Any) -> Keep:
+    """``keep`` as a float, or as a pair of them.
+
+    Raises:
+        UserError: unless 0 < keep < 1 (at 0 and 1 every mask is the same), or 0 < low < high < 1 for a pair.
+    """
+    if isinstance(keep, (tuple, list)):
+        ends = [_number(end) for end in keep]
+        if len(ends) != 2 or not 0 < ends[0] < ends[1] < 1:
+            raise UserError(f"keep must be two shares (low, high) with 0 < low < high < 1, not {tuple(keep)}")
+        return ends[0], ends[1]
+    number = _number(keep)
+    if not 0 < number < 1:
         raise UserError(f"keep must lie between 0 and 1 and be neither (the share of components kept), not {keep}")
-    return float(keep)
+    return number
 
 
-def sample_masks(n_players: int, n_masks: int, *, keep: float = 0.5, seed: int = 0) -> Masks:
+def mean_keep(keep: Keep) -> float:
+    """The probability with which a mask keeps a component: ``keep`` itself, or the middle of the two."""
+    return sum(keep) / 2 if isinstance(keep, tuple) else keep
+
+
+def sample_masks(n_players: int, n_masks: int, *, keep: Keep = 0.5, seed: int = 0) -> Masks:
     """Independent masks in which each component is kept with probability ``keep``.
 
     Args:
         n_players: the number of components, ``n``.
         n_masks: how many masks, ``K``.
-        keep: the probability of being kept, strictly between 0 and 1.
+        keep: the probability of being kept, strictly between 0 and 1. With ``(low, high)`` each mask draws its own,
+            uniformly between the two; the components are then independent given the mask's share only.
         seed: the same seed gives the same masks, and a prefix of them for a smaller ``n_masks``.
 
     Returns:
@@ -30,9 +55,23 @@ def sample_masks(n_players: int, n_masks: int, *, keep: float = 0.5, seed: int =
     Raises:
         UserError: no players, no masks, or ``keep`` out of range.
     """
-    check_keep(keep)
+    keep = check_keep(keep)
     if n_players < 1:
         raise UserError(f"there must be at least one component, not {n_players}")
     if n_masks < 1:
         raise UserError(f"the number of masks must be at least 1, not {n_masks}")
-    return np.asarray(np.random.default_rng(seed).random((n_masks, n_players)) < keep)
+    coins = np.random.default_rng(seed).random((n_masks, n_players))
+    if isinstance(keep, float):
+        return np.asarray(coins < keep)
+    # The shares have a stream of their own, so that masks stay a prefix of more masks.
+    shares = np.random.default_rng([seed, 1]).uniform(*keep, size=(n_masks, 1))
+    return np.asarray(coins < shares)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        raise UserError(f"keep must be a share such as 0.5, or two (low, high), not {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UserError(f"keep must be a share such as 0.5, or two (low, high), not {value!r}") from None

@@ -63,7 +63,7 @@ class Samples:
         folds = np.random.default_rng(seed).permutation(n_groups) % min(
             _FEWER_FOLDS if masks.size > _LARGE else N_FOLDS, n_groups
         )
-        share = float(masks.mean()) if keep is None else check_keep(keep)
+        share = float(masks.mean()) if keep is None else _one_share(keep)
         return cls(signs(masks), values, slopes, folds[rank[group]], share, seed)
 
     @property
@@ -81,6 +81,12 @@ class Samples:
         left = self.fold != fold
         slopes = None if self.slopes is None else self.slopes[left]
         return Samples(self.x[left], self.values[left], slopes, self.fold[left], self.keep, self.seed)
+
+
+def _one_share(keep: Any) -> float:
+    if isinstance(keep, bool) or not isinstance(keep, int | float | np.floating):
+        raise UserError(f"keep must be one number between 0 and 1, not {keep!r}")
+    return check_keep(float(keep))
 
 
 @dataclass(frozen=True)

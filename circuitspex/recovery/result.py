@@ -11,7 +11,7 @@ from circuitspex.errors import UserError
 from circuitspex.recovery.data import Fitted, Samples
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.polynomial import Polynomial
-from circuitspex.recovery.score import score
+from circuitspex.recovery.score import cross_validated_score
 from circuitspex.typing import FloatArray
 
 # Below this cross-validated R² the caller is warned that the result explains too little.
@@ -37,7 +37,7 @@ def interactions_of(
         keep=samples.keep,
         n_ablations=len(samples.values),
         n_gradients=n_gradients,
-        cross_validated=score(samples.values, fitted.out_of_fold, seed=samples.seed),
+        cross_validated=cross_validated_score(samples.values, fitted.out_of_fold, seed=samples.seed),
         seconds=seconds,
         seed=samples.seed,
     )

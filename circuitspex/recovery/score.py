@@ -11,6 +11,8 @@ from circuitspex.typing import Values
 
 # Below this share of the values' own size the spread is rounding noise: the game is constant.
 _CONSTANT = 1e-12
+# See ``cross_validated_score``.
+_SPREAD = 0.3
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,25 @@ def score(values: Values, predicted: Values, *, seed: int = 0, n_resamples: int 
     varies = np.ptp(y, axis=1) > _CONSTANT * np.abs(y).max(1)  # R² is undefined where one value was drawn throughout
     low, high = np.quantile(1 - error[varies] / spread[varies], [0.025, 0.975])
     return Score(r2, float(min(low, r2)), float(max(high, r2)), n)
+
+
+def cross_validated_score(values: Values, predicted: Values, *, seed: int = 0, n_resamples: int = 1000) -> Score:
+    """R² of predictions out of fold, as an estimate of the R² on fresh masks of the function fitted to all of them.
+
+    That is another function than the ones that made the predictions, and folds share most of their data, so the
+    bootstrap over masks alone is too narrow: on recorded games it held the truth in 39 of 44 runs at 50 ablations. The
+    share that is missed, ``1 - R²``, is therefore also varied by a log-normal factor, of spread 0.3 at 50 masks and
+    less as ``K^-1/2`` with more.
+    """
+    plain = score(values, predicted, seed=seed, n_resamples=n_resamples)
+    if plain.r2 is None or len(values) < 2:
+        return plain
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(0, len(values), (n_resamples, len(values)))
+    y = values[picks]
+    spread = ((y - y.mean(1, keepdims=True)) ** 2).sum(1)
+    varies = np.ptp(y, axis=1) > _CONSTANT * np.abs(y).max(1)
+    missed = ((y - predicted[picks]) ** 2).sum(1)[varies] / spread[varies]
+    missed = missed * np.exp(_SPREAD * np.sqrt(50 / len(values)) * rng.normal(size=len(missed)))
+    low, high = np.quantile(1 - missed, [0.025, 0.975])
+    return Score(plain.r2, float(min(low, plain.r2)), float(max(high, plain.r2)), plain.n_masks)

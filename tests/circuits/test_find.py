@@ -114,13 +114,14 @@ def test_a_metric_without_gradients_falls_back_to_values(tiny: SimpleNamespace) 
     model = tiny.bridge("llama")
     task = tiny.task(model, (5, 5, 5, 5), metric=lambda logits: logits.detach()[:, 7])
     result = quiet_find(model, task)
-    assert result.interactions.method == "proxyspex"
+    assert result.interactions.method == "auto"
+    assert result.interactions.n_gradients == 0
     assert result.circuit.run["gradient_ablations"] == 0
     with pytest.raises(UserError, match="no gradient"):
         quiet_find(model, task, method="gradspex")
 
 
-@pytest.mark.parametrize("method", ["linear", "proxyspex", "gradspex"])
+@pytest.mark.parametrize("method", ["linear", "proxyspex", "gp", "pursuit", "spex", "gradspex"])
 @pytest.mark.parametrize("components", ["mlps", "layers[1:].heads+mlps", "L1.neurons:12"])
 def test_every_method_on_every_kind_of_component(tiny: SimpleNamespace, method: str, components: str) -> None:
     model = tiny.bridge("gemma3")

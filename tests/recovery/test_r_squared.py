@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from circuitspex.errors import UserError
 from circuitspex.recovery import Score, r_squared, score
+from circuitspex.recovery.score import cross_validated_score
 
 
 @given(st.integers(0, 10**6), st.integers(2, 40), st.sampled_from([1e-9, 1.0, 1e6]))
@@ -82,3 +83,16 @@ def test_text_has_the_interval():
 def test_what_is_no_number_or_not_as_many_is_refused(values, predicted):
     with pytest.raises(UserError):
         score(np.array(values), np.array(predicted))
+
+
+def test_the_cross_validated_interval_is_wider_and_holds_the_estimate():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=50)
+    predicted = values + 0.3 * rng.normal(size=50)
+    plain, wide = score(values, predicted), cross_validated_score(values, predicted)
+    assert plain.r2 == wide.r2
+    assert wide.low < plain.low < plain.r2 < plain.high < wide.high <= 1
+    many, predictions = np.tile(values, 100), np.tile(predicted, 100)
+    narrow, less = score(many, predictions), cross_validated_score(many, predictions)
+    assert less.high - less.low < 1.8 * (narrow.high - narrow.low)
+    assert cross_validated_score(np.ones(5), np.ones(5)) == Score(None, None, None, 5)

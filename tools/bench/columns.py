@@ -30,10 +30,10 @@ COLUMNS = {
     column.key: column
     for column in (
         Column("linear", "linear", "ours", "values", "#999999", "s"),
-        Column("proxyspex", "proxyspex", "ours", "values", "#56B4E9", "^", width=4),
+        Column("proxyspex", "proxyspex", "ours", "values", "#56B4E9", "^", width=3),
         Column("auto", "auto", "ours", "values", "#0072B2", "o"),
         Column("spex", "spex (own masks)", "ours", "game", "#009E73", "D"),
-        Column("gradspex", "gradspex", "ours", "gradients", "#E69F00", "v", width=4),
+        Column("gradspex", "gradspex", "ours", "gradients", "#E69F00", "v", width=3),
         Column("auto+gradients", "auto with gradients", "ours", "gradients", "#000000", "P", "--"),
         Column("shapiq", "shapiq ProxySPEX", "peers", "values", "#D55E00", "x", ":"),
         Column("shapiq-search", "shapiq ProxySPEX, searched", "peers", "values", "#CC79A7", "+", ":"),

@@ -85,7 +85,7 @@ def parse() -> argparse.Namespace:
         help="its ProxySPEX without its search of parameters (quick), with it, its SPEX (compiles for each n), or none",
     )
     parser.add_argument("--peer-python", default=sys.executable, help="an interpreter that has shapiq")
-    parser.add_argument("--limit", type=float, default=45, help="seconds a fit, after which it is stopped")
+    parser.add_argument("--limit", type=float, default=45, help="processor seconds a fit, after which it is stopped")
     parser.add_argument("--minutes", type=float, default=29, help="after which no fit is begun")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="games at a time, one thread each")
     options = parser.parse_args()
@@ -229,8 +229,8 @@ def report(options: argparse.Namespace, cells: Sequence[Cell], about: dict[str, 
         "# Decoders beside their peers",
         f"`{about['command']}`\n\n{about['machine']}; {about['versions']}.\n"
         f"Seed {options.seed}, recordings' seed {options.recording_seed}; {about['minutes']:.1f} minutes, "
-        f"{options.jobs} games at a time with one thread each. A fit is stopped after {options.limit:g} s, "
-        f"and none is begun after {options.minutes:g} minutes.",
+        f"{options.jobs} games at a time with one thread each. A fit is stopped after {options.limit:g} processor "
+        f"seconds, and none is begun after {options.minutes:g} minutes.",
     ]
     if synthetic := of("synthetic"):
         plot(synthetic, options.out, "synthetic", by_size=True, title="Synthetic games, mean over noise levels")

@@ -1,0 +1,89 @@
+"""``circuitspex find --keep`` and ``--until``: what is read, what is refused, and what is printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from circuitspex.cli.main import build_parser, main
+
+
+def options(*more: str) -> Any:
+    return build_parser().parse_args(["find", "--model", "m", "--task", "ioi", *more])
+
+
+def test_shares_are_read() -> None:
+    assert options().keep == 0.5
+    assert options().until is None
+    assert options("--keep", "0.8").keep == 0.8
+    assert options("--keep", "0.3:0.9").keep == (0.3, 0.9)
+    assert options("--keep", "auto").keep == "auto"
+    assert options("--until", "0.95").until == 0.95
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--keep", "1"), "must lie between 0 and 1 and be neither, not 1 (allowed: 0.5, a range 0.3:0.9, or auto)"),
+        (("--keep", "some"), "'some' is not a number (allowed: 0.5, a range 0.3:0.9, or auto)"),
+        (("--keep", "0.9:0.3"), "a range LOW:HIGH needs 0 < LOW < HIGH < 1, not 0.9:0.3"),
+        (("--keep", "0:0.3"), "0 < LOW < HIGH < 1"),
+        (("--keep", "0.1:0.2:0.3"), "'0.1:0.2:0.3' is not a range LOW:HIGH such as 0.3:0.9"),
+        (("--keep", "0.1:"), "is not a range"),
+        (("--until", "95"), "must lie between 0 and 1 and be neither, not 95"),
+    ],
+)
+def test_wrong_values_are_named(more: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        options(*more)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def command(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder: Path = tmp_path_factory.mktemp("options")
+    tiny.hf_model("phi3").save_pretrained(folder / "model")
+    tiny.tokenizer.save_pretrained(folder / "model")
+    rows = [
+        {
+            "prompt": f"w1 w{i} w3 w4",
+            "counterfactual": f"w2 w{i + 9} w5 w6",
+            "answer": " w50",
+            "wrong_answer": f" w{51 + i}",
+        }
+        for i in range(4)
+    ]
+    (folder / "task.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    find = ["find", "--model", str(folder / "model"), "--task", str(folder / "task.jsonl")]
+    return [*find, "--budget", "40", "--heldout", "20", "--contexts", "3", "--keep", "auto", "--until", "0.999"]
+
+
+def test_the_pilot_and_the_curve_are_printed(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert "explained  verdict" in printed.out
+    assert "learning curve\n  20 ablations: R² " in printed.out
+    assert "  40 ablations: R² " in printed.out
+    assert "warning: until=0.999 was not reached" in printed.err
+
+
+def test_the_pilot_and_the_curve_are_in_the_json(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--json"]) == 0
+    run = json.loads(capsys.readouterr().out)["circuit"]["run"]
+    assert run["until"] == 0.999
+    assert [stage["n_ablations"] for stage in run["learning_curve"]] == [20, 40]
+    assert run["keep_chosen"]["reason"].startswith(f"keep {run['keep']:g}")
+
+
+def test_the_methods_are_those_of_the_decoders():
+    from typing import get_args
+
+    from circuitspex.cli.find import METHODS
+    from circuitspex.recovery import Method
+
+    assert set(METHODS) == set(get_args(Method))

@@ -1,0 +1,416 @@
+"""Properties that every decoder must have: those of ``decode``, with and without gradients, and ``spex`` on a game."""
+
+import warnings
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+from planted import all_masks, gradients_of, r2, random_table, value_of, values_of
+
+import circuitspex
+from circuitspex.errors import UserError
+from circuitspex.masks.coded import CodedDesign
+from circuitspex.masks.sample import sample_masks
+from circuitspex.recovery import decode, proxyspex
+
+# Scaling or shifting the values rounds each of them once more, by a part in 1e16. The solvers (least squares, coordinate
+# descent, the likelihood's maximum) were seen to blow that up to 1e-9 of the values' spread; 1e-6 leaves room.
+CLOSE = 1e-6
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A way to decode, and the size of the games it is tried on.
+
+    ``gradients`` are handed over; ``coded`` masks follow SPEX's design (at 16 components and 240 masks; at 7 and 32 that
+    design is of random masks); ``game`` goes through ``circuitspex.spex``.
+    """
+
+    name: str
+    method: str
+    gradients: bool = False
+    coded: bool = False
+    game: bool = False
+
+    @property
+    def n(self):
+        return 16 if self.coded else 7
+
+    @property
+    def n_masks(self):
+        return 240 if self.coded else 32
+
+    @property
+    def any_masks(self):
+        return not (self.coded or self.game)
+
+    def masks(self, n=None, n_masks=None, seed=2):
+        n, n_masks = n or self.n, n_masks or self.n_masks
+        if self.method == "spex":
+            return CodedDesign.choose(n, n_masks, seed=seed).masks()
+        masks = sample_masks(n, n_masks, seed=seed)
+        masks[0], masks[1] = True, False
+        return masks
+
+    def __call__(self, masks, values, gradients, *, seed=2, names=None):
+        if self.game:
+            return circuitspex.spex(Replay(masks, values), len(values), seed=seed, names=names)
+        gradients = gradients if self.gradients else None
+        return decode(masks, values, gradients=gradients, method=self.method, seed=seed, names=names)
+
+    def quietly(self, *arguments, **options):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self(*arguments, **options)
+
+
+class Replay:
+    """A game that knows the masks it will be asked for, and their values."""
+
+    def __init__(self, masks, values):
+        self.n_players = masks.shape[1]
+        self.masks, self.values = masks, values
+        self.start = 0
+
+    def __call__(self, masks):
+        rows = slice(self.start, self.start + len(masks))
+        np.testing.assert_array_equal(masks, self.masks[rows])
+        self.start += len(masks)
+        return self.values[rows]
+
+
+DECODERS = (
+    Decoder("linear", "linear"),
+    Decoder("pursuit", "pursuit"),
+    Decoder("proxyspex", "proxyspex"),
+    Decoder("gp", "gp"),
+    Decoder("gradspex", "gradspex", gradients=True),
+    Decoder("auto with gradients", "auto", gradients=True),
+    Decoder("auto without gradients", "auto"),
+    Decoder("spex on random masks", "spex"),
+    Decoder("spex on coded masks", "spex", coded=True),
+    Decoder("spex of a game", "spex", coded=True, game=True),
+)
+ALL = pytest.mark.parametrize("decoder", DECODERS, ids=lambda d: d.name)
+# SPEX with a code takes the masks of its design and no others.
+ON_ANY_MASKS = pytest.mark.parametrize("decoder", [d for d in DECODERS if d.any_masks], ids=lambda d: d.name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_trees():
+    """A quarter of the boosting rounds: what is tested here does not depend on their number, the time does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proxyspex, "_ROUNDS", [10, 25, 50, 100])
+        yield
+
+
+def planted(decoder, noise=0.1):
+    """Masks, values, gradients and the truth, all coefficients generic."""
+    table = random_table(decoder.n, (4, 3, 1), seed=2)
+    masks = decoder.masks()
+    rng = np.random.default_rng(0)
+    values = values_of(table, masks) + noise * rng.normal(size=len(masks))
+    return masks, values, gradients_of(table, masks) + noise * rng.normal(size=masks.shape), table
+
+
+@cache
+def decoded(decoder):
+    """The answer that others are compared with."""
+    masks, values, gradients, _ = planted(decoder)
+    return decoder.quietly(masks, values, gradients)
+
+
+def some_masks(n):
+    return all_masks(n) if n <= 7 else sample_masks(n, 300, seed=99)
+
+
+def sound(found, masks):
+    """What holds for every answer."""
+    n = masks.shape[1]
+    assert found.n_players == n
+    assert found.n_ablations == len(masks)
+    assert all(0 <= i < n for term in found.terms for i in term)
+    for numbers in (found.predict(masks), found.predict(some_masks(n)), found.coefficients, found.standard_errors):
+        assert np.isfinite(numbers).all()
+    scores = [found.cross_validated.low, found.cross_validated.r2, found.cross_validated.high]
+    if None in scores:
+        assert scores == [None] * 3
+    else:
+        assert np.isfinite(scores).all()
+        assert scores == sorted(scores)
+        assert scores[-1] <= 1
+
+
+def coefficients_close(found, expected, spread):
+    """``expected`` by term; what neither has is 0."""
+    table = dict(zip(found.terms, found.coefficients.tolist(), strict=True))
+    for term in {*table, *expected}:
+        assert table.get(term, 0.0) == pytest.approx(expected.get(term, 0.0), abs=CLOSE * spread), term
+
+
+def one_line(caught):
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+@ALL
+def test_the_answer_is_sound_and_predict_is_the_sum_over_terms(decoder):
+    found = decoded(decoder)
+    masks = some_masks(decoder.n)[:100]
+    sound(found, decoder.masks())
+    table = dict(zip(found.terms, found.coefficients.tolist(), strict=True))
+    expected = [value_of(table, mask) for mask in masks]
+    np.testing.assert_allclose(found.predict(masks), expected, atol=1e-12 * sum(map(abs, table.values())))
+
+
+@ON_ANY_MASKS
+@pytest.mark.parametrize("seed", [0, 1])
+def test_permuted_components_permute_the_answer(decoder, seed):
+    # Gradients are solved for in single precision to 1e-3, LASSO to 1e-4; all else differs by the order of sums only.
+    # Where two components split the masks of a tree's node alike, which of them is taken must not depend on the order.
+    tolerance = 0.02 if decoder.gradients else 1e-4 if decoder.method in ("linear", "spex") else CLOSE
+    masks, values, gradients, _ = planted(decoder)
+    order = np.random.default_rng(seed).permutation(decoder.n)
+    other = decoder.quietly(masks[:, order], values, gradients[:, order])
+    fresh = some_masks(decoder.n)
+    np.testing.assert_allclose(
+        other.predict(fresh[:, order]), decoded(decoder).predict(fresh), atol=tolerance * values.std()
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_permuted_components_permute_what_spex_recovers(seed):
+    """The design belongs to the places of components, so that the masks are others: the function is the same."""
+    table = random_table(16, (4, 3, 1), seed=2)
+    order = np.random.default_rng(seed).permutation(16)
+    moved = {tuple(sorted(int(order[i]) for i in term)): value for term, value in table.items()}
+    masks = sample_masks(16, 500, seed=99)
+    spread = values_of(table, masks).std()
+    for game in (table, moved):
+
+        def values(asked, game=game):
+            return values_of(game, asked)
+
+        values.n_players = 16
+        found = circuitspex.spex(values, 240)
+        np.testing.assert_allclose(found.predict(masks), values_of(game, masks), atol=0.02 * spread)
+
+
+@ALL
+@pytest.mark.parametrize("level", [0.0, 0.1, -1e6])
+def test_a_constant_game_is_its_constant_and_has_no_r2(decoder, level):
+    masks = decoder.masks()
+    with pytest.warns(UserWarning, match="nothing to explain"):
+        found = decoder(masks, np.full(len(masks), level), np.zeros(masks.shape))
+    assert [term for term in found.terms if term] == []
+    assert found.cross_validated.r2 is found.cross_validated.low is found.cross_validated.high is None
+    np.testing.assert_allclose(found.predict(some_masks(decoder.n)), level, rtol=1e-12)
+    assert found.score(masks, np.full(len(masks), level)).r2 is None
+
+
+@ON_ANY_MASKS
+def test_each_mask_twice(decoder):
+    masks, values, gradients, _ = (part[:20] for part in (*planted(decoder)[:3], range(0)))
+    found = decoder.quietly(np.tile(masks, (2, 1)), np.tile(values, 2), np.tile(gradients, (2, 1)))
+    sound(found, np.tile(masks, (2, 1)))
+
+
+@ON_ANY_MASKS
+@pytest.mark.parametrize("seed", [0, 1])
+def test_copies_of_a_mask_do_not_explain_noise(decoder, seed):
+    """Each mask has a random value of its own: a decoder that saw one copy knows the other."""
+    rng = np.random.default_rng(seed)
+    masks = np.repeat(decoder.masks(n_masks=40, seed=seed), 2, axis=0)
+    values, gradients = np.repeat(rng.normal(size=40), 2), rng.normal(size=masks.shape)
+    found = decoder.quietly(masks, values, gradients)
+    sound(found, masks)
+    assert found.cross_validated.r2 <= 0.2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_budget_beyond_all_masks_does_not_explain_noise(seed):
+    """Sixteen masks, each four times, and a random value for each."""
+    table = np.random.default_rng(seed).normal(size=16)
+    masks = CodedDesign.choose(4, 64, seed=seed).masks()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = circuitspex.spex(Replay(masks, table[masks @ 2 ** np.arange(4)]), 64, seed=seed)
+    sound(found, masks)
+    assert found.cross_validated.r2 <= 0.2
+
+
+def test_spex_refuses_coded_masks_that_are_repeated():
+    masks = CodedDesign.choose(16, 240).masks()
+    with pytest.raises(UserError, match="480 masks of its own design") as caught:
+        decode(np.repeat(masks, 2, axis=0), np.zeros(480), method="spex")
+    one_line(caught)
+
+
+@ALL
+@pytest.mark.parametrize(("n", "n_masks"), [(30, 8), (7, 2), (7, 3), (1, 2), (1, 5), (2, 2), (2, 3)])
+def test_few_masks_and_few_components(decoder, n, n_masks):
+    masks = decoder.masks(n, n_masks)
+    table = random_table(n, (2, 1, 0), seed=3)
+    found = decoder.quietly(masks, values_of(table, masks), gradients_of(table, masks))
+    sound(found, masks)
+
+
+@ON_ANY_MASKS
+def test_two_components_with_all_masks_and_repeats(decoder):
+    masks = all_masks(2)[[0, 1, 2, 3, 0, 3, 3, 1]]
+    table = {(): 0.3, (0,): 1.7, (1,): -0.9, (0, 1): 0.45}
+    values, gradients = values_of(table, masks), gradients_of(table, masks)
+    found = decoder.quietly(masks, values, gradients)
+    sound(found, masks)
+    for kind in (np.uint8, float):  # masks of 0 and 1 are the same masks
+        other = decoder.quietly(masks.astype(kind), values, gradients)
+        assert other.terms == found.terms
+        np.testing.assert_array_equal(other.coefficients, found.coefficients)
+
+
+@ON_ANY_MASKS
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_and_gradients_that_are_not_finite_are_refused(decoder, bad):
+    for place, (what, index) in enumerate([("values", (5,)), ("gradients", (5, 3))], start=1):
+        call = [part.copy() for part in planted(decoder)[:3]]
+        call[place][index] = bad
+        if what == "gradients" and not decoder.gradients:
+            continue
+        with pytest.raises(UserError, match=f"{what} must be finite") as caught:
+            decoder(*call)
+        assert str(index) in one_line(caught)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_gradients_that_are_not_used_must_be_finite_too(bad):
+    masks, values, gradients, _ = planted(DECODERS[0])
+    gradients[5, 3] = bad
+    for method in ("linear", "pursuit", "proxyspex", "gp", "spex"):
+        with pytest.raises(UserError, match=r"gradients must be finite.*\(5, 3\)") as caught:
+            decode(masks, values, gradients=gradients, method=method)
+        one_line(caught)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 5, 239])
+def test_spex_names_the_mask_whose_value_is_not_finite(bad, place):
+    spex = DECODERS[-1]
+    masks, values, gradients, _ = planted(spex)
+    values = values.copy()
+    values[place] = bad
+    with pytest.raises(UserError, match=f"mask {place} ") as caught:
+        spex(masks, values, gradients)
+    assert f"{masks[place].sum()} of 16 components kept" in one_line(caught)
+
+
+@ON_ANY_MASKS
+@pytest.mark.parametrize("entry", [2, -1, 0.5, np.nan])
+def test_masks_of_other_numbers_are_refused(decoder, entry):
+    masks, values, gradients, _ = planted(decoder)
+    masks = masks.astype(float)
+    masks[3, 2] = entry
+    with pytest.raises(UserError, match="masks must be True") as caught:
+        decoder(masks, values, gradients)
+    one_line(caught)
+
+
+@ON_ANY_MASKS
+@pytest.mark.parametrize(("kept", "words"), [(True, "never ablated"), (False, "never kept")])
+def test_a_component_that_never_changes_is_named(decoder, kept, words):
+    table = random_table(4, (4, 1, 0), seed=2)
+    masks = all_masks(4)
+    masks[:, 2] = kept
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = decoder(masks, values_of(table, masks), gradients_of(table, masks), names=["L0H0", "L0H1", "L1M", "x"])
+    about = [str(warning.message) for warning in caught if words in str(warning.message)]
+    assert len(about) == 1
+    assert "1 of 4" in about[0]
+    assert "(L1M)" in about[0]
+    sound(found, masks)
+
+
+def test_spex_names_components_that_never_change_too():
+    masks = CodedDesign.choose(7, 3, seed=2).masks()
+    fixed = np.flatnonzero(masks.all(0))
+    assert len(fixed)
+    names = [f"L0H{i}" for i in range(7)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        circuitspex.spex(Replay(masks, np.array([1.0, 2.5, 4.2])), 3, seed=2, names=names)
+    about = [warning for warning in caught if "never ablated" in str(warning.message)]
+    assert len(about) == 1
+    assert all(names[i] in str(about[0].message) for i in fixed)
+    assert about[0].filename == __file__
+
+
+@ALL
+@pytest.mark.parametrize("shift", [5.0, -1e6])
+def test_a_shift_of_the_values_shifts_predictions_and_nothing_else(decoder, shift):
+    masks, values, gradients, _ = planted(decoder)
+    one, other = decoded(decoder), decoder.quietly(masks, values + shift, gradients)
+    spread = values.std()
+    expected = dict(zip(one.terms, one.coefficients.tolist(), strict=True))
+    coefficients_close(other, {**expected, (): expected.get((), 0.0) + shift}, spread)
+    fresh = some_masks(decoder.n)
+    np.testing.assert_allclose(other.predict(fresh) - shift, one.predict(fresh), atol=CLOSE * spread)
+    assert other.cross_validated.r2 == pytest.approx(one.cross_validated.r2, abs=CLOSE)
+
+
+@ALL
+@pytest.mark.parametrize("factor", [-3.0, 1e-6, 1e6])
+def test_a_factor_of_the_values_is_one_of_the_coefficients_and_nothing_else(decoder, factor):
+    masks, values, gradients, _ = planted(decoder)
+    one, other = decoded(decoder), decoder.quietly(masks, factor * values, factor * gradients)
+    spread = abs(factor) * values.std()
+    coefficients_close(other, dict(zip(one.terms, (factor * one.coefficients).tolist(), strict=True)), spread)
+    fresh = some_masks(decoder.n)
+    np.testing.assert_allclose(other.predict(fresh), factor * one.predict(fresh), atol=CLOSE * spread)
+    assert other.cross_validated.r2 == pytest.approx(one.cross_validated.r2, abs=CLOSE)
+    errors, others = (dict(zip(found.terms, found.standard_errors.tolist(), strict=True)) for found in (one, other))
+    for term in {*errors} & {*others}:
+        assert others[term] == pytest.approx(abs(factor) * errors[term], abs=CLOSE * spread)
+
+
+@ALL
+def test_the_same_seed_gives_the_same_answer_bit_for_bit(decoder):
+    masks, values, gradients, _ = planted(decoder)
+    one, other = decoded(decoder), decoder.quietly(masks.copy(), values.copy(), gradients.copy())
+    assert one.terms == other.terms
+    assert np.array_equal(one.coefficients, other.coefficients)
+    assert np.array_equal(one.standard_errors, other.standard_errors)
+    assert one.cross_validated == other.cross_validated
+    assert (one.seed, one.keep, one.method) == (other.seed, other.keep, other.method)
+
+
+def test_spex_and_decode_of_its_design_are_the_same():
+    one, other = decoded(DECODERS[-1]), decoded(DECODERS[-2])
+    assert one.terms == other.terms
+    assert np.array_equal(one.coefficients, other.coefficients)
+    assert one.cross_validated == other.cross_validated
+    assert (one.seed, one.keep, one.method) == (other.seed, other.keep, other.method)
+
+
+@ALL
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_is_not_explained(decoder, seed):
+    rng = np.random.default_rng(seed)
+    masks = decoder.masks(n_masks=decoder.n_masks if decoder.coded else 64, seed=seed)
+    found = decoder.quietly(masks, rng.normal(size=len(masks)), rng.normal(size=masks.shape), seed=seed)
+    sound(found, masks)
+    assert found.cross_validated.high <= 0.3
+
+
+@ON_ANY_MASKS
+def test_masks_of_mixed_density(decoder):
+    """Each mask keeps a share of its own, so that components go together unless the share is accounted for."""
+    table = {(): 0.7, (0,): 1.3, (2,): -0.8, (5,): 0.55}
+    masks = sample_masks(7, 64, keep=(0.15, 0.9), seed=1)
+    found = decoder.quietly(masks, values_of(table, masks), gradients_of(table, masks))
+    sound(found, masks)
+    assert found.keep == pytest.approx(masks.mean())
+    fresh = sample_masks(7, 300, keep=(0.15, 0.9), seed=99)
+    assert r2(values_of(table, fresh), found.predict(fresh)) > 0.98
+    assert found.cross_validated.r2 > 0.95
