@@ -136,6 +136,7 @@ def facts(circuit: Circuit) -> str:
         f"{run[key]:,} {word}"
         for key, word in (
             ("gradient_ablations", "with gradients"),
+            ("pilot_ablations", "in the pilot"),
             ("plain_ablations", "plain"),
             ("heldout_ablations", "held out"),
             ("measurement_ablations", "to measure again"),
@@ -159,7 +160,7 @@ def facts(circuit: Circuit) -> str:
         ("Components", run.get("components")),
         ("Baseline", run.get("baseline")),
         ("Method", run.get("method")),
-        ("Share kept", run.get("keep")),
+        ("Share kept", "–".join(map(str, run["keep_range"])) if "keep_range" in run else run.get("keep")),
         ("Seed", run.get("seed")),
         ("Budget", f"{run['budget']:,} ablations" if isinstance(run.get("budget"), int) else None),
         ("Ablations", ", ".join(ablations)),
