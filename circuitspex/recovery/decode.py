@@ -15,6 +15,7 @@ from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign
 from circuitspex.recovery.auto import fit_with_gradients
 from circuitspex.recovery.bootstrap import bootstrap_errors
+from circuitspex.recovery.complete import fit_complete
 from circuitspex.recovery.data import Fitted, Samples
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.learned import fit_learned
@@ -33,6 +34,9 @@ from circuitspex.recovery.result import (
 from circuitspex.recovery.score import is_constant
 from circuitspex.recovery.spex import fit_spex
 from circuitspex.typing import PerPrompt
+
+# Decoding parts of the masks again, for the learning curve, is worth its time up to so many masks times components.
+_QUICK = 1_000_000
 
 Method = Literal["auto", "linear", "pursuit", "proxyspex", "gp", "gradspex", "spex"]
 
@@ -66,7 +70,8 @@ def decode(
               ``CodedDesign.choose(n, K).masks()``; ``circuitspex.spex`` runs and decodes them in one call;
             - 'gradspex': values and gradients together, stacked with 'linear', 'proxyspex', and where that may help
               'gp' and 'pursuit';
-            - 'auto': 'gradspex' with gradients, else the stack of 'linear', 'proxyspex', 'gp' and 'pursuit'.
+            - 'auto': 'gradspex' with gradients, else the stack of 'linear', 'proxyspex', 'gp' and 'pursuit'; where
+              all masks of up to 12 components are there, the exact transform.
         max_order: the largest interaction that is looked for; by default 3 for Gaussian processes, 5 for the others.
         keep: the probability with which the masks kept a component, which ``Interactions.effect`` and the 'biased'
             basis refer to; by default the share kept in the masks.
@@ -120,7 +125,7 @@ def decode(
             errors=errors,
         )
         r2, needed = result.cross_validated.r2, None
-        if r2 is not None and r2 < LOW_R2 and method != "spex":
+        if r2 is not None and r2 < LOW_R2 and method != "spex" and samples.x.size < _QUICK:
             curve = learning_curve(samples, lambda part: _fit(part, method, max_order))
             needed = likely_budget([*curve, (len(samples.values), r2)], LOW_R2)
     if (
@@ -145,6 +150,10 @@ def _fit(samples: Samples, method: str, max_order: int | None) -> Fitted:
         return fit_learned(samples, fit_proxyspex(samples, max_order=max_order), max_order=max_order)
     if method == "spex":
         return fit_spex(samples, _design(samples))
+    if method == "auto" and (max_order is None or max_order >= samples.n_players):
+        complete = fit_complete(samples)
+        if complete is not None:
+            return complete
     return fit_with_gradients(samples, max_order=max_order)
 
 
