@@ -10,13 +10,15 @@ from circuitspex.recovery.walsh import walsh_hadamard
 from circuitspex.typing import Term
 
 MOST_PLAYERS = 12
+# Copies of a mask may differ by so much of the range of all values: rounding in single precision.
+_NOISE = 1e-4
 
 
 def fit_complete(samples: Samples) -> Fitted | None:
     """The function itself, ``c_S = 2^-n sum_m f(m) x_S(m)``, where all ``2^n`` masks are there; else None.
 
-    A mask that comes several times has the mean of its values. There is no mask that the function has not seen, so its
-    predictions 'out of fold' are its own values: R² is 1 unless repeated masks have different values.
+    None too where a repeated mask has another value: such a game is noisy, and has to be fitted. There is no mask that
+    the function has not seen, so its predictions 'out of fold' are its own values, and R² is 1.
     """
     n = samples.n_players
     if n > MOST_PLAYERS or len(samples.values) < 2**n:
@@ -26,6 +28,8 @@ def fit_complete(samples: Samples) -> Fitted | None:
     if not counts.all():
         return None
     means = np.bincount(codes, weights=samples.values, minlength=2**n) / counts
+    if np.abs(samples.values - means[codes]).max() > _NOISE * float(np.ptp(means)):
+        return None
     spectrum = walsh_hadamard(means) / 2**n
     scale = float(np.abs(spectrum).max())
     table: dict[Term, float] = {}

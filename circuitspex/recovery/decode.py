@@ -33,6 +33,7 @@ from circuitspex.recovery.result import (
 )
 from circuitspex.recovery.score import is_constant
 from circuitspex.recovery.spex import fit_spex
+from circuitspex.recovery.standard import Standard
 from circuitspex.typing import PerPrompt
 
 # Decoding parts of the masks again, for the learning curve, is worth its time up to so many masks times components.
@@ -71,7 +72,7 @@ def decode(
             - 'gradspex': values and gradients together, stacked with 'linear', 'proxyspex', and where that may help
               'gp' and 'pursuit';
             - 'auto': 'gradspex' with gradients, else the stack of 'linear', 'proxyspex', 'gp' and 'pursuit'; where
-              all masks of up to 12 components are there, the exact transform.
+              all masks of up to 12 components are there without noise, the exact transform.
         max_order: the largest interaction that is looked for; by default 3 for Gaussian processes, 5 for the others.
         keep: the probability with which the masks kept a component, which ``Interactions.effect`` and the 'biased'
             basis refer to; by default the share kept in the masks.
@@ -104,11 +105,13 @@ def decode(
     labels = check_names(names, samples.n_players)
     by_prompt = _check_bootstrap(bootstrap, per_prompt, samples, method)
     with_gradients = samples.slopes is not None and method in ("auto", "gradspex")
+    if method == "spex":
+        _design(samples)  # refused before anything is computed
     warn_of_fixed_components(samples.x, labels)
     started = time.perf_counter()
     # The matrices are small: threads of the linear algebra fight each other for longer than they compute.
     with threadpool_limits(limits=1):
-        fitted = constant(samples) if is_constant(samples.values) else _fit(samples, method, max_order)
+        fitted = _fit(samples, method, max_order)
         seconds = time.perf_counter() - started
         errors = None
         if bootstrap:
@@ -140,6 +143,13 @@ def decode(
 
 
 def _fit(samples: Samples, method: str, max_order: int | None) -> Fitted:
+    if is_constant(samples.values):
+        return constant(samples)
+    standard = Standard.of(samples, reorder=method != "spex")
+    return standard.restored(_fit_standard(standard.samples, method, max_order))
+
+
+def _fit_standard(samples: Samples, method: str, max_order: int | None) -> Fitted:
     if method == "linear" or (max_order == 1 and method in ("proxyspex", "gp", "pursuit")):
         return fit_linear(samples)
     if method == "pursuit":

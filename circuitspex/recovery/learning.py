@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from circuitspex.recovery.data import Fitted, Samples
-from circuitspex.recovery.score import r_squared
+from circuitspex.recovery.score import is_constant, r_squared
 from circuitspex.typing import IntArray
 
 # A forecast beyond this many times the ablations at hand is not given as a number.
@@ -60,7 +60,7 @@ def learning_curve(samples: Samples, fit: Callable[[Samples], Fitted]) -> list[t
 
 def _rows(samples: Samples, rows: IntArray) -> Samples | None:
     """Some of the samples with folds of their own; None where they are too few or do not vary."""
-    if len(rows) < 10 or not np.ptp(samples.values[rows]):
+    if len(np.unique(samples.x[rows], axis=0)) < 10 or is_constant(samples.values[rows]):
         return None
     slopes = None if samples.slopes is None else samples.slopes[rows]
     gradients = None if slopes is None else 2 * slopes

@@ -69,7 +69,7 @@ def check_names(names: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
 
 
 def warn_of_fixed_components(x: FloatArray, names: tuple[str, ...]) -> None:
-    """Name the components whose effect the masks can't show."""
+    """Name the components whose effect the masks can't show; to be called by the public function itself."""
     for sign, what in ((1.0, "never ablated"), (-1.0, "never kept")):
         fixed = np.flatnonzero((x == sign).all(0))
         if len(fixed):

@@ -2,7 +2,8 @@
 
 shapiq keeps two numbers for the empty set. ``interactions[()]`` is the index there, and means what
 ``circuitspex.recovery.indices`` says; for Möbius it is the value where nothing is kept, for Fourier the mean.
-``baseline_value`` is the value where nothing is kept; for FBII it is the constant of the fit instead.
+``baseline_value`` is the value where nothing is kept; for FBII and Fourier it is the constant, which shapiq puts at
+``interactions[()]`` of these.
 shapiq's Fourier basis has the sign ``(-1)^|S & kept|``, so its coefficients are ours times ``(-1)^|S|``.
 At order 1 shapiq names every Shapley index 'SV' and every Banzhaf index 'BV'.
 """
@@ -116,7 +117,7 @@ def to_shapiq(
         interaction_lookup={term: place for place, term in enumerate(kept)},
         estimated=estimated,
         estimation_budget=budget,
-        baseline_value=float(out[()] if name == "fbii" else at_nothing),
+        baseline_value=float(out[()] if name in ("fbii", "fourier") else at_nothing),
     )
 
 

@@ -13,9 +13,16 @@ from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign
 from circuitspex.recovery.data import Samples
 from circuitspex.recovery.interactions import Interactions
-from circuitspex.recovery.result import check_names, constant, interactions_of, warn_of_little
+from circuitspex.recovery.result import (
+    check_names,
+    constant,
+    interactions_of,
+    warn_of_fixed_components,
+    warn_of_little,
+)
 from circuitspex.recovery.score import is_constant
 from circuitspex.recovery.spex import fit_spex
+from circuitspex.recovery.standard import Standard
 from circuitspex.typing import Game, Masks, Values
 
 
@@ -39,7 +46,7 @@ def spex(
             of another shape, or NaN or infinities among them (the first mask is named), wrong names.
 
     Warns:
-        where the values do not vary, and where little of them is explained.
+        where the values do not vary, where components never change in the masks, and where little of them is explained.
     """
     n_players = getattr(game, "n_players", None)
     if not callable(game) or not isinstance(n_players, int | np.integer):
@@ -53,7 +60,12 @@ def spex(
         raise UserError(f"batch_size must be at least 1, not {batch_size}")
     labels = check_names(getattr(game, "names", None) if names is None else names, int(n_players))
     design = CodedDesign.choose(int(n_players), int(budget), seed=seed)
-    return decode_spex(design, evaluate(game, design, batch_size=int(batch_size)), seed=seed, names=labels)
+    values = evaluate(game, design, batch_size=int(batch_size))
+    samples = Samples.check(design.masks(), values, None, seed)
+    warn_of_fixed_components(samples.x, labels)
+    result = _decoded(samples, design, labels)
+    warn_of_little(result)
+    return result
 
 
 def evaluate(game: Game, design: CodedDesign, *, batch_size: int = 256) -> Values:
@@ -102,13 +114,22 @@ def decode_spex(
         UserError: values of another shape, not finite, or fewer than two distinct masks; wrong names.
 
     Warns:
-        where the values do not vary, and where little of them is explained.
+        where the values do not vary, where components never change in the masks, and where little of them is explained.
     """
     labels = check_names(names, design.n_players)
     samples = Samples.check(design.masks(), values, None, seed)
-    started = time.perf_counter()
-    with threadpool_limits(limits=1):
-        fitted = constant(samples) if is_constant(samples.values) else fit_spex(samples, design)
-    result = interactions_of(fitted, samples, labels, "spex", n_gradients=0, seconds=time.perf_counter() - started)
+    warn_of_fixed_components(samples.x, labels)
+    result = _decoded(samples, design, labels)
     warn_of_little(result)
     return result
+
+
+def _decoded(samples: Samples, design: CodedDesign, labels: tuple[str, ...]) -> Interactions:
+    started = time.perf_counter()
+    with threadpool_limits(limits=1):
+        if is_constant(samples.values):
+            fitted = constant(samples)
+        else:
+            standard = Standard.of(samples, reorder=False)
+            fitted = standard.restored(fit_spex(standard.samples, design))
+    return interactions_of(fitted, samples, labels, "spex", n_gradients=0, seconds=time.perf_counter() - started)
