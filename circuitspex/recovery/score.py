@@ -53,17 +53,7 @@ def score(values: Values, predicted: Values, *, seed: int = 0, n_resamples: int 
     """
     values = check_finite(values, (None,), "values")
     predicted = check_finite(predicted, (len(values),), "predictions")
-    r2 = r_squared(values, predicted)
-    n = len(values)
-    if r2 is None or n < 2:
-        return Score(r2, r2, r2, n)
-    picks = np.random.default_rng(seed).integers(0, n, (n_resamples, n))
-    y = values[picks]
-    error = ((y - predicted[picks]) ** 2).sum(1)
-    spread = ((y - y.mean(1, keepdims=True)) ** 2).sum(1)
-    varies = np.ptp(y, axis=1) > _CONSTANT * np.abs(y).max(1)  # R² is undefined where one value was drawn throughout
-    low, high = np.quantile(1 - error[varies] / spread[varies], [0.025, 0.975])
-    return Score(r2, float(min(low, r2)), float(max(high, r2)), n)
+    return _bootstrapped(values, predicted, seed, n_resamples, spread=0.0)
 
 
 def cross_validated_score(values: Values, predicted: Values, *, seed: int = 0, n_resamples: int = 1000) -> Score:
@@ -74,15 +64,23 @@ def cross_validated_score(values: Values, predicted: Values, *, seed: int = 0, n
     share that is missed, ``1 - R²``, is therefore also varied by a log-normal factor, of spread 0.3 at 50 masks and
     less as ``K^-1/2`` with more.
     """
-    plain = score(values, predicted, seed=seed, n_resamples=n_resamples)
-    if plain.r2 is None or len(values) < 2:
-        return plain
+    return _bootstrapped(values, predicted, seed, n_resamples, spread=_SPREAD * (50 / max(1, len(values))) ** 0.5)
+
+
+def _bootstrapped(values: Values, predicted: Values, seed: int, n_resamples: int, *, spread: float) -> Score:
+    """R² and its interval; ``spread`` is that of the logarithm of a factor on the missed share."""
+    r2 = r_squared(values, predicted)
+    n = len(values)
+    if r2 is None or n < 2:
+        return Score(r2, r2, r2, n)
     rng = np.random.default_rng(seed)
-    picks = rng.integers(0, len(values), (n_resamples, len(values)))
+    picks = rng.integers(0, n, (n_resamples, n))
     y = values[picks]
-    spread = ((y - y.mean(1, keepdims=True)) ** 2).sum(1)
-    varies = np.ptp(y, axis=1) > _CONSTANT * np.abs(y).max(1)
-    missed = ((y - predicted[picks]) ** 2).sum(1)[varies] / spread[varies]
-    missed = missed * np.exp(_SPREAD * np.sqrt(50 / len(values)) * rng.normal(size=len(missed)))
+    error = ((y - predicted[picks]) ** 2).sum(1)
+    variation = ((y - y.mean(1, keepdims=True)) ** 2).sum(1)
+    varies = np.ptp(y, axis=1) > _CONSTANT * np.abs(y).max(1)  # R² is undefined where one value was drawn throughout
+    missed = error[varies] / variation[varies]
+    if spread:
+        missed = missed * np.exp(spread * rng.normal(size=len(missed)))
     low, high = np.quantile(1 - missed, [0.025, 0.975])
-    return Score(plain.r2, float(min(low, plain.r2)), float(max(high, plain.r2)), plain.n_masks)
+    return Score(r2, float(min(low, r2)), float(max(high, r2)), n)
