@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from circuitspex.recovery.learning import power_law, round_up
 
 LEAST = 16
 """The fewest masks of a stage, and the fewest that can confirm a target."""
@@ -65,19 +65,16 @@ def likely_budget(curve: Sequence[Stage], until: float, budget: int) -> int | No
         rise, or has fewer than two points.
     """
     points = [(s.n_ablations, s.r2, s.low) for s in curve if s.r2 is not None and s.low is not None]
-    if len({size for size, _, _ in points}) < 2:
-        return None
-    missing = np.log([max(1 - r2, 1e-9) for _, r2, _ in points])
-    slope, level = np.polyfit(np.log([size for size, _, _ in points]), missing, 1)
-    if slope >= -1e-6:
+    law = power_law([(size, r2) for size, r2, _ in points])
+    if law is None:
         return None
     _, r2, low = points[-1]
     widening = max(1.0, (1 - low) / max(1 - r2, 1e-9))
-    needed = (level - math.log((1 - until) / widening)) / -slope
+    needed = (math.log((1 - until) / widening) - law[0]) / law[1]
     if needed > math.log(BEYOND * budget):
         return None
     # The target was missed with the budget that there was, so less is no answer.
-    return _round_up(max(math.exp(needed), budget + 1))
+    return round_up(max(math.exp(needed), budget + 1))
 
 
 def advice(curve: Sequence[Stage], until: float, budget: int) -> str:
@@ -92,9 +89,3 @@ def advice(curve: Sequence[Stage], until: float, budget: int) -> str:
     if number is None:
         return f"{last}; it would likely take more than {BEYOND * budget} ablations"
     return f"{last}; a budget of about {number} would likely reach it"
-
-
-def _round_up(number: float) -> int:
-    """To two significant digits, upwards: an extrapolation is no more exact than that."""
-    unit = int(10 ** max(0, math.floor(math.log10(number)) - 1))
-    return math.ceil(number / unit - 1e-9) * unit

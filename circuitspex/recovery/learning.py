@@ -25,19 +25,29 @@ def likely_budget(curve: Sequence[tuple[int, float]], wanted: float) -> int | No
     Returns:
         None where the curve does not rise, or the number is more than ``BEYOND`` times that of the last point.
     """
-    sizes = np.array([size for size, _ in curve], dtype=np.float64)
-    if len(np.unique(sizes)) < 2:
+    law = power_law(curve)
+    if law is None:
+        return None
+    largest = max(size for size, _ in curve)
+    needed = (math.log(1 - wanted) - law[0]) / law[1]
+    if needed > math.log(BEYOND * largest):
+        return None
+    return round_up(max(math.exp(needed), 1.5 * largest))  # the target was missed, so about as many are no answer
+
+
+def power_law(curve: Sequence[tuple[int, float]]) -> tuple[float, float] | None:
+    """``log a`` and ``-b`` of ``1 - R² = a K^-b``; None where the curve has one size only, or does not rise."""
+    if len({size for size, _ in curve}) < 2:
         return None
     missing = np.log([max(1 - r2, 1e-9) for _, r2 in curve])
-    slope, level = np.polyfit(np.log(sizes), missing, 1)
-    if slope >= -1e-6:
-        return None
-    needed = (math.log(1 - wanted) - level) / slope
-    if needed > math.log(BEYOND * sizes.max()):
-        return None
-    number = max(math.exp(needed), 1.5 * sizes.max())  # the target was missed, so about as many are no answer
-    digit = 10 ** max(0, math.floor(math.log10(number)) - 1)
-    return int(math.ceil(number / digit) * digit)
+    slope, level = np.polyfit(np.log([size for size, _ in curve]), missing, 1)
+    return None if slope >= -1e-6 else (float(level), float(slope))
+
+
+def round_up(number: float) -> int:
+    """To two significant digits, upwards: an extrapolation is no more exact than that."""
+    unit = int(10 ** max(0, math.floor(math.log10(number)) - 1))
+    return math.ceil(number / unit - 1e-9) * unit
 
 
 def learning_curve(samples: Samples, fit: Callable[[Samples], Fitted]) -> list[tuple[int, float]]:
