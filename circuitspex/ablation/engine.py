@@ -11,16 +11,26 @@ import numpy as np
 import torch
 
 from circuitspex.ablation.baselines import Baseline, baseline_activations
+from circuitspex.ablation.clean import clean_pass
+from circuitspex.ablation.cost import pass_cost
+from circuitspex.ablation.dense import NotDenseError
 from circuitspex.ablation.forward import BatchedForward, Forward, HooksForward
+from circuitspex.ablation.fused import FusedForward
 from circuitspex.ablation.memory import is_out_of_memory, rows_that_fit
+from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
 from circuitspex.ablation.prefix import Prefix, why_not
 from circuitspex.ablation.sites import sites_of
+from circuitspex.ablation.understood import disagreement, parts_of
 from circuitspex.components import Component, ModelStructure
-from circuitspex.errors import NoGradientError, UserError
+from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
-Executor = Literal["auto", "batched", "hooks"]
+Executor = Literal["auto", "fused", "batched", "hooks"]
+Precision = Literal["model", "bfloat16"]
+
+# With fewer rows than this in a pass with gradients, computing activations twice costs less than the small batches.
+_FEW_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -38,16 +48,23 @@ class AblationEngine:
     """Runs a model on a task under masks over a list of components.
 
     Args:
-        model: a TransformerBridge.
+        model: a TransformerBridge. Its weights must stay as they are while the engine is in use.
         structure: its structure, from ``model_structure``.
         components: what the columns of the masks mean.
         task: prompts and metric; prompts of different lengths run in groups of equal length.
         baseline: what an ablated component outputs instead.
-        executor: 'batched' (many masks a pass), 'hooks' (the plain reference), or 'auto', which is 'batched'.
+        executor: 'fused' (dense transformers: shared and ablated work is skipped), 'batched' (many masks a pass through
+            hooks), 'hooks' (one mask at a time, the plain reference), or 'auto': 'fused' where the model's parts were
+            understood, which is tried against 'hooks' first, else 'batched'.
+        precision: of the matrix products in the blocks; 'model' is the model's own, 'bfloat16' is faster and less
+            exact, with a residual stream in the model's own dtype. Only for 'fused'.
         batch_rows: rows (one mask on one prompt) to run at once; chosen from the free memory by default. Results may
             differ in the last digits of the model's precision between sizes.
 
-    ``note`` says which executor runs, and what it can't do on this model.
+    ``note`` says which executor runs and why; ``executor`` and ``precision`` are what became of the arguments.
+
+    Raises:
+        UserError: an unknown executor or precision, or one that this model can't have.
     """
 
     def __init__(
@@ -59,45 +76,146 @@ class AblationEngine:
         baseline: Baseline,
         *,
         executor: Executor = "auto",
+        precision: Precision = "model",
         batch_rows: int | None = None,
     ) -> None:
         if executor not in get_args(Executor):
             raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(Executor))}")
+        if precision not in get_args(Precision):
+            raise UserError(f"unknown precision '{precision}'; allowed: {', '.join(get_args(Precision))}")
         if batch_rows is not None and batch_rows < 1:
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
+        if precision != "model" and executor in ("batched", "hooks"):
+            raise UserError(f"precision '{precision}' needs the executor 'fused'; '{executor}' uses the model's own")
         self.model = model
         self.task = task
+        self.components = tuple(components)
         self.n_players = len(components)
         self.batch_rows = batch_rows
-        self.executor = "hooks" if executor == "hooks" else "batched"
-        self.note = "hooks: one mask at a time" if self.executor == "hooks" else "batched hooks, shared prefix"
+        self.precision: str = precision
+        self._structure = structure
+        self._baseline = baseline
+        self._checkpointing = False
         self._device = next(model.parameters()).device
         self._dtype = next(model.parameters()).dtype
-        self._layers = np.array([component.layer for component in components])
-        sites = sites_of(structure, components)
+        self._sites = sites_of(structure, components)
         with _frozen(model):
-            reason = None
-            if self.executor == "batched":
-                reason = why_not(model, task.groups[0].tokens.to(self._device))
-                if reason is not None:
-                    self.note = f"batched hooks, no shared prefix: {reason}"
-            self._groups = [self._prepare(group, sites, baseline, reason is None) for group in task.groups]
+            self.executor, self.note, forwards = self._forwards(executor)
+            self._groups = [self._prepare(group, forward) for group, forward in zip(task.groups, forwards, strict=True)]
 
-    def _prepare(self, group: TaskGroup, sites: Any, baseline: Baseline, share_prefix: bool) -> _Group:
-        tokens = group.tokens.to(self._device)
-        baselines = baseline_activations(self.model, sites, group, baseline)
-        forward: Forward
-        if self.executor == "hooks":
-            forward = HooksForward(self.model, sites, self.n_players, tokens, baselines)
-        else:
-            prefix = Prefix(self.model, tokens) if share_prefix else None
-            forward = BatchedForward(self.model, sites, self.n_players, tokens, baselines, prefix=prefix)
+    def _forwards(self, executor: Executor) -> tuple[str, str, list[Forward]]:
+        """The executor that runs, what to say of it, and one for each group of prompts."""
+        tokens = [group.tokens.to(self._device) for group in self.task.groups]
+        baselines = [baseline_activations(self.model, self._sites, group, self._baseline) for group in self.task.groups]
+        pairs = list(zip(tokens, baselines, strict=True))
+        plain: list[HooksForward] = [HooksForward(self.model, self._sites, self.n_players, *pair) for pair in pairs]
+        if executor == "hooks":
+            return "hooks", "hooks: one mask at a time", list(plain)
+        reason = ""
+        if executor != "batched":
+            try:
+                fused = self._fused(tokens, baselines, plain)
+                products = ", products in bfloat16" if self.precision == "bfloat16" else ""
+                return "fused", f"fused: shared and ablated work is skipped{products}", list(fused)
+            except NotDenseError as error:
+                if executor == "fused" or self.precision != "model":
+                    wanted = "executor 'fused'" if executor == "fused" else f"precision '{self.precision}'"
+                    raise UserError(f"{wanted} is not for this model: {error}") from error
+                reason = f"; not fused: {error}"
+        unshared = why_not(self.model, tokens[0])
+        note = "batched hooks, shared prefix" if unshared is None else f"batched hooks, no shared prefix: {unshared}"
+        forwards: list[Forward] = [
+            BatchedForward(
+                self.model,
+                self._sites,
+                self.n_players,
+                *pair,
+                prefix=Prefix(self.model, pair[0]) if unshared is None else None,
+            )
+            for pair in pairs
+        ]
+        return "batched", note + reason, forwards
+
+    def _fused(
+        self, tokens: Sequence[torch.Tensor], baselines: Sequence[Any], plain: Sequence[HooksForward]
+    ) -> list[FusedForward]:
+        dense = parts_of(self.model, self._structure, None)
+        cleans = [clean_pass(self.model, rows) for rows in tokens]
+        made = [
+            FusedForward(dense, clean, self._sites, self.n_players, baseline)
+            for clean, baseline in zip(cleans, baselines, strict=True)
+        ]
+        first_layer = min(component.layer for component in self.components)
+        for forward, hooks, rows in zip(made, plain, tokens, strict=True):
+            length = rows.shape[1]
+            first = min(0 if c.position is None else c.position % length for c in self.components)
+            reason = disagreement(forward, hooks, self.n_players, (first_layer, first))
+            if reason is not None:
+                raise NotDenseError(reason)
+        if self.precision == "bfloat16":
+            dense = parts_of(self.model, self._structure, torch.bfloat16)
+            made = [
+                FusedForward(dense, clean, self._sites, self.n_players, baseline)
+                for clean, baseline in zip(cleans, baselines, strict=True)
+            ]
+        return made
+
+    def _prepare(self, group: TaskGroup, forward: Forward) -> _Group:
         clean = None
         if self.task.metric.needs_clean:
             ones = torch.ones((1, self.n_players + 1), device=self._device, dtype=self._dtype)
             with torch.no_grad():
                 clean = forward(ones, slice(None), 0)
         return _Group(group, forward, group.answers.to(self._device), group.wrong_answers.to(self._device), clean)
+
+    def masks_in_batch(self, *, gradients: bool) -> int:
+        """How many masks run at once, for the largest group of prompts."""
+        largest = max(self._groups, key=lambda group: len(group.task))
+        return max(1, self._rows(largest, gradients) // len(largest.task))
+
+    def plan(self, gates: FloatArray, *, gradients: bool = False, n_asked: int | None = None) -> Plan:
+        """How these masks would run: ``gates (K, n)``; ``n_asked`` is K before repeated masks were dropped."""
+        plans = []
+        for group in self._groups:
+            planned = self._group_plan(group, gates, gradients)
+            plans.append((planned, planned.batches(self._rows(group, gradients), group.forward.masks_at_once)))
+        skips = self.executor == "fused"
+        cost = pass_cost(self.model, self._structure, self.components, gradients=gradients, skips=skips)
+        return Plan(
+            self.note,
+            len(gates) if n_asked is None else n_asked,
+            len(gates),
+            gradients,
+            tuple(planned for planned, _ in plans),
+            tuple(batches for _, batches in plans),
+            estimated_cost(plans, gates, cost),
+        )
+
+    def _group_plan(self, group: _Group, gates: FloatArray, gradients: bool) -> GroupPlan:
+        return group_plan(
+            gates,
+            self.components,
+            n_prompts=len(group.task),
+            length=group.task.length,
+            n_layers=self._structure.n_layers,
+            gradients=gradients,
+            positions=self.executor == "fused",
+        )
+
+    def _rows(self, group: _Group, gradients: bool) -> int:
+        if self.batch_rows is not None:
+            return self.batch_rows
+        rows = rows_that_fit(self.model, group.task.length, gradients=gradients, checkpointing=self._checkpointing)
+        if gradients and rows < _FEW_ROWS and self.executor == "fused" and not self._checkpointing:
+            self._use_checkpointing()
+            return self._rows(group, gradients)
+        return rows
+
+    def _use_checkpointing(self) -> None:
+        self._checkpointing = True
+        for group in self._groups:
+            if isinstance(group.forward, FusedForward):
+                group.forward.checkpointing = True
 
     def evaluate(
         self, gates: FloatArray, *, gradients: bool = False, done: Callable[[float], object] = lambda _: None
@@ -123,64 +241,58 @@ class AblationEngine:
         n_masks, n_prompts = len(gates), self.task.n_prompts
         values = np.empty((n_masks, n_prompts))
         slopes = np.zeros((n_masks, self.n_players)) if gradients else None
-        first = self._first_layers(gates, gradients)
-        order = np.argsort(-first, kind="stable")  # masks that share more layers together
         with _frozen(self.model):
             for group in self._groups:
                 share = len(group.task) / n_prompts
-                for chosen, part, metric, slope in self._batches(group, gates, first, order, gradients):
-                    values[np.ix_(chosen, group.task.indices.numpy()[part])] = metric
+                for batch, part, metric, slope in self._batches(group, gates, gradients):
+                    values[np.ix_(batch.masks, group.task.indices.numpy()[part])] = metric
                     if slopes is not None and slope is not None:
-                        slopes[chosen] += slope / n_prompts
-                    done(len(chosen) * share * metric.shape[1] / len(group.task))
+                        slopes[batch.masks] += slope / n_prompts
+                    done(len(batch.masks) * share * metric.shape[1] / len(group.task))
         return values, slopes
 
-    def _first_layers(self, gates: FloatArray, gradients: bool) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """For each mask the first layer that it touches; with gradients every component counts as touched."""
-        if gradients:
-            return np.full(len(gates), self._layers.min())
-        n_layers = int(self.model.cfg.n_layers)
-        return np.array([self._layers[row < 1].min() if (row < 1).any() else n_layers - 1 for row in gates], dtype=int)
-
     def _batches(
-        self, group: _Group, gates: FloatArray, first: Any, order: Any, gradients: bool
-    ) -> Iterator[tuple[Any, slice, PerPrompt, Gradients | None]]:
-        rows = self.batch_rows or rows_that_fit(self.model, group.task.length, gradients=gradients)
-        n_prompts = len(group.task)
+        self, group: _Group, gates: FloatArray, gradients: bool
+    ) -> Iterator[tuple[Batch, slice, PerPrompt, Gradients | None]]:
+        plan = self._group_plan(group, gates, gradients)
+        rows = self._rows(group, gradients)
+        planned = plan.batches(rows, group.forward.masks_at_once)
+        starts = sorted({batch.first_layer for batch in planned})
+        group.forward.share(starts, positions=any(batch.first_position for batch in planned))
         start = 0
-        while start < len(order):
-            masks_at_once = max(1, rows // n_prompts)
-            chosen = order[start : start + min(masks_at_once, group.forward.masks_at_once or masks_at_once)]
-            prompts_at_once = min(n_prompts, rows)
-            parts = [slice(p, min(p + prompts_at_once, n_prompts)) for p in range(0, n_prompts, prompts_at_once)]
+        while start < len(plan.order):
+            batch = plan.batch(start, rows, group.forward.masks_at_once)
             try:
-                results = [(p, *self._run(group, gates[chosen], p, int(first[chosen].min()), gradients)) for p in parts]
+                results = [(part, *self._run(group, gates, batch, part, gradients)) for part in batch.prompts]
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or rows == 1:
                     raise
-                rows = max(1, min(rows, len(chosen) * prompts_at_once) // 2)
+                if gradients and self.executor == "fused" and not self._checkpointing:
+                    self._use_checkpointing()
+                rows = max(1, min(rows, len(batch.masks) * batch.prompts[0].stop) // 2)
                 self.batch_rows = rows
                 if self._device.type == "cuda":
                     torch.cuda.empty_cache()
                 continue
             for part, metric, slope in results:
-                yield chosen, part, metric, slope
-            start += len(chosen)
+                yield batch, part, metric, slope
+            start += len(batch.masks)
 
     def _run(
-        self, group: _Group, gates: FloatArray, prompts: slice, first_layer: int, gradients: bool
+        self, group: _Group, gates: FloatArray, batch: Batch, prompts: slice, gradients: bool
     ) -> tuple[PerPrompt, Gradients | None]:
-        n_masks = len(gates)
-        leaf = torch.tensor(gates, device=self._device, dtype=self._dtype, requires_grad=gradients)
+        n_masks = len(batch.masks)
+        leaf = torch.tensor(gates[batch.masks], device=self._device, dtype=self._dtype, requires_grad=gradients)
         with torch.set_grad_enabled(gradients):
             padded = torch.cat([leaf, leaf.new_ones((n_masks, 1))], dim=1)
-            logits = group.forward(padded, prompts, first_layer)
+            logits = group.forward(padded, prompts, batch.first_layer, batch.first_position).to(self._device)
             rows = MetricRows(
                 answers=group.answers[prompts].repeat(n_masks),
                 wrong_answers=group.wrong_answers[prompts].repeat(n_masks),
                 clean_logits=None if group.clean_logits is None else group.clean_logits[prompts].repeat(n_masks, 1),
             )
             metric = self.task.metric(logits, rows)
+            _check_overflow(logits, metric)
             check_metric_values(metric.reshape(n_masks, -1), self.task.metric, prompts=group.task.indices[prompts])
             slope = None
             if gradients:
@@ -188,6 +300,18 @@ class AblationEngine:
                     raise NoGradientError(f"metric '{self.task.metric.name}' has no gradient; use gradients=False")
                 slope = torch.autograd.grad(metric.sum(), leaf)[0].double().cpu().numpy()
         return metric.detach().double().cpu().numpy().reshape(n_masks, -1), slope
+
+
+def _check_overflow(logits: torch.Tensor, metric: torch.Tensor) -> None:
+    """A half-precision model whose numbers grew too large is told from a metric that went wrong."""
+    if logits.dtype not in (torch.float16, torch.bfloat16) or bool(torch.isfinite(metric).all()):
+        return
+    if not bool(torch.isfinite(logits).all()):
+        name, largest = str(logits.dtype).removeprefix("torch."), torch.finfo(logits.dtype).max
+        raise TaskError(
+            f"the model's logits overflowed in {name}, which holds numbers up to {largest:.3g}; load it in float32"
+            + (" or bfloat16" if logits.dtype == torch.float16 else "")
+        )
 
 
 @contextlib.contextmanager

@@ -20,12 +20,19 @@ class Forward(Protocol):
     def masks_at_once(self) -> int | None:
         """The most masks it takes in a call; None for no bound."""
 
+    def share(self, layers: Sequence[int], *, positions: bool) -> None:
+        """Make ready what passes will start from: at these layers, and at later positions or not."""
+
     def __call__(
-        self, gates: Float[torch.Tensor, "masks player_and_one"], prompts: slice, first_layer: int
+        self,
+        gates: Float[torch.Tensor, "masks player_and_one"],
+        prompts: slice,
+        first_layer: int,
+        first_position: int = 0,
     ) -> Float[torch.Tensor, "rows vocab"]:
         """Logits at the last position; rows are all prompts of mask 0, then all prompts of mask 1, and so on.
 
-        ``gates`` have a last column of ones. ``first_layer``: nothing before this layer is ablated.
+        ``gates`` have a last column of ones. ``first_layer``, ``first_position``: nothing before is ablated.
         """
 
 
@@ -46,6 +53,9 @@ class GroupForward:
         self.tokens = tokens
         self._baselines = baselines
         self._sites = [(site, site.unit_index(n_players, tokens.shape[1]).to(tokens.device)) for site in sites]
+
+    def share(self, layers: Sequence[int], *, positions: bool) -> None:
+        """Nothing is made ready."""
 
     def hooks(self, gates: torch.Tensor, prompts: slice, first_layer: int) -> list[tuple[str, Any]]:
         """The forward hooks that gate each site for these masks and prompts; sites with every gate 1 have none."""
@@ -78,7 +88,7 @@ class HooksForward(GroupForward):
 
     masks_at_once = 1
 
-    def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int) -> torch.Tensor:
+    def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
         """See ``Forward``; everything is computed anew."""
         logits = self.model.run_with_hooks(
             self.tokens[prompts], fwd_hooks=self.hooks(gates, prompts, 0), use_cache=False
@@ -98,7 +108,7 @@ class BatchedForward(GroupForward):
         self._prefix = prefix
         self._cuts = "unembed.hook_in" in self.model.hook_dict
 
-    def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int) -> torch.Tensor:
+    def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
         """See ``Forward``."""
         n_masks = gates.shape[0]
         rows = self.tokens[prompts].repeat(n_masks, 1)

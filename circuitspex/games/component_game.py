@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from circuitspex.ablation import AblationEngine, Executor, check_baseline
+from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, check_baseline
 from circuitspex.arrays import check_gates
 from circuitspex.components import Selector, model_structure, select
 from circuitspex.games.run import Run
@@ -30,7 +30,11 @@ class ComponentGame:
         components: a selector such as 'heads' or 'heads+mlps', a component, or a list of them.
         baseline: what ablated components output: 'mean' (over the task's reference prompts, by position),
             'resample' (their output on the paired counterfactual prompt) or 'zero'.
-        executor: 'auto', 'batched' or 'hooks' (one mask at a time through plain TransformerLens hooks).
+        executor: 'auto', 'fused' (dense transformers: shared and ablated work is skipped), 'batched' (many masks a pass
+            through TransformerLens hooks) or 'hooks' (one mask at a time, the plain reference). 'auto' is 'fused' where
+            a trial on this model gives the logits of plain hooks, else 'batched'; ``executor`` then says why.
+        precision: 'model', or 'bfloat16' for matrix products in bfloat16 beside a residual stream in the model's own
+            dtype: faster on processors that have them, less exact. Only for 'fused'.
         batch_rows: rows (one mask on one prompt) to run at once; None chooses by the free memory.
 
     Raises:
@@ -47,6 +51,7 @@ class ComponentGame:
         baseline: str = "mean",
         *,
         executor: Executor = "auto",
+        precision: Precision = "model",
         batch_rows: int | None = None,
     ) -> None:
         self.model = model
@@ -55,9 +60,16 @@ class ComponentGame:
         self.structure = model_structure(model)
         self.components = select(self.structure, components)
         self.baseline = check_baseline(baseline)
-        self._options: dict[str, Any] = {"executor": executor, "batch_rows": batch_rows}
+        self._options: dict[str, Any] = {"executor": executor, "precision": precision, "batch_rows": batch_rows}
         self._engine = AblationEngine(
-            model, self.structure, self.components, task, self.baseline, executor=executor, batch_rows=batch_rows
+            model,
+            self.structure,
+            self.components,
+            task,
+            self.baseline,
+            executor=executor,
+            precision=precision,
+            batch_rows=batch_rows,
         )
 
     @property
@@ -92,6 +104,15 @@ class ComponentGame:
     def __call__(self, masks: Masks) -> Values:
         """The value of each mask: bool ``(K, n)`` in, float ``(K,)`` out."""
         return self.evaluate(masks, progress=False).values
+
+    def plan(self, masks: Masks | FloatArray, *, gradients: bool = False) -> Plan:
+        """How ``evaluate`` would run these masks, without running them; ``plan(masks).explain()`` says it in words.
+
+        Raises:
+            UserError: masks of another shape, or gates outside [0, 1].
+        """
+        gates = check_gates(masks, self.n_players)
+        return self._engine.plan(np.unique(gates, axis=0), gradients=gradients, n_asked=len(gates))
 
     def evaluate(
         self,

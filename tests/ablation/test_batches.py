@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from circuitspex.ablation.forward import BatchedForward, HooksForward
+from circuitspex.ablation.fused import FusedForward
 from circuitspex.ablation.memory import is_out_of_memory, rows_that_fit
 from circuitspex.games import ComponentGame
 
+KINDS = {"fused": FusedForward, "batched": BatchedForward}
 MESSAGES = ["CUDA out of memory. Tried to allocate 2 GiB", "[enforce fail] DefaultCPUAllocator: can't allocate memory"]
 
 
@@ -25,7 +27,7 @@ def test_the_size_of_batches_changes_nothing(tiny, model):
     task = tiny.task(model, lengths=(5, 4, 5, 5))
     masks = masks_for(15, 5)
     expected = ComponentGame(model, task, "heads+mlps").evaluate(masks)
-    for executor, batch_rows in (("batched", 1), ("batched", 3), ("batched", 64), ("hooks", 2), ("hooks", 64)):
+    for executor, batch_rows in (("auto", 1), ("auto", 3), ("auto", 64), ("batched", 3), ("hooks", 2), ("hooks", 64)):
         game = ComponentGame(model, task, "heads+mlps", executor=executor, batch_rows=batch_rows)
         np.testing.assert_allclose(game.evaluate(masks).per_prompt, expected.per_prompt, atol=1e-4)
 
@@ -53,24 +55,25 @@ def test_a_run_is_the_same_bit_for_bit_when_repeated(tiny, model):
         np.testing.assert_array_equal(run.gradients, first.gradients)
 
 
-def test_repeated_masks_run_once(tiny, monkeypatch):
+@pytest.mark.parametrize("executor", KINDS)
+def test_repeated_masks_run_once(tiny, monkeypatch, executor):
     model = tiny.bridge("llama")
-    seen = count_masks(monkeypatch)
-    game = ComponentGame(model, tiny.task(model), "heads")
+    game = ComponentGame(model, tiny.task(model), "heads", executor=executor)
+    seen = count_masks(monkeypatch, KINDS[executor])
     masks = masks_for(game.n_players)
     game.evaluate(np.concatenate([masks, masks, masks[:2]]))
     assert sum(seen) == len(np.unique(masks, axis=0))
 
 
-def count_masks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def count_masks(monkeypatch: pytest.MonkeyPatch, kind: type) -> list[int]:
     seen: list[int] = []
-    forward = BatchedForward.__call__
+    forward = kind.__call__
 
-    def counted(self: Any, gates: Any, prompts: slice, first_layer: int) -> Any:
+    def counted(self: Any, gates: Any, *where: Any) -> Any:
         seen.append(len(gates))
-        return forward(self, gates, prompts, first_layer)
+        return forward(self, gates, *where)
 
-    monkeypatch.setattr(BatchedForward, "__call__", counted)
+    monkeypatch.setattr(kind, "__call__", counted)
     return seen
 
 
@@ -81,26 +84,28 @@ def memory_for(
     forward = kind.__call__
     tried: list[int] = []
 
-    def limited(self: Any, gates: Any, prompts: slice, first_layer: int) -> Any:
-        size = len(gates) * len(self.tokens[prompts])
+    def limited(self: Any, gates: Any, prompts: slice, *where: Any) -> Any:
+        every = self.tokens if kind is not FusedForward else self._clean.entry
+        size = len(gates) * len(every[prompts])
         tried.append(size)
         if size > rows:
             raise error(message)
-        return forward(self, gates, prompts, first_layer)
+        return forward(self, gates, prompts, *where)
 
     monkeypatch.setattr(kind, "__call__", limited)
     return tried
 
 
+@pytest.mark.parametrize("executor", KINDS)
 @pytest.mark.parametrize("gradients", [False, True])
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 100])
-def test_a_failed_allocation_halves_the_batch(tiny, monkeypatch, rows, gradients):
+def test_a_failed_allocation_halves_the_batch(tiny, monkeypatch, rows, gradients, executor):
     model = tiny.bridge("qwen2")
     task = tiny.task(model, lengths=(5, 4, 5, 5))
     masks = masks_for(12)
     expected = ComponentGame(model, task, "heads").evaluate(masks, gradients=gradients)
-    game = ComponentGame(model, task, "heads")
-    tried = memory_for(monkeypatch, rows, BatchedForward, MESSAGES[rows % 2])
+    game = ComponentGame(model, task, "heads", executor=executor)
+    tried = memory_for(monkeypatch, rows, KINDS[executor], MESSAGES[rows % 2])
     done: list[float] = []
     per_prompt, slopes = game._engine.evaluate(masks.astype(float), gradients=gradients, done=done.append)
     np.testing.assert_allclose(per_prompt, expected.per_prompt, atol=1e-5)
@@ -129,14 +134,14 @@ def test_one_failure_that_passes(tiny, monkeypatch):
     game = ComponentGame(model, tiny.task(model), "heads")
     masks = masks_for(game.n_players)
     expected = game.evaluate(masks).per_prompt
-    forward, failures = BatchedForward.__call__, [MESSAGES[0]]
+    forward, failures = FusedForward.__call__, [MESSAGES[0]]
 
     def once(self: Any, *args: Any) -> Any:
         if failures:
             raise RuntimeError(failures.pop())
         return forward(self, *args)
 
-    monkeypatch.setattr(BatchedForward, "__call__", once)
+    monkeypatch.setattr(FusedForward, "__call__", once)
     np.testing.assert_allclose(game.evaluate(masks).per_prompt, expected, atol=1e-5)
     assert failures == []
 
@@ -146,11 +151,11 @@ def test_too_little_memory_for_one_row_and_other_errors_are_raised(tiny, monkeyp
     game = ComponentGame(model, tiny.task(model), "heads")
     masks = masks_for(game.n_players)
     with monkeypatch.context() as patch:
-        memory_for(patch, 0, BatchedForward, MESSAGES[0])
+        memory_for(patch, 0, FusedForward, MESSAGES[0])
         with pytest.raises(RuntimeError, match="out of memory"):
             game.evaluate(masks)
     with monkeypatch.context() as patch:
-        tried = memory_for(patch, 0, BatchedForward, "sizes of tensors must match")
+        tried = memory_for(patch, 0, FusedForward, "sizes of tensors must match")
         with pytest.raises(RuntimeError, match="sizes of tensors"):
             game.evaluate(masks)
         assert len(tried) == 1

@@ -49,7 +49,7 @@ def test_batched_and_hooks_and_the_plain_loop_agree(tiny, reference, family, mod
         masks = some_masks(len(components))
         plain = reference(model, task, components, baseline, masks).double()
         answers, wrong = (plain[:, range(3), ids].numpy() for ids in (task.answers, task.wrong_answers))
-        for executor in ("batched", "hooks"):
+        for executor in ("auto", "batched", "hooks"):
             run = ComponentGame(model, task, selector, baseline, executor=executor).evaluate(masks)
             np.testing.assert_allclose(run.per_prompt, plain[:, :, TOKEN].numpy(), atol=1e-4, err_msg=selector)
         if selector == "heads+mlps":
@@ -64,7 +64,7 @@ def test_interior_gates_agree(tiny, reference, family, model, baseline):
     components = select(model_structure(model), "heads+mlps")
     gates = np.random.default_rng(3).random((4, len(components)))
     plain = reference(model, task, components, baseline, gates).double()[:, :, TOKEN].numpy()
-    for executor in ("batched", "hooks"):
+    for executor in ("auto", "batched", "hooks"):
         game = ComponentGame(model, task, "heads+mlps", baseline, executor=executor)
         np.testing.assert_allclose(game.evaluate(gates).per_prompt, plain, atol=1e-4)
 
@@ -125,7 +125,7 @@ def test_all_kept_is_the_model_itself(tiny, family, model, baseline):
         original = tiny.hf_model(family)(task.tokens).logits[:, -1, TOKEN].numpy()
     np.testing.assert_allclose(own, original, atol=1e-4)
     for selector in ("heads+mlps", "heads@-1"):
-        for executor in ("batched", "hooks"):
+        for executor in ("auto", "batched", "hooks"):
             game = ComponentGame(model, task, selector, baseline, executor=executor)
             run = game.evaluate(np.ones((2, game.n_players), dtype=bool))
             np.testing.assert_allclose(run.per_prompt, [own, own], atol=1e-4)
@@ -185,7 +185,7 @@ def test_kl_against_the_clean_model(tiny, family, model, reference):
     masks = some_masks(len(components))
     logits = reference(model, task, components, "mean", masks).log_softmax(-1)
     expected = (logits[:1].exp() * (logits[:1] - logits)).sum(-1).numpy()
-    for executor in ("batched", "hooks"):
+    for executor in ("auto", "batched", "hooks"):
         run = ComponentGame(model, task, "heads", "mean", executor=executor, batch_rows=4).evaluate(masks)
         np.testing.assert_allclose(run.per_prompt, expected, atol=1e-4)
         assert run.per_prompt[0].max() < 1e-6
@@ -220,7 +220,7 @@ def _padded_with(task: Any, token: int) -> Any:
 
 def test_the_note_says_what_runs(tiny, model):
     task = tiny.task(model)
-    assert ComponentGame(model, task, "heads").executor == "batched hooks, shared prefix"
+    assert ComponentGame(model, task, "heads", executor="batched").executor == "batched hooks, shared prefix"
     assert ComponentGame(model, task, "heads", executor="hooks").executor == "hooks: one mask at a time"
 
 
@@ -246,7 +246,7 @@ def test_without_a_sound_prefix_whole_passes_are_run(tiny, model, monkeypatch, s
     selector = "L2.heads"
     expected = ComponentGame(model, task, selector, executor="hooks").evaluate(masks).per_prompt
     spoil(monkeypatch)
-    game = ComponentGame(model, task, selector)
+    game = ComponentGame(model, task, selector, executor="batched")
     assert game.executor.startswith("batched hooks, no shared prefix: ")
     assert why in game.executor
     assert "\n" not in game.executor
@@ -256,7 +256,7 @@ def test_without_a_sound_prefix_whole_passes_are_run(tiny, model, monkeypatch, s
 
 def test_the_prefix_is_computed_once_and_blocks_before_it_are_passed_over(tiny, model):
     task = tiny.task(model, metric=raw_logit)
-    game = ComponentGame(model, task, "L2.heads", "mean")
+    game = ComponentGame(model, task, "L2.heads", "mean", executor="batched")
     masks = np.eye(4, dtype=bool)
     game.evaluate(masks)
     ran = [0, 0, 0]
@@ -279,7 +279,9 @@ def test_refusals_are_one_clear_line(tiny):
     task = tiny.task(model)
     cases: list[tuple[type[Exception], str, dict[str, Any]]] = [
         (UserError, "unknown baseline 'median'; allowed: zero, mean, resample", {"baseline": "median"}),
-        (UserError, "unknown executor 'fast'; allowed: auto, batched, hooks", {"executor": "fast"}),
+        (UserError, "unknown executor 'fast'; allowed: auto, fused, batched, hooks", {"executor": "fast"}),
+        (UserError, "unknown precision 'int8'; allowed: model, bfloat16", {"precision": "int8"}),
+        (UserError, "precision 'bfloat16' needs the executor 'fused'", {"precision": "bfloat16", "executor": "hooks"}),
         (UserError, "batch_rows must be at least 1, not 0", {"batch_rows": 0}),
         (ComponentError, "the prompt has 5 tokens, positions -5 to 4", {"components": "heads@5"}),
         (ComponentError, "the prompt has 5 tokens, positions -5 to 4", {"components": "heads@-6"}),

@@ -49,7 +49,7 @@ def test_gradients_are_central_differences(tiny, reference, family, baseline, re
     gates = gates_for(len(components))
     expected = finite_differences(reference, model, task, components, baseline, gates)
     assert np.abs(expected).max() > 1e-2
-    for executor in ("batched", "hooks"):
+    for executor in ("auto", "batched", "hooks"):
         run = ComponentGame(model, task, selector, baseline, executor=executor).evaluate(gates, gradients=True)
         np.testing.assert_allclose(run.gradients, expected, **TOLERANCE)
 

@@ -25,7 +25,7 @@ def state(model: Any) -> tuple[Any, ...]:
     )
 
 
-@pytest.mark.parametrize("executor", ["batched", "hooks"])
+@pytest.mark.parametrize("executor", ["auto", "batched", "hooks"])
 @pytest.mark.parametrize("gradients", [False, True])
 def test_nothing_is_left_after_a_run_and_after_an_exception(tiny, family, model, executor, gradients, hooks_left):
     before, with_nothing = state(model), model(tiny.task(model).tokens)
@@ -42,7 +42,7 @@ def test_nothing_is_left_after_a_run_and_after_an_exception(tiny, family, model,
 
 def test_an_exception_in_the_model_itself_leaves_nothing(tiny, family, model, hooks_left):
     """A block that fails while the ones before it are passed over."""
-    game = ComponentGame(model, tiny.task(model), "L2.heads")
+    game = ComponentGame(model, tiny.task(model), "L2.heads", executor="batched")
 
     def fail(*args: Any) -> None:
         raise ArithmeticError("boom")
@@ -68,7 +68,7 @@ def test_an_interrupt_leaves_nothing(tiny, hooks_left):
     assert hooks_left(model) == {}
 
 
-@pytest.mark.parametrize("executor", ["batched", "hooks"])
+@pytest.mark.parametrize("executor", ["auto", "batched", "hooks"])
 @pytest.mark.parametrize("metric", ["logit_diff", explode])
 def test_a_hook_of_the_users_own_stays(tiny, executor, metric, hooks_left):
     model = tiny.fresh_bridge("gpt2")

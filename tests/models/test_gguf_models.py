@@ -149,7 +149,7 @@ def test_a_file_gives_the_logits_of_the_model_it_was_written_from(tiny, tmp_path
     for baseline in ("zero", "mean", "resample"):
         runs = [
             ComponentGame(model, task, "heads+mlps", baseline, executor=executor).evaluate(np.eye(15, dtype=bool))
-            for executor in ("batched", "hooks")
+            for executor in ("auto", "batched", "hooks")
         ]
         np.testing.assert_allclose(runs[0].per_prompt, runs[1].per_prompt, atol=1e-4)
 
