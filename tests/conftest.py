@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,9 @@ from transformers import PreTrainedTokenizerFast
 
 from circuitspex.models.load import _bridge
 from circuitspex.tasks import Example, Task
+
+# Tests name a store where they need one; none writes into the user's own.
+os.environ["CIRCUITSPEX_STORE"] = "off"
 
 N_LAYERS = 3
 N_HEADS = 4

@@ -173,6 +173,10 @@ class AblationEngine:
         largest = max(self._groups, key=lambda group: len(group.task))
         return max(1, self._rows(largest, gradients) // len(largest.task))
 
+    def order(self, gates: FloatArray, *, gradients: bool) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """The rows of ``gates`` in an order in which masks that share much follow each other."""
+        return self._group_plan(self._groups[0], gates, gradients).order
+
     def plan(self, gates: FloatArray, *, gradients: bool = False, n_asked: int | None = None) -> Plan:
         """How these masks would run: ``gates (K, n)``; ``n_asked`` is K before repeated masks were dropped."""
         plans = []

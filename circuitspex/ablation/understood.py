@@ -12,13 +12,13 @@ from circuitspex.ablation.dense import DenseModel, dense_model
 from circuitspex.ablation.forward import HooksForward
 from circuitspex.ablation.fused import FusedForward
 from circuitspex.components import ModelStructure
+from circuitspex.models.identity import WeightVersions, weight_versions
 
 # How far the logits may be from those of plain hooks, relative to their largest size. Both do the same operations; the
 # order of sums within products differs. A part that was misread shows as a difference of order one.
 _TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
-_Versions = tuple[tuple[int, int], ...]
-_known: WeakKeyDictionary[Any, dict[torch.dtype | None, tuple[_Versions, DenseModel]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, dict[torch.dtype | None, tuple[WeightVersions, DenseModel]]] = WeakKeyDictionary()
 
 
 def parts_of(model: Any, structure: ModelStructure, products: torch.dtype | None) -> DenseModel:
@@ -27,7 +27,7 @@ def parts_of(model: Any, structure: ModelStructure, products: torch.dtype | None
     Raises:
         NotDenseError: a part is missing or of another kind.
     """
-    versions = tuple((parameter.data_ptr(), parameter._version) for parameter in model.parameters())
+    versions = weight_versions(model)
     kept = _known.setdefault(model, {})
     if products not in kept or kept[products][0] != versions:
         kept[products] = versions, dense_model(model, structure, products=products)

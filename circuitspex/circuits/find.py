@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from circuitspex.ablation import Executor
+from circuitspex.ablation import Executor, Precision, Store, store_at
 from circuitspex.circuits.ablations import Ablations, unseen
 from circuitspex.circuits.adaptive import check_until, explore
 from circuitspex.circuits.budget import Stage, advice
@@ -37,7 +38,8 @@ class Found:
     ``circuit`` the graph; ``interactions`` the whole decoded function; ``faithfulness`` its R² on held-out masks;
     ``verification`` the circuit on held-out prompts; ``run`` the ablations that were decoded; ``report`` how well the
     model does the task; ``learning_curve`` the R² on new masks after each stage, and last on the held-out masks;
-    ``pilot`` how the share kept was picked, where it was.
+    ``pilot`` how the share kept was picked, where it was; ``n_stored`` how many ablations of the whole search came from
+    the store, ``n_run`` how many were run.
     """
 
     circuit: Circuit
@@ -46,6 +48,8 @@ class Found:
     report: TaskReport
     learning_curve: tuple[Stage, ...] = ()
     pilot: Pilot | None = None
+    n_stored: int = 0
+    n_run: int = 0
 
     @property
     def faithfulness(self) -> Faithfulness:
@@ -81,6 +85,8 @@ def find_circuit(
     until: float | None = None,
     heldout: Task | None = None,
     executor: Executor = "auto",
+    precision: Precision = "model",
+    store: Store | str | Path | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Found:
@@ -110,6 +116,9 @@ def find_circuit(
         heldout: prompts for the verification. By default fresh prompts of a built-in task; of any other task a
             quarter of the prompts is set aside, and the circuit is found on the rest.
         executor: how the model is run; see ``ComponentGame``.
+        precision: of its matrix products; see ``ComponentGame``.
+        store: where finished ablations are kept and taken from; see ``ComponentGame``. With one, the same call after an
+            interruption goes on where it stopped.
         seed: of every random choice; the same seed, model and machine give the same result.
         progress: progress bars; by default where standard error is a terminal.
 
@@ -138,7 +147,8 @@ def find_circuit(
     if method == "spex" and (keep != 0.5 or until is not None):
         raise UserError("method 'spex' runs its own masks, which keep half of the components: no keep, no until")
     report = task.report(model)
-    game = ComponentGame(model, task, components, baseline, executor=executor)
+    kept = store_at(store)
+    game = ComponentGame(model, task, components, baseline, executor=executor, precision=precision, store=kept)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
     clock = _Clock()
 
@@ -191,8 +201,10 @@ def find_circuit(
     clock.mark("measure")
 
     verification = None
+    games = [game]
     if heldout is not None and nodes:
-        others = _Counter(game.on(heldout), progress, "verifying")
+        games.append(game.on(heldout))
+        others = _Counter(games[-1], progress, "verifying")
         members = [game.names.index(node.name) for node in nodes]
         verification = verify(others, game.n_players, members, n_random=n_random, seed=seeds[4])
     clock.mark("verify")
@@ -245,7 +257,8 @@ def find_circuit(
             **({} if until is None else {"until": until, "learning_curve": [asdict(stage) for stage in curve]}),
         },
     )
-    return Found(circuit, interactions, run, report, curve, trial)
+    stored, ran = (sum(getattr(one, name) for one in games) for name in ("n_stored", "n_run"))
+    return Found(circuit, interactions, run, report, curve, trial, stored, ran)
 
 
 def _check_keep_or_auto(keep: Keep) -> Keep:

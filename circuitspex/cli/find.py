@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from circuitspex.cli.options import share, share_kept, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import share, share_kept, store_option, verb_parser, whole_number, writable_folder
 
 # The names in ``circuitspex.recovery.Method``, which is slow to import.
 METHODS = ("auto", "gradspex", "gp", "proxyspex", "pursuit", "spex", "linear")
@@ -40,7 +40,16 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--group-by-length", action="store_true", help="allow prompts of different token lengths")
     parser.add_argument("--heldout", type=whole_number(2), default=200, help="held-out masks for the R² (default: 200)")
     parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
-    parser.add_argument("--executor", default="auto", choices=("auto", "batched", "hooks"))
+    parser.add_argument(
+        "--executor",
+        default="auto",
+        choices=("auto", "fused", "batched", "hooks"),
+        help="how the model is run (default: the fastest that gives what plain hooks give)",
+    )
+    parser.add_argument(
+        "--precision", default="model", choices=("model", "bfloat16"), help="of the matrix products (default: model)"
+    )
+    store_option(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the GPU if there is one)")
     parser.add_argument("--dtype", help="float32, float64, bfloat16 or float16 (default: float32)")
@@ -79,6 +88,8 @@ def run(options: argparse.Namespace) -> int:
         n_heldout=options.heldout,
         n_contexts=options.contexts,
         executor=options.executor,
+        precision=options.precision,
+        store=options.store,
         seed=options.seed,
     )
     written = []
@@ -90,6 +101,8 @@ def run(options: argparse.Namespace) -> int:
 
         print(json.dumps({"circuit": to_json(found.circuit), "files": [str(path) for path in written]}, indent=1))
         return 0
+    if found.n_stored:
+        print(f"{found.n_stored} of {found.n_stored + found.n_run} ablations taken from the store", end="\n\n")
     if found.pilot is not None:
         print(found.pilot, end="\n\n")
     if options.until is not None and found.learning_curve:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from circuitspex import __version__
-from circuitspex.cli import export, find, info, models
+from circuitspex.cli import export, find, info, models, runs
 from circuitspex.errors import UserError
 
-VERBS = (find, export, models, info)
+VERBS = (find, export, runs, models, info)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             if debug:
                 raise
-            print("circuitspex: interrupted", file=sys.stderr)
+            again = "" if getattr(options, "store", "off") == "off" else "; the same command goes on where it stopped"
+            print(f"circuitspex: interrupted{again}", file=sys.stderr)
             return 1
         except Exception as error:  # the last resort: one line for people, the traceback with --debug
             if debug:

@@ -31,6 +31,17 @@ def verb_parser(
     return parser
 
 
+def store_option(parser: argparse.ArgumentParser) -> None:
+    """``--store``, as every verb that uses the store has it."""
+    parser.add_argument(
+        "--store",
+        default="auto",
+        metavar="FILE",
+        help="where finished ablations are kept, so that an interrupted run goes on where it stopped; 'off' keeps none "
+        "(default: $CIRCUITSPEX_STORE, else runs.sqlite in the cache folder)",
+    )
+
+
 def whole_number(least: int) -> Callable[[str], int]:
     """An option's type: a whole number of at least ``least``."""
 

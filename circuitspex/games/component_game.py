@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, check_baseline
+from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline, store_at
 from circuitspex.arrays import check_gates
 from circuitspex.components import Selector, model_structure, select
 from circuitspex.games.run import Run
 from circuitspex.models import model_identity, model_name
 from circuitspex.tasks import Task
-from circuitspex.typing import FloatArray, Masks, Values
+from circuitspex.typing import FloatArray, Gradients, Masks, PerPrompt, Values
 
 
 class ComponentGame:
@@ -36,6 +39,10 @@ class ComponentGame:
         precision: 'model', or 'bfloat16' for matrix products in bfloat16 beside a residual stream in the model's own
             dtype: faster on processors that have them, less exact. Only for 'fused'.
         batch_rows: rows (one mask on one prompt) to run at once; None chooses by the free memory.
+        store: where finished ablations are kept and taken from: a path, a ``Store``, 'auto' (the user's own, in the
+            cache folder) or None. An interrupted run goes on where it stopped when it is started again.
+
+    ``n_stored`` counts the ablations that were taken from the store, ``n_run`` those that were run.
 
     Raises:
         ComponentError: components that the model does not have, or that overlap.
@@ -53,6 +60,7 @@ class ComponentGame:
         executor: Executor = "auto",
         precision: Precision = "model",
         batch_rows: int | None = None,
+        store: Store | str | Path | None = None,
     ) -> None:
         self.model = model
         self.task = task
@@ -60,7 +68,20 @@ class ComponentGame:
         self.structure = model_structure(model)
         self.components = select(self.structure, components)
         self.baseline = check_baseline(baseline)
-        self._options: dict[str, Any] = {"executor": executor, "precision": precision, "batch_rows": batch_rows}
+        self.store = store_at(store)
+        if self.store is not None and any(point.fwd_hooks for point in model.hook_dict.values()):
+            warnings.warn(
+                "the model has hooks of its own, which the store can't tell apart; going on without it", stacklevel=2
+            )
+            self.store = None
+        self.n_stored = self.n_run = 0
+        self._identity: str | None = None
+        self._options: dict[str, Any] = {
+            "executor": executor,
+            "precision": precision,
+            "batch_rows": batch_rows,
+            "store": self.store,
+        }
         self._engine = AblationEngine(
             model,
             self.structure,
@@ -99,7 +120,9 @@ class ComponentGame:
 
     def on(self, task: Task) -> ComponentGame:
         """The same components, baseline and executor on another task (held-out prompts, for example)."""
-        return ComponentGame(self.model, task, list(self.components), self.baseline, **self._options)
+        other = ComponentGame(self.model, task, list(self.components), self.baseline, **self._options)
+        other.selector = self.selector
+        return other
 
     def __call__(self, masks: Masks) -> Values:
         """The value of each mask: bool ``(K, n)`` in, float ``(K,)`` out."""
@@ -144,7 +167,7 @@ class ComponentGame:
             disable=None if progress is None else not progress,
             leave=False,
         ) as bar:
-            per_prompt, slopes = self._engine.evaluate(unique, gradients=gradients, done=bar.update)
+            per_prompt, slopes = self._finished(unique, gradients, bar.update)
         back = back.reshape(-1)
         return Run(
             masks=gates == 1,
@@ -152,3 +175,62 @@ class ComponentGame:
             gradients=None if slopes is None else slopes[back],
             seconds=time.perf_counter() - started,
         )
+
+    def _finished(
+        self, gates: FloatArray, gradients: bool, done: Callable[[float], object]
+    ) -> tuple[PerPrompt, Gradients | None]:
+        """Values, and gradients, of distinct rows of gates: taken from the store, or run and kept there.
+
+        What is run goes in chunks that follow from the request alone, and each is kept whole or not at all: a run that
+        is started again has the same batches, and so the same numbers to the last digit.
+        """
+        if self.store is None:
+            self.n_run += len(gates)
+            return self._engine.evaluate(gates, gradients=gradients, done=done)
+        if self._identity is None:
+            self._identity = self.store.game(self._facts(), self._about())
+        per_prompt = np.empty((len(gates), self.task.n_prompts))
+        slopes = np.empty((len(gates), self.n_players)) if gradients else None
+        kept = self.store.find(self._identity, gates, gradients=gradients)
+        for place, (values, gradient) in kept.items():
+            per_prompt[place] = values
+            if slopes is not None:
+                slopes[place] = gradient
+        self.n_stored += len(kept)
+        done(len(kept))
+        order = self._engine.order(gates, gradients=gradients)
+        size = self._engine.masks_in_batch(gradients=gradients)
+        for start in range(0, len(order), size):
+            rows = [int(place) for place in order[start : start + size] if int(place) not in kept]
+            if not rows:
+                continue
+            values, found = self._engine.evaluate(gates[rows], gradients=gradients, done=done)
+            self.store.keep(self._identity, gates[rows], values, found)
+            self.n_run += len(rows)
+            per_prompt[rows] = values
+            if slopes is not None:
+                slopes[rows] = found
+        return per_prompt, slopes
+
+    def _facts(self) -> dict[str, Any]:
+        """All that a value depends on."""
+        return {
+            "weights": self.model_identity,
+            "task": self.task.identity,
+            "components": list(self.names),
+            "baseline": self.baseline,
+            "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
+            "device": next(self.model.parameters()).device.type,
+            "executor": self._engine.executor,
+            "precision": self._engine.precision,
+        }
+
+    def _about(self) -> dict[str, Any]:
+        """What people want to know of a run."""
+        return {
+            "model": self.model_name,
+            "task_name": self.task.name,
+            "metric": self.task.metric.name,
+            "n_prompts": self.task.n_prompts,
+            "selector": self.selector or f"{self.n_players} components",
+        }

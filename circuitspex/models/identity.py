@@ -7,7 +7,8 @@ import json
 from typing import Any
 from weakref import WeakKeyDictionary
 
-_known: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+WeightVersions = tuple[tuple[int, int], ...]
+_known: WeakKeyDictionary[Any, tuple[WeightVersions, str]] = WeakKeyDictionary()
 
 # Fields of a configuration that say where it came from or how it was read, not what the model computes.
 _VOLATILE = {"_name_or_path", "transformers_version", "architectures", "quantization_config", "dtype", "torch_dtype"}
@@ -19,22 +20,28 @@ def model_identity(model: Any) -> str:
 
     The names of parameters don't count, only their order, so a model saved again from what was loaded is the same model
     (a GGUF file and the directory it was made from may differ in rounded settings, and so in identity). For a model
-    from ``load_model`` the hash is taken before TransformerLens wraps it. It is computed once for each model object:
-    don't change weights in place and expect another identity; call ``forget_identity`` first.
+    from ``load_model`` the hash is taken before TransformerLens wraps it. It is computed again when a weight was
+    written to, as an optimiser does; a write through ``parameter.data`` leaves no trace: ``forget_identity`` after it.
     """
-    if model not in _known:
-        _known[model] = weights_hash(getattr(model, "original_model", model))
-    return _known[model]
+    versions = weight_versions(model)
+    if model not in _known or _known[model][0] != versions:
+        _known[model] = versions, weights_hash(getattr(model, "original_model", model))
+    return _known[model][1]
 
 
 def remember_identity(model: Any, identity: str) -> None:
     """Record the identity of a model object."""
-    _known[model] = identity
+    _known[model] = weight_versions(model), identity
 
 
 def forget_identity(model: Any) -> None:
     """Forget what was computed for this object; the next ``model_identity`` hashes it again."""
     _known.pop(model, None)
+
+
+def weight_versions(model: Any) -> WeightVersions:
+    """Where each weight is and how often it was written to; another value means that weights have changed."""
+    return tuple((parameter.data_ptr(), parameter._version) for parameter in model.parameters())
 
 
 def weights_hash(hf_model: Any) -> str:

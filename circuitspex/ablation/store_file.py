@@ -1,0 +1,129 @@
+"""Opening the file of a store: sound, of a known version, and ours; a damaged one is set aside."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import warnings
+from pathlib import Path
+
+from circuitspex.errors import FileFormatError, UserError
+
+SCHEMA = 1
+_APPLICATION = 0x63737078  # "cspx", in the header of every store
+_HEADER = b"SQLite format 3\x00"
+
+_TABLES = """
+CREATE TABLE games (
+  id INTEGER PRIMARY KEY,
+  identity TEXT NOT NULL UNIQUE,
+  facts TEXT NOT NULL,
+  used REAL NOT NULL
+);
+CREATE TABLE ablations (
+  game INTEGER NOT NULL REFERENCES games (id) ON DELETE CASCADE,
+  key BLOB NOT NULL,
+  gates BLOB NOT NULL,
+  per_prompt BLOB NOT NULL,
+  gradient BLOB,
+  checksum BLOB NOT NULL,
+  PRIMARY KEY (game, key)
+) WITHOUT ROWID;
+"""
+
+
+def open_store(path: Path) -> sqlite3.Connection:
+    """A connection to the store at ``path``, which is made where there is none.
+
+    A file that is damaged is renamed, named in a warning, and replaced by an empty store.
+
+    Raises:
+        FileFormatError: the file is of a newer version, or is another program's database.
+        UserError: the folder can't be made or written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"can't make the folder of the store {path}: {error.strerror}") from error
+    if path.is_dir():
+        raise UserError(f"the store {path} is a folder; a file name is needed")
+    try:
+        why = None if not path.exists() or path.stat().st_size == 0 else _damage(path)
+        if why is not None:
+            _set_aside(path, why)
+        return _connect(path)
+    except (sqlite3.Error, OSError) as error:
+        raise UserError(f"can't open the store {path}: {error}") from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Other processes may be writing: wait for them rather than fail.
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+    with contextlib.suppress(sqlite3.OperationalError):  # where the file system can't, the usual journal does
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    with transaction(connection):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            for statement in _TABLES.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id={_APPLICATION}")
+            connection.execute(f"PRAGMA user_version={SCHEMA}")
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection):  # type: ignore[no-untyped-def]
+    """All of it or nothing of it; others that want to write wait."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with the file, or None."""
+    with path.open("rb") as file:
+        if file.read(len(_HEADER)) != _HEADER:
+            return "it is not an SQLite file"
+    connection = sqlite3.connect(path, timeout=60)
+    try:
+        application, version = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if application != _APPLICATION and tables:
+            raise FileFormatError(f"{path} is the database of another program; name another file for the store")
+        if version > SCHEMA:
+            raise FileFormatError(
+                f"{path} was written by a newer circuitspex (store version {version}, this one reads up to {SCHEMA}); "
+                "update circuitspex, or name another file"
+            )
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        return None if found == "ok" else f"its check failed: {' '.join(str(found).split())[:120]}"
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or "busy" in str(error):
+            return None
+        return str(error)
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    finally:
+        connection.close()
+
+
+def _set_aside(path: Path, why: str) -> None:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    for extra in ("-wal", "-shm"):  # they belong to the damaged file and would be applied to the new one
+        beside = path.with_name(path.name + extra)
+        if beside.exists():
+            beside.rename(aside.with_name(aside.name + extra))
+    warnings.warn(
+        f"the store {path} is damaged ({why}); it was renamed to {aside.name} and a new one begun", stacklevel=4
+    )
