@@ -5,6 +5,9 @@ attention before the first ablated head is computed once per prompt, and so on. 
 positions before the first ablated one, come from one unablated pass. In the last block only the last position goes on,
 and only it is unembedded. The MLP of a row whose MLP is ablated is not computed.
 
+On CUDA devices the fused kernels skip ablated heads too; on CPUs gathering the rows of each head costs what it saves,
+so heads are gated in one product there.
+
 TransformerLens is asked for the parts and for what is to be compared with; its hooks don't run here.
 """
 
@@ -16,8 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
+from circuitspex import kernels
 from circuitspex.ablation.clean import CleanPass, Positions
 from circuitspex.ablation.dense import DenseAttention, DenseLayer, DenseModel
+from circuitspex.ablation.linear import Linear
 from circuitspex.ablation.sites import Site
 
 Kept = tuple[torch.Tensor, torch.Tensor]  # keys and values of the unablated pass, [prompts, pos, kv heads, d_head]
@@ -102,6 +107,10 @@ class FusedForward:
         logits = self._unembed(h[:, :, -1])
         return logits.expand(gates.shape[0], -1, -1).flatten(0, 1)
 
+    def use_kernels(self, x: torch.Tensor) -> bool:
+        """Whether the fused kernels run on this tensor: on CUDA devices, in the dtypes that they have."""
+        return x.device.type == "cuda" and kernels.use_triton(x)
+
     def _unembed(self, h: torch.Tensor) -> torch.Tensor:
         h = h.to(self.dense.unembed.weight.device)
         logits = self.dense.unembed(self.dense.norm(h))
@@ -153,25 +162,65 @@ class _Pass:
         layer = self._owner.dense.layers[index]
         where = slice(self._from, None)
         x = layer.norm_1(h)
-        z = self._attend(index, layer.attention, x, tail)
+        g = self._skippable(index, "head", x)
+        z = self._attend(index, layer.attention, x, tail, g if x.shape[0] > 1 else None)
         if tail:
             where = slice(self._owner._n_positions - 1, None)
             h = h[:, :, -1:]
-        z = self._gated(index, "head", z, where).flatten(3)
-        out = layer.attention.o(z)
+        if g is None:
+            out = layer.attention.o(self._gated(index, "head", z, where).flatten(3))
+        else:
+            out = self._projected(index, "head", z, g, layer.attention.o, where)
         if layer.post_1 is not None:
             out = layer.post_1(out.to(h.dtype))
         entry = h
         h = self._added(h, out, fresh=layer.parallel)
         return self._mlp(index, layer, h, entry if layer.parallel else h, where)
 
-    def _attend(self, index: int, a: DenseAttention, x: torch.Tensor, tail: bool) -> torch.Tensor:
-        """``z`` of every head, ``[masks or 1, prompts, pos, head, d_head]``."""
+    def _skippable(self, index: int, kind: str, x: torch.Tensor) -> torch.Tensor | None:
+        """The gates ``[masks, unit]`` of a site whose ablated units a kernel can skip; None where none runs."""
+        gate = self._owner._gates.get((index, kind))
+        if gate is None or self._gates is None or self._gates.requires_grad or len(gate.index) > 1:
+            return None
+        if not self._owner.use_kernels(x):
+            return None
+        return gate.of(self._gates, slice(None))[:, 0, 0].contiguous()
+
+    def _projected(
+        self, index: int, kind: str, z: torch.Tensor, g: torch.Tensor, project: Linear, where: slice
+    ) -> torch.Tensor:
+        """The output projection of gated units, ``[masks, prompts, pos, d_model]``, by a kernel."""
+        gate = self._owner._gates[index, kind]
+        base = gate.base(self._prompts, where)
+        shape = (len(g), *z.shape[1:3])
+        rows = z.expand(len(g), *z.shape[1:]).reshape(len(g), shape[1] * shape[2], -1).to(project.weight.dtype)
+        flat = None if base is None else base[0].reshape(base.shape[1] * base.shape[2], -1).to(project.weight.dtype)
+        if kind == "neurons":
+            out = kernels.gated_neurons_projection(rows, g, flat, project.weight, project.bias)
+        else:
+            extra = None if flat is None else kernels.baseline_contribution(flat, project.weight, g.shape[1])
+            out = kernels.gated_output_projection(rows, g, project.weight, extra, project.bias)
+        return out.reshape(*shape, -1)
+
+    def _attend(
+        self, index: int, a: DenseAttention, x: torch.Tensor, tail: bool, gates: torch.Tensor | None
+    ) -> torch.Tensor:
+        """``z`` of every head, ``[masks or 1, prompts, pos, head, d_head]``; with ``gates`` what is off is skipped."""
         places = self._owner._clean.positions[index]
         masks, prompts, length = x.shape[:3]
         x = x.flatten(0, 1)
         rows = x[:, -1:] if tail else x
-        if a.joined is not None and not tail:
+        if gates is not None:
+            groups = gates.reshape(masks, a.n_kv, -1).amax(-1)  # a key/value head serves while one of its heads is on
+            q, k, v = (
+                kernels.gated_input_projection(
+                    given.reshape(masks, -1, x.shape[-1]).to(part.weight.dtype), on, part.weight, part.bias
+                )
+                .reshape(*given.shape[:2], -1, a.d_head)
+                .to(x.dtype)
+                for part, given, on in ((a.q, rows, gates), (a.k, x, groups), (a.v, x, groups))
+            )
+        elif a.joined is not None and not tail:
             parts = a.joined(x).reshape(*x.shape[:2], -1, a.d_head).to(x.dtype)
             q, k, v = torch.split(parts, [a.n_heads, a.n_kv, a.n_kv], dim=2)
         else:
@@ -189,7 +238,12 @@ class _Pass:
             k, v = (
                 torch.cat([old.repeat(masks, 1, 1, 1), new], dim=1) for old, new in zip(before, (k, v), strict=True)
             )
-        z = _attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), a, places)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        if gates is not None and places.allowed is None:
+            start = k.shape[2] - q.shape[2]
+            z = kernels.gated_attention(q, k, v, gates, scale=a.scale, softcap=a.softcap, query_start=start)
+        else:
+            z = _attention(q, k, v, a, places)
         return z.transpose(1, 2).reshape(masks, prompts, z.shape[2], a.n_heads, a.d_head)
 
     def _gated(self, index: int, kind: str, z: torch.Tensor, where: slice) -> torch.Tensor:
@@ -235,6 +289,10 @@ class _Pass:
         self, index: int, layer: DenseLayer, x: torch.Tensor, where: slice, gates: torch.Tensor | None
     ) -> torch.Tensor:
         neurons = layer.mlp.neurons(layer.norm_2(x))
+        g = self._skippable(index, "neurons", x) if gates is self._gates else None
+        if g is not None:
+            out = self._projected(index, "neurons", neurons, g, layer.mlp.out, where)
+            return out if layer.post_2 is None else layer.post_2(out.to(x.dtype))
         if gates is not self._gates and (index, "neurons") in self._owner._gates:
             inner = _Pass(self._owner, gates, self._prompts, self._from)
             neurons = inner._gated(index, "neurons", neurons, where)

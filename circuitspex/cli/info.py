@@ -25,6 +25,8 @@ def run(options: argparse.Namespace) -> int:
     import psutil
     import torch
 
+    from circuitspex.ablation.linear import can_pack
+    from circuitspex.kernels import describe
     from circuitspex.models.cache import cache_folder
 
     versions = {}
@@ -40,8 +42,10 @@ def run(options: argparse.Namespace) -> int:
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads",
         "free_memory_gb": round(psutil.virtual_memory().available / 2**30, 1),
-        "executor": "batched TransformerLens hooks, layers before the first ablated one computed once per prompt",
-        "kernels": "none: every product is PyTorch's own",
+        "executor": "fused for dense transformers (tried against plain hooks on each model), else batched hooks",
+        "kernels": describe(),
+        "cpu_products": "packed weights (oneDNN)" if can_pack(torch.float32) else "PyTorch's own",
+        "bfloat16_products": "packed weights (oneDNN)" if can_pack(torch.bfloat16) else "PyTorch's own",
         "cache": str(cache_folder()),
     }
     if options.json:

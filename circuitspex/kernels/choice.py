@@ -7,11 +7,10 @@ import os
 import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from typing import TypeVar
 
 import torch
 
-Result = TypeVar("Result")
+Work = Callable[[], torch.Tensor]
 
 _failed: set[str] = set()
 
@@ -38,7 +37,7 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def with_fallback(name: str, tensor: torch.Tensor, fast: Callable[[], Result], plain: Callable[[], Result]) -> Result:
+def with_fallback(name: str, tensor: torch.Tensor, fast: Work, plain: Work) -> torch.Tensor:
     """``fast()`` where Triton is used; ``plain()`` elsewhere, and from the first failure of this operator on."""
     if name in _failed or not use_triton(tensor):
         return plain()

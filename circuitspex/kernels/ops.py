@@ -156,7 +156,8 @@ def _output(
     def fast() -> torch.Tensor:
         from circuitspex.kernels.triton_projections import output_projection
 
-        return output_projection(x, gates, weight, contribution, bias, residual)
+        found: torch.Tensor = output_projection(x, gates, weight, contribution, bias, residual)
+        return found
 
     return with_fallback(
         "gated_output_projection",
@@ -201,7 +202,8 @@ def _input(x: torch.Tensor, gates: torch.Tensor, weight: torch.Tensor, bias: Opt
     def fast() -> torch.Tensor:
         from circuitspex.kernels.triton_projections import input_projection
 
-        return input_projection(x, gates, weight, bias)
+        found: torch.Tensor = input_projection(x, gates, weight, bias)
+        return found
 
     return with_fallback("gated_input_projection", x, fast, lambda: reference.input_projection(x, gates, weight, bias))
 
@@ -241,7 +243,8 @@ def _attention(
     def fast() -> torch.Tensor:
         from circuitspex.kernels.triton_attention import attention
 
-        return attention(q, k, v, gates, scale, softcap, window, query_start)
+        found: torch.Tensor = attention(q, k, v, gates, scale, softcap, window, query_start)
+        return found
 
     return with_fallback(
         "gated_attention",
@@ -281,7 +284,8 @@ def _neurons(
     def fast() -> torch.Tensor:
         from circuitspex.kernels.triton_projections import neurons_projection
 
-        return neurons_projection(x, gates, baseline, weight, bias, residual)
+        found: torch.Tensor = neurons_projection(x, gates, baseline, weight, bias, residual)
+        return found
 
     return with_fallback(
         "gated_neurons_projection",

@@ -1,0 +1,37 @@
+"""The fast way with the fused kernels: compiled on a GPU, else in Triton's interpreter, beside plain hooks."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from circuitspex.ablation.fused import FusedForward
+from circuitspex.games import ComponentGame
+from circuitspex.kernels import choice
+
+
+def raw_logit(logits: torch.Tensor) -> torch.Tensor:
+    return logits[:, 7]
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2", "gpt_neox", "qwen3"])
+@pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
+def test_kernels_give_what_hooks_give(tiny, family, baseline, monkeypatch):
+    pytest.importorskip("triton")
+    model = tiny.bridge(family)
+    if not torch.cuda.is_available():
+        if os.environ.get("TRITON_INTERPRET") != "1":
+            pytest.skip("Triton's interpreter is chosen before Triton is imported: TRITON_INTERPRET=1")
+        monkeypatch.setattr(FusedForward, "use_kernels", lambda self, x: True)
+    task = tiny.task(model, metric=raw_logit)
+    rng = np.random.default_rng()
+    for selector in ("heads", "L1.heads+neurons:8"):
+        fast = ComponentGame(model, task, selector, baseline, executor="fused")
+        gates = rng.random((4, fast.n_players))
+        gates[:2] = gates[:2].round()
+        slow = ComponentGame(model, task, selector, baseline, executor="hooks")
+        np.testing.assert_allclose(fast.evaluate(gates).per_prompt, slow.evaluate(gates).per_prompt, atol=1e-4)
+    assert choice._failed == set(), "a kernel gave way to plain PyTorch, so nothing was compared"
