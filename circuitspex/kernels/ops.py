@@ -168,7 +168,7 @@ def _output(
 
 
 @_output.register_fake
-def _(x: Any, gates: Any, weight: Any, contribution: Any, bias: Any, residual: Any) -> torch.Tensor:
+def _(x: Any, gates: Any, weight: Any, contribution: Any, bias: Any, residual: Any) -> Any:
     return (x if residual is None else residual).new_empty((*x.shape[:2], weight.shape[0]))
 
 
@@ -209,7 +209,7 @@ def _input(x: torch.Tensor, gates: torch.Tensor, weight: torch.Tensor, bias: Opt
 
 
 @_input.register_fake
-def _(x: Any, gates: Any, weight: Any, bias: Any) -> torch.Tensor:
+def _(x: Any, gates: Any, weight: Any, bias: Any) -> Any:
     return x.new_empty((*x.shape[:2], weight.shape[0]))
 
 
@@ -255,7 +255,7 @@ def _attention(
 
 
 @_attention.register_fake
-def _(q: Any, k: Any, v: Any, gates: Any, scale: Any, softcap: Any, window: Any, query_start: Any) -> torch.Tensor:
+def _(q: Any, k: Any, v: Any, gates: Any, scale: Any, softcap: Any, window: Any, query_start: Any) -> Any:
     return q.new_empty(q.shape)
 
 
@@ -296,7 +296,7 @@ def _neurons(
 
 
 @_neurons.register_fake
-def _(x: Any, gates: Any, baseline: Any, weight: Any, bias: Any, residual: Any) -> torch.Tensor:
+def _(x: Any, gates: Any, baseline: Any, weight: Any, bias: Any, residual: Any) -> Any:
     return (x if residual is None else residual).new_empty((*x.shape[:2], weight.shape[0]))
 
 

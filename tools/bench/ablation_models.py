@@ -57,7 +57,7 @@ _WORDS = [f"w{i}" for i in range(58)]
 
 
 def build(name: str, device: str, dtype: torch.dtype, n_prompts: int, length: int) -> tuple[Any, Any, Task]:
-    """The wrapped model, the plain one, and a task of prompts of one length: IOI for a real model, random words else."""
+    """The model wrapped and plain, and a task of prompts of one length: IOI for a real model, else random words."""
     if name not in SHAPES:
         model = cx.load_model(name, device=device, dtype=str(dtype).removeprefix("torch."))
         plain = transformers.AutoModelForCausalLM.from_pretrained(folder_of(CATALOGUE[name]), dtype=dtype).to(device)

@@ -44,6 +44,7 @@ def main() -> None:
         f"`{' '.join(['python', *sys.argv])}` on {torch.cuda.get_device_name()}, torch {torch.__version__}, bfloat16\n"
     )
     print(f"ceilings: {compute:.0f} TFLOP/s in a large product, {memory:.0f} GB/s in a large copy\n")
+    print("bfloat16\n")
     kept = " | ".join(f"{share:g} kept: cuBLAS / kernel, TFLOP/s" for share in KEPT)
     print(f"| operator | shape | cuBLAS, ms | its TFLOP/s | {kept} |")
     print("| --- " * (4 + len(KEPT)) + "|")
