@@ -162,7 +162,7 @@ class ComponentGame:
         started = time.perf_counter()
         with tqdm(
             total=len(unique),
-            desc=label,
+            desc=f"{label} ({self._engine.executor})",
             unit="ablation",
             disable=None if progress is None else not progress,
             leave=False,
