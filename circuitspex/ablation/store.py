@@ -7,6 +7,7 @@ written in one transaction as it is finished; each row carries a checksum, and a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from circuitspex.ablation.store_file import open_store, transaction
-from circuitspex.errors import UserError
+from circuitspex.errors import FileFormatError, UserError
 from circuitspex.models.cache import cache_folder
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
@@ -49,12 +50,22 @@ def store_at(where: Store | str | Path | None) -> Store | None:
     """A store from what a caller may say: None or 'off' for none, 'auto' for the user's own, a path, or a store.
 
     ``$CIRCUITSPEX_STORE`` (a path, or 'off') says what 'auto' is; without it, ``runs.sqlite`` in the cache folder.
+    Where that can't be written to, there is a warning and no store; a path that was named must work.
     """
     if isinstance(where, Store):
         return where
-    if where == "auto":
-        where = os.environ.get("CIRCUITSPEX_STORE") or cache_folder() / "runs.sqlite"
-    return None if where is None or where == "off" else Store(where)
+    if where != "auto":
+        return None if where is None or where == "off" else Store(where)
+    where = os.environ.get("CIRCUITSPEX_STORE")
+    if where is not None and where != "":
+        return store_at(where)
+    try:
+        return Store(cache_folder() / "runs.sqlite")
+    except FileFormatError:
+        raise
+    except UserError as error:
+        warnings.warn(f"{error}; going on without the store of finished ablations", stacklevel=2)
+        return None
 
 
 class Store:
@@ -160,7 +171,8 @@ class Store:
         """Drop these games and all that is kept of them, and give the space back."""
         self._write([("DELETE FROM games WHERE identity = ?", (identity,)) for identity in identities])
         if self._works:
-            self._connection.execute("VACUUM")
+            with contextlib.suppress(sqlite3.Error):  # while another process reads, the space is given back later
+                self._connection.execute("VACUUM")
 
     def named(self, prefix: str) -> StoredGame:
         """The one game whose identity begins with ``prefix``.

@@ -130,9 +130,9 @@ def test_positions_before_the_first_ablated_one_are_not_computed(tiny, monkeypat
     lengths: set[int] = set()
     attend = fused._Pass._attend
 
-    def watched(self: Any, index: int, a: Any, x: torch.Tensor, tail: bool) -> torch.Tensor:
+    def watched(self: Any, index: int, a: Any, x: torch.Tensor, *more: Any) -> torch.Tensor:
         lengths.add(x.shape[2])
-        return attend(self, index, a, x, tail)
+        return attend(self, index, a, x, *more)
 
     masks = np.random.default_rng(0).random((5, game.n_players)) < 0.5
     game.evaluate(masks)  # keys and values of the positions before are computed here

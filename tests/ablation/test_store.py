@@ -286,6 +286,12 @@ def test_what_auto_means(monkeypatch, tmp_path):
     store = store_at("auto")
     assert store.path == tmp_path / "cache" / "runs.sqlite"
     assert store_at(store) is store
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CIRCUITSPEX_CACHE", str(tmp_path / "file"))
+    with pytest.warns(UserWarning, match="can't make the cache folder .* going on without the store"):
+        assert store_at("auto") is None
+    with pytest.raises(UserError, match="can't make the folder of the store"):
+        store_at(tmp_path / "file" / "runs.sqlite")
 
 
 def test_a_new_value_version_is_another_game(path, monkeypatch):
