@@ -16,6 +16,8 @@ the equations are solved by preconditioned conjugate gradients: nothing of size 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from circuitspex.typing import FloatArray, Values
 
 # The prior variance of the function's mean, relative to v: wide, so that the values decide it.
 CONSTANT = 10.0
+# Cubes of relevances below this share of the largest relevance are nothing beside its own.
+_NEGLIGIBLE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,12 @@ class AnovaFit:
         ``c_S = v w_|S| rho_S (sum_k a_k x_S(k) + sum_k sum_{j in S} b_kj x_{S without j}(k))``.
         """
         order = members.shape[1]
-        x = self.x[:, members]  # (K, t, order)
-        total = self.values @ x.prod(2)
-        for place in range(order if self.slopes is not None else 0):
-            assert self.slopes is not None
-            rest = np.delete(x, place, axis=2).prod(2)
-            total += (self.slopes[:, members[:, place]] * rest).sum(0)
+        x, b = self._by_component
+        total = _parities(x, members) @ self.values
+        for place in range(order if b is not None else 0):
+            assert b is not None
+            rest = _parities(x, np.delete(members, place, axis=1))
+            total += np.einsum("tk,tk->t", b[members[:, place]], rest)
         weight = self.prior.variance * self.prior.orders[order - 1]
         return np.asarray(weight * self.prior.relevance[members].prod(1) * total)
 
@@ -94,6 +98,49 @@ class AnovaFit:
         np.fill_diagonal(out, 0.0)
         return np.asarray(out)
 
+    def triples(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], FloatArray]:
+        """All triples among some components ``(t, 3)``, and their coefficients ``(t,)``; by products of matrices."""
+        x = self.x[:, rows]
+        first, second = np.triu_indices(len(rows), 1)
+        both = x[:, first] * x[:, second]
+        total = (both * self.values[:, None]).T @ x  # (pairs, rows)
+        places = np.array(list(combinations(range(len(rows)), 3)), dtype=np.int64).reshape(-1, 3)
+        a, b, c = places.T
+        pair = np.zeros((len(rows), len(rows)), dtype=np.int64)
+        pair[first, second] = np.arange(len(first))
+        found = total[pair[a, b], c]
+        if self.slopes is not None:
+            along = both.T @ self.slopes[:, rows]
+            found += along[pair[a, b], c] + along[pair[a, c], b] + along[pair[b, c], a]
+        members = rows[places]
+        weight = self.prior.variance * self.prior.orders[2]
+        return members, np.asarray(weight * self.prior.relevance[members].prod(1) * found)
+
+    @cached_property
+    def _by_component(self) -> tuple[FloatArray, FloatArray | None]:
+        """Signs and weights of slopes with a row a component ``(n, K)``: rows are picked faster than columns."""
+        slopes = None if self.slopes is None else np.ascontiguousarray(self.slopes.T)
+        return np.ascontiguousarray(self.x.T), slopes
+
+
+def _parities(x: FloatArray, members: NDArray[np.int64]) -> FloatArray:
+    """The product of the rows of ``x (n, K)`` that each row of ``members (t, order)`` names, ``(t, K)``."""
+    out = np.ones((len(members), x.shape[1]))
+    for column in members.T:
+        out *= x[column]
+    return out
+
+
+def cubes(x: FloatArray, other: FloatArray, rho: FloatArray) -> FloatArray:
+    """``sum_i rho_i³ x_i x'_i`` for each pair of masks, without what adds less than rounding of the values does."""
+    heavy = heavy_ones(rho)
+    return np.asarray((x[:, heavy] * rho[heavy] ** 3) @ other[:, heavy].T)
+
+
+def heavy_ones(rho: FloatArray) -> NDArray[np.int64]:
+    """The components whose relevance counts in the third power."""
+    return np.flatnonzero(rho >= _NEGLIGIBLE * rho.max())
+
 
 class _Pair:
     """Products with the covariance between the equations of two sets of masks, without forming it.
@@ -107,7 +154,7 @@ class _Pair:
         self.rho = rho
         self.s = (x * rho) @ other.T
         square = (rho**2).sum()
-        cube = (x * rho**3) @ other.T
+        cube = cubes(x, other, rho)
         self.e2 = (self.s**2 - square) / 2
         w1, w2, w3 = prior.orders
         e3 = (self.s**3 - 3 * self.s * square + 2 * cube) / 6

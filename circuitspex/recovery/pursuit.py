@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -33,6 +34,8 @@ _MOST_ORDER = 5
 _MASKS_A_FEATURE = 5
 # Parities of three and of four are all tried where that takes at most so many multiplications.
 _EXHAUSTIVE = 1.5e9
+# So many columns, and numbers, are worked on at a time.
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def fit_pursuit(samples: Samples, *, max_order: int | None = None) -> Fitted:
 
 
 def _pursue(x: FloatArray, values: Values, keep: float, max_order: int) -> Polynomial:
-    light = x.astype(np.float32)
+    light = np.asfortranarray(x, dtype=np.float32)  # column after column, which is how features are picked
     n_masks = len(x)
     most = max(1, n_masks // _MASKS_A_FEATURE)
     chosen: dict[Feature, None] = {}
@@ -130,10 +133,10 @@ def _scan(x: Floats32, residual: Values, keep: float, max_order: int) -> list[tu
     alone = r @ x
     offer((Feature((i,), None) for i in range(n)), np.abs(alone) / n_masks**0.5, n)
     if max_order >= 2 and n >= 2:
-        pairs = (x * r[:, None]).T @ x
-        first, second = np.triu_indices(n, 1)
+        first, second = _pairs_of(n)
+        pairs, one_of, two_of = _products_of_pairs(x, r)[first, second], alone[first], alone[second]
         n_pairs = len(first)
-        strength = np.abs(pairs[first, second]) / n_masks**0.5
+        strength = np.abs(pairs) / np.float32(n_masks**0.5)
         best = _top(strength, _POOL)
         parities = [Feature((int(first[i]), int(second[i])), None) for i in best]
         offer(iter(parities), strength[best], n_pairs)
@@ -141,8 +144,10 @@ def _scan(x: Floats32, residual: Values, keep: float, max_order: int) -> list[tu
         for one in (1, -1):
             for two in (1, -1):
                 share = _share(one, keep) * _share(two, keep)
-                total = (one * alone[first] + two * alone[second] + one * two * pairs[first, second]) / 4
-                strength = np.abs(total) / np.sqrt(n_masks * share * (1 - share))
+                total = two * two_of + (one * two) * pairs
+                total += one * one_of
+                strength = np.abs(total, out=total)
+                strength /= np.float32(4 * np.sqrt(n_masks * share * (1 - share)))
                 best = _top(strength, _POOL)
                 ands = [Feature((int(first[i]), int(second[i])), (one, two)) for i in best]
                 offer(iter(ands), strength[best], 4 * n_pairs)
@@ -159,8 +164,33 @@ def _share(sign: int, keep: float) -> float:
     return keep if sign > 0 else 1 - keep
 
 
+@lru_cache(maxsize=2)
+def _pairs_of(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first and the second members of all pairs of n components, in increasing order."""
+    first, second = np.triu_indices(n, 1)
+    return first, second
+
+
+def _products_of_pairs(x: Floats32, r: Floats32) -> Floats32:
+    """``sum_k r_k x_ki x_kj`` where i < j; most of the rest, which is the same mirrored, is left at zero."""
+    n = x.shape[1]
+    out = np.zeros((n, n), dtype=np.float32)
+    for start in range(0, n, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        out[rows, start:] = (x[:, rows] * r[:, None]).T @ x[:, start:]
+    return out
+
+
 def _top(strength: FloatArray | Floats32, count: int) -> NDArray[np.int64]:
+    """The places of the largest, the largest first."""
     count = min(count, len(strength))
+    n_blocks = len(strength) // _BLOCK
+    if n_blocks > count:
+        # As many blocks have a maximum of at least ``least``, so that none of the largest is below it.
+        peaks = strength[: n_blocks * _BLOCK].reshape(n_blocks, _BLOCK).max(1)
+        least = np.partition(peaks, n_blocks - count)[n_blocks - count]
+        places = np.flatnonzero(strength >= least)
+        return np.asarray(places[np.argsort(-strength[places], kind="stable")[:count]])
     best = np.argpartition(-strength, count - 1)[:count]
     return np.asarray(best[np.argsort(-strength[best], kind="stable")])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 
 from circuitspex.recovery.anova import AnovaFit
@@ -36,8 +34,7 @@ def largest_terms(fit: AnovaFit) -> tuple[Term, ...]:
         sizes += [float(strength[i]) for i in largest]
     if orders[2] > 0 and n > 2:
         rows = np.sort(ranked[:_TRIPLE_PLAYERS])
-        members = np.array(list(combinations(rows.tolist(), 3)), dtype=np.int64)
-        strength = _coefficients_in_parts(fit, members)
+        members, strength = fit.triples(rows)
         largest = np.argsort(-np.abs(strength), kind="stable")[:_MOST_TERMS]
         terms += [(int(a), int(b), int(c)) for a, b, c in members[largest]]
         sizes += [float(strength[i]) for i in largest]

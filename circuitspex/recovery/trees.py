@@ -22,7 +22,7 @@ _PARAMETERS = {
     "deterministic": True,
     "force_row_wise": True,
     "feature_pre_filter": False,
-    "max_bin": 3,
+    "max_bin": 2,
     "min_data_in_bin": 1,
     "verbosity": -1,
 }
@@ -36,7 +36,7 @@ def fit_trees(x: FloatArray, values: Values, *, depth: int, rounds: int, seed: i
         "min_data_in_leaf": max(1, min(20, len(values) // 10)),
         "seed": seed,
     }
-    data = lightgbm.Dataset(x, label=values, free_raw_data=True, params={"verbosity": -1, "max_bin": 3})
+    data = lightgbm.Dataset(x, label=values, free_raw_data=True, params={"verbosity": -1, "max_bin": 2})
     return lightgbm.train(parameters, data, num_boost_round=rounds)
 
 

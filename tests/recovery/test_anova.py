@@ -4,13 +4,14 @@ The reference writes every interaction down: one column of the design for each, 
 in the rows of the slopes, and the tilts as columns of their own that only the slopes of one component see.
 """
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 from planted import all_masks, random_masks
 
-from circuitspex.recovery.anova import CONSTANT, Prior, fit_anova, relevance_from_slopes
+from circuitspex.recovery.anova import CONSTANT, Prior, cubes, fit_anova, relevance_from_slopes
 from circuitspex.recovery.polynomial import signs
 
 PRIORS = {
@@ -159,3 +160,26 @@ def test_relevance_is_a_share_with_a_floor():
     assert (relevance > 0).all()
     assert np.array_equal(np.argsort(relevance, kind="stable"), np.argsort((slopes**2).mean(0), kind="stable"))
     np.testing.assert_allclose(relevance_from_slopes(np.zeros((3, 4))), 0.25)
+
+
+@pytest.mark.parametrize("with_slopes", [True, False])
+def test_all_triples_at_once_are_the_triples_one_by_one(with_slopes):
+    masks = random_masks(20, 7, seed=2)
+    rng = np.random.default_rng(2)
+    x, values, slopes = signs(masks), rng.normal(size=20), rng.normal(size=(20, 7))
+    prior = Prior(rng.dirichlet(np.ones(7)), 1.0, orders=(1.0, 0.5, 2.0))
+    fit = fit_anova(x, values, slopes, np.full(7, 0.1), prior)
+    if not with_slopes:
+        fit = replace(fit, slopes=None)
+    members, found = fit.triples(np.array([1, 2, 4, 6]))
+    assert members.tolist() == [[1, 2, 4], [1, 2, 6], [1, 4, 6], [2, 4, 6]]
+    assert found == pytest.approx(fit.coefficients(members), abs=1e-12)
+
+
+def test_cubes_leave_out_only_what_is_nothing_beside_the_largest():
+    rng = np.random.default_rng(6)
+    x, other = (np.where(rng.random((k, 500)) < 0.5, 1.0, -1.0) for k in (9, 7))
+    rho = np.exp(4 * rng.normal(size=500))
+    rho /= rho.sum()
+    assert (rho < 1e-3 * rho.max()).sum() > 100  # many are left out
+    np.testing.assert_allclose(cubes(x, other, rho), (x * rho**3) @ other.T, rtol=0, atol=500 * (1e-3 * rho.max()) ** 3)

@@ -5,7 +5,7 @@ import pytest
 from planted import all_masks, r2, random_masks
 
 from circuitspex.recovery.data import Samples
-from circuitspex.recovery.pursuit import Feature, fit_pursuit
+from circuitspex.recovery.pursuit import Feature, _products_of_pairs, _top, fit_pursuit
 
 
 def conjunctions(n, count, seed):
@@ -72,3 +72,24 @@ def test_orders_above_the_limit_are_left_out():
     values = masks[:, 0] * 1.0 * masks[:, 1] * masks[:, 2]
     found = fit(masks, values, max_order=2)
     assert max(len(term) for term in found.function.terms) <= 2
+
+
+@pytest.mark.parametrize("n", [2, 255, 257, 600])
+def test_products_of_pairs_are_there_above_the_diagonal(n):
+    rng = np.random.default_rng(n)
+    x = np.where(rng.random((20, n)) < 0.5, 1, -1).astype(np.float32)
+    r = rng.normal(size=20).astype(np.float32)
+    above = np.triu_indices(n, 1)
+    np.testing.assert_allclose(_products_of_pairs(x, r)[above], ((x * r[:, None]).T @ x)[above], atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [3, 500, 20_000, 100_003])
+@pytest.mark.parametrize("count", [1, 5, 150])
+@pytest.mark.parametrize("rounded", [True, False])
+def test_top_finds_the_largest_numbers(length, count, rounded):
+    numbers = np.random.default_rng(length).normal(size=length)
+    numbers = numbers.round(1) if rounded else numbers  # with many that are equal
+    numbers[-1] = 9.0  # in the part after the last whole block
+    found = _top(numbers, count)
+    assert len(set(found.tolist())) == min(count, length)
+    np.testing.assert_array_equal(numbers[found], np.sort(numbers)[::-1][:count])
