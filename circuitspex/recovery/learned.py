@@ -9,6 +9,7 @@ Neal 1996). A log-normal prior around the guess keeps hundreds of relevances fro
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, lapack
@@ -140,8 +141,8 @@ def likelihood(x: FloatArray, y: Values, prior: Prior) -> tuple[float, FloatArra
     # t_i = rho_i x_i x'_i has square rho_i², so what subtracts t_i from the sums is the same for all pairs of masks.
     inner *= w
     heavy = heavy_ones(rho)
-    kind = np.float32 if x.size > _IN_DOUBLE else np.float64
-    light = x.astype(kind, copy=False)
+    kind: Any = np.float32 if x.size > _IN_DOUBLE else np.float64
+    light: Any = x.astype(kind, copy=False)
     slope = np.einsum("kn,kn->n", inner.astype(kind, copy=False) @ light, light, dtype=np.float64)
     slope -= rho * (w2 * float(w.sum()) + w3 * float(np.vdot(w, s)))
     slope[heavy] += w3 * rho[heavy] ** 2 * ((w @ x[:, heavy]) * x[:, heavy]).sum(0)
