@@ -1,20 +1,49 @@
-"""The circuit graph: finding it, measuring it, verifying it."""
+"""The circuit graph: finding it, measuring it, verifying it, comparing two."""
 
-from circuitspex.circuits.circuit import Circuit, Edge, Estimate, Faithfulness, Node, Verification
+from circuitspex.circuits.attribution import nap, nap_ig
+from circuitspex.circuits.choose import Choice, choose, choose_curve, match, smallest
+from circuitspex.circuits.circuit import (
+    Circuit,
+    Combination,
+    Direction,
+    Edge,
+    Estimate,
+    Faithfulness,
+    Node,
+    Verification,
+)
+from circuitspex.circuits.comparison import Change, Comparison, Point, Series
+from circuitspex.circuits.examine import examine
 from circuitspex.circuits.find import Found, find_circuit
 from circuitspex.circuits.measure import estimate, measure
+from circuitspex.circuits.report import Report
 from circuitspex.circuits.verify import verify
 
 __all__ = [
+    "Change",
+    "Choice",
     "Circuit",
+    "Combination",
+    "Comparison",
+    "Direction",
     "Edge",
     "Estimate",
     "Faithfulness",
     "Found",
     "Node",
+    "Point",
+    "Report",
+    "Series",
     "Verification",
+    "choose",
+    "choose_curve",
     "estimate",
+    "examine",
     "find_circuit",
+    "match",
     "measure",
+    "nap",
+    "nap_ig",
+    "smallest",
     "verify",
 ]

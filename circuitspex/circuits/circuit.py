@@ -39,11 +39,33 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Direction:
+    """How much of an interaction travels along the path from an earlier component to a later one.
+
+    ``share`` is the part of the measured interaction that is gone when the later component alone is shown what it would
+    see without the earlier one, with its interval; 1 means all of it travels that way.
+    """
+
+    source: str
+    target: str
+    share: Estimate
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One row of an interaction's measured table: which of its components were kept, and the mean metric then."""
+
+    kept: tuple[bool, ...]
+    value: float
+
+
+@dataclass(frozen=True)
 class Node:
     """A component of the circuit.
 
     ``layer`` and ``kind`` repeat what ``name`` says, so that a reader of the file need not parse names.
-    ``decoded`` is the effect that the decoded function gives, ``measured`` the one that paired ablations gave.
+    ``decoded`` is the effect that the decoded function gives, ``measured`` the one that paired ablations gave, and
+    ``per_prompt`` the measured one on each prompt.
     """
 
     name: str
@@ -51,6 +73,7 @@ class Node:
     kind: Literal["head", "mlp", "neurons"]
     decoded: float
     measured: Estimate | None = None
+    per_prompt: tuple[float, ...] = ()
 
     @property
     def effect(self) -> float:
@@ -60,11 +83,21 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """An interaction of two or more components (a hyperedge from three on)."""
+    """An interaction of two or more components (a hyperedge from three on).
+
+    ``table`` has the mean metric for every on/off combination of its components, over the contexts and prompts in which
+    it was ``measured``; ``per_prompt`` the measured effect on each prompt; ``q`` the smallest false discovery rate
+    (Benjamini and Hochberg 1995, over all interactions measured with it) at which it is a discovery; ``direction`` how
+    much of it travels along the path from one of its components to the other.
+    """
 
     components: tuple[str, ...]
     decoded: float
     measured: Estimate | None = None
+    per_prompt: tuple[float, ...] = ()
+    table: tuple[Combination, ...] = ()
+    q: float | None = None
+    direction: Direction | None = None
 
     @property
     def order(self) -> int:

@@ -95,9 +95,29 @@ def _graph_problem(data: dict[str, Any]) -> str | None:
         if members in seen:
             return f"edges[{i}]: the interaction of {', '.join(edge['components'])} is there twice"
         seen.add(members)
+    for part in ("edges", "dropped"):
+        for i, edge in enumerate(data[part]):
+            problem = _edge_problem(edge)
+            if problem:
+                return f"{part}[{i}].{problem}"
     for where, estimate in _estimates(data):
         if estimate["low"] > estimate["high"]:
             return f"{where}: the interval's low end {estimate['low']} is above its high end {estimate['high']}"
+    return None
+
+
+def _edge_problem(edge: dict[str, Any]) -> str | None:
+    order = len(edge["components"])
+    for row in edge.get("table", ()):
+        if len(row["kept"]) != order:
+            return f"table has a row for {len(row['kept'])} components; the interaction has {order}"
+    direction = edge.get("direction")
+    if direction is not None:
+        for end in ("source", "target"):
+            if direction[end] not in edge["components"]:
+                return f"direction.{end} is '{direction[end]}', which is not one of the interaction's components"
+        if direction["share"]["low"] > direction["share"]["high"]:
+            return "direction.share: the interval's low end is above its high end"
     return None
 
 

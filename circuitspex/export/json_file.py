@@ -14,13 +14,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from circuitspex.circuits.circuit import Circuit, Edge, Estimate, Faithfulness, Node, Verification
+from circuitspex.circuits.circuit import (
+    Circuit,
+    Combination,
+    Direction,
+    Edge,
+    Estimate,
+    Faithfulness,
+    Node,
+    Verification,
+)
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.export.circuit_check import problem_of, short
 from circuitspex.files import write_atomically
 
 FORMAT = "circuitspex.circuit"
-VERSION = 1
+VERSION = 2
 CANNOT_WRITE = "this circuit can't be written as circuit.json"
 
 
@@ -144,7 +153,14 @@ def _circuit(data: dict[str, Any]) -> Circuit:
     faithfulness, verification = data["faithfulness"], data["verification"]
     return Circuit(
         nodes=tuple(
-            Node(node["name"], int(node["layer"]), node["kind"], float(node["decoded"]), _estimate(node["measured"]))
+            Node(
+                node["name"],
+                int(node["layer"]),
+                node["kind"],
+                float(node["decoded"]),
+                _estimate(node["measured"]),
+                _numbers(node.get("per_prompt", ())),
+            )
             for node in data["nodes"]
         ),
         edges=tuple(_edge(edge) for edge in data["edges"]),
@@ -163,7 +179,22 @@ def _circuit(data: dict[str, Any]) -> Circuit:
 
 
 def _edge(data: dict[str, Any]) -> Edge:
-    return Edge(tuple(data["components"]), float(data["decoded"]), _estimate(data["measured"]))
+    direction = data.get("direction")
+    return Edge(
+        tuple(data["components"]),
+        float(data["decoded"]),
+        _estimate(data["measured"]),
+        _numbers(data.get("per_prompt", ())),
+        tuple(Combination(tuple(row["kept"]), float(row["value"])) for row in data.get("table", ())),
+        _number(data.get("q")),
+        None
+        if direction is None
+        else Direction(direction["source"], direction["target"], _required_estimate(direction["share"])),
+    )
+
+
+def _numbers(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(map(float, values))
 
 
 def _estimate(data: dict[str, float] | None) -> Estimate | None:

@@ -99,7 +99,7 @@ def _change(data, path, value):
 
 DAMAGE = [
     (("format",), "something.else", "\"format\" must be 'circuitspex.circuit'"),
-    (("version",), 2, "was written by a newer circuitspex (version 2; this one reads up to 1)"),
+    (("version",), 3, "was written by a newer circuitspex (version 3; this one reads up to 2)"),
     (("version",), "1", '"version" must be a whole number'),
     (("version",), True, '"version" must be a whole number'),
     (("nodes",), ..., "the top level lacks 'nodes'"),

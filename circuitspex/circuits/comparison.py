@@ -1,0 +1,144 @@
+"""What changed between two checkpoints: each component and interaction with its effect in both, and the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness
+from circuitspex.circuits.formats import other_renderer, other_writer
+
+Kind = Literal["gained", "lost", "changed", "unchanged"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One component, or one interaction, in both models.
+
+    ``before`` and ``after`` are its measured effects in the first and the second model, ``difference`` the second minus
+    the first, measured in the same contexts on the same prompts. ``q`` is the smallest false discovery rate at which it
+    is a discovery that the difference is larger than the comparison's ``least``. ``kind`` is 'gained' where there was
+    no effect before (the interval holds zero, or it is below ``least``), 'lost' where there is none after, 'changed'
+    where there is one in both, and 'unchanged' where the difference is not a discovery.
+    """
+
+    components: tuple[str, ...]
+    before: Estimate
+    after: Estimate
+    difference: Estimate
+    decoded: float
+    q: float
+    kind: Kind
+
+    @property
+    def order(self) -> int:
+        """How many components it has."""
+        return len(self.components)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same prompts under the same masks.
+
+    ``changes`` are all components and interactions that were tested, the largest difference first; ``found`` those of
+    them that changed. ``metric_before``, ``metric_after`` and ``metric_difference`` are the unablated metric over the
+    prompts. ``faithfulness`` is the R² of the decoded *difference* on held-out masks. ``least`` is the smallest
+    difference of interest, in units of the metric, and ``rate`` the false discovery rate.
+    ``before``, ``after`` and ``difference`` are circuits, ready to be drawn: the measured effects in the first model,
+    in the second, and what changed.
+    """
+
+    identical: bool
+    changes: tuple[Change, ...]
+    before: Circuit
+    after: Circuit
+    difference: Circuit
+    faithfulness: Faithfulness
+    least: float
+    rate: float
+    metric_before: Estimate | None = None
+    metric_after: Estimate | None = None
+    metric_difference: Estimate | None = None
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def found(self) -> tuple[Change, ...]:
+        """What changed."""
+        return tuple(change for change in self.changes if change.kind != "unchanged")
+
+    def of(self, kind: Kind) -> tuple[Change, ...]:
+        """The changes of one kind."""
+        return tuple(change for change in self.changes if change.kind == kind)
+
+    def __str__(self) -> str:
+        return other_renderer(self, "text")(self)
+
+    def _repr_html_(self) -> str:
+        return other_renderer(self, "html")(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as JSON; ``load`` reads it back. Whole or not at all."""
+        return self.export("json", path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Comparison:
+        """Read what ``save`` wrote.
+
+        Raises:
+            FileFormatError: the file is damaged, or was written by a newer version.
+        """
+        from circuitspex.circuits.formats import reader
+
+        comparison = reader("comparison")(Path(path))
+        if not isinstance(comparison, cls):
+            raise TypeError(f"the reader of comparisons gave {type(comparison).__name__}")
+        return comparison
+
+    def export(self, form: str, path: str | Path) -> Path:
+        """Write it as 'json', 'csv', 'html', 'svg', 'png', 'pdf' or 'text'."""
+        return other_writer(self, form)(self, Path(path))
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write one HTML page with both circuits side by side and the difference."""
+        return self.export("html", path)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One checkpoint of a series: its name, the unablated metric, and the measured effect of each set."""
+
+    name: str
+    identity: str
+    metric: Estimate
+    effects: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True)
+class Series:
+    """The same components and interactions measured in a series of checkpoints.
+
+    ``sets`` are the components and interactions; each point's ``effects`` are in their order.
+    ``same_as`` names, for each checkpoint whose weights are those of an earlier one, that earlier one.
+    """
+
+    sets: tuple[tuple[str, ...], ...]
+    points: tuple[Point, ...]
+    same_as: Mapping[str, str] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return other_renderer(self, "text")(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as JSON; whole or not at all."""
+        return self.export("json", path)
+
+    def plot(self, path: str | Path) -> Path:
+        """Draw the timeline; PNG, SVG or PDF by the ending."""
+        return other_writer(self, "plot")(self, Path(path))
+
+    def export(self, form: str, path: str | Path) -> Path:
+        """Write it as 'json', 'csv', 'plot' or 'text'."""
+        return other_writer(self, form)(self, Path(path))
