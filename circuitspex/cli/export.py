@@ -9,15 +9,31 @@ from pathlib import Path
 from circuitspex.cli.options import verb_parser, writable_folder
 from circuitspex.errors import UserError
 
-EXAMPLE = "circuitspex export runs/ioi/circuit.json --to svg,pdf,html"
-ENDINGS = {"text": "txt"}
+EXAMPLE = "circuitspex export runs/ioi/circuit.json --to svg,html,mermaid,graphml"
+ENDINGS = {
+    "csv": "csv",
+    "dot": "dot",
+    "eap": "eap.json",
+    "gexf": "gexf",
+    "graphml": "graphml",
+    "html": "html",
+    "json": "json",
+    "mermaid": "mmd",
+    "neuronpedia": "neuronpedia.json",
+    "pdf": "pdf",
+    "png": "png",
+    "shapiq": "shapiq.json",
+    "svg": "svg",
+    "text": "txt",
+}
+"""How the files of each format end. The formats themselves are registered by ``circuitspex.export``."""
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this verb."""
     parser = verb_parser(verbs, "export", "write a circuit.json in other formats", EXAMPLE)
     parser.add_argument("circuit", type=Path, help="a circuit.json")
-    parser.add_argument("--to", required=True, help="formats, separated by commas: html, json, pdf, png, svg, text")
+    parser.add_argument("--to", required=True, help=f"formats, separated by commas: {', '.join(ENDINGS)}")
     parser.add_argument("--out", type=Path, help="folder to write to (default: beside the circuit.json)")
     parser.set_defaults(run=run)
 
@@ -35,6 +51,10 @@ def run(options: argparse.Namespace) -> int:
     folder = writable_folder(options.out or options.circuit.parent)
     stem = options.circuit.stem
     written = [circuit.export(form, folder / f"{stem}.{ENDINGS.get(form, form)}") for form in wanted]
+    for path in [path for path, form in zip(written, wanted, strict=True) if form == "csv"]:
+        from circuitspex.export.csv_tables import interactions_path
+
+        written.append(interactions_path(path))
     if options.json:
         print(json.dumps({"files": [str(path) for path in written]}))
     else:

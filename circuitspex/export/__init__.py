@@ -1,4 +1,4 @@
-"""Files and pictures of a circuit: JSON, SVG, PNG, PDF, HTML and text.
+"""Files and pictures of a circuit: its own JSON, drawings, tables, and the files of other tools (docs/exports.md).
 
 Importing this package registers its formats with ``circuitspex.circuits.formats``. Each is loaded when it is first
 used, so that the import stays quick.
@@ -32,15 +32,26 @@ def _register() -> None:
         "pdf": _later("figure", "write_pdf"),
         "html": _later("html", "write"),
         "text": _later("text", "write"),
+        "dot": _later("dot", "write"),
+        "mermaid": _later("mermaid", "write"),
+        "graphml": _later("graphml", "write"),
+        "gexf": _later("gexf", "write"),
+        "csv": _later("csv_tables", "write"),
+        "neuronpedia": _later("neuronpedia", "write"),
+        "eap": _later("eap", "write"),
+        "shapiq": _later("shapiq_file", "write"),
     }
     render: dict[str, Callable[[Circuit], str]] = {
         "svg": _later("figure", "render_svg"),
         "html": _later("notebook", "render"),
         "text": _later("text", "render"),
+        "dot": _later("dot", "render"),
+        "mermaid": _later("mermaid", "render"),
     }
     for name, writer in write.items():
         formats.register(name, write=writer, render=render.get(name))
     formats.register("json", read=_later("json_file", "read"))
+    formats.register("eap", read=_later("eap", "read"))
 
 
 _register()
