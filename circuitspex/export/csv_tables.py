@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from circuitspex.circuits.circuit import Circuit, Edge, Node
-from circuitspex.export.graph_parts import Parts, Value, numbers_of, parts_of
+from circuitspex.export.graph_parts import Parts, Value, evidence_of, numbers_of, parts_of
 from circuitspex.files import write_atomically
 
 NUMBERS = ("effect", "low", "high", "measured", "decoded")
+EVIDENCE = ("q", "path_from", "path_to", "path_share", "path_low", "path_high")
 
 
 def components_table(circuit: Circuit) -> str:
@@ -71,10 +72,10 @@ def _interactions(parts: Parts) -> str:
     for interaction in parts.interactions:
         members = [safe(part.node.name) for part in interaction.members]
         empty = [""] * (width - len(members))
-        rows.append(
-            [*members, *empty, str(interaction.edge.order), interaction.edge.label, *_numbers(interaction.edge)]
-        )
-    return _table([*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS], rows)
+        edge, evidence = interaction.edge, evidence_of(interaction.edge)
+        cells = [_cell(evidence.get(name, "")) for name in EVIDENCE]
+        rows.append([*members, *empty, str(edge.order), edge.label, *_numbers(edge), *cells])
+    return _table([*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, *EVIDENCE], rows)
 
 
 def _table(header: list[str], rows: Iterable[list[str]]) -> str:
@@ -91,4 +92,6 @@ def _numbers(part: Node | Edge) -> list[str]:
 
 
 def _cell(value: Value) -> str:
+    if isinstance(value, str):
+        return safe(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

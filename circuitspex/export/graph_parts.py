@@ -116,7 +116,17 @@ def interaction_fields(interaction: Interaction) -> dict[str, Value]:
     names = " × ".join(part.node.name for part in interaction.members)
     edge = interaction.edge
     fields: dict[str, Value] = {"role": "interaction", "name": names, "order": edge.order, "label": edge.label}
-    return fields | numbers_of(edge)
+    return fields | numbers_of(edge) | evidence_of(edge)
+
+
+def evidence_of(edge: Edge) -> dict[str, Value]:
+    """The q value of an interaction, and how much of it travels along which path, as far as they were measured."""
+    found: dict[str, Value] = {} if edge.q is None else {"q": float(edge.q)}
+    if edge.direction is not None:
+        share = edge.direction.share
+        found |= {"path_from": edge.direction.source, "path_to": edge.direction.target}
+        found |= {"path_share": float(share.value), "path_low": float(share.low), "path_high": float(share.high)}
+    return found
 
 
 def xml_text(text: str) -> str:
@@ -125,10 +135,9 @@ def xml_text(text: str) -> str:
 
 
 def _check_numbers(part: Node | Edge, what: str) -> None:
-    measured = part.measured
-    values = [part.decoded] + ([] if measured is None else [measured.value, measured.low, measured.high])
-    for value in values:
-        if not math.isfinite(value):
+    fields = numbers_of(part) | (evidence_of(part) if isinstance(part, Edge) else {})
+    for value in fields.values():
+        if not isinstance(value, str) and not math.isfinite(value):
             raise UserError(f"a number of {what} is {value}; only finite numbers can be exported")
 
 

@@ -18,10 +18,18 @@ from circuitspex.files import write_atomically
 NAMESPACE = "http://graphml.graphdrawing.org/xmlns"
 _SCHEMA = f"{NAMESPACE} {NAMESPACE}/1.0/graphml.xsd"
 _NUMBERS = {"effect": "double", "low": "double", "high": "double", "decoded": "double", "measured": "boolean"}
+_EVIDENCE = {
+    "q": "double",
+    "path_from": "string",
+    "path_to": "string",
+    "path_share": "double",
+    "path_low": "double",
+    "path_high": "double",
+}
 _TEXTS = {"role": "string", "name": "string", "label": "string"}
 FIELDS: dict[str, dict[str, str]] = {
-    "node": {**_TEXTS, "kind": "string", "layer": "int", "order": "int", **_NUMBERS},
-    "edge": {**_TEXTS, "order": "int", **_NUMBERS},
+    "node": {**_TEXTS, "kind": "string", "layer": "int", "order": "int", **_NUMBERS, **_EVIDENCE},
+    "edge": {**_TEXTS, "order": "int", **_NUMBERS, **_EVIDENCE},
     "graph": {"title": "string", "faithfulness": "string"},
 }
 """The attributes of nodes, edges and the graph, with their types."""

@@ -8,7 +8,7 @@ from drawn_circuits import circuits, empty
 from hypothesis import given, settings
 from test_dot import HOSTILE, damaged, hostile, mixed, refused
 
-from circuitspex.circuits.circuit import Circuit, Edge, Estimate, Faithfulness, Node
+from circuitspex.circuits.circuit import Circuit, Direction, Edge, Estimate, Faithfulness, Node
 from circuitspex.errors import UserError
 from circuitspex.export import csv_tables
 
@@ -32,10 +32,25 @@ def edges_of(text):
     for row in rows(text):
         members = [row[key] for key in row if key.startswith("component_") and row[key]]
         assert len(members) == int(row["order"])
-        edge = Edge(tuple(sorted(members)), float(row["decoded"]), _measured(row))
+        q = float(row["q"]) if row["q"] else None
+        edge = Edge(tuple(sorted(members)), float(row["decoded"]), _measured(row), q=q, direction=_direction(row))
         assert (row["label"], float(row["effect"])) == (edge.label, edge.effect)
         found.add(edge)
     return found
+
+
+def _direction(row):
+    if not row["path_from"]:
+        assert row["path_share"] == ""
+        return None
+    share = Estimate(*(float(row[key]) for key in ("path_share", "path_low", "path_high")))
+    return Direction(row["path_from"], row["path_to"], share)
+
+
+def _wanted(circuit):
+    return {
+        Edge(tuple(sorted(e.components)), e.decoded, e.measured, q=e.q, direction=e.direction) for e in circuit.edges
+    }
 
 
 def _measured(row):
@@ -53,16 +68,14 @@ def test_both_files_read_back_exactly(seed, tmp_path):
     beside = tmp_path / "found.interactions.csv"
     assert sorted(tmp_path.iterdir()) == sorted([path, beside])
     assert nodes_of(path.read_bytes().decode()) == set(circuit.nodes)
-    wanted = {Edge(tuple(sorted(e.components)), e.decoded, e.measured) for e in circuit.edges}
-    assert edges_of(beside.read_bytes().decode()) == wanted
+    assert edges_of(beside.read_bytes().decode()) == _wanted(circuit)
 
 
 @given(circuits())
 @settings(max_examples=40, deadline=None)
 def test_any_circuit_reads_back(circuit):
     assert nodes_of(csv_tables.components_table(circuit)) == set(circuit.nodes)
-    wanted = {Edge(tuple(sorted(e.components)), e.decoded, e.measured) for e in circuit.edges}
-    assert edges_of(csv_tables.interactions_table(circuit)) == wanted
+    assert edges_of(csv_tables.interactions_table(circuit)) == _wanted(circuit)
 
 
 def test_strongest_first_and_lines_end_as_the_standard_says():

@@ -1,5 +1,6 @@
 """DOT: a small parser of the grammar reads every file back; layers, signs, joints, and names that try to break out."""
 
+import dataclasses
 import random
 import re
 import shutil
@@ -9,7 +10,7 @@ import pytest
 from drawn_circuits import circuits, edge, empty, estimate, node, realistic
 from hypothesis import given, settings
 
-from circuitspex.circuits.circuit import Circuit, Edge, Estimate, Faithfulness, Node
+from circuitspex.circuits.circuit import Circuit, Direction, Edge, Estimate, Faithfulness, Node
 from circuitspex.errors import UserError
 from circuitspex.export import dot
 
@@ -50,6 +51,14 @@ def hostile():
     )
 
 
+def with_evidence(rng, found):
+    """The interaction with a q value, and a direction where it has two components, as some have them."""
+    q = rng.random() if rng.random() < 0.5 else None
+    if found.order > 2 or rng.random() < 0.5:
+        return dataclasses.replace(found, q=q)
+    return dataclasses.replace(found, q=q, direction=Direction(*found.components, estimate(rng.random())))
+
+
 def mixed(seed):
     """A fresh random circuit: orders 2 to 4, both signs, measured and estimated."""
     rng = random.Random(seed)
@@ -58,7 +67,9 @@ def mixed(seed):
     sets = {frozenset(rng.sample(names, k)) for k in (2, 2, 2, 3, 3, 4) * 2}
     return Circuit(
         tuple(node(name, rng.gauss(0, 1), rng.random() < 0.5) for name in names),
-        tuple(edge(sorted(s), rng.gauss(0, 1), rng.random() < 0.5) for s in sorted(sets, key=sorted)),
+        tuple(
+            with_evidence(rng, edge(sorted(s), rng.gauss(0, 1), rng.random() < 0.5)) for s in sorted(sets, key=sorted)
+        ),
         Faithfulness(0.9, 0.8, 0.95, 100),
         model={"name": "a model", "n_layers": 6, "n_heads": 12},
         task={"name": "a task", "metric": "logit_diff", "example": {"prompt": " When John and Mary  went home "}},
@@ -77,6 +88,7 @@ def damaged():
         (Circuit(two, (edge(("L1H1", "L3H3"), 1.0),), none), "names 'L3H3', which is not a node"),
         (Circuit(two, (edge(("L1H1", "L1H1"), 1.0),), none), "two or more different components"),
         (Circuit(two, (edge(("L1H1", "L2H2"), float("inf"), False),), none), "is inf"),
+        (Circuit(two, (Edge(("L1H1", "L2H2"), 1.0, q=float("nan")),), none), "is nan"),
     ]
 
 

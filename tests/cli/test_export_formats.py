@@ -1,0 +1,87 @@
+"""``circuitspex export``: every registered format is listed, written, and ends as its readers expect."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from circuitspex.circuits import Circuit, Edge, Estimate, Faithfulness, Node, formats
+from circuitspex.cli.export import ENDINGS
+from circuitspex.cli.main import build_parser, main
+from circuitspex.export import eap
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A circuit.json of heads and MLPs."""
+    names = ("L0H0", "L1H1", "L1M", "L2H0")
+    circuit = Circuit(
+        nodes=tuple(
+            Node(name, int(name[1]), "mlp" if name.endswith("M") else "head", i - 1.5, Estimate(i - 1.25, i - 2, i))
+            for i, name in enumerate(names)
+        ),
+        edges=(Edge(names[:2], -1.0), Edge(names[:3], 0.5), Edge(names, -0.25)),
+        faithfulness=Faithfulness(0.9, 0.8, 0.95, 100),
+        model={"name": "a model", "n_layers": 3, "n_heads": 2},
+        task={"name": "a task", "metric": "logit_diff", "example": {"prompt": "one two"}},
+        run={"components": "heads+mlps"},
+    )
+    return circuit.save(tmp_path / "circuit.json")
+
+
+def test_help_lists_every_format_that_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(ENDINGS) == set(formats.names())
+    assert len(set(ENDINGS.values())) == len(ENDINGS)
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["export", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(f" {name}" in printed for name in ENDINGS)
+
+
+def test_every_format_is_written_where_it_says(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["export", str(saved), "--to", ",".join(ENDINGS), "--out", str(out), "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    wanted = {f"circuit.{ending}" for ending in ENDINGS.values()} | {"circuit.interactions.csv"}
+    assert {path.name for path in out.iterdir()} == wanted
+    assert sorted(files) == sorted(map(str, out.iterdir()))
+    assert all(path.stat().st_size > 0 for path in out.iterdir())
+    for name in wanted:
+        if name.endswith(".json"):
+            assert json.loads((out / name).read_text(encoding="utf-8"))
+
+
+def test_the_text_formats_are_the_same_twice(saved: Path, tmp_path: Path) -> None:
+    texts = "dot,mermaid,graphml,gexf,csv,neuronpedia,eap,shapiq"
+    for name in ("a", "b"):
+        assert main(["export", str(saved), "--to", texts, "--out", str(tmp_path / name)]) == 0
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_an_eap_graph_comes_back(saved: Path, tmp_path: Path) -> None:
+    assert main(["export", str(saved), "--to", "eap"]) == 0
+    again = eap.read(tmp_path / "circuit.eap.json")
+    assert {node.name: node.decoded for node in again.nodes} == {
+        node.name: node.effect for node in Circuit.load(saved).nodes
+    }
+
+
+def test_what_a_format_can_not_say_is_one_clear_line(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    circuit = Circuit.load(saved)
+    dataclasses.replace(circuit, nodes=(Node("L0N0:4", 0, "neurons", 1.0),), edges=()).save(saved)
+    assert main(["export", str(saved), "--to", "eap"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "can't hold L0N0:4 (neurons)" in line
+    assert not (tmp_path / "circuit.eap.json").exists()
+
+
+def test_text_formats_render_without_a_file(saved: Path) -> None:
+    circuit = Circuit.load(saved)
+    assert formats.renderer("dot")(circuit).startswith("graph circuit {")
+    assert "flowchart BT" in formats.renderer("mermaid")(circuit)
