@@ -202,6 +202,20 @@ def _same_interactions(circuit, names, nodes, edges):
             assert e.label in look["tooltip"]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_no_link_of_a_joint_goes_down(seed):
+    """The joint stands above the first layer of its members, and below or beside the others."""
+    circuit = mixed(seed)
+    _, nodes, edges, _ = parse(dot.render(circuit))
+    layer = {n.name: n.layer for n in circuit.nodes}
+    at = {i: layer[a["label"].split("\n")[0]] for i, a in nodes.items() if i.startswith("n")}
+    for joint in (i for i in nodes if i.startswith("j")):
+        below = {at[a] for a, b, _ in edges if b == joint}
+        above = {at[b] for a, b, _ in edges if a == joint}
+        assert len(below) == 1
+        assert all(other > max(below) for other in above)
+
+
 def test_names_can_not_break_out():
     circuit = hostile()
     _, nodes, edges, _ = parse(dot.render(circuit))
