@@ -65,13 +65,14 @@ def write(circuit: Circuit, path: Path) -> Path:
         if name in searched or name in score:
             nodes[name]["score"] = score.get(name, 0.0)
 
+    strongest = max(map(abs, score.values()), default=1.0)
+
     def lines() -> Iterator[str]:
         small = edge_count(layers, heads, parallel) <= MAX_EDGES
         for source, target in edges(layers, heads, parallel):
             into = target.split("<")[0]
             if source in kept and into in kept:
-                ends = [score[end] for end in (source, into) if end in score]
-                weaker = min(ends, key=abs) if ends else 0.0
+                weaker = min((score[end] for end in (source, into) if end in score), key=abs, default=strongest)
                 yield f'"{source}->{target}": {{"score": {weaker!r}, "in_graph": true}}'
             elif small:
                 yield f'"{source}->{target}": {{"score": 0.0, "in_graph": false}}'
