@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,6 +17,7 @@ from circuitspex.ablation.dense import NotDenseError
 from circuitspex.ablation.forward import BatchedForward, Forward, HooksForward
 from circuitspex.ablation.fused import FusedForward
 from circuitspex.ablation.memory import is_out_of_memory, rows_that_fit
+from circuitspex.ablation.paths import PathForward
 from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
 from circuitspex.ablation.prefix import Prefix, why_not
 from circuitspex.ablation.sites import sites_of
@@ -108,6 +109,7 @@ class AblationEngine:
         tokens = [group.tokens.to(self._device) for group in self.task.groups]
         baselines = [baseline_activations(self.model, self._sites, group, self._baseline) for group in self.task.groups]
         pairs = list(zip(tokens, baselines, strict=True))
+        self._pairs = pairs
         plain: list[HooksForward] = [HooksForward(self.model, self._sites, self.n_players, *pair) for pair in pairs]
         if executor == "hooks":
             return "hooks", "hooks: one mask at a time", list(plain)
@@ -254,6 +256,26 @@ class AblationEngine:
                         slopes[batch.masks] += slope / n_prompts
                     done(len(batch.masks) * share * metric.shape[1] / len(group.task))
         return values, slopes
+
+    def patched(
+        self,
+        gates: FloatArray,
+        source: int,
+        target: int,
+        *,
+        done: Callable[[float], object] = lambda _: None,
+    ) -> PerPrompt:
+        """The metric ``(K, P)`` with the target's output taken from a pass without the source (``paths.py``)."""
+        values = np.empty((len(gates), self.task.n_prompts))
+        with _frozen(self.model):
+            for group, pair in zip(self._groups, self._pairs, strict=True):
+                forward = PathForward(
+                    self.model, self._sites, self.n_players, *pair, source=source, target=self.components[target]
+                )
+                for batch, part, metric, _ in self._batches(replace(group, forward=forward), gates, False):
+                    values[np.ix_(batch.masks, group.task.indices.numpy()[part])] = metric
+                    done(len(batch.masks) * metric.shape[1] / self.task.n_prompts)
+        return values
 
     def _batches(
         self, group: _Group, gates: FloatArray, gradients: bool

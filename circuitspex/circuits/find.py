@@ -17,7 +17,8 @@ from circuitspex.circuits.ablations import Ablations, unseen
 from circuitspex.circuits.adaptive import check_until, explore
 from circuitspex.circuits.budget import Stage, advice
 from circuitspex.circuits.circuit import Circuit, Edge, Faithfulness, Node, Verification
-from circuitspex.circuits.measure import estimate, measure
+from circuitspex.circuits.direction import with_directions
+from circuitspex.circuits.replicate import RATE, adjusted, replicate
 from circuitspex.circuits.verify import verify
 from circuitspex.components import Selector
 from circuitspex.errors import TaskError, UserError
@@ -27,6 +28,11 @@ from circuitspex.masks.coded import CodedDesign
 from circuitspex.recovery import Interactions, Method, decode
 from circuitspex.tasks import Task, TaskReport
 from circuitspex.typing import Masks, PerPrompt, Term
+
+# Sets whose interval is wider to either side than this share of the largest effect get more contexts, up to so many
+# times the first number.
+PRECISION = 0.05
+MORE_CONTEXTS = 4
 
 _PACKAGES = ("circuitspex", "torch", "transformer-lens", "transformers", "numpy", "scipy", "lightgbm")
 
@@ -82,6 +88,7 @@ def find_circuit(
     n_heldout: int = 200,
     n_contexts: int = 16,
     n_random: int = 20,
+    directions: bool = True,
     until: float | None = None,
     heldout: Task | None = None,
     executor: Executor = "auto",
@@ -109,8 +116,9 @@ def find_circuit(
         max_nodes: the components with the largest main effects that are measured again.
         max_interactions: the sets of two or more that are measured again.
         n_heldout: plain ablations for the R².
-        n_contexts: random contexts in which each set is measured.
+        n_contexts: random contexts in which each set is measured; up to four times as many where its interval is wide.
         n_random: random circuits that the circuit is compared with.
+        directions: say for each pair how much of it travels from the earlier component to the later (path patching).
         until: stop early, once R² on new masks is at least this: the ablations are run in stages (an eighth, a quarter,
             a half and all of the budget, of 16 or more), and end when the lower end of the interval of R² reaches it.
         heldout: prompts for the verification. By default fresh prompts of a built-in task; of any other task a
@@ -196,9 +204,12 @@ def find_circuit(
 
     counter = _Counter(game, progress, "measuring again")
     # One share, also where the masks mix several: the measured effect is then the same quantity as the decoded one.
-    contexts = sample_masks(game.n_players, n_contexts, keep=mean_keep(keep), seed=seeds[3])
-    nodes, edges, dropped = _measured(interactions, game, counter, contexts, max_nodes, max_interactions)
+    contexts = sample_masks(game.n_players, MORE_CONTEXTS * n_contexts, keep=mean_keep(keep), seed=seeds[3])
+    nodes, edges, dropped = _measured(interactions, game, counter, contexts, n_contexts, max_nodes, max_interactions)
     clock.mark("measure")
+    if directions:
+        edges = with_directions(game, edges, contexts[:n_contexts], seed=seed, progress=progress)
+        clock.mark("directions")
 
     verification = None
     games = [game]
@@ -250,7 +261,7 @@ def find_circuit(
             "heldout_ablations": len(fresh),
             "measurement_ablations": counter.count,
             "executor": game.executor,
-            "versions": _versions(),
+            "versions": versions(),
             "timings": clock.seconds,
             **({"keep_range": list(keep)} if isinstance(keep, tuple) else {}),
             **({} if trial is None else _pilot_fields(trial, ablations, run)),
@@ -293,37 +304,46 @@ def _measured(
     game: ComponentGame,
     evaluate: Callable[[Masks], PerPrompt],
     contexts: Masks,
+    start: int,
     max_nodes: int,
     max_interactions: int,
 ) -> tuple[tuple[Node, ...], tuple[Edge, ...], tuple[Edge, ...]]:
-    """The strongest components and interactions, measured again; what replicates, and the edges that did not."""
-    sets = _strongest(interactions, max_interactions)
+    """The strongest components and interactions, measured again; what replicates, and the edges that did not.
+
+    An interaction replicates where its measured sign is the decoded one and its q value, over all interactions that
+    were measured, is at most ``RATE``.
+    """
+    sets = strongest(interactions, max_interactions)
     singles = {(i,) for members in sets for i in members}
-    singles |= {(members[0],) for members in _strongest(interactions, max_nodes, order=1)}
+    singles |= {(members[0],) for members in strongest(interactions, max_nodes, order=1)}
     wanted = sorted(singles) + sets
     if not wanted:
         return (), (), ()
-    found = {members: estimate(values) for members, values in measure(evaluate, wanted, contexts).items()}
+    found = replicate(evaluate, wanted, contexts, start=start, precision=PRECISION)
+    q_of = dict(zip(sets, adjusted([found[members].p_value() for members in sets]), strict=True))
     edges: list[Edge] = []
     dropped: list[Edge] = []
     for members in sets:
-        decoded = interactions.effect(*members)
-        edge = Edge(tuple(game.names[i] for i in members), decoded, found[members])
-        replicates = found[members].excludes_zero and (found[members].value > 0) == (decoded > 0)
+        decoded, measured = interactions.effect(*members), found[members].estimate()
+        names = tuple(game.names[i] for i in members)
+        per_prompt, table = found[members].per_prompt, found[members].table
+        edge = Edge(names, decoded, measured, per_prompt, table, q_of[members])
+        replicates = q_of[members] <= RATE and (measured.value > 0) == (decoded > 0)
         (edges if replicates else dropped).append(edge)
     needed = {name for edge in edges for name in edge.components}
     nodes = []
     for (index,) in sorted(singles):
-        name, about = game.names[index], game.components[index]
-        if name in needed or found[index,].excludes_zero:
-            nodes.append(Node(name, about.layer, about.kind, interactions.effect(index), found[index,]))
+        name, about, single = game.names[index], game.components[index], found[index,]
+        if name in needed or single.estimate().excludes_zero:
+            effect = interactions.effect(index)
+            nodes.append(Node(name, about.layer, about.kind, effect, single.estimate(), single.per_prompt))
     nodes.sort(key=lambda node: (-abs(node.effect), node.name))
     edges.sort(key=lambda edge: (-abs(edge.effect), edge.components))
     dropped.sort(key=lambda edge: (-abs(edge.decoded), edge.components))
     return tuple(nodes), tuple(edges), tuple(dropped)
 
 
-def _strongest(interactions: Interactions, count: int, *, order: int | None = None) -> list[Term]:
+def strongest(interactions: Interactions, count: int, *, order: int | None = None) -> list[Term]:
     """The sets with the largest coefficients: of one order, or of all orders from two on."""
     if order is None:
         terms = [i for i, term in enumerate(interactions.terms) if len(term) > 1]
@@ -359,7 +379,8 @@ class _Clock:
         self._last = now
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """The versions of the packages that a result depends on."""
     found = {}
     for package in _PACKAGES:
         try:

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline, store_at
 from circuitspex.arrays import check_gates
 from circuitspex.components import Selector, model_structure, select
+from circuitspex.errors import UserError
 from circuitspex.games.run import Run
 from circuitspex.models import model_identity, model_name
 from circuitspex.tasks import Task
@@ -175,6 +176,44 @@ class ComponentGame:
             gradients=None if slopes is None else slopes[back],
             seconds=time.perf_counter() - started,
         )
+
+    def patched(
+        self, masks: Masks, source: int, target: int, *, progress: bool | None = None, label: str = "path patching"
+    ) -> PerPrompt:
+        """The metric of each prompt when one component is shown what it would see without an earlier one.
+
+        Path patching: the target's output is that of a pass in which the source is ablated too; everything else is as
+        under the mask. Runs through plain hooks, two passes a mask, and is not kept in the store.
+
+        Args:
+            masks: bool ``(K, n)``, True = kept.
+            source: the index of the earlier component.
+            target: the index of the later one, in a later layer.
+            progress: a progress bar; by default where standard error is a terminal.
+            label: what the bar says.
+
+        Returns:
+            float ``(K, P)``.
+
+        Raises:
+            UserError: masks of another shape, components that are not there, or a target that is not in a later layer.
+        """
+        gates = check_gates(masks, self.n_players)
+        for index in (source, target):
+            if not 0 <= index < self.n_players:
+                raise UserError(f"there is no component {index}; the game has {self.n_players}")
+        if self.components[source].layer >= self.components[target].layer:
+            raise UserError(
+                f"nothing travels from {self.names[source]} to {self.names[target]}: it must be in a later layer"
+            )
+        with tqdm(
+            total=len(gates),
+            desc=label,
+            unit="ablation",
+            disable=None if progress is None else not progress,
+            leave=False,
+        ) as bar:
+            return self._engine.patched(gates, source, target, done=bar.update)
 
     def _finished(
         self, gates: FloatArray, gradients: bool, done: Callable[[float], object]

@@ -12,6 +12,7 @@ import torch
 
 import circuitspex as cx
 from circuitspex.circuits import Circuit, find_circuit
+from circuitspex.circuits.replicate import RATE
 from circuitspex.errors import UserError
 from circuitspex.export.json_file import to_json
 
@@ -41,12 +42,13 @@ def test_nodes_and_edges_are_measured_and_replicate(found: Any) -> None:
     for edge in circuit.edges:
         assert set(edge.components) <= names
         assert edge.measured is not None
-        assert edge.measured.excludes_zero
+        assert edge.q <= RATE and len(edge.table) == 2 ** len(edge.components)
+        assert edge.measured.value == pytest.approx(np.mean(edge.per_prompt))
         assert np.sign(edge.measured.value) == np.sign(edge.decoded)
         assert edge.label == ("redundant" if edge.measured.value < 0 else "synergistic")
     for edge in circuit.dropped:
         assert edge.measured is not None
-        assert not edge.measured.excludes_zero or np.sign(edge.measured.value) != np.sign(edge.decoded)
+        assert edge.q > RATE or np.sign(edge.measured.value) != np.sign(edge.decoded)
 
 
 def test_faithfulness_is_that_of_masks_no_fit_has_seen(found: Any, tiny: SimpleNamespace) -> None:
@@ -80,7 +82,7 @@ def test_the_run_says_what_it_cost(found: Any, tiny: SimpleNamespace) -> None:
     assert run["plain_ablations"] == 0
     assert run["measurement_ablations"] > 0
     assert run["n_components"] == 12
-    assert set(run["timings"]) == {"ablate", "decode", "held_out", "measure", "verify"}
+    assert set(run["timings"]) == {"ablate", "decode", "held_out", "measure", "directions", "verify"}
 
 
 def test_the_same_seed_gives_the_same_circuit_and_another_seed_another(tiny: SimpleNamespace, found: Any) -> None:

@@ -151,7 +151,7 @@ def test_find_circuit_stops_early_and_says_so(stopped: Any) -> None:
         stopped.faithfulness.r2,
         stopped.faithfulness.n_masks,
     )
-    assert set(run["timings"]) == {"ablate", "decode", "held_out", "measure", "verify"}
+    assert set(run["timings"]) == {"ablate", "decode", "held_out", "measure", "directions", "verify"}
 
 
 def test_it_is_the_circuit_of_a_run_of_that_budget(stopped: Any, tiny: SimpleNamespace) -> None:
