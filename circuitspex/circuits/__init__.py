@@ -12,6 +12,7 @@ from circuitspex.circuits.circuit import (
     Node,
     Verification,
 )
+from circuitspex.circuits.compare import compare
 from circuitspex.circuits.comparison import Change, Comparison, Point, Series
 from circuitspex.circuits.examine import examine
 from circuitspex.circuits.find import Found, find_circuit
@@ -37,6 +38,7 @@ __all__ = [
     "Verification",
     "choose",
     "choose_curve",
+    "compare",
     "estimate",
     "examine",
     "find_circuit",

@@ -232,6 +232,8 @@ def find_circuit(
             "architecture": str(getattr(model.cfg, "architecture", None) or ""),
             "n_layers": game.structure.n_layers,
             "n_heads": max(layer.n_heads for layer in game.structure.layers),
+            "d_model": int(model.cfg.d_model),
+            "parallel_attn_mlp": bool(getattr(model.cfg, "parallel_attn_mlp", False)),
             "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         },
         task={
@@ -246,6 +248,7 @@ def find_circuit(
                 "counterfactual": task.examples[0].counterfactual,
                 "answer": task.examples[0].answer,
                 "wrong_answer": task.examples[0].wrong_answer,
+                "tokens": _pieces(model, task),
             },
         },
         run={
@@ -270,6 +273,16 @@ def find_circuit(
     )
     stored, ran = (sum(getattr(one, name) for one in games) for name in ("n_stored", "n_run"))
     return Found(circuit, interactions, run, report, curve, trial, stored, ran)
+
+
+def _pieces(model: Any, task: Task) -> list[str]:
+    """The tokens of the first prompt as text; none where the model has no tokenizer."""
+    tokenizer = getattr(model, "tokenizer", None)
+    if tokenizer is None:
+        return []
+    group = next(group for group in task.groups if 0 in group.indices.tolist())
+    row = group.tokens[group.indices.tolist().index(0)]
+    return [str(tokenizer.decode([int(token)])) for token in row]
 
 
 def _check_keep_or_auto(keep: Keep) -> Keep:

@@ -52,6 +52,9 @@ def _register() -> None:
         formats.register(name, write=writer, render=render.get(name))
     formats.register("json", read=_later("json_file", "read"))
     formats.register("eap", read=_later("eap", "read"))
+    for form, module in (("json", "report_file"), ("text", "report_text"), ("plot", "report_plot")):
+        formats.register_other("report", form, write=_later(module, "write"))
+    formats.register_other("report", "text", render=_later("report_text", "render"))
 
 
 _register()

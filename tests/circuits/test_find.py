@@ -42,7 +42,8 @@ def test_nodes_and_edges_are_measured_and_replicate(found: Any) -> None:
     for edge in circuit.edges:
         assert set(edge.components) <= names
         assert edge.measured is not None
-        assert edge.q <= RATE and len(edge.table) == 2 ** len(edge.components)
+        assert edge.q <= RATE
+        assert len(edge.table) == 2 ** len(edge.components)
         assert edge.measured.value == pytest.approx(np.mean(edge.per_prompt))
         assert np.sign(edge.measured.value) == np.sign(edge.decoded)
         assert edge.label == ("redundant" if edge.measured.value < 0 else "synergistic")

@@ -1,0 +1,122 @@
+"""``circuitspex verify``: examine a circuit on held-out prompts, beside attribution patching and random circuits."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from circuitspex.cli.options import store_option, verb_parser, whole_number, writable_folder
+from circuitspex.errors import UserError
+
+EXAMPLE = "circuitspex verify runs/ioi/circuit.json"
+FILES = {"json": "verification.json", "text": "verification.txt"}
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this verb."""
+    parser = verb_parser(verbs, "verify", "examine a circuit on held-out prompts", EXAMPLE)
+    parser.add_argument("circuit", type=Path, help="a circuit.json that find wrote, with interactions.json beside it")
+    parser.add_argument("--interactions", type=Path, help="the decoded function (default: interactions.json beside it)")
+    parser.add_argument("--model", help="the model (default: the one that the circuit names)")
+    parser.add_argument("--task", help="the task (default: the one that the circuit names); a .jsonl of your own")
+    parser.add_argument("--prompts", type=whole_number(2), default=16, help="held-out prompts (default: 16)")
+    parser.add_argument("--random", type=whole_number(1), default=10, help="random orders beside it (default: 10)")
+    parser.add_argument("--steps", type=whole_number(1), help="of NAP-IG (default: the circuit's gradient ablations)")
+    parser.add_argument(
+        "--stability", type=whole_number(0), default=0, help="times to find it again from new masks and prompts"
+    )
+    store_option(parser)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the GPU if there is one)")
+    parser.add_argument("--dtype", help="float32, float64, bfloat16 or float16 (default: the circuit's)")
+    parser.add_argument("--revision", help="branch, tag or commit of a hub model")
+    parser.add_argument("--out", type=Path, help="folder to write to (default: beside the circuit.json)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it."""
+    from circuitspex.circuits import Circuit, examine
+    from circuitspex.games import ComponentGame
+    from circuitspex.models import load_model, model_identity
+    from circuitspex.recovery import Interactions
+
+    circuit = Circuit.load(options.circuit)
+    beside = options.interactions or options.circuit.with_name("interactions.json")
+    interactions = Interactions.load(beside)
+    folder = writable_folder(options.out or options.circuit.parent)
+    name = options.model or _said(circuit.model, "name", "--model")
+    dtype = options.dtype or circuit.model.get("dtype")
+    model = load_model(name, device=options.device, dtype=dtype, revision=options.revision)
+    wanted = circuit.model.get("identity")
+    if wanted and model_identity(model) != wanted:
+        raise UserError(
+            f"{name} has other weights than the model of {options.circuit} (identity {model_identity(model)[:12]}…, "
+            f"the circuit's {str(wanted)[:12]}…): a circuit is verified on the model that it was found in"
+        )
+    found_on, heldout = _tasks(options, circuit, model)
+    # The decoded function names the components in their order; the selector need not be read again.
+    game = ComponentGame(
+        model, found_on, list(interactions.names), circuit.run.get("baseline", "mean"), store=options.store
+    )
+    report = examine(
+        game,
+        circuit,
+        interactions,
+        heldout,
+        n_random=options.random,
+        steps=options.steps,
+        stability=options.stability,
+        seed=options.seed,
+    )
+    from circuitspex.circuits.formats import other_writer
+
+    written = [other_writer(report, form)(report, folder / name) for form, name in FILES.items()]
+    written += [report.plot(folder / f"verification.{form}") for form in ("png", "svg")]
+    if options.json:
+        from circuitspex.export.report_file import to_json
+
+        print(json.dumps({"report": to_json(report), "files": [str(path) for path in written]}, indent=1))
+        return 0
+    print(report)
+    print("written:", *(f"  {path}" for path in written), sep="\n")
+    return 0
+
+
+def _said(facts: Any, key: str, option: str) -> str:
+    value = facts.get(key)
+    if not value:
+        raise UserError(f"the circuit does not say its {key}; give {option}")
+    return str(value)
+
+
+def _tasks(options: argparse.Namespace, circuit: Any, model: Any) -> tuple[Any, Any]:
+    """The prompts that attribution is taken on, and held-out ones that are none of them."""
+    from circuitspex.errors import TaskError
+    from circuitspex.tasks import build
+
+    name = options.task or _said(circuit.task, "name", "--task")
+    metric = {"metric": circuit.task["metric"]} if circuit.task.get("metric") else {}
+    try:
+        task = build(name, model, **metric, **({} if name.endswith(".jsonl") else {"n_prompts": _count(circuit)}))
+    except TaskError as error:
+        if options.task:
+            raise
+        raise TaskError(f"{error}; give the prompts that the circuit was found on with --task") from error
+    if circuit.task.get("identity") not in (None, task.identity) and not name.endswith(".jsonl"):
+        warnings.warn(
+            f"the prompts of task '{name}' here are not those that the circuit was found on; its baselines may differ",
+            stacklevel=2,
+        )
+    try:
+        return task, task.fresh(options.prompts, seed=int(circuit.run.get("seed") or 0) + 104729)
+    except TaskError:
+        return task.split(0.25, seed=int(circuit.run.get("seed") or 0))
+
+
+def _count(circuit: Any) -> int:
+    count = circuit.task.get("n_prompts")
+    return count if isinstance(count, int) and count > 0 else 16
