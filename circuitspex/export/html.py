@@ -1,6 +1,6 @@
 """The circuit as one HTML page that can be mailed, hosted or opened from a disk: no other file, no network.
 
-The page's markup, style and script are in ``page.html``, ``page.css`` and ``page.js`` beside this module. A content
+The page's markup, style and script are in ``page.html``, ``page.css`` and ``page*.js`` beside this module. A content
 security policy names the style and the script by their hashes and forbids everything else, so that text from prompts or
 names can't run even if it got past the escaping.
 """
@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from importlib import resources
 from pathlib import Path
@@ -20,7 +21,17 @@ from typing import Any
 from circuitspex.circuits.circuit import Circuit, Edge, Node
 from circuitspex.export import page_parts
 from circuitspex.export.layout import Layout, layout
-from circuitspex.export.style import DARK, LIGHT, Palette, decimals, interval, number, printable, title_of
+from circuitspex.export.style import (
+    DARK,
+    LIGHT,
+    Palette,
+    decimals,
+    direction_text,
+    interval,
+    number,
+    printable,
+    title_of,
+)
 from circuitspex.export.svg import diagram
 from circuitspex.files import write_atomically
 
@@ -34,10 +45,10 @@ def render_page(circuit: Circuit) -> str:
     nodes, edges = [mark.node for mark in placed.nodes], [mark.edge for mark in placed.edges]
     title = title_of(circuit)
     metric = printable(circuit.task.get("metric") or "the metric")
-    style, script = _style(), _template("page.js")
+    style, script = stylesheet("page.css"), script_of("page_common.js", "page.js")
     values = {
-        "script_hash": _hash(script),
-        "style_hash": _hash(style),
+        "script_hash": hash_of(script),
+        "style_hash": hash_of(style),
         "style": style,
         "script": script,
         "title": page_parts.text(f"{title} · circuit"),
@@ -46,15 +57,15 @@ def render_page(circuit: Circuit) -> str:
         "tiles": page_parts.tiles(circuit, places),
         "orders": page_parts.orders(edges),
         "diagram": diagram(placed, f"Circuit of {title}", interactive=True),
-        "legend": page_parts.legend({node.kind for node in nodes}),
+        "legend": page_parts.legend({node.kind for node in nodes}, any(mark.arrow for mark in placed.edges)),
         "interactions": page_parts.interactions(edges, circuit.dropped, places),
         "components": page_parts.components(nodes, places),
         "verification": page_parts.verification(circuit.verification, metric),
         "facts": page_parts.facts(circuit),
         "metric": page_parts.text(metric),
-        "data": _embedded(_data(placed, circuit, places)),
+        "data": embedded(_data(placed, circuit, places, metric)),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _template("page.html"))
+    return filled("page.html", values)
 
 
 def write(circuit: Circuit, path: Path) -> Path:
@@ -62,11 +73,17 @@ def write(circuit: Circuit, path: Path) -> Path:
     return write_atomically(path, render_page(circuit).encode("utf-8"))
 
 
-def _data(placed: Layout, circuit: Circuit, places: int) -> dict[str, Any]:
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """A template of this package with its ``{{names}}`` replaced, once, so that values can hold anything."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], _template(template))
+
+
+def _data(placed: Layout, circuit: Circuit, places: int, metric: str) -> dict[str, Any]:
     """What the script needs: the parts in the diagram's order, with their numbers as they are printed."""
     strongest = max(placed.nodes, key=lambda mark: abs(mark.node.effect), default=None)
     return {
         "places": places,
+        "metric": metric,
         "with_effects": placed.with_effects,
         "focus": None if strongest is None else [strongest.x, strongest.y],
         "nodes": [
@@ -79,12 +96,24 @@ def _data(placed: Layout, circuit: Circuit, places: int) -> dict[str, Any]:
 
 
 def _edge(edge: Edge, places: int) -> dict[str, Any]:
-    return {"components": list(edge.components), "label": edge.label, **_numbers(edge, places)}
+    found: dict[str, Any] = {"components": list(edge.components), "label": edge.label, **_numbers(edge, places)}
+    if edge.table:
+        found["table"] = [[[int(kept) for kept in row.kept], _short(row.value)] for row in edge.table]
+    if edge.q is not None:
+        found["q"] = f"{edge.q:.2g}"
+    if edge.direction is not None:
+        found["path"] = direction_text(edge.direction)
+    return found
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
 
 
 def _numbers(part: Node | Edge, places: int) -> dict[str, Any]:
     measured = part.measured
-    return {
+    found: dict[str, Any] = {"per_prompt": [_short(value) for value in part.per_prompt]} if part.per_prompt else {}
+    return found | {
         "effect": part.effect,
         "value": number(part.effect, places),
         "interval": "" if measured is None else interval(measured.low, measured.high, places),
@@ -92,7 +121,7 @@ def _numbers(part: Node | Edge, places: int) -> dict[str, Any]:
     }
 
 
-def _embedded(data: dict[str, Any]) -> str:
+def embedded(data: dict[str, Any]) -> str:
     """JSON that can stand in a script element: nothing in it can end the element or open a comment."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -103,14 +132,20 @@ def _template(name: str) -> str:
     return resources.files("circuitspex.export").joinpath(name).read_text(encoding="utf-8").strip()
 
 
+def script_of(*names: str) -> str:
+    """The scripts of that name, one after the other."""
+    return "\n".join(map(_template, names))
+
+
 @functools.cache
-def _style() -> str:
+def stylesheet(*names: str) -> str:
+    """The style sheets of that name, after the colours of the light and the dark palette."""
     light, dark = _variables(LIGHT, _PAGE_LIGHT), _variables(DARK, _PAGE_DARK)
     return (
         f":root{{{light};color-scheme:light}}\n"
         f"@media (prefers-color-scheme:dark){{:root{{{dark};color-scheme:dark}}}}\n"
         f':root[data-theme="light"]{{{light};color-scheme:light}}\n'
-        f':root[data-theme="dark"]{{{dark};color-scheme:dark}}\n' + _template("page.css")
+        f':root[data-theme="dark"]{{{dark};color-scheme:dark}}\n' + script_of(*names)
     )
 
 
@@ -119,6 +154,7 @@ def _variables(palette: Palette, page: str) -> str:
     return f"{colours};--page:{page}"
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
+    """The text's hash as a content security policy names it."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -14,14 +14,15 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from circuitspex.circuits.circuit import Circuit, Edge, Node
 from circuitspex.errors import UserError
 from circuitspex.export import routing
 from circuitspex.export.geometry import Box, Path, Point
 from circuitspex.export.layered import Link, Reach, arrange
+from circuitspex.export.marks import Arrow, arrowhead, points_somewhere, radius_of, width_of
 from circuitspex.export.style import DETAIL_SIZE, NAME_SIZE, RING_GAP, decimals, effect_text, text_width
 
 MAX_WITH_EFFECTS = 40
@@ -33,8 +34,6 @@ MIN_WIDTH = 480.0
 MARGIN = 18.0
 LAYER_COLUMN = 44.0
 LABEL_GAP = 5.0
-NODE_RADIUS = (6.0, 16.0)
-EDGE_WIDTH = (1.4, 6.5)
 JOINT_RADIUS = 3.5
 BAND = 22.0
 _KINDS = {"head": 0, "mlp": 1, "neurons": 2}
@@ -42,7 +41,10 @@ _KINDS = {"head": 0, "mlp": 1, "neurons": 2}
 
 @dataclass(frozen=True)
 class PlacedNode:
-    """A component: its symbol's centre and radius, its lines of text, and the boxes that symbol and label fill."""
+    """A component: its symbol's centre and radius, its lines of text, and the boxes that symbol and label fill.
+
+    A ``faint`` one keeps its place in the diagram but is not part of the circuit.
+    """
 
     node: Node
     x: float
@@ -51,6 +53,7 @@ class PlacedNode:
     lines: tuple[str, ...]
     label: Box
     symbol: Box
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class PlacedEdge:
     """An interaction: its curves (one for a pair; one a member for a hyperedge, which meet in ``joint``).
 
     ``label`` is where ``text`` can stand without hiding a component; None where there is no such place.
-    Drawings show it where the layout is ``with_effects``, others only on request.
+    Drawings show it where the layout is ``with_effects``, others only on request. ``arrow`` is the tip and the two
+    corners of the head of an arrow, where the interaction was measured to travel towards one of its components.
     """
 
     edge: Edge
@@ -67,6 +71,8 @@ class PlacedEdge:
     text: str
     joint: Point | None = None
     label: Box | None = None
+    arrow: Arrow | None = None
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,8 +99,12 @@ class Layout:
     message: str = ""
 
 
-def layout(circuit: Circuit) -> Layout:
+def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) -> Layout:
     """Lay the circuit out.
+
+    Args:
+        circuit: what to draw.
+        notes: short texts that stand after a component's name or before an interaction's effect.
 
     Raises:
         UserError: an edge names a component that is not a node, or an effect is not finite.
@@ -113,7 +123,7 @@ def layout(circuit: Circuit) -> Layout:
             if name not in place:
                 raise UserError(f"the interaction of {', '.join(edge.components)} names {name}, which is not a node")
     edges = sorted(circuit.edges, key=lambda edge: (-abs(edge.effect), edge.components))
-    return _Builder(nodes, edges, place, decimals(circuit)).build()
+    return _Builder(nodes, edges, place, decimals(circuit), notes or {}).build()
 
 
 def _sort_key(node: Node) -> tuple[int, int, list[int], str]:
@@ -123,13 +133,26 @@ def _sort_key(node: Node) -> tuple[int, int, list[int], str]:
 class _Builder:
     """Holds the vertices of the layered graph while it grows: nodes first, then joints and lanes."""
 
-    def __init__(self, nodes: Sequence[Node], edges: Sequence[Edge], place: dict[str, int], places: int) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        edges: Sequence[Edge],
+        place: dict[str, int],
+        places: int,
+        notes: Mapping[frozenset[str], str],
+    ) -> None:
         self.nodes, self.edges, self.place, self.places = nodes, edges, place, places
         self.with_effects = len(nodes) <= MAX_WITH_EFFECTS
-        largest = max(abs(node.effect) for node in nodes) or 1.0
-        low, high = NODE_RADIUS
-        self.radius = [low + (high - low) * (abs(node.effect) / largest) ** 0.5 for node in nodes]
-        self.lines = [(node.name, effect_text(node, places)) if self.with_effects else (node.name,) for node in nodes]
+        largest = max(abs(node.effect) for node in nodes)
+        self.radius = [radius_of(node.effect, largest) for node in nodes]
+        names = [f"{node.name} {notes.get(frozenset((node.name,)), '')}".rstrip() for node in nodes]
+        self.lines = [
+            (name, effect_text(node, places)) if self.with_effects else (name,)
+            for name, node in zip(names, nodes, strict=True)
+        ]
+        self.texts = [
+            f"{notes.get(frozenset(edge.components), '')} {effect_text(edge, places)}".lstrip() for edge in edges
+        ]
         self.label_width = [
             max(text_width(text, DETAIL_SIZE if i else NAME_SIZE, bold=i == 0) for i, text in enumerate(lines))
             for lines in self.lines
@@ -145,7 +168,7 @@ class _Builder:
         rows, layer_of_row = self._wrap()
         self.row_of = {v: 2 * r for r, row in enumerate(rows) for v in row}  # odd rows hold joints
         self.rows: list[list[int]] = [rows[r // 2] if r % 2 == 0 else [] for r in range(2 * len(rows))]
-        self.joints = {i: self._joint(edge) for i, edge in enumerate(self.edges) if edge.order > 2}
+        self.joints = {i: self._joint(i, edge) for i, edge in enumerate(self.edges) if edge.order > 2}
         routes = [self._route(i, edge) for i, edge in enumerate(self.edges)]
         x = arrange([row for row in self.rows if row], self.reach, self.links)
         left = min(x[v] - self.reach[v].left for v in range(len(x)))
@@ -172,15 +195,19 @@ class _Builder:
             else:
                 paths = tuple(routing.curve([points[v] for v in chain]) for chain in route)
             joint = points[self.joints[i]] if i in self.joints else None
-            share = abs(edge.effect) / self.largest_edge
-            width_of_line = round(EDGE_WIDTH[0] + (EDGE_WIDTH[1] - EDGE_WIDTH[0]) * share, 2)
-            drawn.append(PlacedEdge(edge, paths, width_of_line, effect_text(edge, self.places), joint))
+            line = width_of(edge.effect, self.largest_edge)
+            arrow = self._arrow(edge, paths, placed, line)
+            drawn.append(PlacedEdge(edge, paths, line, self.texts[i], joint, arrow=arrow))
         labels = self._labels(placed, drawn, Box(MARGIN, 0, width - MARGIN, height))
-        edges = tuple(
-            PlacedEdge(e.edge, e.paths, e.width, e.text, e.joint, box) for e, box in zip(drawn, labels, strict=True)
-        )
+        edges = tuple(replace(mark, label=box) for mark, box in zip(drawn, labels, strict=True))
         bands = self._bands(layer_of_row, height, gap)
         return Layout(round(width, 2), round(height, 2), bands, placed, edges, self.with_effects, self.places)
+
+    def _arrow(self, edge: Edge, paths: Sequence[Path], placed: Sequence[PlacedNode], width: float) -> Arrow | None:
+        if edge.direction is None or not points_somewhere(edge.direction):
+            return None
+        target = placed[self.place[edge.direction.target]]
+        return arrowhead(paths, (target.x, target.y), target.radius, target.node.effect < 0, width)
 
     def _wrap(self) -> tuple[list[list[int]], list[int]]:
         """The nodes of each row, from the bottom up, and the layer of each row."""
@@ -198,12 +225,12 @@ class _Builder:
     def _members(self, edge: Edge) -> list[int]:
         return sorted((self.place[name] for name in edge.components), key=lambda v: (self.row_of[v], v))
 
-    def _joint(self, edge: Edge) -> int:
+    def _joint(self, index: int, edge: Edge) -> int:
         """A new vertex between two rows, near the middle of the members, where their curves meet."""
         rows = [self.row_of[v] for v in self._members(edge)]
         middle = rows[(len(rows) - 1) // 2]
         row = middle - 1 if rows[0] < middle == rows[-1] else middle + 1
-        width = text_width(effect_text(edge, self.places), DETAIL_SIZE) if self.with_effects else 0.0
+        width = text_width(self.texts[index], DETAIL_SIZE) if self.with_effects else 0.0
         return self._vertex(row, Reach(JOINT_RADIUS + 8, JOINT_RADIUS + 8 + width))
 
     def _route(self, index: int, edge: Edge) -> list[list[int]]:

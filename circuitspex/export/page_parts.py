@@ -172,7 +172,7 @@ def facts(circuit: Circuit) -> str:
     return f'<dl class="facts">{cells}</dl>' if cells else '<p class="muted">The file does not say.</p>'
 
 
-def legend(kinds: set[str]) -> str:
+def legend(kinds: set[str], arrows: bool = False) -> str:
     """Samples of the marks that the diagram uses."""
     muted, positive, negative = "var(--cx-muted)", "var(--cx-positive)", "var(--cx-negative)"
     shapes = {
@@ -188,6 +188,10 @@ def legend(kinds: set[str]) -> str:
         (_line(muted), 26, "measured"),
         (_line(muted) + '<path d="M1 7H25" stroke="var(--cx-background)" stroke-width="1.6"/>', 26, "estimate"),
     ]
+    if arrows:
+        shaft = f'<path d="M1 7H17" stroke="{muted}" stroke-width="2"/>'
+        arrow = f'{shaft}<polygon points="26,7 16,2.5 16,11.5" fill="{muted}"/>'
+        entries.append((arrow, 26, "arrow: travels that way"))
     items = (
         f'<li><svg width="{width}" height="14" viewBox="0 0 {width} 14" aria-hidden="true">{mark}</svg>{name}</li>'
         for mark, width, name in entries

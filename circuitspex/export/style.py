@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from circuitspex.circuits.circuit import Circuit, Edge, Node, Verification
+from circuitspex.circuits.circuit import Circuit, Direction, Edge, Node, Verification
 
 NAME_SIZE = 10.0
 """Size of a component's name, in the layout's units (points)."""
@@ -40,7 +40,7 @@ DARK = Palette("#12161b", "#1a2027", "#38424d", "#e9edf1", "#a2adb9", "#56B4E9",
 
 # Widths of DejaVu Sans in 1/1000 of the text size, rounded up; wider than the sans-serif fonts of browsers.
 _NARROW = {**dict.fromkeys("iIjl|", 300), **dict.fromkeys(" ,.:;'!·", 340), **dict.fromkeys("()[]-ft/", 400)}
-_WIDE = {**dict.fromkeys("+−<>=±×~", 840), **dict.fromkeys("mMWw@%—…", 1000)}
+_WIDE = {**dict.fromkeys("+−<>=±×~", 840), **dict.fromkeys("mMWw@%—…→▲▼◆", 1000)}
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
@@ -110,6 +110,13 @@ def effect_text(part: Node | Edge, places: int) -> str:
     if part.measured is None:
         return f"{number(part.decoded, places)} est."
     return f"{number(part.measured.value, places)} {interval(part.measured.low, part.measured.high, places)}"
+
+
+def direction_text(direction: Direction) -> str:
+    """'L1H2 → L3H4: 78 % [60, 95]': how much of an interaction travels which way."""
+    share = direction.share
+    value, low, high = (number(100 * x, 0, sign=False) for x in (share.value, share.low, share.high))
+    return f"{direction.source} → {direction.target}: {value} % [{low}, {high}]"
 
 
 def title_of(circuit: Circuit) -> str:

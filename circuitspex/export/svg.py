@@ -11,7 +11,16 @@ from html import escape
 
 from circuitspex.export.geometry import Path
 from circuitspex.export.layout import JOINT_RADIUS, MARGIN, Layout, PlacedEdge, PlacedNode
-from circuitspex.export.style import DASH, DETAIL_SIZE, LIGHT, NAME_SIZE, RING_GAP, effect_text, printable
+from circuitspex.export.style import (
+    DASH,
+    DETAIL_SIZE,
+    LIGHT,
+    NAME_SIZE,
+    RING_GAP,
+    direction_text,
+    effect_text,
+    printable,
+)
 
 _FILLS = {
     name: f"var(--cx-{name},{fallback})"
@@ -24,6 +33,8 @@ _FILLS = {
         "negative": LIGHT.negative,
     }.items()
 }
+
+_FAINT = ' opacity="0.45"'
 
 
 def diagram(placed: Layout, title: str, interactive: bool = False) -> str:
@@ -75,12 +86,20 @@ def _edge(index: int, placed: PlacedEdge, interactive: bool) -> str:
     data = "".join(path_data(path) for path in placed.paths)
     dash = f' stroke-dasharray="{_n(DASH[0])} {_n(DASH[1])}"' if negative else ""
     spoken = f"{edge.label} interaction of {', '.join(edge.components)}: {placed.text}"
-    parts = [f'<g class="edge" fill="none"{_handle("edge", index, spoken, interactive)}>']
+    if placed.arrow is not None and edge.direction is not None:
+        spoken += f"; {direction_text(edge.direction)}"
+    kind = f"edge{' absent' if placed.faint else ''}"
+    parts = [
+        f'<g class="{kind}" fill="none"{_FAINT if placed.faint else ""}{_handle("edge", index, spoken, interactive)}>'
+    ]
     parts.append(f'<path class="line" d="{data}" stroke="{colour}" stroke-width="{_n(width)}"{dash}/>')
     if estimated:
         parts.append(
             f'<path class="core" d="{data}" stroke="{_FILLS["background"]}" stroke-width="{_n(width - 1.8)}"/>'
         )
+    if placed.arrow is not None:
+        corners = " ".join(f"{_n(x)},{_n(y)}" for x, y in placed.arrow)
+        parts.append(f'<polygon class="arrow" points="{corners}" fill="{colour}"/>')
     if placed.joint is not None:
         face = _FILLS["background"] if estimated else colour
         x, y = placed.joint
@@ -96,7 +115,8 @@ def _node(index: int, placed: PlacedNode, effect: str, interactive: bool) -> str
     colour = _FILLS["negative" if node.effect < 0 else "positive"]
     face = _FILLS["background"] if node.measured is None else colour
     spoken = f"component {node.name}: {effect}"
-    parts = [f'<g class="node"{_handle("node", index, spoken, interactive)}>']
+    kind = f"node{' absent' if placed.faint else ''}"
+    parts = [f'<g class="{kind}"{_FAINT if placed.faint else ""}{_handle("node", index, spoken, interactive)}>']
     if interactive:
         box = placed.label
         parts.append(
@@ -125,7 +145,8 @@ def _label(index: int, placed: PlacedEdge) -> str:
         return ""
     colour = _FILLS["negative" if placed.edge.effect < 0 else "positive"]
     return (
-        f'<g class="label" data-edge="{index}"><rect x="{_n(box.left)}" y="{_n(box.top)}" rx="2.5" '
+        f'<g class="label" data-edge="{index}"{_FAINT if placed.faint else ""}>'
+        f'<rect x="{_n(box.left)}" y="{_n(box.top)}" rx="2.5" '
         f'width="{_n(box.right - box.left)}" height="{_n(box.bottom - box.top)}" fill="{_FILLS["background"]}" '
         f'stroke="{colour}" stroke-width="0.6"/>'
         + _text(

@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
-from drawn_circuits import empty, realistic
+from drawn_circuits import empty, realistic, with_evidence
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from circuitspex.export.figure import draw
+from circuitspex.export.figure import draw, write_png_dark, write_svg_dark
 from circuitspex.export.layout import layout
 from circuitspex.export.style import DETAIL_SIZE, NAME_SIZE, text_width
 
@@ -127,3 +127,29 @@ def test_long_titles_are_shortened_to_the_page(tmp_path):
     circuit = empty(model={"name": "/a/very/long/folder/" * 12}, task={"name": "ioi"})
     text = circuit.to_svg(tmp_path / "c.svg").read_text()
     assert re.search(r">/a/very/long[^<]*…<", text)
+
+
+def test_arrowheads_and_their_legend():
+    def arrows(circuit):
+        return [p for p in draw(circuit).axes[0].patches if type(p).__name__ == "Polygon" and len(p.get_xy()) == 4]
+
+    plain = realistic(12, seed=2)
+    directed = with_evidence(plain, seed=2)
+    wanted = sum(edge.direction is not None and edge.direction.share.low > 0 for edge in directed.edges)
+    assert wanted
+    assert len(arrows(directed)) - len(arrows(plain)) == wanted + 1  # one is the sample of the legend
+    assert "arrow: travels that way" in {t.get_text() for t in draw(directed).axes[0].texts}
+    assert "arrow: travels that way" not in {t.get_text() for t in draw(plain).axes[0].texts}
+
+
+def test_dark_files_are_dark_and_hold_the_same_text(tmp_path):
+    circuit = with_evidence(realistic(10))
+    from matplotlib.image import imread
+
+    assert imread(write_png_dark(circuit, tmp_path / "d.png"))[0, 0, :3].max() < 0.2
+    assert imread(circuit.to_png(tmp_path / "l.png"))[0, 0, :3].min() > 0.9
+    texts = [
+        [element.text for element in ElementTree.parse(path).getroot().iter(f"{SVG}text")]
+        for path in (write_svg_dark(circuit, tmp_path / "d.svg"), circuit.to_svg(tmp_path / "l.svg"))
+    ]
+    assert texts[0] == texts[1]

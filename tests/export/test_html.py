@@ -6,7 +6,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from drawn_circuits import circuits, empty, realistic
+from drawn_circuits import circuits, empty, realistic, with_evidence
 from hypothesis import given, settings
 
 from circuitspex.export.html import render_page
@@ -113,3 +113,31 @@ def test_notebook_output_needs_no_script():
     assert len(text) < 60_000
     assert realistic(5)._repr_mimebundle_()["text/html"] == realistic(5)._repr_html_()
     assert "Empty circuit" in empty()._repr_html_()
+
+
+def test_what_was_measured_is_in_the_page():
+    circuit = with_evidence(realistic(12, seed=5), seed=5)
+    text = render_page(circuit)
+    page = Reader(text)
+    by_name = {node["name"]: node for node in page.data["nodes"]}
+    for node in circuit.nodes:
+        assert by_name[node.name].get("per_prompt", []) == pytest.approx(node.per_prompt, rel=1e-4)
+    by_set = {tuple(edge["components"]): edge for edge in page.data["edges"]}
+    for edge in circuit.edges:
+        shown = by_set[edge.components]
+        assert shown.get("per_prompt", []) == pytest.approx(edge.per_prompt, rel=1e-4)
+        assert [row[0] for row in shown.get("table", [])] == [list(row.kept) for row in edge.table]
+        assert ("q" in shown) == (edge.q is not None)
+        assert ("path" in shown) == (edge.direction is not None)
+    directed = [edge for edge in circuit.edges if edge.direction is not None and edge.direction.share.low > 0]
+    assert directed
+    assert len([a for a in page.all("polygon") if a.get("class") == "arrow"]) == len(directed)
+    assert "arrow: travels that way" in text
+    assert "arrow: travels that way" not in render_page(realistic(12, seed=5))
+    first = directed[0].direction
+    spoken = [a["aria-label"] for a in page.all("g") if a.get("class") == "edge"]
+    assert any(one.endswith(f"{first.source} → {first.target}: 78 % [60, 95]") for one in spoken)
+
+
+def test_pages_with_evidence_stay_small():
+    assert len(render_page(with_evidence(realistic(100))).encode()) < 400_000

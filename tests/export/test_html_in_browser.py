@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from drawn_circuits import empty, realistic
+from drawn_circuits import empty, realistic, with_evidence
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -136,3 +136,58 @@ def test_labels_do_not_overlap_in_the_browser(n, open_page):
     for i, a in enumerate(hulls):
         for b in hulls[i + 1 :]:
             assert not (a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])
+
+
+def test_details_show_what_was_measured(open_page):
+    circuit = with_evidence(realistic(10, seed=3), seed=3)
+    page = open_page(circuit)
+    panel = page.locator("#panel")
+    node = next(node for node in circuit.nodes if node.per_prompt)
+    page.locator(f".node[aria-label^='component {node.name}:']").click()
+    bars = panel.locator(".prompts tbody tr")
+    assert bars.count() == len(node.per_prompt)
+    for text, value in zip(bars.locator("td.num").all_inner_texts(), node.per_prompt, strict=True):
+        assert float(text.replace("−", "-")) == pytest.approx(value, abs=0.006)
+    widths = [
+        float(w.strip("%")) for w in bars.locator("rect").evaluate_all("all => all.map(r => r.getAttribute('width'))")
+    ]
+    assert widths.index(max(widths)) == max(range(len(bars.all())), key=lambda i: abs(node.per_prompt[i]))
+
+    edge = next(edge for edge in circuit.edges if edge.direction is not None and edge.direction.share.low > 0)
+    page.locator(f".edge[aria-label*='of {', '.join(edge.components)}:']").focus()
+    page.keyboard.press("Enter")
+    rows = panel.locator("table.combinations tbody tr")
+    assert rows.count() == 2**edge.order == len(edge.table)
+    for row, combination in zip(rows.all(), edge.table, strict=True):
+        cells = row.locator("td").all_inner_texts()
+        assert [cell.endswith("kept") for cell in cells[:-1]] == list(combination.kept)
+        assert float(cells[-1].replace("−", "-")) == pytest.approx(combination.value, abs=0.006)
+    assert f"q {edge.q:.2g}" in panel.inner_text()
+    assert f"{edge.direction.source} → {edge.direction.target}: 78 % [60, 95]" in panel.inner_text()
+
+
+def test_pan_by_mouse_and_by_keys(open_page):
+    page = open_page(realistic(100))
+    box = "document.querySelector('#diagram svg').getAttribute('viewBox')"
+    start = page.evaluate(box)
+    area = page.locator("#diagram").bounding_box()
+    page.mouse.move(area["x"] + 200, area["y"] + 300)
+    page.mouse.down()
+    page.mouse.move(area["x"] + 200, area["y"] + 180, steps=5)
+    page.mouse.up()
+    dragged = page.evaluate(box)
+    assert dragged != start
+    page.locator("#diagram").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(box) != dragged
+    page.keyboard.press("0")
+    whole = [float(part) for part in page.evaluate(box).split()]
+    assert whole[0] <= 0
+    assert whole[1] <= 0
+
+
+def test_the_page_fits_a_narrow_window(open_page):
+    page = open_page(with_evidence(realistic(10)))
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.locator("tr[data-kind='edge'] button").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -5,7 +5,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from drawn_circuits import circuits, edge, empty, node, realistic
+from drawn_circuits import circuits, edge, empty, node, realistic, with_evidence
 from hypothesis import given, settings
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness
@@ -117,3 +117,41 @@ def test_what_can_not_be_drawn_is_refused():
         layout(Circuit((node("L1H1", 1.0),), (edge(("L1H1", "L2H2"), 1.0),), found))
     with pytest.raises(UserError, match="the effect of L1H1 is nan"):
         layout(Circuit((node("L1H1", float("nan")),), (), found))
+
+
+@pytest.mark.parametrize("n", [10, 30, 100])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_arrows_touch_their_target_and_point_at_it(n, seed):
+    circuit = with_evidence(realistic(n, seed=seed), seed)
+    placed = layout(circuit)
+    at = {mark.node.name: mark for mark in placed.nodes}
+    n_arrows = 0
+    for mark in placed.edges:
+        direction = mark.edge.direction
+        if direction is None or direction.share.low <= 0:
+            assert mark.arrow is None
+            continue
+        assert mark.arrow is not None
+        n_arrows += 1
+        target = at[direction.target]
+        tip, *corners = (((x - target.x) ** 2 + (y - target.y) ** 2) ** 0.5 for x, y in mark.arrow)
+        assert target.radius < tip < target.radius + 8
+        assert min(corners) > tip
+        nearest = min(
+            placed.nodes, key=lambda other: (other.x - mark.arrow[0][0]) ** 2 + (other.y - mark.arrow[0][1]) ** 2
+        )
+        assert nearest.node.name == direction.target
+    assert n_arrows > 0
+    assert layout(circuit) == layout(replace(circuit, edges=circuit.edges[::-1]))
+
+
+def test_notes_stand_in_the_labels_and_have_room():
+    circuit = realistic(12)
+    notes = {frozenset((one.name,)): "▲ gained" for one in circuit.nodes}
+    notes |= {frozenset(one.components): "▼" for one in circuit.edges}
+    placed = layout(circuit, notes)
+    assert all(mark.lines[0].endswith(" ▲ gained") for mark in placed.nodes)
+    assert all(mark.text.startswith("▼ ") for mark in placed.edges)
+    boxes = [box for mark in placed.nodes for box in (mark.symbol, mark.label)]
+    boxes += [mark.label for mark in placed.edges if mark.label is not None]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))

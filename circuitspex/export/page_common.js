@@ -1,0 +1,193 @@
+"use strict";
+/* What the pages of a circuit and of a comparison share: marks, pan and zoom, details, sortable tables, the theme. */
+const cx = (() => {
+  const SVG = "http://www.w3.org/2000/svg";
+  /* Text only ever goes in as text. */
+  function fill(made, attributes, children) {
+    for (const [key, value] of Object.entries(attributes || {})) {
+      if (key === "onclick") made.addEventListener("click", value);
+      else made.setAttribute(key, value);
+    }
+    made.append(...children);
+    return made;
+  }
+  const element = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
+  const drawn = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+  function signed(value, places) {
+    const text = Math.abs(value).toFixed(places);
+    return Number(text) === 0 ? text : (value < 0 ? "−" : "+") + text;
+  }
+
+  /* One row for each prompt: a bar from zero, and the number. */
+  function promptBars(values, places, metric) {
+    if (!values || !values.length) return [];
+    const low = Math.min(0, ...values), high = Math.max(0, ...values), span = high - low || 1;
+    const at = (x) => 100 * (x - low) / span;
+    const rows = values.map((value, i) => {
+      const bar = drawn("svg", { "aria-hidden": "true", class: "bar" },
+        drawn("rect", { x: `${at(Math.min(value, 0))}%`, width: `${at(Math.max(value, 0)) - at(Math.min(value, 0))}%`, y: "2", height: "9", fill: `var(--cx-${value < 0 ? "negative" : "positive"})` }),
+        drawn("line", { x1: `${at(0)}%`, x2: `${at(0)}%`, y1: "0", y2: "13", stroke: "var(--cx-muted)" }));
+      return element("tr", {}, element("th", { scope: "row" }, String(i + 1)), element("td", { class: "drawn" }, bar), element("td", { class: "num" }, signed(value, places)));
+    });
+    const head = element("tr", {}, element("th", { scope: "col" }, "prompt"), element("th", { scope: "col", "aria-label": "drawn" }), element("th", { scope: "col", class: "num" }, "effect"));
+    const negative = values.filter((value) => value < 0).length;
+    const said = `${values.length} prompts, ${negative} below zero, in units of ${metric}`;
+    return [element("h4", {}, "Measured on each prompt"), element("p", { class: "muted small" }, said),
+      element("div", { class: "prompts", tabindex: "0", role: "region", "aria-label": "Measured effect on each prompt" },
+        element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)))];
+  }
+
+  /* The mean metric for every on/off combination of an interaction's components. */
+  function combinations(edge, places, metric) {
+    if (!edge.table || !edge.table.length) return [];
+    const heads = [...edge.components, metric].map((head, i) => element("th", { scope: "col", class: i < edge.components.length ? "" : "num" }, head));
+    const rows = edge.table.map(([kept, value]) => element("tr", {},
+      ...kept.map((on) => element("td", on ? {} : { class: "muted" }, on ? "● kept" : "○ ablated")), element("td", { class: "num" }, signed(value, places))));
+    return [element("h4", {}, "Measured for every combination"),
+      element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Mean metric for every combination" },
+        element("table", { class: "combinations" }, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows)))];
+  }
+
+  /* A wider line to click on, and a text to hover. */
+  function prepareMarks(svg) {
+    for (const mark of svg.querySelectorAll(".node, .edge")) {
+      const line = mark.querySelector(".line");
+      if (line) {
+        const hit = line.cloneNode();
+        for (const [name, value] of [["class", "hit"], ["stroke", "transparent"], ["stroke-width", "14"]]) hit.setAttribute(name, value);
+        hit.removeAttribute("stroke-dasharray");
+        mark.prepend(hit);
+      }
+      mark.prepend(drawn("title", {}, mark.getAttribute("aria-label")));
+    }
+  }
+
+  /* Pan and zoom: the view box follows the canvas; several canvases of one size show the same part. */
+  function panZoom(panes, focus) {
+    const full = { width: panes[0].svg.viewBox.baseVal.width, height: panes[0].svg.viewBox.baseVal.height };
+    const seen = () => (panes.find((pane) => pane.canvas.clientWidth) || panes[0]).canvas;
+    const view = { x: 0, y: 0, scale: 1 };
+    function paint() {
+      const canvas = seen();
+      if (!canvas.clientWidth) return;
+      const width = canvas.clientWidth / view.scale, height = canvas.clientHeight / view.scale;
+      const keep = (at, size, part) => part >= size ? (size - part) / 2 : Math.min(Math.max(at, -40), size - part + 40);
+      view.x = keep(view.x, full.width, width);
+      view.y = keep(view.y, full.height, height);
+      for (const pane of panes) pane.svg.setAttribute("viewBox", `${view.x} ${view.y} ${width} ${height}`);
+    }
+    const fitScale = () => Math.min(seen().clientWidth / full.width, seen().clientHeight / full.height, 1.6);
+    function fit() {
+      view.scale = fitScale();
+      paint();
+    }
+    function start() {
+      const canvas = seen();
+      const wide = Math.min(canvas.clientWidth / full.width, 1.35);
+      view.scale = fitScale() > 0.8 ? fitScale() : Math.max(wide, 0.5);
+      const centre = focus || [full.width / 2, full.height / 2];
+      view.x = (full.width - canvas.clientWidth / view.scale) / 2;
+      view.y = centre[1] - canvas.clientHeight / view.scale / 2;
+      paint();
+    }
+    function zoom(factor, px, py) {
+      const scale = Math.min(Math.max(view.scale * factor, fitScale() * 0.8), 6);
+      view.x += px / view.scale - px / scale;
+      view.y += py / view.scale - py / scale;
+      view.scale = scale;
+      paint();
+    }
+    const zoomMiddle = (factor) => zoom(factor, seen().clientWidth / 2, seen().clientHeight / 2);
+    const pointers = new Map();
+    let moved = 0;
+    for (const { canvas } of panes) {
+      canvas.addEventListener("pointerdown", (event) => {
+        if (event.button) return;
+        pointers.set(event.pointerId, event);
+        moved = 0;
+      });
+      canvas.addEventListener("pointermove", (event) => {
+        const last = pointers.get(event.pointerId);
+        if (!last) return;
+        const others = [...pointers.values()].filter((p) => p.pointerId !== event.pointerId);
+        if (others.length) {
+          const box = canvas.getBoundingClientRect(), other = others[0];
+          const gap = (p) => Math.hypot(p.clientX - other.clientX, p.clientY - other.clientY) || 1;
+          zoom(gap(event) / gap(last), (event.clientX + other.clientX) / 2 - box.left, (event.clientY + other.clientY) / 2 - box.top);
+        } else {
+          const dx = event.clientX - last.clientX, dy = event.clientY - last.clientY;
+          moved += Math.abs(dx) + Math.abs(dy);
+          if (moved < 4) return;
+          if (!canvas.classList.contains("dragging")) {
+            canvas.classList.add("dragging");
+            canvas.setPointerCapture(event.pointerId);
+          }
+          view.x -= dx / view.scale;
+          view.y -= dy / view.scale;
+          paint();
+        }
+        pointers.set(event.pointerId, event);
+      });
+      canvas.addEventListener("wheel", (event) => {
+        if (!event.ctrlKey && !event.metaKey) return;
+        event.preventDefault();
+        const box = canvas.getBoundingClientRect();
+        zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.002)), event.clientX - box.left, event.clientY - box.top);
+      }, { passive: false });
+      canvas.addEventListener("keydown", (event) => {
+        const step = 60 / view.scale;
+        const act = {
+          ArrowLeft: () => { view.x -= step; paint(); }, ArrowRight: () => { view.x += step; paint(); },
+          ArrowUp: () => { view.y -= step; paint(); }, ArrowDown: () => { view.y += step; paint(); },
+          "+": () => zoomMiddle(1.25), "=": () => zoomMiddle(1.25), "-": () => zoomMiddle(0.8), 0: fit,
+        }[event.key];
+        if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+        event.preventDefault();
+        act();
+      });
+      canvas.addEventListener("focusin", (event) => { // bring what the keyboard reached into view
+        if (event.target === canvas || !event.target.matches(":focus-visible")) return;
+        canvas.scrollTo(0, 0);
+        const box = canvas.getBoundingClientRect(), mark = event.target.getBoundingClientRect();
+        const x = mark.left + mark.width / 2 - box.left, y = mark.top + mark.height / 2 - box.top;
+        if (x > 20 && x < box.width - 20 && y > 20 && y < box.height - 20) return;
+        view.x += (x - box.width / 2) / view.scale;
+        view.y += (y - box.height / 2) / view.scale;
+        paint();
+      });
+    }
+    for (const name of ["pointerup", "pointercancel"]) {
+      window.addEventListener(name, (event) => {
+        pointers.delete(event.pointerId);
+        panes.forEach((pane) => pane.canvas.classList.remove("dragging"));
+      });
+    }
+    document.getElementById("zoom-in").addEventListener("click", () => zoomMiddle(1.25));
+    document.getElementById("zoom-out").addEventListener("click", () => zoomMiddle(0.8));
+    document.getElementById("zoom-fit").addEventListener("click", fit);
+    panes.forEach((pane) => new ResizeObserver(paint).observe(pane.canvas));
+    start();
+    return { paint, start, dragged: () => moved >= 4 };
+  }
+
+  /* Sortable tables. */
+  document.querySelectorAll("table.sortable th button").forEach((button) => {
+    button.addEventListener("click", () => {
+      const head = button.closest("th"), tbody = head.closest("table").tBodies[0], column = head.cellIndex;
+      const down = head.getAttribute("aria-sort") !== "descending";
+      head.parentElement.querySelectorAll("th").forEach((th) => th.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const key = (tr) => tr.cells[column].dataset.v ?? tr.cells[column].textContent;
+      const numeric = head.dataset.numeric !== undefined;
+      const compare = (a, b) => numeric ? Number(key(a)) - Number(key(b)) : -key(a).localeCompare(key(b), "en", { numeric: true });
+      tbody.append(...[...tbody.rows].sort((a, b) => (down ? -1 : 1) * compare(a, b)));
+    });
+  });
+
+  document.getElementById("theme").addEventListener("click", () => {
+    const root = document.documentElement;
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+  });
+  return { element, signed, promptBars, combinations, prepareMarks, panZoom };
+})();
