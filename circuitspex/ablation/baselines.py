@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from circuitspex.ablation.memory import in_parts
 from circuitspex.ablation.sites import Site
 from circuitspex.errors import TaskError, UserError
 from circuitspex.tasks import TaskGroup
@@ -52,22 +53,27 @@ def baseline_activations(
 def _activations(
     model: Any, sites: Sequence[Site], tokens: torch.Tensor, *, mean: bool
 ) -> dict[str, torch.Tensor | None]:
-    parts: dict[str, list[torch.Tensor]] = {site.hook: [] for site in sites}
-
-    def keeper(name: str) -> Any:
-        def keep(activation: torch.Tensor, hook: Any) -> None:
-            value = activation.detach()
-            # Sums in double precision, so that the mean does not depend on how the prompts were batched.
-            parts[name].append(value.double().sum(0, keepdim=True) if mean else value.clone())
-
-        return keep
-
     device = next(model.parameters()).device
+
+    def run(rows: slice) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = {}
+
+        def keeper(name: str) -> Any:
+            def keep(activation: torch.Tensor, hook: Any) -> None:
+                value = activation.detach()
+                # Sums in double precision, so that the mean does not depend on how the prompts were batched.
+                found[name] = value.double().sum(0, keepdim=True) if mean else value.clone()
+
+            return keep
+
+        hooks = [(site.hook, keeper(site.hook)) for site in sites]
+        model.run_with_hooks(tokens[rows].to(device), fwd_hooks=hooks, use_cache=False)
+        return found
+
     with torch.no_grad():
-        for start in range(0, len(tokens), _BATCH):
-            batch = tokens[start : start + _BATCH].to(device)
-            model.run_with_hooks(batch, fwd_hooks=[(site.hook, keeper(site.hook)) for site in sites], use_cache=False)
+        parts = in_parts(len(tokens), _BATCH, run)
     dtype = next(model.parameters()).dtype
     if mean:
-        return {name: (torch.stack(sums).sum(0) / len(tokens)).to(dtype) for name, sums in parts.items()}
-    return {name: torch.cat(values) for name, values in parts.items()}
+        sums = {site.hook: torch.stack([part[site.hook] for part in parts]).sum(0) for site in sites}
+        return {name: (total / len(tokens)).to(dtype) for name, total in sums.items()}
+    return {site.hook: torch.cat([part[site.hook] for part in parts]) for site in sites}

@@ -14,7 +14,11 @@ from typing import Any
 import torch
 
 from circuitspex.ablation.dense import NotDenseError
+from circuitspex.ablation.memory import in_parts
 from circuitspex.ablation.prefix import entry_hook
+
+# Prompts run at once; fewer where memory is short.
+_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,15 @@ def clean_pass(model: Any, tokens: torch.Tensor) -> CleanPass:
         NotDenseError: attention is given masks that differ between prompts or heads.
     """
     seen: dict[int, dict[str, Any]] = {}
-    entry: list[torch.Tensor] = []
-    hooks = [(entry_hook(0), lambda activation, hook: entry.append(activation.detach().clone()))]
+
+    def run(rows: slice) -> torch.Tensor:
+        entry: list[torch.Tensor] = []
+        hooks = [(entry_hook(0), lambda activation, hook: entry.append(activation.detach().clone()))]
+        model.run_with_hooks(tokens[rows], fwd_hooks=hooks, use_cache=False)
+        return entry[0]
+
     with torch.no_grad(), _watched(model, seen):
-        model.run_with_hooks(tokens, fwd_hooks=hooks, use_cache=False)
+        entries = in_parts(len(tokens), _BATCH, run)
     n_positions = tokens.shape[1]
     known: dict[int, torch.Tensor | None] = {}  # most layers are given the same tensor
     found = []
@@ -59,7 +68,7 @@ def clean_pass(model: Any, tokens: torch.Tensor) -> CleanPass:
         if id(mask) not in known:
             known[id(mask)] = _allowed(mask, n_positions)
         found.append(Positions(_one_row(cos), _one_row(sin), known[id(mask)]))
-    return CleanPass(entry[0], tuple(found))
+    return CleanPass(torch.cat(entries), tuple(found))
 
 
 @contextlib.contextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import psutil
 import torch
+
+T = TypeVar("T")
 
 # Share of the free memory that a batch may plan with: the estimate below is rough, and other programs need room.
 _SHARE = 0.4
@@ -34,6 +37,28 @@ def rows_that_fit(model: Any, n_positions: int, *, gradients: bool, checkpointin
         free = psutil.virtual_memory().available
     most = _MOST_ROWS["cpu" if parameter.device.type == "cpu" else "other"]
     return max(1, min(most, int(free * _SHARE / per_row)))
+
+
+def in_parts(n_rows: int, size: int, run: Callable[[slice], T]) -> list[T]:
+    """``run`` on one part of the rows after another; where an allocation fails, on halves of it from there on.
+
+    Raises:
+        whatever ``run`` raises, if it is no failed allocation or the part was a single row.
+    """
+    found: list[T] = []
+    start = 0
+    while start < n_rows:
+        part = slice(start, min(start + size, n_rows))
+        try:
+            found.append(run(part))
+        except (RuntimeError, MemoryError) as error:
+            size = part.stop - part.start
+            if not is_out_of_memory(error) or size == 1:
+                raise
+            size //= 2
+            continue
+        start = part.stop
+    return found
 
 
 def is_out_of_memory(error: BaseException) -> bool:

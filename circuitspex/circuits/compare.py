@@ -71,7 +71,7 @@ def compare(
         max_nodes: how many components with the largest main effects are measured: of the difference, and of each model.
         max_interactions: how many sets of two or more, likewise.
         n_heldout: masks on which the decoded difference is scored.
-        n_contexts: random contexts in which each set is measured; up to four times as many where its interval is wide.
+        n_contexts: random contexts in which each set is measured; twice as many where its interval is wide.
         least: the smallest difference of interest, in units of the metric; by default 2 % of the standard deviation of
             the metric over masks.
         rate: the false discovery rate.

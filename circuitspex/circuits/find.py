@@ -31,8 +31,8 @@ from circuitspex.typing import Masks, PerPrompt, Term
 
 # Sets whose interval is wider to either side than this share of the largest effect get more contexts, up to so many
 # times the first number.
-PRECISION = 0.05
-MORE_CONTEXTS = 4
+PRECISION = 0.1
+MORE_CONTEXTS = 2
 
 _PACKAGES = ("circuitspex", "torch", "transformer-lens", "transformers", "numpy", "scipy", "lightgbm")
 
@@ -116,7 +116,7 @@ def find_circuit(
         max_nodes: the components with the largest main effects that are measured again.
         max_interactions: the sets of two or more that are measured again.
         n_heldout: plain ablations for the R².
-        n_contexts: random contexts in which each set is measured; up to four times as many where its interval is wide.
+        n_contexts: random contexts in which each set is measured; twice as many where its interval is wide.
         n_random: random circuits that the circuit is compared with.
         directions: say for each pair how much of it travels from the earlier component to the later (path patching).
         until: stop early, once R² on new masks is at least this: the ablations are run in stages (an eighth, a quarter,

@@ -80,7 +80,7 @@ def interactions(edges: Sequence[Edge], dropped: Sequence[Edge], places: int) ->
     ]
     rows = [_edge_row("edge", i, edge, edge.label, places) for i, edge in enumerate(edges)]
     rows += [_edge_row("dropped", i, edge, "not replicated", places) for i, edge in enumerate(dropped)]
-    return _table("Interactions", heads, rows)
+    return sortable("Interactions", heads, rows)
 
 
 def components(nodes: Sequence[Node], places: int) -> str:
@@ -94,7 +94,7 @@ def components(nodes: Sequence[Node], places: int) -> str:
         + f'<td class="num">{nodes[i].layer}</td><td>{text(nodes[i].kind)}</td></tr>'
         for i in order
     ]
-    return _table("Components", heads, rows)
+    return sortable("Components", heads, rows)
 
 
 def verification(found: Verification | None, metric: str) -> str:
@@ -213,7 +213,8 @@ def _pairs(mapping: Any, say: Any) -> str:
     return ", ".join(part for part in (say(str(name), value) for name, value in mapping.items()) if part)
 
 
-def _table(name: str, heads: Sequence[tuple[str, str]], rows: Sequence[str]) -> str:
+def sortable(name: str, heads: Sequence[tuple[str, str]], rows: Sequence[str]) -> str:
+    """A table that the page's script sorts by its heads; those with a second text are numeric."""
     cells = "".join(
         f'<th scope="col"{" class=num data-numeric" if kind else ""}><button type="button">{head}</button></th>'
         for head, kind in heads

@@ -68,15 +68,16 @@ def printable(text: object) -> str:
 def decimals(circuit: Circuit) -> int:
     """How many decimals the circuit's effects need: three significant digits of the largest."""
     parts: list[Node | Edge] = [*circuit.nodes, *circuit.edges]
-    return _decimals([part.effect for part in parts])
+    return decimals_of([part.effect for part in parts])
 
 
 def verification_decimals(found: Verification) -> int:
     """How many decimals the numbers of a verification need."""
-    return _decimals([found.full, found.empty, found.circuit_kept.value, found.circuit_removed.value])
+    return decimals_of([found.full, found.empty, found.circuit_kept.value, found.circuit_removed.value])
 
 
-def _decimals(values: list[float]) -> int:
+def decimals_of(values: list[float]) -> int:
+    """How many decimals show three significant digits of the largest."""
     largest = max(map(abs, values), default=0.0)
     if largest == 0 or not math.isfinite(largest):
         return 2

@@ -183,3 +183,25 @@ def test_rows_that_fit_follow_the_free_memory(tiny, model, monkeypatch):
         sizes.append(plain)
     assert sizes == sorted(sizes)
     assert sizes[0] == 1
+
+
+@pytest.mark.parametrize("baseline", ["mean", "resample"])
+@pytest.mark.parametrize("message", MESSAGES)
+def test_baselines_and_the_clean_pass_take_what_memory_there_is(tiny, monkeypatch, baseline, message):
+    task = tiny.task(tiny.bridge("qwen2"), lengths=(5, 5, 5, 5, 5))
+    masks = masks_for(12)
+    expected = ComponentGame(tiny.bridge("qwen2"), task, "heads", baseline).evaluate(masks).per_prompt
+    model = tiny.fresh_bridge("qwen2")
+    run, tried = type(model).run_with_hooks, []
+
+    def limited(self, tokens, *args, **options):
+        tried.append(len(tokens))
+        if len(tokens) > 2:
+            raise RuntimeError(message)
+        return run(self, tokens, *args, **options)
+
+    monkeypatch.setattr(type(model), "run_with_hooks", limited)
+    game = ComponentGame(model, task, "heads", baseline, executor="fused")
+    found = game.evaluate(masks).per_prompt
+    assert max(tried) > 2
+    np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -1,0 +1,151 @@
+(() => {
+  const { element, promptBars } = cx;
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const $ = (id) => document.getElementById(id);
+  const panes = $("panes");
+  if (!panes) return; // identical models: there is nothing to show
+  const panel = $("panel");
+  const shown = ["before", "after", "difference"].map((name) => {
+    const canvas = $(`diagram-${name}`), svg = canvas.querySelector("svg");
+    const byIndex = (marks, key) => new Map([...svg.querySelectorAll(marks)].map((g) => [Number(g.dataset[key]), g]));
+    cx.prepareMarks(svg);
+    return { name, canvas, svg, nodes: byIndex(".node", "node"), edges: byIndex(".edge", "edge"), labels: byIndex(".label", "edge") };
+  });
+  const view = cx.panZoom(shown, data.focus);
+  const nameOf = (part) => part.components.join(" × ");
+  const indexOf = new Map(data.nodes.map((node, i) => [node.components[0], i]));
+  let chosen = null; // {part: "node" | "edge" | "change", index}: a mark, or a change without one
+
+  /* The details of one component or interaction. */
+  function row(what, text, between) {
+    return element("tr", {}, element("td", { class: "name" }, what), element("td", { class: "num" }, text), element("td", { class: "num" }, between));
+  }
+  function show(part, change) {
+    const close = element("button", { type: "button", "aria-label": "Close the details", onclick: clear }, "×");
+    const what = part.components.length > 1 ? `interaction of ${part.components.length}` : "component";
+    const kind = change ? `${change.mark} ${change.kind}` : "not tested";
+    const head = element("div", { class: "head" }, element("div", {}, element("p", { class: "muted" }, `${what} · ${kind}`), element("h3", {}, nameOf(part))), close);
+    if (!change) {
+      panel.replaceChildren(head, element("p", { class: "muted" }, "It was measured in one of the models only."));
+      return;
+    }
+    const heads = ["", "effect", "95 % interval"].map((text, i) => element("th", { scope: "col", class: i ? "num" : "" }, text));
+    panel.replaceChildren(head,
+      element("p", { class: "big" }, change.difference), element("p", { class: "muted" }, `difference, 95 % interval ${change.interval}`),
+      element("h4", {}, "Measured in both"),
+      element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {},
+        row(data.names[0], change.before, change.before_interval), row(data.names[1], change.after, change.after_interval),
+        row("difference", change.difference, change.interval), row("decoded difference", change.decoded, ""))),
+      element("h4", {}, "False discovery rate"), element("p", {}, `q ${change.q}`),
+      element("p", { class: "muted small" }, `The smallest rate at which it is a discovery that the difference exceeds ${data.least}.`),
+      ...promptBars(part.per_prompt, data.places, data.metric));
+  }
+  function showNothing() {
+    panel.replaceChildren(element("h3", {}, "Details"),
+      element("p", { class: "muted" }, data.changes.length ? "Choose a component or an interaction, in a diagram or in the table." : "Nothing was tested."));
+  }
+  function choose(part, index) {
+    chosen = { part, index };
+    const found = { node: data.nodes, edge: data.edges, change: data.changes }[part][index];
+    show(found, part === "change" ? found : data.changes[found.change]);
+    panel.scrollTop = 0;
+    refresh();
+  }
+  function chooseChange(index) {
+    const change = data.changes[index];
+    if (change.node !== undefined) choose("node", change.node);
+    else if (change.edge !== undefined) choose("edge", change.edge);
+    else choose("change", index);
+  }
+  function clear() {
+    chosen = null;
+    showNothing();
+    refresh();
+  }
+
+  /* What is shown: threshold, kinds, search, what is chosen. */
+  const threshold = () => data.largest * (Number($("threshold").value) / 1000) ** 2;
+  function refresh() {
+    const least = threshold() * (1 - 1e-9);
+    const kinds = new Set([...document.querySelectorAll("#kinds input:checked")].map((box) => box.value));
+    const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const said = (part, change) => `${nameOf(part)} ${change ? change.kind : ""}`.toLowerCase();
+    const visible = data.changes.map((change) => Math.abs(change.size) >= least && kinds.has(change.kind) && words.every((word) => said(change, change).includes(word)));
+    const seen = (part) => part.change === null ? least === 0 && words.every((word) => said(part).includes(word)) : visible[part.change];
+    const edgeSeen = data.edges.map(seen);
+    const linked = new Set(data.edges.flatMap((edge, i) => edgeSeen[i] ? edge.components : []));
+    const near = new Set();
+    if (chosen && chosen.part === "edge") data.edges[chosen.index].components.forEach((name) => near.add(indexOf.get(name)));
+    if (chosen && chosen.part === "node") {
+      near.add(chosen.index);
+      data.edges.forEach((edge) => { if (edge.components.includes(data.nodes[chosen.index].components[0])) edge.components.forEach((name) => near.add(indexOf.get(name))); });
+    }
+    const marked = chosen && chosen.part !== "change";
+    for (const pane of shown) {
+      data.nodes.forEach((node, i) => {
+        const mark = pane.nodes.get(i);
+        mark.classList.toggle("off", !seen(node) && !linked.has(node.components[0]));
+        mark.classList.toggle("dim", Boolean(marked && !near.has(i)));
+        mark.classList.toggle("chosen", Boolean(marked && chosen.part === "node" && chosen.index === i));
+      });
+      data.edges.forEach((edge, i) => {
+        const mine = marked && (chosen.part === "edge" ? chosen.index === i : edge.components.includes(data.nodes[chosen.index].components[0]));
+        for (const mark of [pane.edges.get(i), pane.labels.get(i)].filter(Boolean)) {
+          mark.classList.toggle("off", !edgeSeen[i]);
+          mark.classList.toggle("dim", Boolean(marked && !mine));
+          mark.classList.toggle("chosen", Boolean(marked && chosen.part === "edge" && chosen.index === i));
+          if (mark.classList.contains("label")) mark.classList.toggle("quiet", !data.with_effects && !mine);
+          else mark.setAttribute("tabindex", edgeSeen[i] ? "0" : "-1");
+        }
+      });
+    }
+    document.querySelectorAll("tr[data-kind='change']").forEach((tr) => {
+      const index = Number(tr.dataset.index), change = data.changes[index];
+      tr.hidden = !visible[index];
+      tr.classList.toggle("chosen", Boolean(chosen && (chosen.part === "change" ? chosen.index === index : change[chosen.part] === chosen.index)));
+    });
+    $("threshold-value").textContent = threshold().toFixed(data.places);
+    $("count").textContent = `${visible.filter(Boolean).length} of ${data.changes.length} components and interactions shown.`;
+  }
+
+  /* Which diagrams are shown: all of them where there is room. */
+  const narrow = matchMedia("(max-width: 900px)");
+  function turn(name) {
+    panes.dataset.view = name;
+    document.querySelectorAll(".view").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.view === name)));
+    view.start();
+  }
+  const turnForWidth = () => { if (narrow.matches && panes.dataset.view === "all") turn("difference"); };
+  document.querySelectorAll(".view").forEach((button) => button.addEventListener("click", () => turn(button.dataset.view)));
+  narrow.addEventListener("change", () => turn(narrow.matches ? "difference" : "all"));
+
+  /* Choosing, by mouse and by keyboard. */
+  const chooseMark = (mark) => mark.dataset.node === undefined ? choose("edge", Number(mark.dataset.edge)) : choose("node", Number(mark.dataset.node));
+  for (const { svg } of shown) {
+    svg.addEventListener("click", (event) => {
+      if (view.dragged()) return;
+      const mark = event.target.closest(".node, .edge");
+      if (mark) chooseMark(mark);
+      else clear();
+    });
+    svg.addEventListener("keydown", (event) => {
+      const mark = event.target.closest(".node, .edge");
+      if (!mark || (event.key !== "Enter" && event.key !== " ")) return;
+      event.preventDefault();
+      chooseMark(mark);
+    });
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    if (chosen) clear();
+    else if ($("search").value) { $("search").value = ""; refresh(); }
+  });
+  document.querySelectorAll("tr[data-kind='change']").forEach((tr) => {
+    tr.querySelector("button.link").addEventListener("click", () => chooseChange(Number(tr.dataset.index)));
+  });
+  for (const id of ["search", "threshold"]) $(id).addEventListener("input", refresh);
+  document.querySelectorAll("#kinds input").forEach((box) => box.addEventListener("input", refresh));
+  turn("all");
+  turnForWidth();
+  clear();
+})();
