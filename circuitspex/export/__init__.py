@@ -13,6 +13,7 @@ from typing import Any
 
 from circuitspex.circuits import formats
 from circuitspex.circuits.circuit import Circuit
+from circuitspex.export import others
 
 
 def _later(module: str, name: str) -> Callable[..., Any]:
@@ -55,6 +56,7 @@ def _register() -> None:
     for form, module in (("json", "report_file"), ("text", "report_text"), ("plot", "report_plot")):
         formats.register_other("report", form, write=_later(module, "write"))
     formats.register_other("report", "text", render=_later("report_text", "render"))
+    others.register()
 
 
 _register()

@@ -53,9 +53,10 @@
   }
   function chooseChange(index) {
     const change = data.changes[index];
-    if (change.node !== undefined) choose("node", change.node);
-    else if (change.edge !== undefined) choose("edge", change.edge);
-    else choose("change", index);
+    const part = change.node !== undefined ? "node" : change.edge !== undefined ? "edge" : "change";
+    choose(part, part === "change" ? index : change[part]);
+    const pane = shown.find((pane) => pane.canvas.clientWidth) || shown[0];
+    if (part !== "change") view.reveal(pane[`${part}s`].get(change[part]), pane.canvas);
   }
   function clear() {
     chosen = null;

@@ -45,7 +45,9 @@ def verdict(comparison: Comparison) -> str:
     if comparison.identical:
         return f"Identical: {one} and {two} have the same weights, so nothing was run and nothing can differ."
     n, found = len(comparison.changes), len(comparison.found)
-    tested = f"{n} component{'s' if n != 1 else ''} and interactions tested"
+    if not n:
+        return "No change: neither model has a component or interaction that was worth testing."
+    tested = f"{n} components and interactions tested" if n > 1 else "1 component tested"
     rate = f"{100 * comparison.rate:.3g} %"
     least = f"{comparison.least:.3g} {metric_name(comparison)}"
     if not found:

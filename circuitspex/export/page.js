@@ -151,7 +151,11 @@
     else if ($("search").value) { $("search").value = ""; refresh(); }
   });
   document.querySelectorAll("tr[data-kind]").forEach((tr) => {
-    tr.querySelector("button.link").addEventListener("click", () => choose(tr.dataset.kind, Number(tr.dataset.index)));
+    tr.querySelector("button.link").addEventListener("click", () => {
+      const index = Number(tr.dataset.index), mark = { node: nodeMarks, edge: edgeMarks }[tr.dataset.kind]?.get(index);
+      choose(tr.dataset.kind, index);
+      if (mark) view.reveal(mark);
+    });
   });
 
   for (const id of ["search", "threshold", "estimates"]) $(id).addEventListener("input", refresh);

@@ -97,6 +97,14 @@ const cx = (() => {
       view.scale = scale;
       paint();
     }
+    function reveal(mark, canvas = seen()) {
+      const box = canvas.getBoundingClientRect(), at = (mark.querySelector(".symbol, .joint, .line") || mark).getBoundingClientRect();
+      const x = at.left + at.width / 2 - box.left, y = at.top + at.height / 2 - box.top;
+      if (x > 40 && x < box.width - 40 && y > 40 && y < box.height - 40) return;
+      view.x += (x - box.width / 2) / view.scale;
+      view.y += (y - box.height / 2) / view.scale;
+      paint();
+    }
     const zoomMiddle = (factor) => zoom(factor, seen().clientWidth / 2, seen().clientHeight / 2);
     const pointers = new Map();
     let moved = 0;
@@ -148,12 +156,7 @@ const cx = (() => {
       canvas.addEventListener("focusin", (event) => { // bring what the keyboard reached into view
         if (event.target === canvas || !event.target.matches(":focus-visible")) return;
         canvas.scrollTo(0, 0);
-        const box = canvas.getBoundingClientRect(), mark = event.target.getBoundingClientRect();
-        const x = mark.left + mark.width / 2 - box.left, y = mark.top + mark.height / 2 - box.top;
-        if (x > 20 && x < box.width - 20 && y > 20 && y < box.height - 20) return;
-        view.x += (x - box.width / 2) / view.scale;
-        view.y += (y - box.height / 2) / view.scale;
-        paint();
+        reveal(event.target, canvas);
       });
     }
     for (const name of ["pointerup", "pointercancel"]) {
@@ -167,7 +170,7 @@ const cx = (() => {
     document.getElementById("zoom-fit").addEventListener("click", fit);
     panes.forEach((pane) => new ResizeObserver(paint).observe(pane.canvas));
     start();
-    return { paint, start, dragged: () => moved >= 4 };
+    return { start, reveal, dragged: () => moved >= 4 };
   }
 
   /* Sortable tables. */
