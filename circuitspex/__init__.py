@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from circuitspex import tasks
-    from circuitspex.circuits import Circuit, Found, find_circuit
+    from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, find_circuit
     from circuitspex.components import Component
     from circuitspex.errors import UserError
     from circuitspex.games import ComponentGame, Run
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Circuit": "circuits",
     "CodedDesign": "masks",
+    "Comparison": "circuits",
     "Component": "components",
     "ComponentGame": "games",
     "Example": "tasks",
@@ -34,7 +35,10 @@ _PUBLIC = {
     "Run": "games",
     "Task": "tasks",
     "UserError": "errors",
+    "compare": "circuits",
+    "compare_series": "circuits",
     "decode": "recovery",
+    "examine": "circuits",
     "find_circuit": "circuits",
     "load_model": "models",
     "model_identity": "models",
@@ -46,6 +50,7 @@ _MODULES = ("tasks",)
 __all__ = [
     "Circuit",
     "CodedDesign",
+    "Comparison",
     "Component",
     "ComponentGame",
     "Example",
@@ -54,7 +59,10 @@ __all__ = [
     "Run",
     "Task",
     "UserError",
+    "compare",
+    "compare_series",
     "decode",
+    "examine",
     "find_circuit",
     "load_model",
     "model_identity",

@@ -12,12 +12,14 @@ from circuitspex.circuits.circuit import (
     Node,
     Verification,
 )
-from circuitspex.circuits.compare import compare
+from circuitspex.circuits.comparing import compare
 from circuitspex.circuits.comparison import Change, Comparison, Point, Series
-from circuitspex.circuits.examine import examine
+from circuitspex.circuits.examining import examine
 from circuitspex.circuits.find import Found, find_circuit
 from circuitspex.circuits.measure import estimate, measure
+from circuitspex.circuits.refine import Refined, refine
 from circuitspex.circuits.report import Report
+from circuitspex.circuits.series import compare_series
 from circuitspex.circuits.verify import verify
 
 __all__ = [
@@ -33,12 +35,14 @@ __all__ = [
     "Found",
     "Node",
     "Point",
+    "Refined",
     "Report",
     "Series",
     "Verification",
     "choose",
     "choose_curve",
     "compare",
+    "compare_series",
     "estimate",
     "examine",
     "find_circuit",
@@ -46,6 +50,7 @@ __all__ = [
     "measure",
     "nap",
     "nap_ig",
+    "refine",
     "smallest",
     "verify",
 ]

@@ -19,6 +19,7 @@ from dataclasses import replace
 import numpy as np
 
 from circuitspex.circuits.circuit import Direction, Edge, Estimate
+from circuitspex.circuits.measure import PerPromptGame
 from circuitspex.games import ComponentGame
 from circuitspex.typing import FloatArray, Masks
 
@@ -26,7 +27,13 @@ _RESAMPLES = 2000
 
 
 def with_directions(
-    game: ComponentGame, edges: Sequence[Edge], contexts: Masks, *, seed: int = 0, progress: bool | None = None
+    game: ComponentGame,
+    edges: Sequence[Edge],
+    contexts: Masks,
+    *,
+    evaluate: PerPromptGame | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> tuple[Edge, ...]:
     """The same edges; the pairs in different layers carry how much of them travels.
 
@@ -34,6 +41,7 @@ def with_directions(
         game: the game that they were measured in.
         edges: interactions; those of three and more, and those within a layer, stay as they are.
         contexts: bool ``(C, n)``, random masks of the other components.
+        evaluate: the same game, where it remembers what was run; by default the game itself.
         seed: of the bootstrap over contexts and prompts.
         progress: progress bars.
     """
@@ -42,16 +50,22 @@ def with_directions(
     for edge in edges:
         if edge.order == 2 and layer[edge.components[0]] != layer[edge.components[1]]:
             source, target = sorted(edge.components, key=lambda name: layer[name])
-            share = travelled(
-                game, game.names.index(source), game.names.index(target), contexts, seed=seed, progress=progress
-            )
+            ends = game.names.index(source), game.names.index(target)
+            share = travelled(game, *ends, contexts, evaluate=evaluate, seed=seed, progress=progress)
             edge = replace(edge, direction=Direction(source, target, share))
         out.append(edge)
     return tuple(out)
 
 
 def travelled(
-    game: ComponentGame, source: int, target: int, contexts: Masks, *, seed: int = 0, progress: bool | None = None
+    game: ComponentGame,
+    source: int,
+    target: int,
+    contexts: Masks,
+    *,
+    evaluate: PerPromptGame | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> Estimate:
     """The share of the interaction of two components that travels from the first to the second.
 
@@ -60,6 +74,7 @@ def travelled(
         source: the index of the component in the earlier layer.
         target: the index of that in the later one.
         contexts: bool ``(C, n)``; what they say of the two does not matter.
+        evaluate: the same game, where it remembers what was run; by default the game itself.
         seed: of the bootstrap over contexts and prompts, which gives the 95 % interval.
         progress: progress bars.
 
@@ -71,7 +86,11 @@ def travelled(
         corners[:, place, source], corners[:, place, target] = one, two
     patched = game.patched(corners[:, 0], source, target, progress=progress)
     flat = corners.reshape(-1, game.n_players)
-    values = game.evaluate(flat, progress=progress, label="path patching").per_prompt.reshape(len(contexts), 4, -1)
+    if evaluate is None:
+        rows = game.evaluate(flat, progress=progress, label="path patching").per_prompt
+    else:
+        rows = evaluate(flat)
+    values = rows.reshape(len(contexts), 4, -1)
     whole = values[:, 0] - values[:, 1] - values[:, 2] + values[:, 3]
     return _ratio(values[:, 0] - patched, whole, seed)
 

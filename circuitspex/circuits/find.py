@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,9 +15,12 @@ from circuitspex.ablation import Executor, Precision, Store, store_at
 from circuitspex.circuits.ablations import Ablations, unseen
 from circuitspex.circuits.adaptive import check_until, explore
 from circuitspex.circuits.budget import Stage, advice
-from circuitspex.circuits.circuit import Circuit, Edge, Faithfulness, Node, Verification
+from circuitspex.circuits.circuit import Circuit, Faithfulness, Verification
+from circuitspex.circuits.curve import sizes_of
 from circuitspex.circuits.direction import with_directions
-from circuitspex.circuits.replicate import RATE, adjusted, replicate
+from circuitspex.circuits.parts import MORE_CONTEXTS, Remembered, measured_parts
+from circuitspex.circuits.refine import Refined
+from circuitspex.circuits.refine import refine as refine_choices
 from circuitspex.circuits.verify import verify
 from circuitspex.components import Selector
 from circuitspex.errors import TaskError, UserError
@@ -27,12 +29,6 @@ from circuitspex.masks import Keep, Pilot, check_keep, mean_keep, pilot, sample_
 from circuitspex.masks.coded import CodedDesign
 from circuitspex.recovery import Interactions, Method, decode
 from circuitspex.tasks import Task, TaskReport
-from circuitspex.typing import Masks, PerPrompt, Term
-
-# Sets whose interval is wider to either side than this share of the largest effect get more contexts, up to so many
-# times the first number.
-PRECISION = 0.1
-MORE_CONTEXTS = 2
 
 _PACKAGES = ("circuitspex", "torch", "transformer-lens", "transformers", "numpy", "scipy", "lightgbm")
 
@@ -44,7 +40,8 @@ class Found:
     ``circuit`` the graph; ``interactions`` the whole decoded function; ``faithfulness`` its R² on held-out masks;
     ``verification`` the circuit on held-out prompts; ``run`` the ablations that were decoded; ``report`` how well the
     model does the task; ``learning_curve`` the R² on new masks after each stage, and last on the held-out masks;
-    ``pilot`` how the share kept was picked, where it was; ``n_stored`` how many ablations of the whole search came from
+    ``pilot`` how the share kept was picked, where it was; ``refined`` the circuits that were chosen and run, where
+    ``refine`` was asked for; ``n_stored`` how many ablations of the whole search came from
     the store, ``n_run`` how many were run.
     """
 
@@ -56,6 +53,7 @@ class Found:
     pilot: Pilot | None = None
     n_stored: int = 0
     n_run: int = 0
+    refined: Refined | None = None
 
     @property
     def faithfulness(self) -> Faithfulness:
@@ -89,6 +87,7 @@ def find_circuit(
     n_contexts: int = 16,
     n_random: int = 20,
     directions: bool = True,
+    refine: int = 0,
     until: float | None = None,
     heldout: Task | None = None,
     executor: Executor = "auto",
@@ -119,6 +118,8 @@ def find_circuit(
         n_contexts: random contexts in which each set is measured; twice as many where its interval is wide.
         n_random: random circuits that the circuit is compared with.
         directions: say for each pair how much of it travels from the earlier component to the later (path patching).
+        refine: rounds in which the circuits that the decoded function chooses are run for real, added to the data, and
+            decoded again, until it is right about them; about a dozen gradient ablations each, on top of the budget.
         until: stop early, once R² on new masks is at least this: the ablations are run in stages (an eighth, a quarter,
             a half and all of the budget, of 16 or more), and end when the lower end of the interval of R² reaches it.
         heldout: prompts for the verification. By default fresh prompts of a built-in task; of any other task a
@@ -147,6 +148,7 @@ def find_circuit(
         ("n_heldout", n_heldout, 2),
         ("n_contexts", n_contexts, 2),
         ("n_random", n_random, 1),
+        ("refine", refine, 0),
     ):
         if value < least:
             raise UserError(f"{name} must be at least {least}, not {value}")
@@ -190,6 +192,11 @@ def find_circuit(
     else:
         masks = sample_masks(game.n_players, budget, keep=keep, seed=seeds[0])
     run, interactions, curve = explore(ablations, masks, decode_run, until=until, seed=seed)
+    refined = None
+    if refine and method != "spex":
+        refined = refine_choices(game, run, decode_run, sizes_of(game.n_players), rounds=refine, progress=progress)
+        run, interactions = refined.run, refined.interactions
+        clock.mark("refine")
 
     fresh = unseen(sample_masks(game.n_players, n_heldout, keep=keep, seed=seeds[2]), run.masks)
     faithfulness = Faithfulness(None, None, None, 0)
@@ -202,20 +209,23 @@ def find_circuit(
             warnings.warn(advice(curve, until, budget), stacklevel=2)
     clock.mark("held_out")
 
-    counter = _Counter(game, progress, "measuring again")
+    counter = Remembered(game, progress, "measuring again")
     # One share, also where the masks mix several: the measured effect is then the same quantity as the decoded one.
     contexts = sample_masks(game.n_players, MORE_CONTEXTS * n_contexts, keep=mean_keep(keep), seed=seeds[3])
-    nodes, edges, dropped = _measured(interactions, game, counter, contexts, n_contexts, max_nodes, max_interactions)
+    nodes, edges, dropped = measured_parts(
+        interactions, game, counter, contexts, n_contexts, max_nodes, max_interactions
+    )
     clock.mark("measure")
     if directions:
-        edges = with_directions(game, edges, contexts[:n_contexts], seed=seed, progress=progress)
+        few = contexts[: max(2, n_contexts // 2)]
+        edges = with_directions(game, edges, few, evaluate=counter, seed=seed, progress=progress)
         clock.mark("directions")
 
     verification = None
     games = [game]
     if heldout is not None and nodes:
         games.append(game.on(heldout))
-        others = _Counter(games[-1], progress, "verifying")
+        others = Remembered(games[-1], progress, "verifying")
         members = [game.names.index(node.name) for node in nodes]
         verification = verify(others, game.n_players, members, n_random=n_random, seed=seeds[4])
     clock.mark("verify")
@@ -268,11 +278,12 @@ def find_circuit(
             "timings": clock.seconds,
             **({"keep_range": list(keep)} if isinstance(keep, tuple) else {}),
             **({} if trial is None else _pilot_fields(trial, ablations, run)),
+            **({} if refined is None else {"refined": {"rounds": len(refined.rounds), "agreed": refined.agreed}}),
             **({} if until is None else {"until": until, "learning_curve": [asdict(stage) for stage in curve]}),
         },
     )
     stored, ran = (sum(getattr(one, name) for one in games) for name in ("n_stored", "n_run"))
-    return Found(circuit, interactions, run, report, curve, trial, stored, ran)
+    return Found(circuit, interactions, run, report, curve, trial, stored, ran, refined)
 
 
 def _pieces(model: Any, task: Task) -> list[str]:
@@ -310,73 +321,6 @@ def _hold_out(task: Task, seed: int) -> tuple[Task, Task | None]:
         return task.split(0.25, seed=seed)
     except TaskError:
         return task, None
-
-
-def _measured(
-    interactions: Interactions,
-    game: ComponentGame,
-    evaluate: Callable[[Masks], PerPrompt],
-    contexts: Masks,
-    start: int,
-    max_nodes: int,
-    max_interactions: int,
-) -> tuple[tuple[Node, ...], tuple[Edge, ...], tuple[Edge, ...]]:
-    """The strongest components and interactions, measured again; what replicates, and the edges that did not.
-
-    An interaction replicates where its measured sign is the decoded one and its q value, over all interactions that
-    were measured, is at most ``RATE``.
-    """
-    sets = strongest(interactions, max_interactions)
-    singles = {(i,) for members in sets for i in members}
-    singles |= {(members[0],) for members in strongest(interactions, max_nodes, order=1)}
-    wanted = sorted(singles) + sets
-    if not wanted:
-        return (), (), ()
-    found = replicate(evaluate, wanted, contexts, start=start, precision=PRECISION)
-    q_of = dict(zip(sets, adjusted([found[members].p_value() for members in sets]), strict=True))
-    edges: list[Edge] = []
-    dropped: list[Edge] = []
-    for members in sets:
-        decoded, measured = interactions.effect(*members), found[members].estimate()
-        names = tuple(game.names[i] for i in members)
-        per_prompt, table = found[members].per_prompt, found[members].table
-        edge = Edge(names, decoded, measured, per_prompt, table, q_of[members])
-        replicates = q_of[members] <= RATE and (measured.value > 0) == (decoded > 0)
-        (edges if replicates else dropped).append(edge)
-    needed = {name for edge in edges for name in edge.components}
-    nodes = []
-    for (index,) in sorted(singles):
-        name, about, single = game.names[index], game.components[index], found[index,]
-        if name in needed or single.estimate().excludes_zero:
-            effect = interactions.effect(index)
-            nodes.append(Node(name, about.layer, about.kind, effect, single.estimate(), single.per_prompt))
-    nodes.sort(key=lambda node: (-abs(node.effect), node.name))
-    edges.sort(key=lambda edge: (-abs(edge.effect), edge.components))
-    dropped.sort(key=lambda edge: (-abs(edge.decoded), edge.components))
-    return tuple(nodes), tuple(edges), tuple(dropped)
-
-
-def strongest(interactions: Interactions, count: int, *, order: int | None = None) -> list[Term]:
-    """The sets with the largest coefficients: of one order, or of all orders from two on."""
-    if order is None:
-        terms = [i for i, term in enumerate(interactions.terms) if len(term) > 1]
-    else:
-        terms = [i for i, term in enumerate(interactions.terms) if len(term) == order]
-    terms = [i for i in terms if interactions.coefficients[i] != 0]
-    terms.sort(key=lambda i: (-abs(float(interactions.coefficients[i])), interactions.terms[i]))
-    return [interactions.terms[i] for i in terms[:count]]
-
-
-class _Counter:
-    """A game whose evaluations are counted."""
-
-    def __init__(self, game: ComponentGame, progress: bool | None, label: str) -> None:
-        self.game, self.progress, self.label = game, progress, label
-        self.count = 0
-
-    def __call__(self, masks: Masks) -> PerPrompt:
-        self.count += len(np.unique(masks, axis=0))
-        return self.game.evaluate(masks, progress=self.progress, label=self.label).per_prompt
 
 
 class _Clock:

@@ -22,8 +22,10 @@ ENDINGS = {
     "neuronpedia": "neuronpedia.json",
     "pdf": "pdf",
     "png": "png",
+    "png-dark": "dark.png",
     "shapiq": "shapiq.json",
     "svg": "svg",
+    "svg-dark": "dark.svg",
     "text": "txt",
 }
 """How the files of each format end. The formats themselves are registered by ``circuitspex.export``."""

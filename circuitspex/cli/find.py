@@ -49,6 +49,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--precision", default="model", choices=("model", "bfloat16"), help="of the matrix products (default: model)"
     )
+    parser.add_argument(
+        "--refine",
+        type=whole_number(0),
+        default=0,
+        metavar="ROUNDS",
+        help="run the circuits that the decoded function chooses, and decode again with them (default: 0 rounds)",
+    )
     store_option(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the GPU if there is one)")
@@ -87,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
         method=options.method,
         n_heldout=options.heldout,
         n_contexts=options.contexts,
+        refine=options.refine,
         executor=options.executor,
         precision=options.precision,
         store=options.store,

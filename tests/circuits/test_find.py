@@ -16,7 +16,7 @@ from circuitspex.circuits.replicate import RATE
 from circuitspex.errors import UserError
 from circuitspex.export.json_file import to_json
 
-QUICK: dict[str, Any] = {"budget": 40, "n_heldout": 40, "n_contexts": 4, "n_random": 4, "max_nodes": 6}
+QUICK: dict[str, Any] = {"budget": 40, "n_heldout": 40, "n_contexts": 12, "n_random": 4, "max_nodes": 6}
 
 
 def quiet_find(*args: Any, **options: Any) -> Any:

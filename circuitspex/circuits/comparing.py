@@ -19,8 +19,9 @@ import numpy as np
 from circuitspex.ablation import Executor, Precision, Store, store_at
 from circuitspex.circuits.circuit import Circuit, Edge, Estimate, Faithfulness, Node
 from circuitspex.circuits.comparison import Change, Comparison, Kind
-from circuitspex.circuits.find import MORE_CONTEXTS, PRECISION, strongest, versions
+from circuitspex.circuits.find import versions
 from circuitspex.circuits.measure import estimate
+from circuitspex.circuits.parts import MORE_CONTEXTS, PRECISION, strongest
 from circuitspex.circuits.replicate import RATE, Measured, adjusted, replicate
 from circuitspex.components import ModelStructure, Selector, model_structure
 from circuitspex.errors import NoGradientError, UserError

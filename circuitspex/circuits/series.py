@@ -1,0 +1,158 @@
+"""``compare_series``: the same components and interactions in a series of checkpoints, as a timeline."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from circuitspex.ablation import Executor, Store, store_at
+from circuitspex.circuits.circuit import Estimate
+from circuitspex.circuits.comparing import check_comparable
+from circuitspex.circuits.comparison import Point, Series
+from circuitspex.circuits.find import versions
+from circuitspex.circuits.measure import estimate
+from circuitspex.circuits.parts import strongest
+from circuitspex.circuits.replicate import replicate
+from circuitspex.components import Selector
+from circuitspex.errors import NoGradientError, UserError
+from circuitspex.games import ComponentGame
+from circuitspex.masks import Keep, check_keep, mean_keep, sample_masks
+from circuitspex.models import model_identity
+from circuitspex.recovery import Interactions, decode
+from circuitspex.tasks import Task
+from circuitspex.typing import Term
+
+
+def compare_series(
+    models: Mapping[str, Any],
+    task: Task,
+    components: Selector = "heads",
+    baseline: str = "mean",
+    budget: int = 100,
+    *,
+    keep: Keep = 0.5,
+    decode_at: Sequence[str] | None = None,
+    max_nodes: int = 8,
+    max_interactions: int = 6,
+    n_contexts: int = 16,
+    executor: Executor = "auto",
+    store: Store | str | Path | None = None,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Series:
+    """Follow components and interactions through a series of checkpoints.
+
+    The strongest components and interactions are decoded at the first, the middle and the last checkpoint; all of them
+    are then measured at every checkpoint, in the same contexts on the same prompts.
+
+    Args:
+        models: by name, in their order; each a TransformerBridge, or a function without arguments that loads one, so
+            that only one needs to be in memory at a time.
+        task: prompts and metric.
+        components: a selector, or a list of components.
+        baseline: 'mean', 'resample' or 'zero'; each checkpoint's own activations.
+        budget: ablations to decode from, at each checkpoint that is decoded.
+        keep: the share of components that a random mask keeps.
+        decode_at: the names of the checkpoints that are decoded.
+        max_nodes: how many components of each decoded checkpoint are followed.
+        max_interactions: how many sets of two or more.
+        n_contexts: random contexts in which each set is measured.
+        executor: how the models are run; see ``ComponentGame``.
+        store: where finished ablations are kept and taken from.
+        seed: of every random choice.
+        progress: progress bars; by default where standard error is a terminal.
+
+    Returns:
+        A ``Series``; checkpoints with the weights of an earlier one are named in ``same_as`` and not run again.
+
+    Raises:
+        UserError: fewer than two checkpoints, checkpoints that can't be compared, or a name in ``decode_at`` that is
+            none of theirs.
+    """
+    names = list(models)
+    if len(names) < 2:
+        raise UserError(f"a series needs at least two checkpoints, not {len(names)}")
+    keep = check_keep(keep)
+    chosen = list(decode_at) if decode_at is not None else [names[0], names[len(names) // 2], names[-1]]
+    unknown = [name for name in chosen if name not in models]
+    if unknown:
+        raise UserError(f"there is no checkpoint '{unknown[0]}'; there are {', '.join(names)}")
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
+    kept = store_at(store)
+
+    def game_of(model: Any) -> ComponentGame:
+        return ComponentGame(model, task, components, baseline, executor=executor, store=kept)
+
+    sets: dict[Term, None] = {}
+    labels: tuple[str, ...] = ()
+    first = _loaded(models[names[0]])
+    for name in dict.fromkeys(chosen):
+        model = first if name == names[0] else _loaded(models[name])
+        check_comparable(first, model, task)
+        game = game_of(model)
+        labels = game.names
+        decoded = _decoded(game, budget, keep, seeds, progress)
+        sets |= dict.fromkeys(strongest(decoded, max_interactions))
+        sets |= dict.fromkeys((members[0],) for members in strongest(decoded, max_nodes, order=1))
+    wanted = sorted(sets, key=lambda members: (len(members), members))
+    contexts = sample_masks(len(labels), n_contexts, keep=mean_keep(keep), seed=seeds[2])
+    points: list[Point] = []
+    same_as: dict[str, str] = {}
+    for name in names:
+        model = first if name == names[0] else _loaded(models[name])
+        check_comparable(first, model, task)
+        identity = model_identity(model)
+        earlier = next((point for point in points if point.identity == identity), None)
+        if earlier is not None:
+            same_as[name] = same_as.get(earlier.name, earlier.name)
+            points.append(Point(name, identity, earlier.metric, earlier.effects))
+            continue
+        points.append(_point(name, identity, game_of(model), wanted, contexts, progress))
+    about = {
+        "task": task.name,
+        "metric": task.metric.name,
+        "components": components if isinstance(components, str) else "+".join(labels),
+        "n_components": len(labels),
+        "baseline": baseline,
+        "keep": mean_keep(keep),
+        "budget": budget,
+        "seed": seed,
+        "versions": versions(),
+    }
+    return Series(tuple(tuple(labels[i] for i in members) for members in wanted), tuple(points), same_as, about)
+
+
+def _loaded(model: Any) -> Any:
+    """The model itself, or what its loader gives."""
+    is_loader = isinstance(model, Callable) and not hasattr(model, "run_with_hooks")  # type: ignore[arg-type]
+    return model() if is_loader else model
+
+
+def _decoded(game: ComponentGame, budget: int, keep: Keep, seeds: Sequence[int], progress: bool | None) -> Interactions:
+    masks = sample_masks(game.n_players, budget, keep=keep, seed=seeds[0])
+    try:
+        run = game.evaluate(masks, gradients=True, progress=progress, label="ablations to decode")
+    except NoGradientError:
+        run = game.evaluate(masks, progress=progress, label="ablations to decode")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # before a model has learnt the task there is nothing to explain
+        return decode(
+            run.masks, run.values, gradients=run.gradients, keep=mean_keep(keep), seed=seeds[1], names=game.names
+        )
+
+
+def _point(
+    name: str, identity: str, game: ComponentGame, wanted: Sequence[Term], contexts: Any, progress: bool | None
+) -> Point:
+    def evaluate(masks: Any) -> Any:
+        return game.evaluate(masks, progress=progress, label=f"measuring {name}").per_prompt
+
+    found = replicate(evaluate, wanted, contexts) if wanted else {}
+    whole = evaluate(np.ones((1, game.n_players), dtype=bool))[0]
+    value = float(whole.mean())
+    metric = estimate(whole[None, :]) if len(whole) > 1 else Estimate(value, value, value)
+    return Point(name, identity, metric, tuple(found[members].estimate() for members in wanted))
