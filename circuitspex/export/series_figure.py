@@ -31,6 +31,7 @@ LABEL_SIZE = 8.0
 TICK_SIZE = 8.0
 MAX_LABEL = 190.0
 MAX_TICK = 130.0
+MAX_TICKS = 34
 TEXT_HEIGHT = 1.45
 """Distance of neighbouring labels, in their size."""
 
@@ -53,12 +54,14 @@ def draw(series: Series) -> Figure:
     if not series.points:
         raise UserError("this series has no checkpoint, so there is nothing to draw")
     chosen = strongest(series)
-    ticks = [_tick(series, i) for i in range(len(series.points))]
+    every = -(-len(series.points) // MAX_TICKS)  # of many checkpoints only some are named
+    ticks = [_tick(series, i) if i % every == 0 else "" for i in range(len(series.points))]
     names = [shorten(" × ".join(series.sets[i]), LABEL_SIZE, MAX_LABEL) for i in chosen]
     right = max([60.0, *(text_width(name, LABEL_SIZE) + 26 for name in names)])
-    turned = max(map(_wide, ticks)) + 8 > 520 / max(1, len(ticks) - 1)
+    turned = max(map(_wide, ticks)) + 8 > 520 * every / max(1, len(ticks) - 1)
     below = 30.0 + (max(map(_wide, ticks)) * 0.8 if turned else 14.0)
-    left, top, gap, first, second = 62.0, 64.0, 24.0, 110.0, 300.0
+    left = max(62.0, _wide(ticks[0]) * 0.75 + 10.0 if turned else 0.0)
+    top, gap, first, second = 64.0, 24.0, 110.0, 300.0
     width = left + 520.0 + right
     height = top + first + gap + second + below
     with matplotlib.rc_context():

@@ -1,0 +1,88 @@
+"""The figure of a comparison: one place for each component, real text, equal bytes, and sentences where it is empty."""
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import matplotlib
+import pytest
+from drawn_circuits import comparison, unchanged
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from circuitspex.export.compare_figure import draw
+from circuitspex.export.union_layout import union_layout
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize("n", [6, 14, 30])
+def test_labels_do_not_overlap_and_stay_inside(n):
+    made = comparison(n, seed=n)
+    figure = draw(made)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    panels = figure.axes[1:4]
+    for axes, side in zip(panels, ("before", "after", "difference"), strict=True):
+        wanted = {line for mark in getattr(union_layout(made), side).nodes for line in mark.lines}
+        shown = [(t.get_text(), t.get_window_extent(renderer)) for t in axes.texts if t.get_text() in wanted]
+        assert len(shown) >= len(wanted)
+        for i, (text, box) in enumerate(shown):
+            for other, other_box in shown[i + 1 :]:
+                width = min(box.x1, other_box.x1) - max(box.x0, other_box.x0)
+                height = min(box.y1, other_box.y1) - max(box.y0, other_box.y0)
+                assert min(width, height) < 1.5, (text, other)
+    for axes in figure.axes:
+        for artist in axes.texts:
+            box = artist.get_window_extent(renderer)
+            assert figure.bbox.x0 <= box.x0
+            assert box.x1 <= figure.bbox.x1
+            assert figure.bbox.y0 <= box.y0
+            assert box.y1 <= figure.bbox.y1
+
+
+def test_names_stand_in_the_same_place_in_every_panel():
+    made = comparison(12, seed=7)
+    panels = draw(made).axes[1:4]
+    places = []
+    for axes in panels:
+        at = {t.get_text().split(" ")[0]: t.get_position() for t in axes.texts if t.get_fontweight() == "bold"}
+        places.append({name: place for name, place in at.items() if name.startswith("L")})
+    assert places[0] == places[1] == places[2]
+    assert len(places[0]) == len(union_layout(made).before.nodes)
+
+
+@pytest.mark.parametrize("form", ["svg", "png", "pdf"])
+def test_the_same_comparison_gives_the_same_bytes(form, tmp_path):
+    first = comparison(8).export(form, tmp_path / "a").read_bytes()
+    with matplotlib.rc_context({"font.size": 30, "svg.fonttype": "path"}):
+        assert comparison(8).export(form, tmp_path / "b").read_bytes() == first
+    assert comparison(8, seed=1).export(form, tmp_path / "c").read_bytes() != first
+
+
+def test_svg_has_its_text_as_text(tmp_path):
+    made = comparison(12, seed=3)
+    root = ElementTree.parse(made.export("svg", tmp_path / "c.svg")).getroot()
+    texts = [element.text or "" for element in root.iter(f"{SVG}text")]
+    for said in ("Before", "After", "Difference", "model-step1000", "model-step9000"):
+        assert said in texts
+    change = next(change for change in made.found if change.order == 1)
+    assert any(text.startswith(change.components[0]) and text.endswith(change.kind) for text in texts)
+    assert any("+1.90 [+1.78, +2.02]" in text for text in texts)
+    assert any("0.91 [0.88, 0.94]" in text for text in texts)
+
+
+def test_identical_and_unchanged_say_so(tmp_path):
+    for made, said in ((unchanged(identical=True), "Identical: a and b"), (unchanged(), "No change")):
+        root = ElementTree.parse(made.export("svg", tmp_path / "c.svg")).getroot()
+        assert any((element.text or "").startswith(said) for element in root.iter(f"{SVG}text"))
+
+
+def test_hostile_names_are_text(tmp_path):
+    evil = {"name": "</text><script>alert(1)</script> $\\frac{1}{0}$ & \x00 \ud83d"}
+    made = comparison(4)
+    made = replace(made, before=replace(made.before, model=evil), after=replace(made.after, model=evil))
+    root = ElementTree.parse(made.export("svg", tmp_path / "c.svg")).getroot()
+    assert not list(root.iter(f"{SVG}script"))
+    assert any("$\\frac" in (element.text or "") for element in root.iter(f"{SVG}text"))
+
+
+def test_dark_is_dark():
+    assert max(draw(comparison(4), dark=True).get_facecolor()[:3]) < 0.2
