@@ -126,9 +126,9 @@ def test_diagrams_move_together_and_one_can_be_shown_alone(open_page):
     moved = page.evaluate(boxes)
     assert moved != start
     assert len(set(moved)) == 1
-    page.get_by_role("button", name="After", exact=True).click()
+    page.locator(".views").get_by_role("button", name="After", exact=True).click()
     assert [page.locator(f"#pane-{side}").is_visible() for side in SIDES] == [False, True, False]
-    page.get_by_role("button", name="All", exact=True).click()
+    page.locator(".views").get_by_role("button", name="All", exact=True).click()
     assert all(page.locator(f"#pane-{side}").is_visible() for side in SIDES)
 
 
@@ -136,7 +136,7 @@ def test_diagrams_move_together_and_one_can_be_shown_alone(open_page):
 def test_narrow_windows_have_tabs_and_do_not_scroll_sideways(open_page, scheme):
     page = open_page(comparison(12), width=390, color_scheme=scheme)
     assert [page.locator(f"#pane-{side}").is_visible() for side in SIDES] == [False, False, True]
-    page.get_by_role("button", name="Before", exact=True).click()
+    page.locator(".views").get_by_role("button", name="Before", exact=True).click()
     assert [page.locator(f"#pane-{side}").is_visible() for side in SIDES] == [True, False, False]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     wide = page.evaluate("[...document.querySelectorAll('#kinds label')].map(l => l.getBoundingClientRect().right)")
