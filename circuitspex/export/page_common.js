@@ -100,7 +100,8 @@ const cx = (() => {
     function reveal(mark, canvas = seen()) {
       const box = canvas.getBoundingClientRect(), at = (mark.querySelector(".symbol, .joint, .line") || mark).getBoundingClientRect();
       const x = at.left + at.width / 2 - box.left, y = at.top + at.height / 2 - box.top;
-      if (x > 40 && x < box.width - 40 && y > 40 && y < box.height - 40) return;
+      const inside = (middle, size, room) => middle - size / 2 > 20 && middle + size / 2 < room - 20;
+      if (inside(x, at.width, box.width) && inside(y, at.height, box.height)) return;
       view.x += (x - box.width / 2) / view.scale;
       view.y += (y - box.height / 2) / view.scale;
       paint();

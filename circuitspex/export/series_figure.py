@@ -6,6 +6,7 @@ readers can tell apart), a band for the interval, and their name at the end of t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ TICK_SIZE = 8.0
 MAX_LABEL = 190.0
 MAX_TICK = 130.0
 MAX_TICKS = 34
+MIN_SHARED = 6
+"""A beginning that all names of checkpoints share is said once, in the title, if it is this long."""
 TEXT_HEIGHT = 1.45
 """Distance of neighbouring labels, in their size."""
 
@@ -71,14 +74,18 @@ def draw(series: Series) -> Figure:
         share = (left / width, 520.0 / width)
         lower = figure.add_axes((share[0], below / height, share[1], second / height))
         upper = figure.add_axes((share[0], (below + second + gap) / height, share[1], first / height))
-        title = " · ".join(str(series.run[key]) for key in ("task", "baseline") if series.run.get(key))
+        about = [str(series.run[key]) for key in ("task", "baseline") if series.run.get(key)]
+        title = " · ".join(
+            [part for part in [series.points[0].name[: _shared(series)].strip("/@:-_ ")] if part] + about
+        )
         heading = shorten(f"Timeline{f' · {title}' if title else ''}", TITLE_SIZE * 1.12, width - 36)
         figure.text(
             18 / width, 1 - 24 / height, heading, fontsize=TITLE_SIZE, fontweight="bold", color=LIGHT.text, va="center"
         )
         more = len(series.sets) - len(chosen)
         said = f"{len(series.points)} checkpoints, {len(series.sets)} components and interactions, 95 % intervals"
-        said += f"; the {len(chosen)} strongest are named, the other {more} are grey" if more else ""
+        if more:
+            said += f"; the {len(chosen)} strongest are named, {more} weaker {'is' if more == 1 else 'are'} grey"
         figure.text(18 / width, 1 - 42 / height, said, fontsize=9, color=LIGHT.muted, va="center")
         _metric(upper, series)
         _effects(lower, series, chosen)
@@ -111,8 +118,18 @@ def _indices(series: Series) -> range:
 
 def _tick(series: Series, index: int) -> str:
     name = series.points[index].name
-    lines = [name] if name not in series.same_as else [name, f"= {series.same_as[name]}"]
+    cut = _shared(series)
+    lines = [name[cut:]] if name not in series.same_as else [name[cut:], f"= {series.same_as[name][cut:]}"]
     return "\n".join(shorten(line, TICK_SIZE, MAX_TICK) for line in lines)
+
+
+def _shared(series: Series) -> int:
+    """How many characters all names of checkpoints begin with, up to a separator; 0 where that is short."""
+    names = sorted({point.name for point in series.points})
+    pairs = zip(names[0], names[-1], strict=False) if len(names) > 1 else ()
+    start = "".join(a for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    length = max(start.rfind(separator) for separator in "/@:-_ ") + 1
+    return length if length >= MIN_SHARED else 0
 
 
 def _wide(tick: str) -> float:
@@ -126,7 +143,7 @@ def _line(axes: Axes, points: Sequence[Estimate], band: float, **style: Any) -> 
         axes.fill_between(x, low, high, color=style["color"], alpha=band, linewidth=0, zorder=1)
     elif band:
         axes.vlines(x, low, high, color=style["color"], alpha=0.6, linewidth=2, zorder=1)
-    axes.plot(x, [point.value for point in points], **style)
+    axes.plot(x, [point.value for point in points], markevery=-(-len(points) // MAX_TICKS), **style)
 
 
 def _metric(axes: Axes, series: Series) -> None:

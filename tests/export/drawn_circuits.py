@@ -185,7 +185,7 @@ def series(n_points=8, n_sets=12, seed=0):
         points.append(Point(f"step{1000 * (i + 1)}", f"{i:04x}", estimate(0.5 + 2.6 * share, 0.2), effects))
     same = {}
     if n_points > 3:
-        points[3] = replace(points[3], identity=points[2].identity, effects=points[2].effects)
+        points[3] = replace(points[2], name=points[3].name)
         same = {points[3].name: points[2].name}
     about = {"task": "ioi", "metric": "logit_diff", "baseline": "mean", "seed": seed}
     return Series(tuple(sets), tuple(points), same, about)

@@ -155,3 +155,22 @@ def test_notes_stand_in_the_labels_and_have_room():
     boxes = [box for mark in placed.nodes for box in (mark.symbol, mark.label)]
     boxes += [mark.label for mark in placed.edges if mark.label is not None]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+@pytest.mark.parametrize("n", [10, 30, 100])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_many_large_hyperedges_leave_room_for_labels(n, seed):
+    rng = random.Random(seed)
+    base = realistic(n, seed=seed)
+    names = [one.name for one in base.nodes]
+    sets = {frozenset(rng.sample(names, k=min(n, rng.choice([2, 3, 3, 4, 5])))) for _ in range(n // 2)}
+    edges = tuple(edge(sorted(members), rng.choice([-1, 1]) * rng.random(), rng.random() < 0.5) for members in sets)
+    placed = _check(replace(base, edges=edges))
+    joints = [mark.joint for mark in placed.edges if mark.joint is not None]
+    assert len(joints) == len(set(joints)) == sum(one.order > 2 for one in edges)
+    for x, y in joints:
+        for mark in placed.nodes:
+            for box in (mark.symbol, mark.label):
+                assert not (box.left < x < box.right and box.top < y < box.bottom)
+    labelled = [mark.label is not None for mark in placed.edges]
+    assert sum(labelled) >= 0.6 * len(labelled)

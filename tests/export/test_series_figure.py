@@ -128,3 +128,11 @@ def test_hostile_names_are_text(tmp_path):
     points = (replace(made.points[0], name=evil), *made.points[1:])
     root = ElementTree.parse(write(replace(made, points=points, run={"task": evil}), tmp_path / "s.svg")).getroot()
     assert not list(root.iter(f"{SVG}script"))
+
+
+def test_what_all_names_share_is_said_once():
+    figure = draw(_crowded(2))
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()][:2] == ["step0000", "step1000"]
+    assert any("pythia-2.8b-deduped" in text.get_text() for text in figure.texts)
+    same = replace(series(3, 2), points=series(1, 2).points * 2)
+    assert [text.get_text() for text in draw(same).axes[0].get_xticklabels()] == ["step1000", "step1000"]
