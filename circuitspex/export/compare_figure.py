@@ -11,6 +11,7 @@ from circuitspex.export.compare_words import (
     metric_name,
     metric_places,
     model_names,
+    r2_text,
     title_of,
     verdict,
 )
@@ -103,14 +104,13 @@ def _write(comparison: Comparison, path: Path, form: str) -> Path:
 def _facts(comparison: Comparison) -> str:
     if comparison.identical:
         return ""
-    places, found = metric_places(comparison), comparison.faithfulness
+    places = metric_places(comparison)
     parts = []
     if comparison.metric_difference is not None:
         ends = (comparison.metric_before, comparison.metric_after)
         before, after = ("–" if end is None else number(end.value, places) for end in ends)
         gap = estimate_text(comparison.metric_difference, places)
         parts.append(f"{metric_name(comparison)} {before} before, {after} after, difference {gap}")
-    if found.r2 is not None:
-        between = "" if found.low is None or found.high is None else f" [{found.low:.2f}, {found.high:.2f}]"
-        parts.append(f"R² of the decoded difference {found.r2:.2f}{between} on {found.n_masks} held-out masks")
+    if comparison.faithfulness.r2 is not None:
+        parts.append(f"R² of the decoded difference {r2_text(comparison)}")
     return " · ".join(parts)

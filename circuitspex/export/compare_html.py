@@ -20,6 +20,7 @@ from circuitspex.export.compare_words import (
     metric_places,
     model_names,
     places_of,
+    r2_text,
     task_name,
     title_of,
     verdict,
@@ -72,12 +73,9 @@ def _tiles(comparison: Comparison) -> str:
     places, found, said = metric_places(comparison), comparison.faithfulness, counts(comparison)
     one, two = model_names(comparison)
     metric = metric_name(comparison)
-    r2 = "–" if found.r2 is None else number(found.r2, 2, sign=False)
+    r2, _, ends = r2_text(comparison).partition(" ")
     if found.r2 is None:
-        ends = "not measured" if found.n_masks == 0 else "undefined: the difference does not vary"
-    else:
-        ends = "" if found.low is None or found.high is None else f"[{found.low:.2f}, {found.high:.2f}] "
-        ends = f"{ends}on {found.n_masks} held-out masks".replace("-", "−", 1 if found.low and found.low < 0 else 0)
+        r2, ends = "–", "undefined: the difference does not vary" if found.n_masks else "not measured"
     parts = [
         (f"{metric}, before", *_ends(comparison.metric_before, places), one),
         (f"{metric}, after", *_ends(comparison.metric_after, places), two),

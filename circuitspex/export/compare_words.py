@@ -14,6 +14,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 def model_names(comparison: Comparison) -> tuple[str, str]:
     """The names of the two models."""
     one, two = (printable(circuit.model.get("name") or "") for circuit in (comparison.before, comparison.after))
+    if one == two and one and not comparison.identical:  # two checkpoints of one name: the weights tell them apart
+        hashes = (printable(c.model.get("identity") or "")[:8] for c in (comparison.before, comparison.after))
+        one, two = (f"{one} ({hash})" if hash else one for hash in hashes)
     return one or "the first model", two or "the second model"
 
 
@@ -48,13 +51,23 @@ def verdict(comparison: Comparison) -> str:
     if not n:
         return "No change: neither model has a component or interaction that was worth testing."
     tested = f"{n} components and interactions tested" if n > 1 else "1 component tested"
-    rate = f"{100 * comparison.rate:.3g} %"
-    least = f"{comparison.least:.3g} {metric_name(comparison)}"
+    than = f"by more than {comparison.least:.3g} {metric_name(comparison)}"
+    than += f" at a false discovery rate of {100 * comparison.rate:.3g} %."
     if not found:
-        return f"No change: of {tested}, none differs by more than {least} at a false discovery rate of {rate}."
+        return f"No change: of {tested}, none was found to differ {than}"
     said = counts(comparison)
     kinds = ", ".join(f"{said[kind]} {kind}" for kind in KINDS if said[kind] and kind != "unchanged")
-    return f"{kinds}: of {tested}, {found} differ by more than {least} at a false discovery rate of {rate}."
+    return f"{kinds}: of {tested}, {found} differ{'s' if found == 1 else ''} {than}"
+
+
+def r2_text(comparison: Comparison) -> str:
+    """'0.91 [0.88, 0.94] on 100 held-out masks'; empty where R² was not measured."""
+    found = comparison.faithfulness
+    if found.r2 is None:
+        return ""
+    ends = (found.low, found.high)
+    between = "" if None in ends else f" [{', '.join(number(end, 2, sign=False) for end in ends)}]"
+    return f"{number(found.r2, 2, sign=False)}{between} on {found.n_masks} held-out masks"
 
 
 def members(change: Change) -> str:

@@ -78,8 +78,10 @@ def interactions(edges: Sequence[Edge], dropped: Sequence[Edge], places: int) ->
         ("Order", "n"),
         ("Kind", ""),
     ]
-    rows = [_edge_row("edge", i, edge, edge.label, places) for i, edge in enumerate(edges)]
-    rows += [_edge_row("dropped", i, edge, "not replicated", places) for i, edge in enumerate(dropped)]
+    has_q = any(edge.q is not None for edge in (*edges, *dropped))
+    heads += [("q", "n")] if has_q else []
+    rows = [_edge_row("edge", i, edge, edge.label, places, has_q) for i, edge in enumerate(edges)]
+    rows += [_edge_row("dropped", i, edge, "not replicated", places, has_q) for i, edge in enumerate(dropped)]
     return sortable("Interactions", heads, rows)
 
 
@@ -225,11 +227,14 @@ def sortable(name: str, heads: Sequence[tuple[str, str]], rows: Sequence[str]) -
     )
 
 
-def _edge_row(kind: str, index: int, edge: Edge, label: str, places: int) -> str:
+def _edge_row(kind: str, index: int, edge: Edge, label: str, places: int, has_q: bool) -> str:
+    q = "" if not has_q else '<td class="num" data-v="9">–</td>'
+    if edge.q is not None:
+        q = f'<td class="num" data-v="{edge.q:.7g}">{edge.q:.2g}</td>'
     sign = "" if kind == "dropped" else "sign negative" if edge.effect < 0 else "sign"
     return (
         _row(kind, index, edge.components, edge, places)
-        + f'<td class="num">{edge.order}</td><td><span class="{sign}">{label}</span></td></tr>'
+        + f'<td class="num">{edge.order}</td><td><span class="{sign}">{label}</span></td>{q}</tr>'
     )
 
 

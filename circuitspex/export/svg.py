@@ -35,6 +35,7 @@ _FILLS = {
 }
 
 _FAINT = ' opacity="0.45"'
+_NOT_HERE = "; not part of this circuit"
 
 
 def diagram(placed: Layout, title: str, interactive: bool = False) -> str:
@@ -88,6 +89,7 @@ def _edge(index: int, placed: PlacedEdge, interactive: bool) -> str:
     spoken = f"{edge.label} interaction of {', '.join(edge.components)}: {placed.text}"
     if placed.arrow is not None and edge.direction is not None:
         spoken += f"; {direction_text(edge.direction)}"
+    spoken += _NOT_HERE if placed.faint else ""
     kind = f"edge{' absent' if placed.faint else ''}"
     parts = [
         f'<g class="{kind}" fill="none"{_FAINT if placed.faint else ""}{_handle("edge", index, spoken, interactive)}>'
@@ -114,7 +116,7 @@ def _node(index: int, placed: PlacedNode, effect: str, interactive: bool) -> str
     node = placed.node
     colour = _FILLS["negative" if node.effect < 0 else "positive"]
     face = _FILLS["background"] if node.measured is None else colour
-    spoken = f"component {node.name}: {effect}"
+    spoken = f"component {node.name}: {effect}{_NOT_HERE if placed.faint else ''}"
     kind = f"node{' absent' if placed.faint else ''}"
     parts = [f'<g class="{kind}"{_FAINT if placed.faint else ""}{_handle("node", index, spoken, interactive)}>']
     if interactive:

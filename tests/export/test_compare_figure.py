@@ -8,6 +8,7 @@ import pytest
 from drawn_circuits import comparison, unchanged
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from circuitspex.circuits.circuit import Faithfulness
 from circuitspex.export.compare_figure import draw
 from circuitspex.export.union_layout import union_layout
 
@@ -67,6 +68,17 @@ def test_svg_has_its_text_as_text(tmp_path):
     assert any(text.startswith(change.components[0]) and text.endswith(change.kind) for text in texts)
     assert any("+1.90 [+1.78, +2.02]" in text for text in texts)
     assert any("0.91 [0.88, 0.94]" in text for text in texts)
+
+
+def test_a_negative_r2_has_a_true_minus_and_a_missing_one_is_not_said(tmp_path):
+    made = comparison(5)
+    for found, said in (
+        (Faithfulness(-0.1, -0.5, 0.2, 30), "R² of the decoded difference −0.10 [−0.50, 0.20] on 30"),
+        (Faithfulness(None, None, None, 30), None),
+    ):
+        text = replace(made, faithfulness=found).export("svg", tmp_path / "c.svg").read_text(encoding="utf-8")
+        assert ("R² of the decoded difference" in text) == (said is not None)
+        assert said is None or said in text
 
 
 def test_identical_and_unchanged_say_so(tmp_path):

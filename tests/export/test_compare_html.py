@@ -127,6 +127,9 @@ def test_the_page_says_what_was_found():
     marks = [a for a in page.all("g") if a.get("role") == "button"]
     assert len(marks) == 3 * (len(page.data["nodes"]) + len(page.data["edges"]))
     assert all(a["aria-label"] and a["tabindex"] == "0" for a in marks)
+    faint = [a for a in marks if a["class"].endswith(" absent")]
+    assert faint
+    assert all(a["aria-label"].endswith("not part of this circuit") == (a in faint) for a in marks)
     for index, change in enumerate(page.data["changes"]):
         for part in ("node", "edge"):
             if part in change:
@@ -142,7 +145,7 @@ def test_identical_models_and_no_changes_are_one_sentence():
     made = comparison(8)
     same = replace(made, changes=tuple(replace(c, kind="unchanged") for c in made.changes))
     text = " ".join(Reader(render_page(same)).text)
-    assert f"No change: of {len(made.changes)} components and interactions tested, none differs" in text
+    assert f"No change: of {len(made.changes)} components and interactions tested, none was found to differ" in text
 
 
 def test_hostile_text_stays_text():
@@ -173,3 +176,10 @@ def test_the_same_comparison_gives_the_same_bytes(tmp_path):
     pages = [comparison(12).to_html(tmp_path / name).read_bytes() for name in ("a.html", "b.html")]
     assert pages[0] == pages[1]
     assert len(pages[0]) < 400_000
+
+
+def test_checkpoints_of_one_name_are_told_apart():
+    made = comparison(6)
+    named = {side: replace(getattr(made, side), model={"name": "m", "identity": f"{side}-hash"}) for side in SIDES}
+    text = render_page(replace(made, **named))
+    assert "m (before-h) → m (after-ha)" in text

@@ -141,3 +141,12 @@ def test_what_was_measured_is_in_the_page():
 
 def test_pages_with_evidence_stay_small():
     assert len(render_page(with_evidence(realistic(100))).encode()) < 400_000
+
+
+def test_interactions_have_a_column_of_q_values_where_there_are_any():
+    circuit = with_evidence(realistic(12, seed=6), seed=6)
+    heads = [text for text in Reader(render_page(circuit)).text if text == "q"]
+    assert len(heads) == 1
+    assert "q" not in Reader(render_page(realistic(12, seed=6))).text
+    shown = Reader(render_page(circuit)).text
+    assert all(f"{edge.q:.2g}" in shown for edge in circuit.edges if edge.q is not None)
