@@ -1,6 +1,6 @@
 """A two-layer attention-only model that learns induction, saved along its training; and the story of its circuit.
 
-    python tools/induction.py train                     writes tests/fixtures/induction (about two minutes, one thread)
+    python tools/induction.py train                     writes tests/fixtures/induction_model (about two minutes, one thread)
     python tools/induction.py series --out docs/images  follows its heads through the checkpoints
 
 Sequences are a start token, random tokens, and a stretch of random tokens that comes twice. A model can predict the
@@ -26,7 +26,7 @@ from transformers import PreTrainedTokenizerFast
 
 from circuitspex.tasks import Example, Task
 
-FOLDER = Path(__file__).parent.parent / "tests" / "fixtures" / "induction"
+FOLDER = Path(__file__).parent.parent / "tests" / "fixtures" / "induction_model"
 N_WORDS = 62
 STEPS = (0, 100, 150, 200, 250, 300, 350, 400, 450, 500, 700, 1000)
 BATCH, RATE, SEED = 96, 2e-3, 0
