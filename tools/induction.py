@@ -1,6 +1,6 @@
 """A two-layer attention-only model that learns induction, saved along its training; and the story of its circuit.
 
-    python tools/induction.py train                     writes tests/fixtures/induction_model (about two minutes, one thread)
+    python tools/induction.py train                     writes the checkpoints (half a minute, one thread)
     python tools/induction.py series --out docs/images  follows its heads through the checkpoints
 
 Sequences are a start token, random tokens, and a stretch of random tokens that comes twice. A model can predict the
