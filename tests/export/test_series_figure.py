@@ -67,6 +67,8 @@ def test_spread_keeps_the_order_and_the_distance(seed):
     assert max(places) <= 300 + 1e-9
     inside = [100.0, 150.0, 200.0]
     assert spread(inside, 12.0, 300.0) == inside
+    assert spread([100.0, 100.0, 100.0], 12.0, 300.0) == pytest.approx([88.0, 100.0, 112.0])  # as near as can be
+    assert spread([0.0, 299.0, 300.0], 12.0, 300.0) == pytest.approx([0.0, 288.0, 300.0])
 
 
 def test_lines_and_bands_are_at_the_numbers():
