@@ -10,6 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+
+# Kernels run compiled where there is a GPU, else in Triton's interpreter. Which one is decided when Triton is first
+# imported, and other packages import it: hence here, before them, and not beside the tests that need it.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
+
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast

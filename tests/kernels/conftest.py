@@ -1,14 +1,9 @@
-"""Kernels run compiled where there is a GPU, else in Triton's interpreter, chosen before Triton is imported."""
+"""Where kernels are tested: on the GPU, or else in Triton's interpreter, as the tests' root has chosen."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
-
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture
