@@ -2,7 +2,8 @@
 
 from circuitspex.games.component_game import ComponentGame
 from circuitspex.games.function_game import FunctionGame, as_game
+from circuitspex.games.grouped import GroupedGame
 from circuitspex.games.lens import LensGame
 from circuitspex.games.run import Run
 
-__all__ = ["ComponentGame", "FunctionGame", "LensGame", "Run", "as_game"]
+__all__ = ["ComponentGame", "FunctionGame", "GroupedGame", "LensGame", "Run", "as_game"]
