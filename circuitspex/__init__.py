@@ -13,10 +13,20 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from circuitspex import tasks
-    from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, explain, find_circuit
+    from circuitspex.circuits import (
+        Circuit,
+        Comparison,
+        Found,
+        coarse_to_fine,
+        compare,
+        compare_series,
+        examine,
+        explain,
+        find_circuit,
+    )
     from circuitspex.components import Component
     from circuitspex.errors import UserError
-    from circuitspex.games import ComponentGame, FunctionGame, LensGame, Run
+    from circuitspex.games import ComponentGame, FunctionGame, GroupedGame, LensGame, Run
     from circuitspex.masks import CodedDesign, sample_masks
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions, decode, spex
@@ -32,11 +42,13 @@ _PUBLIC = {
     "Example": "tasks",
     "Found": "circuits",
     "FunctionGame": "games",
+    "GroupedGame": "games",
     "Interactions": "recovery",
     "LensGame": "games",
     "Run": "games",
     "Task": "tasks",
     "UserError": "errors",
+    "coarse_to_fine": "circuits",
     "compare": "circuits",
     "compare_series": "circuits",
     "decode": "recovery",
@@ -59,11 +71,13 @@ __all__ = [
     "Example",
     "Found",
     "FunctionGame",
+    "GroupedGame",
     "Interactions",
     "LensGame",
     "Run",
     "Task",
     "UserError",
+    "coarse_to_fine",
     "compare",
     "compare_series",
     "decode",

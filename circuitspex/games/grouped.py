@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class GroupedGame(LensGame):
         UserError: no groups, an empty one, a player that is not there or is in two groups, or wrong names.
     """
 
+    lens: ClassVar[str] = "groups"
+
     def __init__(self, game: LensGame, groups: Sequence[Sequence[int]], names: Sequence[str] | None = None) -> None:
         super().__init__(None)
         self.game = game
@@ -39,11 +41,6 @@ class GroupedGame(LensGame):
         if len(given) != len(self.groups) or len(set(given)) != len(given):
             raise UserError(f"names must be {len(self.groups)} different texts, one a group")
         self._names = tuple(given)
-
-    @property
-    def lens(self) -> str:  # type: ignore[override]
-        """The lens of the game whose players are grouped."""
-        return self.game.lens
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,7 +68,7 @@ class GroupedGame(LensGame):
     def describe(self) -> dict[str, Mapping[str, Any]]:
         """What the game says, with the groups as the components of the run."""
         about = self.game.describe()
-        return {**about, "run": {**about.get("run", {}), "components": "+".join(self.names)}}
+        return {**about, "run": {**about.get("run", {}), "components": f"{self.n_players} groups"}}
 
     def on(self, *args: Any, **options: Any) -> GroupedGame:
         """The same groups of the game that ``game.on`` gives (on another task, for example)."""
