@@ -94,6 +94,7 @@ def coarse_to_fine(
     kept = store_at(store)
     parts = parts_of(structure, levels[0])
     done: list[Level] = []
+    closed: set[str] = set()
     for depth, selector in enumerate(levels):
         game = _game(model, task, parts, baseline, executor, precision, kept)
         record = {
@@ -105,8 +106,10 @@ def coarse_to_fine(
         names: tuple[str, ...] = ()
         if depth + 1 < len(levels):
             finer = can_be_opened(structure, parts, levels[depth + 1])
+            finer -= {place for place, part in enumerate(parts) if part.name in closed}
             chosen = _worth_opening(found, parts, finer, share, most)
             names = tuple(parts[place].name for place in chosen)
+            closed |= {parts[place].name for place in finer} - set(names)
             parts = opened(structure, parts, levels[depth + 1], chosen)
         done.append(Level(selector, names, found))
     last = done[-1].found
