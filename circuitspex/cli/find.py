@@ -79,10 +79,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
+    from circuitspex.errors import UserError
+
+    if options.components and not isinstance(options.refine, int):
+        raise UserError("the levels of --refine take the place of --components; give one of the two")
     folder = None if options.out is None else writable_folder(options.out)
     from circuitspex.circuits import find_circuit
     from circuitspex.components import check_levels, model_structure, select
-    from circuitspex.errors import UserError
     from circuitspex.models import load_model
     from circuitspex.tasks import build
 
@@ -97,8 +100,6 @@ def run(options: argparse.Namespace) -> int:
     components = options.components or "heads"
     if isinstance(options.refine, int):
         select(structure, components)  # a wrong selector is named before anything is printed
-    elif options.components:
-        raise UserError("the levels of --refine take the place of --components; give one of the two")
     else:
         check_levels(structure, options.refine)
     wanted = {"metric": options.metric}
