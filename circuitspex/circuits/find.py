@@ -11,7 +11,7 @@ from circuitspex.circuits.coarse import coarse_to_fine
 from circuitspex.circuits.found import Found
 from circuitspex.circuits.on_model import found_on_model, hold_out
 from circuitspex.circuits.search import Plan
-from circuitspex.components import Selector
+from circuitspex.components import Selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games import ComponentGame
 from circuitspex.masks import Keep
@@ -115,6 +115,7 @@ def find_circuit(
     ).check()
     if n_random < 1:
         raise UserError(f"n_random must be at least 1, not {n_random}")
+    plan.check_memory(len(select(model_structure(model), components)))
     if heldout is None:
         task, heldout = hold_out(task, seed)
     report = task.report(model)

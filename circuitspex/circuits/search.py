@@ -64,6 +64,15 @@ class Plan:
             raise UserError("method 'spex' runs its own masks, which keep half of the components: no keep, no until")
         return Plan(**{**self.__dict__, "keep": keep})
 
+    def check_memory(self, n_players: int) -> int:
+        """What the search will keep in memory, in bytes.
+
+        Raises:
+            UserError: more than is free.
+        """
+        n_measured = MORE_CONTEXTS * self.n_contexts * (self.max_nodes + 3 * self.max_interactions + 1)
+        return check_memory(n_players, self.budget, self.n_heldout, n_measured)
+
 
 @dataclass
 class Search:
@@ -129,8 +138,7 @@ def search(game: LensGame, plan: Plan) -> Search:
     Raises:
         UserError: it would take more memory than is free; said before anything runs.
     """
-    n_measured = MORE_CONTEXTS * plan.n_contexts * (plan.max_nodes + 3 * plan.max_interactions + 1)
-    estimate = check_memory(game.n_players, plan.budget, plan.n_heldout, n_measured)
+    estimate = plan.check_memory(game.n_players)
     seeds = [int(s) for s in np.random.SeedSequence(plan.seed).generate_state(5)]
     clock = Clock()
     ablations = Ablations(
