@@ -124,7 +124,7 @@ stays one component, so that nothing is left out.""",
         """import circuitspex as cx
 
 model = cx.load_model("smollm2-135m")
-task = cx.tasks.greater_than(model, n_prompts=4, seed=0)
+task = cx.tasks.greater_than(model, n_prompts=8, seed=0)
 print(task.report(model))""",
     ),
     (
@@ -143,10 +143,10 @@ found.""",
     levels=["layers[22:]", "heads+mlps", "neurons"],
     budget=40,
     most=2,
-    n_heldout=40,
+    n_heldout=30,
     n_contexts=6,
-    n_random=5,
-    max_nodes=8,
+    n_random=4,
+    max_nodes=10,
     max_interactions=8,
 )
 for level in found.levels:

@@ -3,15 +3,15 @@
     python tools/bench/neurons.py --folder runs/neurons --out docs/benchmarks/neurons.md
 
 All neurons of SmolLM2-135M are the components of one game (with the heads, in the last one): 200 gradient ablations to
-decode from, 300 plain ones to score on, half of the components kept. The strongest decoded interactions are measured by
-paired ablations; of the ten strongest that replicate, it is counted how many keep their sign, with a 95 % interval that
-excludes 0, in contexts that were not used before. Ablations are kept in the folder; a run that was stopped goes on.
+decode from, 300 plain ones to score on, half of the components kept, 4 prompts. The strongest decoded interactions are
+measured by paired ablations in 8 contexts; of the ten strongest that replicate, it is counted how many keep their sign,
+with a 95 % interval that excludes 0 (over prompts and contexts), in 8 contexts that were not used before. Ablations are
+kept in the folder; a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from circuitspex.circuits.replicate import Measured
 from circuitspex.recovery.score import r_squared
 
 MODEL, PROMPTS, GRADIENTS, HELDOUT = "smollm2-135m", 4, 200, 300
-MEASURED, COUNTED = 16, 10
+MEASURED, COUNTED, CONTEXTS = 14, 10, 8
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ def game_of(spec: Spec, folder: Path) -> cx.ComponentGame:
 def masks_of(n: int, seed: int) -> list[np.ndarray]:
     """The masks to decode from, those to score on, contexts to measure in, and contexts to measure in again."""
     seeds = [int(s) for s in np.random.SeedSequence([seed, 77]).generate_state(4)]
-    return [cx.sample_masks(n, k, keep=0.5, seed=s) for k, s in zip((GRADIENTS, HELDOUT, 16, 16), seeds, strict=True)]
+    return [
+        cx.sample_masks(n, k, keep=0.5, seed=s)
+        for k, s in zip((GRADIENTS, HELDOUT, CONTEXTS, CONTEXTS), seeds, strict=True)
+    ]
 
 
 def row(spec: Spec, folder: Path) -> list[object]:
@@ -82,14 +85,15 @@ def row(spec: Spec, folder: Path) -> list[object]:
     masks, fresh, contexts, others = masks_of(game.n_players, spec.seed)
     run = game.evaluate(masks, gradients=True)
     test = game.evaluate(fresh)
-    started = time.perf_counter()
-    found = cx.decode(run.masks, run.values, gradients=run.gradients, names=game.names, seed=spec.seed)
-    seconds = time.perf_counter() - started
+    kept = folder / f"{spec.name}.json"
+    if not kept.exists():
+        cx.decode(run.masks, run.values, gradients=run.gradients, names=game.names, seed=spec.seed).save(kept)
+    found = cx.Interactions.load(kept)
     score = found.score(fresh, test.values)
     slope = np.asarray(run.gradients, dtype=np.float64).mean(0) / 2
     alone = run.values.mean() + np.where(fresh, 1.0, -1.0) @ slope
     evaluate = Remembered(game, None, "measuring")
-    _, edges, dropped = measured_parts(found, game, evaluate, contexts, 8, 1, MEASURED)
+    _, edges, dropped = measured_parts(found, game, evaluate, contexts, CONTEXTS, 1, MEASURED)
     place = {name: index for index, name in enumerate(game.names)}
     strongest = {tuple(sorted(place[name] for name in edge.components)): edge for edge in edges[:COUNTED]}
     again = 0
@@ -108,7 +112,7 @@ def row(spec: Spec, folder: Path) -> list[object]:
         r_squared(test.values, alone),
         score.r2,
         f"{score.low:.2f} to {score.high:.2f}",
-        round(seconds),
+        round(found.seconds),
         len(edges) + len(dropped),
         len(edges),
         f"{again} of {len(strongest)}",
