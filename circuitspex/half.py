@@ -1,7 +1,7 @@
 """Large matrices in half precision, two bytes a number: gradients of many thousands of components.
 
 A row is kept as ``2^e`` times half-precision numbers, with e chosen so that its largest number lies just below the
-largest that half precision holds. What is kept is within ``2^-11`` of each number, or within ``2^-40`` of the row's
+largest that half precision holds. What is kept is within ``2^-11`` of each number, or within ``2^-39`` of the row's
 largest, whichever is more.
 """
 
