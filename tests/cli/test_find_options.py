@@ -102,6 +102,11 @@ def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
     assert "; opened L" in out
     assert (tmp_path / "circuit.svg").exists()
     assert json.loads((tmp_path / "circuit.json").read_text())["run"]["levels"][2]["components"] == "neurons:16"
+    grouped = json.loads((tmp_path / "circuit.json").read_text())
+    grouped["run"]["lens"] = "groups"
+    (tmp_path / "circuit.json").write_text(json.dumps(grouped))
+    assert main(["verify", str(tmp_path / "circuit.json")]) == 1
+    assert "no circuit of single components" in capsys.readouterr().err
     assert main([*few, "--refine", "mlps,heads"]) == 1
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("circuitspex: levels must nest: L0H0 of 'heads'")
 
