@@ -144,7 +144,7 @@ def main() -> None:
     text = "\n\n".join(
         [
             "# Single neurons",
-            "`python tools/bench/neurons.py`",
+            f"`python tools/bench/neurons.py{' --only ' + ' '.join(options.only) if options.only else ''}`",
             " ".join((__doc__ or "").split("\n\n")[2].split()),
             table(rows),
         ]
