@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from circuitspex import tasks
     from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, find_circuit
-    from circuitspex.components import Component
+    from circuitspex.components import Component, Latents
     from circuitspex.errors import UserError
     from circuitspex.games import ComponentGame, Run
     from circuitspex.masks import CodedDesign, sample_masks
@@ -32,6 +32,7 @@ _PUBLIC = {
     "Example": "tasks",
     "Found": "circuits",
     "Interactions": "recovery",
+    "Latents": "components",
     "Run": "games",
     "Task": "tasks",
     "UserError": "errors",
@@ -56,6 +57,7 @@ __all__ = [
     "Example",
     "Found",
     "Interactions",
+    "Latents",
     "Run",
     "Task",
     "UserError",

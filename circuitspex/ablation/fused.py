@@ -25,6 +25,9 @@ from circuitspex.ablation.dense import DenseAttention, DenseLayer, DenseModel
 from circuitspex.ablation.linear import Linear
 from circuitspex.ablation.sites import Site
 
+FUSED_KINDS = ("head", "mlp", "neurons")
+"""The kinds of components that are gated here; the others go through hooks."""
+
 Kept = tuple[torch.Tensor, torch.Tensor]  # keys and values of the unablated pass, [prompts, pos, kv heads, d_head]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline, store_at
 from circuitspex.arrays import check_gates
-from circuitspex.components import Selector, model_structure, select
+from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games.run import Run
 from circuitspex.models import model_identity, model_name
@@ -32,6 +32,7 @@ class ComponentGame:
         model: a TransformerBridge, from ``load_model`` for example.
         task: the prompts and the metric.
         components: a selector such as 'heads' or 'heads+mlps', a component, or a list of them.
+        latents: sparse autoencoders whose latents are among the components, as ``Latents``, at most one a layer.
         baseline: what ablated components output: 'mean' (over the task's reference prompts, by position),
             'resample' (their output on the paired counterfactual prompt) or 'zero'.
         executor: 'auto', 'fused' (dense transformers: shared and ablated work is skipped), 'batched' (many masks a pass
@@ -58,6 +59,7 @@ class ComponentGame:
         components: Selector = "heads",
         baseline: str = "mean",
         *,
+        latents: Latents | Sequence[Latents] | None = None,
         executor: Executor = "auto",
         precision: Precision = "model",
         batch_rows: int | None = None,
@@ -66,7 +68,7 @@ class ComponentGame:
         self.model = model
         self.task = task
         self.selector = components if isinstance(components, str) else ""
-        self.structure = model_structure(model)
+        self.structure = model_structure(model, latents)
         self.components = select(self.structure, components)
         self.baseline = check_baseline(baseline)
         self.store = store_at(store)
@@ -78,6 +80,7 @@ class ComponentGame:
         self.n_stored = self.n_run = 0
         self._identity: str | None = None
         self._options: dict[str, Any] = {
+            "latents": latents,
             "executor": executor,
             "precision": precision,
             "batch_rows": batch_rows,
@@ -253,11 +256,15 @@ class ComponentGame:
 
     def _facts(self) -> dict[str, Any]:
         """All that a value depends on."""
+        layers = sorted({component.layer for component in self.components if component.kind == "latents"})
+        about = [self.structure.layers[layer].latents for layer in layers]
+        of_latents = [latents.identity for latents in about if latents is not None]
         return {
             "weights": self.model_identity,
             "task": self.task.identity,
             "components": list(self.names),
             "baseline": self.baseline,
+            **({"latents": of_latents} if of_latents else {}),
             "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
             "device": next(self.model.parameters()).device.type,
             "executor": self._engine.executor,
