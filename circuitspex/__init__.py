@@ -13,10 +13,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from circuitspex import tasks
-    from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, find_circuit
+    from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, explain, find_circuit
     from circuitspex.components import Component, Latents
     from circuitspex.errors import UserError
-    from circuitspex.games import ComponentGame, Run
+    from circuitspex.games import ComponentGame, FunctionGame, LensGame, Run
     from circuitspex.masks import CodedDesign, sample_masks
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions, decode, spex
@@ -31,8 +31,10 @@ _PUBLIC = {
     "ComponentGame": "games",
     "Example": "tasks",
     "Found": "circuits",
+    "FunctionGame": "games",
     "Interactions": "recovery",
     "Latents": "components",
+    "LensGame": "games",
     "Run": "games",
     "Task": "tasks",
     "UserError": "errors",
@@ -40,6 +42,7 @@ _PUBLIC = {
     "compare_series": "circuits",
     "decode": "recovery",
     "examine": "circuits",
+    "explain": "circuits",
     "find_circuit": "circuits",
     "load_model": "models",
     "model_identity": "models",
@@ -56,8 +59,10 @@ __all__ = [
     "ComponentGame",
     "Example",
     "Found",
+    "FunctionGame",
     "Interactions",
     "Latents",
+    "LensGame",
     "Run",
     "Task",
     "UserError",
@@ -65,6 +70,7 @@ __all__ = [
     "compare_series",
     "decode",
     "examine",
+    "explain",
     "find_circuit",
     "load_model",
     "model_identity",
