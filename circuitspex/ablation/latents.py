@@ -30,9 +30,7 @@ class LatentSite(Site):
         """The site of these components."""
         chosen = sorted({i for _, component in members for i in range(component.start, component.stop)})
         places = {latent: place for place, latent in enumerate(chosen)}
-        return cls(
-            latents.hook, latents.layer, "latents", len(chosen), tuple(members), latents=latents, places=places
-        )
+        return cls(latents.hook, latents.layer, "latents", len(chosen), tuple(members), latents=latents, places=places)
 
     def units(self, component: Component) -> list[int]:
         """The places of a component among the latents that are gated here."""

@@ -22,9 +22,8 @@ _PATTERN = re.compile(
     r"|(?P<range>[NS])(?P<start>\d+)(?::(?P<stop>\d+))?)(?:@(?P<position>-?\d+))?"
 )
 HOW_WRITTEN = (
-    "'L5H1' (head), 'L5H1.q', 'L5H1.k', 'L5H1.v' (its query, key, value), 'L5A' (attention), 'L5M' (MLP), "
-    "'L5R' (residual stream), 'L5N123' (neuron), 'L5N0:64' (neurons 0 to 63), 'L5E3' (expert), 'L5S12' (latent of a "
-    "sparse autoencoder), with '@-1' or '@3' for one token"
+    "'L5H1' (head), 'L5H1.q' (its query; or '.k', '.v'), 'L5A' (attention), 'L5M' (MLP), 'L5R' (residual stream), "
+    "'L5N3' or 'L5N0:64' (neurons), 'L5E3' (expert), 'L5S12' (latent), with '@-1' or '@3' for one token"
 )
 
 

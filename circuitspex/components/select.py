@@ -186,7 +186,7 @@ def _refuse_two_kinds_at_one_point(structure: ModelStructure, components: tuple[
     for component in components:
         part = structure.layers[component.layer].part(component.kind)
         other = first.setdefault(part.point, component)
-        if other.kind != component.kind:
+        if part.point and other.kind != component.kind:
             raise ComponentError(
                 f"{other} and {component} gate the same activation ('{part.hook}'); select one of the two"
             )

@@ -128,6 +128,10 @@ class ComponentGame(LensGame):
 
     def describe(self) -> dict[str, Mapping[str, Any]]:
         """What ``circuit.json`` says of the model and of the task."""
+        of_latents = [
+            {"hook": one.hook, "n_latents": one.n_latents, "activation": one.activation, "identity": one.identity}
+            for one in self._latents()
+        ]
         return {
             "model": {
                 "name": self.model_name,
@@ -155,8 +159,15 @@ class ComponentGame(LensGame):
             "run": {
                 "components": self.selector or "+".join(self.names),
                 "baseline": self.baseline,
+                **({"latents": of_latents} if of_latents else {}),
             },
         }
+
+    def _latents(self) -> list[Latents]:
+        """The sparse autoencoders whose latents are among the components."""
+        layers = sorted({component.layer for component in self.components if component.kind == "latents"})
+        found = [self.structure.layers[layer].latents for layer in layers]
+        return [latents for latents in found if latents is not None]
 
     def _pieces(self) -> list[str]:
         """The tokens of the first prompt as text; none where the model has no tokenizer."""
@@ -234,9 +245,7 @@ class ComponentGame(LensGame):
 
     def _facts(self) -> dict[str, Any]:
         """All that a value depends on."""
-        layers = sorted({component.layer for component in self.components if component.kind == "latents"})
-        about = [self.structure.layers[layer].latents for layer in layers]
-        of_latents = [latents.identity for latents in about if latents is not None]
+        of_latents = [latents.identity for latents in self._latents()]
         return {
             "weights": self.model_identity,
             "task": self.task.identity,

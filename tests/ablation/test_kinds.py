@@ -260,9 +260,7 @@ def test_slopes_of_experts(tiny, family, request):
     up = np.repeat(ends, len(off), axis=0)
     up[np.arange(len(off)), off] = step
     one_sided = (game.evaluate(up).values - game.evaluate(ends).values) / step
-    np.testing.assert_allclose(
-        game.evaluate(ends, gradients=True).gradients[0, off], one_sided, atol=1e-4, rtol=1e-4
-    )
+    np.testing.assert_allclose(game.evaluate(ends, gradients=True).gradients[0, off], one_sided, atol=1e-4, rtol=1e-4)
 
 
 def test_the_fused_executor_says_what_it_does_not_serve(tiny):
