@@ -50,7 +50,10 @@ class Component:
         if self.layer < 0 or self.start < 0:
             raise ComponentError(f"a component's layer and index can't be negative: {self.layer}, {self.start}")
         if self.kind in _SINGLE and self.stop != self.start + 1:
-            raise ComponentError(f"a {self.kind} is one index, so its stop is {self.start + 1}, not {self.stop}")
+            article = "an" if self.kind == "expert" else "a"
+            raise ComponentError(
+                f"{article} {self.kind} is one index, so its stop is {self.start + 1}, not {self.stop}"
+            )
         if self.is_whole and (self.start, self.stop) != (0, 0):
             name = _SPOKEN[self.kind]
             raise ComponentError(f"the {name} has no indices: start and stop are 0, not {self.start}, {self.stop}")

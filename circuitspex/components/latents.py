@@ -158,7 +158,7 @@ def _tensor(value: Any, what: str) -> torch.Tensor:
     if not tensor.is_floating_point():
         raise ComponentError(f"{what} must be of floating-point numbers, not {tensor.dtype}")
     if not bool(torch.isfinite(tensor).all()):
-        raise ComponentError(f"{what} has NaN or infinite numbers in it")
+        raise ComponentError(f"there are NaN or infinite numbers in {what}")
     return tensor
 
 
