@@ -216,7 +216,13 @@ class AblationEngine:
     def _rows(self, group: _Group, gradients: bool) -> int:
         if self.batch_rows is not None:
             return self.batch_rows
-        rows = rows_that_fit(self.model, group.task.length, gradients=gradients, checkpointing=self._checkpointing)
+        rows = rows_that_fit(
+            self.model,
+            group.task.length,
+            gradients=gradients,
+            checkpointing=self._checkpointing,
+            a_token=sum(site.numbers_a_token for site in self._sites),
+        )
         if gradients and rows < _FEW_ROWS and self.executor == "fused" and not self._checkpointing:
             self._use_checkpointing()
             return self._rows(group, gradients)

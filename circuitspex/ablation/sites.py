@@ -36,6 +36,11 @@ class Site:
         """Whether a baseline stands in for what is ablated here."""
         return True
 
+    @property
+    def numbers_a_token(self) -> int:
+        """How many numbers gating here takes besides the activation itself, for estimates of memory."""
+        return 0
+
     def units(self, component: Component) -> list[int]:
         """The places of a component on the unit axis."""
         return [0] if component.is_whole else list(range(component.start, component.stop))

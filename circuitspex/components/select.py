@@ -28,8 +28,8 @@ _PART = re.compile(
     r"(?:@(?P<position>-?\d+))?"
 )
 HOW_SELECTED = (
-    "'heads', 'heads.q', 'heads.k', 'heads.v', 'attns', 'mlps', 'neurons', 'neurons:64', 'residuals', 'experts', "
-    "'latents', 'heads+mlps', 'layers[20:30].heads', 'L5.neurons:64', 'heads@-1'"
+    "'heads', 'heads.q' (or '.k', '.v'), 'attns', 'mlps', 'neurons', 'neurons:64', 'residuals', 'experts', 'latents', "
+    "'layers[20:30].heads', 'L5.mlps', 'heads@-1', 'heads+mlps'"
 )
 _KINDS: dict[str, Kind] = {
     "heads": "head",
@@ -109,12 +109,13 @@ def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
         having = layers[:1]
     chosen: list[Component] = []
     for layer in having:
-        n = structure.layers[layer].part(kind).n_units
-        if structure.layers[layer].part(kind).hook is None:
-            structure.check(Component(layer, kind, 0, 0 if _is_whole(kind) else 1))  # raises with the reason
+        about = structure.layers[layer].part(kind)
+        if about.hook is None:
+            raise ComponentError(f"'{part}': layer {layer} of {structure.name} {about.why}")
         if _is_whole(kind):
             chosen.append(Component(layer, kind, 0, 0, position))
         else:
+            n = about.n_units
             chosen += [Component(layer, kind, start, min(start + size, n), position) for start in range(0, n, size)]
     return chosen
 

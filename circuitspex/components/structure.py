@@ -220,7 +220,7 @@ def _layer(
         found = shape(kind, n_axes)
         if found is not None:
             others[kind] = Part(found[2] if n_axes == 4 else 1, seen[kind], point=point(seen[kind]))
-    router, others["expert"] = _experts(model, seen.get("expert"))
+    router, others["expert"] = _experts(model, seen.get("expert"), dense=not why)
     others["latents"] = Part(
         why="has no latents: give a sparse autoencoder, as latents=circuitspex.Latents(hook=..., encoder=..., ...)"
     )
@@ -253,8 +253,10 @@ def _layer(
 _OTHERS: dict[Kind, int] = {"query": 4, "key": 4, "value": 4, "attention": 3, "residual": 3}
 
 
-def _experts(model: Any, hook: str | None) -> tuple[Router | None, Part]:
+def _experts(model: Any, hook: str | None, *, dense: bool) -> tuple[Router | None, Part]:
     """The experts of a layer, where TransformerLens hooks what its router chooses and the router can be asked again."""
+    if hook is None and dense:
+        return None, Part(why="has no experts: its MLP is dense")
     if hook is None:
         return None, Part(why="has no experts whose router's choice TransformerLens has a hook for")
     router = Router.of(model, hook)
