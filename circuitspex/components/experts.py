@@ -112,7 +112,8 @@ def _added_to_logits(offset: torch.Tensor, n_experts: int) -> Any:
             result = func(*args, **(kwargs or {}))
             if not self.done and func in products and result.shape[-1] == n_experts:
                 self.done = True
-                return result + offset.reshape(result.shape).to(result.dtype)
+                # In the offset's precision: half precision would lose small gates, or their slopes.
+                return result.to(torch.promote_types(result.dtype, offset.dtype)) + offset.reshape(result.shape)
             return result
 
     return Added()

@@ -25,7 +25,7 @@ _SHAPES = {
     "attention": "hexagon",
     "mlp": "box",
     "neurons": "diamond",
-    "residual": "invtriangle",
+    "residual": "cylinder",
     "expert": "pentagon",
     "latents": "octagon",
 }

@@ -24,7 +24,7 @@ RING_GAP = 3.0
 
 # What a component is, by its kind: how its mark looks, and what legends call it. Other kinds have diamonds.
 _KINDS: dict[str, tuple[str, str]] = {
-    "residual": ("down", "residual stream"),
+    "residual": ("bar", "residual stream"),
     "query": ("up", "query, key, value"),
     "key": ("up", "query, key, value"),
     "value": ("up", "query, key, value"),
@@ -36,8 +36,9 @@ _KINDS: dict[str, tuple[str, str]] = {
     "latents": ("plus", "latents"),
 }
 # Corners on a circle: how many, and the angle of the first, in turns from the top.
-_CORNERS = {"up": (3, 0.0), "down": (3, 0.5), "diamond": (4, 0.0), "pentagon": (5, 0.0), "hexagon": (6, 1 / 12)}
+_CORNERS = {"up": (3, 0.0), "diamond": (4, 0.0), "pentagon": (5, 0.0), "hexagon": (6, 1 / 12)}
 _PLUS = 0.38
+_BAR = 0.45
 
 
 def shape_of(kind: str) -> str:
@@ -61,6 +62,9 @@ def legend_of(kinds: set[str]) -> list[tuple[str, str]]:
 
 def corners(shape: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
     """The corners of a mark of that shape around (x, y), y pointing down."""
+    if shape == "bar":  # upright, as a stream through the layers; a triangle would look like an arrow
+        a, b = radius * _BAR, radius
+        return [(x - a, y - b), (x + a, y - b), (x + a, y + b), (x - a, y + b)]
     if shape == "plus":
         a, b = radius * _PLUS, radius
         arm = [(-a, -b), (a, -b), (a, -a)]

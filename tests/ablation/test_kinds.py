@@ -237,6 +237,29 @@ def test_experts_out_of_the_choice(tiny, family, selector, request):
         np.testing.assert_allclose(game.evaluate(gates).per_prompt, expected, atol=1e-10, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ("family", "selector", "latents"),
+    [("mixtral", "experts+attns", None), ("llama", "latents+heads.v", autoencoder())],
+)
+def test_half_precision_keeps_values_and_slopes(tiny, family, selector, latents, dtype):
+    """Within what numbers of eight or eleven bits allow, small gates and gates of 0 included."""
+    runs = []
+    for precision in (torch.float32, dtype):
+        model = tiny.bridge(family, precision)
+        game = ComponentGame(model, tiny.task(model, lengths=(5, 5)), selector, latents=latents)
+        gates = np.random.default_rng(0).random((6, game.n_players))
+        gates[:3] = gates[:3] < 0.6
+        gates[4] *= 1e-3
+        gates[5] = 0
+        runs.append(game.evaluate(gates, gradients=True))
+    slopes = [run.gradients for run in runs]
+    assert np.isfinite(slopes[1]).all()
+    for row in (0, 1, 2, 3, 5):
+        assert np.corrcoef(slopes[0][row], slopes[1][row])[0, 1] > 0.98
+    np.testing.assert_allclose(runs[1].values, runs[0].values, atol=0.2)
+
+
 @pytest.mark.parametrize("family", MIXTURES)
 def test_slopes_of_experts(tiny, family, request):
     model = tiny.bridge(family, torch.float64)
