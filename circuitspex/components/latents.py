@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import ComponentError
@@ -111,9 +110,9 @@ class Latents:
         match = _TOP.fullmatch(self.activation) if isinstance(self.activation, str) else None
         return None if match is None else int(match[1])
 
-    @cached_property
+    @property
     def identity(self) -> str:
-        """A hash of all that a value depends on: the hook, the activation and every number."""
+        """A hash of all that a value depends on: the hook, the activation and every number, as they are now."""
         digest = hashlib.sha256(f"{self.hook} {self.activation} {self.subtract_decoder_bias}".encode())
         for name in ("encoder", "decoder", "encoder_bias", "decoder_bias", "thresholds"):
             value = getattr(self, name)
