@@ -35,7 +35,8 @@ class Router:
     def of(cls, model: Any, hook: str) -> Router | str:
         """The router whose weights pass through ``hook``, or why its choice can't be masked.
 
-        That it leaves out what is masked is tried, on random tokens, each without another expert.
+        That it leaves out what is masked is tried, on random tokens, each without another expert; and that the block of
+        experts goes by what it returns.
         """
         import torch
 
@@ -56,8 +57,11 @@ class Router:
                 sample = torch.randn((n_experts, int(model.cfg.d_model)), generator=generator).to(parameter)
                 gates = 1 - torch.eye(n_experts, device=parameter.device, dtype=parameter.dtype)
                 found, chosen = router.choose(sample, gates)
+                heard = _is_heard(model, path, sample, weights)
         except Exception as error:  # whatever an unknown architecture raises is a reason
             return f"a trial of it failed ({' '.join(str(error).split())[:120]})"
+        if not heard:
+            return "what it returns is not what its experts are given"
         own = torch.arange(n_experts, device=chosen.device)[:, None]
         if chosen.shape[-1] < n_experts and bool((chosen == own).any()):
             return "it goes on choosing an expert whose logit is as good as minus infinity"
@@ -88,6 +92,29 @@ class Router:
         weights, indices = found[self.weights], found[self.indices]
         some = 1 - (1 - exact).prod(-1, keepdim=True)
         return weights * some.to(weights.dtype), indices
+
+
+def _is_heard(model: Any, path: str, sample: torch.Tensor, weights: int) -> bool:
+    """Whether the block around a router gives another output when the router's weights are all zero."""
+    import torch
+
+    block, router = model.get_submodule(path.rpartition(".")[0]), model.get_submodule(path)
+
+    def output() -> torch.Tensor:
+        found = block(sample[None])
+        return found[0] if isinstance(found, tuple) else found
+
+    def silenced(module: Any, inputs: Any, returned: tuple[Any, ...]) -> tuple[Any, ...]:
+        parts = list(returned)
+        parts[weights] = torch.zeros_like(parts[weights])
+        return tuple(parts)
+
+    before = output()
+    handle = router.register_forward_hook(silenced)
+    try:
+        return not torch.equal(output(), before)
+    finally:
+        handle.remove()
 
 
 def _added_to_logits(offset: torch.Tensor, n_experts: int) -> Any:

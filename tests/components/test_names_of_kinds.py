@@ -206,3 +206,17 @@ def test_a_router_that_does_not_follow_its_logits_is_told_apart(tiny, monkeypatc
     with pytest.raises(ComponentError, match="layer 1 of tiny-mixtral has experts whose router can't be masked"):
         select(structure, "L1E0")
     assert len(select(structure, "experts")) == 8
+
+
+def test_a_router_that_nobody_hears_is_told_apart(tiny, monkeypatch, hooks_left):
+    model = tiny.fresh_bridge("mixtral")
+    block = model.blocks[1].mlp.original_component
+
+    def deaf(hidden_states: torch.Tensor) -> torch.Tensor:
+        block.gate(hidden_states.reshape(-1, hidden_states.shape[-1]))
+        return hidden_states * 2
+
+    monkeypatch.setattr(block, "forward", deaf)
+    with pytest.raises(ComponentError, match="what it returns is not what its experts are given"):
+        select(model_structure(model), "L1E0")
+    assert hooks_left(model) == {}

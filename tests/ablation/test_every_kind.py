@@ -55,6 +55,7 @@ LATENTS = [
     ("latents:3@-1+heads", autoencoder("topk:4")),
     ("L1S2+L1S5:9+L1S0+L2R", autoencoder("jumprelu", "blocks.1.hook_mlp_out")),
     ("latents@2", autoencoder("relu", "blocks.1.attn.hook_z")),
+    ("latents:2+L1.heads.q", autoencoder("relu", "blocks.1.hook_resid_pre")),
 ]
 CASES = [(selector, None) for selector in SELECTORS] + LATENTS
 
