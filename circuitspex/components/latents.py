@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import ComponentError
@@ -88,6 +89,24 @@ class Latents:
             raise ComponentError("thresholds of latents go with the activation 'jumprelu', and only with it")
         if self.subtract_decoder_bias and self.decoder_bias is None:
             raise ComponentError("subtract_decoder_bias needs the decoder_bias of the latents")
+
+    def save(self, path: str | Path) -> Path:
+        """Write a safetensors file, which ``load`` and ``circuitspex find --latents`` read."""
+        from circuitspex.components.latents_file import write_latents
+
+        return write_latents(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Latents:
+        """Read a safetensors file whose tensors are named like the arguments, and whose metadata has the hook.
+
+        Raises:
+            FileFormatError: the file is missing or damaged, or something is missing in it.
+            ComponentError: what it says is no sparse autoencoder.
+        """
+        from circuitspex.components.latents_file import read_latents
+
+        return read_latents(path)
 
     @property
     def layer(self) -> int:

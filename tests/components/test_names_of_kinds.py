@@ -10,7 +10,7 @@ import torch
 
 from circuitspex import Latents
 from circuitspex.components import Component, model_structure, parse_component, select
-from circuitspex.errors import ComponentError
+from circuitspex.errors import ComponentError, FileFormatError, UserError
 
 
 def zeros(hook: str = "blocks.1.hook_resid_post", d: int = 32, m: int = 10, **options: Any) -> Latents:
@@ -220,3 +220,47 @@ def test_a_router_that_nobody_hears_is_told_apart(tiny, monkeypatch, hooks_left)
     with pytest.raises(ComponentError, match="what it returns is not what its experts are given"):
         select(model_structure(model), "L1E0")
     assert hooks_left(model) == {}
+
+
+def test_a_file_of_latents_comes_back(tmp_path):
+    rng = np.random.default_rng(0)
+    first = Latents(
+        "blocks.1.hook_mlp_out",
+        rng.random((4, 3)),
+        rng.random((3, 4)),
+        decoder_bias=rng.random(4),
+        activation="jumprelu",
+        thresholds=rng.random(3),
+        subtract_decoder_bias=True,
+    )
+    again = Latents.load(first.save(tmp_path / "sae.safetensors"))
+    assert again.identity == first.identity
+    plain = Latents("blocks.1.hook_mlp_out", first.encoder, first.decoder, activation="topk:2")
+    assert Latents.load(plain.save(tmp_path / "plain.safetensors")).identity == plain.identity
+
+
+def test_files_that_hold_no_latents(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "sae.safetensors"
+    with pytest.raises(FileFormatError, match=r"sae\.safetensors: there is no such file"):
+        Latents.load(path)
+    path.write_bytes(b"not tensors at all")
+    with pytest.raises(FileFormatError, match=r"sae\.safetensors: not a safetensors file, or damaged"):
+        Latents.load(path)
+    encoder, decoder = torch.zeros(4, 3), torch.zeros(3, 4)
+    for tensors, said, message in (
+        ({"W_enc": encoder, "decoder": decoder}, {}, r"has tensors of other names \(W_enc\); latents have encoder,"),
+        ({"encoder": encoder}, {}, r"lacks tensors \(decoder\)"),
+        ({"encoder": encoder, "decoder": decoder}, {}, "its metadata needs 'hook'"),
+        (
+            {"encoder": encoder, "decoder": encoder.clone()},
+            {"hook": "blocks.1.hook_mlp_out"},
+            "the decoder of the latents",
+        ),
+    ):
+        save_file(tensors, path, metadata=said)
+        with pytest.raises(UserError, match=message) as caught:
+            Latents.load(path)
+        assert str(caught.value).startswith(str(path))
+        assert len(str(caught.value).splitlines()) == 1
