@@ -102,7 +102,8 @@ def _is_heard(model: Any, path: str, sample: torch.Tensor, weights: int) -> bool
 
     def output() -> torch.Tensor:
         found = block(sample[None])
-        return found[0] if isinstance(found, tuple) else found
+        first: torch.Tensor = found[0] if isinstance(found, tuple) else found
+        return first
 
     def silenced(module: Any, inputs: Any, returned: tuple[Any, ...]) -> tuple[Any, ...]:
         parts = list(returned)
