@@ -50,7 +50,7 @@ class LatentSite(Site):
         """What is computed here besides the activation: latents, and what becomes of them."""
         return 4 * (self.n_units if self.latents.n_active is None else self.latents.n_latents)
 
-    def units(self, component: Component) -> list[int]:
+    def units(self, component: Component) -> slice | list[int]:
         """The places of a component among the latents that are gated here."""
         return [self.places[i] for i in range(component.start, component.stop)]
 

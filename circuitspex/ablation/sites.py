@@ -41,9 +41,9 @@ class Site:
         """How many numbers gating here takes besides the activation itself, for estimates of memory."""
         return 0
 
-    def units(self, component: Component) -> list[int]:
+    def units(self, component: Component) -> slice | list[int]:
         """The places of a component on the unit axis."""
-        return [0] if component.is_whole else list(range(component.start, component.stop))
+        return slice(0, 1) if component.is_whole else slice(component.start, component.stop)
 
     def unit_index(self, n_players: int, n_positions: int) -> Int[torch.Tensor, "pos unit"]:
         """Which player gates each unit at each position; ``n_players`` where none does.
@@ -103,13 +103,13 @@ def sites_of(structure: ModelStructure, components: Sequence[Component]) -> tupl
 
     members: dict[tuple[int, str], list[tuple[int, Component]]] = {}
     for player, component in enumerate(components):
-        structure.check(component)
         members.setdefault((component.layer, component.kind), []).append((player, component))
     found: list[Site] = []
     for (layer, kind), of_kind in members.items():
         about = structure.layers[layer]
         part = about.part(of_kind[0][1].kind)
         if part.hook is None:
+            structure.check(of_kind[0][1])  # raises with the reason
             raise ComponentError(f"{of_kind[0][1]}: {structure.name} has no hook for it")
         if kind == "latents" and about.latents is not None:
             found.append(LatentSite.of(about.latents, of_kind))

@@ -183,8 +183,9 @@ def _refuse_mixed_positions(group: list[Component]) -> None:
 
 def _refuse_two_kinds_at_one_point(structure: ModelStructure, components: tuple[Component, ...]) -> None:
     """Latents may read the very activation that another component gates as a whole."""
+    one_of_each = {(component.layer, component.kind): component for component in reversed(components)}
     first: dict[str, Component] = {}
-    for component in components:
+    for component in reversed(one_of_each.values()):
         part = structure.layers[component.layer].part(component.kind)
         other = first.setdefault(part.point, component)
         if part.point and other.kind != component.kind:
