@@ -15,6 +15,9 @@ from circuitspex.errors import ComponentError, UserError
 
 FAMILIES = ["llama", "gpt2", "gpt_neox", "gemma2", "mixtral"]
 BASELINES = ["zero", "mean", "resample"]
+# Every family, and every baseline, but not every pair of them: a baseline is the same code for all families.
+PAIRS = [*(("llama", baseline) for baseline in BASELINES), ("gpt2", "mean"), ("gpt_neox", "resample")]
+PAIRS += [("gemma2", "zero"), ("mixtral", "resample")]
 SELECTORS = [
     "attns",
     "attns@-1+L1.heads",
@@ -76,8 +79,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize(("family", "baseline"), PAIRS)
 def test_batches_are_the_plain_loop(tiny, family, baseline):
     model = tiny.bridge(family)
     task = tiny.task(model, metric=raw_logit)
@@ -94,7 +96,7 @@ def test_batches_are_the_plain_loop(tiny, family, baseline):
         np.testing.assert_allclose(game.evaluate(gates[:1]).per_prompt[0], own, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt_neox", "gemma2"])
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
 def test_in_double_precision_the_two_are_one(tiny, family, request):
     model = tiny.bridge(family, torch.float64)
     request.getfixturevalue("exact")
@@ -107,7 +109,7 @@ def test_in_double_precision_the_two_are_one(tiny, family, request):
         np.testing.assert_allclose(run.per_prompt, plain, atol=1e-11, err_msg=selector)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "gemma2"])
 def test_slopes_are_central_differences(tiny, family, request):
     model = tiny.bridge(family, torch.float64)
     request.getfixturevalue("exact")
