@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from circuitspex.cli.options import store_option, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import latents_option, store_option, verb_parser, whole_number, writable_folder
 from circuitspex.errors import UserError
 
 EXAMPLE = "circuitspex verify runs/ioi/circuit.json"
@@ -28,6 +28,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--stability", type=whole_number(0), default=0, help="times to find it again from new masks and prompts"
     )
+    latents_option(parser)
     store_option(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the GPU if there is one)")
@@ -40,6 +41,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(options: argparse.Namespace) -> int:
     """Do it."""
     from circuitspex.circuits import Circuit, examine
+    from circuitspex.components import Latents
     from circuitspex.games import ComponentGame
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions
@@ -60,7 +62,12 @@ def run(options: argparse.Namespace) -> int:
     found_on, heldout = _tasks(options, circuit, model)
     # The decoded function names the components in their order; the selector need not be read again.
     game = ComponentGame(
-        model, found_on, list(interactions.names), circuit.run.get("baseline", "mean"), store=options.store
+        model,
+        found_on,
+        list(interactions.names),
+        circuit.run.get("baseline", "mean"),
+        latents=[Latents.load(path) for path in options.latents],
+        store=options.store,
     )
     report = examine(
         game,
