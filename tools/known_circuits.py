@@ -41,24 +41,35 @@ class Case:
     truth: known.Truth
     keep: float = 0.5
 
+    @classmethod
+    def measured(cls, model: Any, task: Any) -> Case:
+        """A game of the heads, whose truth is what running every mask gives."""
+        game = cx.ComponentGame(model, task)
+        return cls(game, known.exact(game))
 
-def cases() -> dict[str, list[Case]]:
-    """By name, games whose circuit is known."""
-    planted = [plants.build(plant) for plant in (plants.USUAL, *(plants.random_plant(seed) for seed in range(4)))]
-    learnt = induction.load_checkpoint(1000)
-    measured = {
-        "planted (5 models, 10 heads)": [cx.ComponentGame(model, plants.task(model)) for model in planted],
-        "induction (8 heads)": [cx.ComponentGame(learnt, induction.task(learnt, n_prompts=12))],
-    }
-    programs = []
+
+def cases(only: str = "") -> dict[str, list[Case]]:
+    """By name, games whose circuit is known; those whose name begins with ``only``."""
+    found: dict[str, list[Case]] = {}
+    if "planted".startswith(only[:7]):
+        models = [plants.build(plant) for plant in (plants.USUAL, *(plants.random_plant(seed) for seed in range(4)))]
+        found["planted (5 models, 10 heads)"] = [Case.measured(m, plants.task(m)) for m in models]
+    if "induction".startswith(only[:9]):
+        learnt = induction.load_checkpoint(1000)
+        found["induction (8 heads)"] = [Case.measured(learnt, induction.task(learnt, n_prompts=12))]
+    if "Tracr".startswith(only[:5]):
+        found[f"Tracr ({len(compiled.PROGRAMS)} programs, 4 to 16 heads and MLPs)"] = programs()
+    return found
+
+
+def programs() -> list[Case]:
+    """Compiled programs. Chains of steps: masks that ablate half of them nearly always break them, so more is kept."""
+    out = []
     for name, about in compiled.PROGRAMS.items():
         model = compiled.build(name)
         game = cx.ComponentGame(model, compiled.task(name, model), "heads+mlps")
-        # Programs are chains of steps, which masks that ablate half of them nearly always break.
-        programs.append(Case(game, known.Truth(set(about["circuit"]), {}), 0.7))
-    sizes = [case.game.n_players for case in programs]
-    found = {name: [Case(game, known.exact(game)) for game in several] for name, several in measured.items()}
-    return found | {f"Tracr ({len(programs)} programs, {min(sizes)} to {max(sizes)} heads and MLPs)": programs}
+        out.append(Case(game, known.Truth(set(about["circuit"]), {}), 0.6))
+    return out
 
 
 def mean(found: list[tuple[known.Score, known.Score]]) -> list[float]:
@@ -75,9 +86,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/known_circuits.md"))
     parser.add_argument("--budget", type=int, default=128, help="ablations; all where there are fewer")
     parser.add_argument("--seeds", type=int, default=3, help="sets of masks for each game")
+    parser.add_argument("--only", default="", metavar="GAME", help="only games whose name begins so, such as Tracr")
     options = parser.parse_args()
     started, rows = time.perf_counter(), []
-    for name, several in cases().items():
+    for name, several in cases(options.only).items():
         nodes = [known.Score.of(known.patched(case.game), case.truth.nodes) for case in several]
         blank = ["–", "–"] if not any(case.truth.interactions for case in several) else None
         rows.append(
