@@ -47,7 +47,7 @@ def compare(folder: Path, *more: str, other: str = "two") -> list[str]:
     return ["compare", *models, "--task", str(folder / "task.jsonl"), *quick, *more]
 
 
-def test_verify_writes_and_prints_a_report(folder: Path, tmp_path: Path, capsys) -> None:
+def test_verify_writes_and_prints_a_report(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(verify(folder, "--random", "3", "--out", str(tmp_path))) == 0
     out = capsys.readouterr().out
     for said in ("Faithfulness by number of components", "chosen over NAP", "Minimality", "verification.png"):
@@ -60,7 +60,9 @@ def test_verify_writes_and_prints_a_report(folder: Path, tmp_path: Path, capsys)
     assert len(report["sizes"] if "sizes" in report else report["curves"]["chosen"]["sizes"]) == 10
 
 
-def test_verify_refuses_another_model_and_missing_files(folder: Path, tmp_path: Path, capsys) -> None:
+def test_verify_refuses_another_model_and_missing_files(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(verify(folder, "--model", str(folder / "two"))) == 1
     assert "has other weights than the model of" in capsys.readouterr().err
     assert main(["verify", str(tmp_path / "none.json")]) == 1
@@ -72,12 +74,40 @@ def test_verify_refuses_another_model_and_missing_files(folder: Path, tmp_path: 
     assert len(error.splitlines()) == 1
 
 
-def test_verify_of_a_custom_task_asks_for_its_file(folder: Path, capsys) -> None:
+def test_verify_of_a_custom_task_asks_for_its_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(folder / "out" / "circuit.json")]) == 1
     assert "give the prompts that the circuit was found on with --task" in capsys.readouterr().err
 
 
-def test_compare_writes_everything_and_it_reads_back(folder: Path, tmp_path: Path, capsys) -> None:
+def test_verify_on_another_task_is_refused_and_on_other_prompts_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verify(folder)[:2], "--task", "capitals"]) == 1
+    assert "was found on the task 'task', not 'capitals'" in capsys.readouterr().err
+    rows = (folder / "task.jsonl").read_text().splitlines()
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(row.replace("w3", "w13") + "\n" for row in rows))
+    assert main([*verify(folder)[:2], "--task", str(other), "--random", "1", "--out", str(tmp_path)]) == 0
+    assert "are not those that the circuit was found on" in capsys.readouterr().err
+
+
+def test_verify_of_a_component_that_the_model_lacks(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = Circuit.load(folder / "out" / "circuit.json").nodes[0].name
+    for file in ("circuit.json", "interactions.json"):
+        (tmp_path / file).write_text((folder / "out" / file).read_text().replace(name, "L9H9"))
+    command = ["verify", str(tmp_path / "circuit.json"), "--task", str(folder / "task.jsonl")]
+    assert main(command) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "L9H9" in error
+    assert main([*command, "--interactions", str(folder / "out" / "interactions.json")]) == 1
+    assert "the circuit's component L9H9 is not among the" in capsys.readouterr().err
+
+
+def test_compare_writes_everything_and_it_reads_back(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(compare(folder, "--out", str(tmp_path))) == 0
     out = capsys.readouterr().out
     assert "comparison.html" in out
@@ -90,20 +120,22 @@ def test_compare_writes_everything_and_it_reads_back(folder: Path, tmp_path: Pat
     assert json.loads(capsys.readouterr().out)["comparison"]["identical"] is False
 
 
-def test_compare_says_identical(folder: Path, capsys) -> None:
+def test_compare_says_identical(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(compare(folder, other="one")) == 0
     assert "identical" in capsys.readouterr().out.lower()
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_compare_needs_two_models(folder: Path, capsys, count: int) -> None:
+def test_compare_needs_two_models(folder: Path, capsys: pytest.CaptureFixture[str], count: int) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["compare", *["--model", str(folder / "one")] * count, "--task", "ioi"])
     assert stopped.value.code == 2
     assert f"two models are needed, --model A --model B, not {count}" in capsys.readouterr().err
 
 
-def test_compare_refuses_another_architecture(folder: Path, tiny: SimpleNamespace, tmp_path: Path, capsys) -> None:
+def test_compare_refuses_another_architecture(
+    folder: Path, tiny: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tiny.hf_model("gpt2").save_pretrained(tmp_path / "other")
     tiny.tokenizer.save_pretrained(tmp_path / "other")
     command = compare(folder)
@@ -114,6 +146,7 @@ def test_compare_refuses_another_architecture(folder: Path, tiny: SimpleNamespac
 
 def test_a_circuit_reads_back_with_what_was_measured(folder: Path) -> None:
     circuit = Circuit.load(folder / "out" / "circuit.json")
+    assert circuit.nodes
     for edge in circuit.edges:
         assert len(edge.table) == 2**edge.order
         assert edge.q is not None
