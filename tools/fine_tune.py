@@ -42,7 +42,7 @@ def train(out: Path, head: str, steps: int, rate: float) -> None:
         (slope,) = torch.autograd.grad(gap, weight)
         with torch.no_grad():
             weight -= rate * mine * slope / (slope * mine).norm()
-        print(f"step {step}: logit difference {float(gap):+.3f}", flush=True)
+        print(f"step {step}: logit difference {gap.item():+.3f}", flush=True)
     changed = (weight - before).abs() > 0
     assert bool((changed <= mine.bool()).all()), "something else was trained too"
     print(f"{head}: its output weights moved by {float((weight - before).norm() / (before * mine).norm()):.0%}")
