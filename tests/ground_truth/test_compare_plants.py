@@ -13,7 +13,7 @@ from circuitspex.circuits import compare
 sys.path.insert(0, str(Path(__file__).parent))
 import plants
 
-N_PAIRS = 8
+N_PAIRS = 12
 
 
 def weakened(plant, place):
