@@ -1,7 +1,7 @@
 """A checkpoint that differs from SmolLM2-135M in one known place: one head is trained, everything else stays.
 
     python tools/fine_tune.py runs/fine-tuned --head L20H0
-    circuitspex compare --model smollm2-135m --model runs/fine-tuned --task ioi --prompts 8 --out runs/diff
+    circuitspex compare --model smollm2-135m --model runs/fine-tuned --task ioi --out runs/diff
 
 Only the columns of the output projection that belong to that head get gradients, which push the model away from the
 right answers of indirect object identification. What ``compare`` should find is therefore known: this head, and what

@@ -121,10 +121,11 @@ def main() -> None:
         "interaction precision",
         "interaction recall",
     )
+    only = f" --only {options.only}" if options.only else ""
     text = "\n\n".join(
         [
             "# Recovering known circuits",
-            f"`python tools/known_circuits.py --budget {options.budget} --seeds {options.seeds}`",
+            f"`python tools/known_circuits.py{only} --budget {options.budget} --seeds {options.seeds}`",
             " ".join((__doc__ or "").split("\n\n")[2].split()),
             f"{options.budget} ablations (with gradients for `gradspex` and `auto`), all where there are fewer, "
             f"{options.seeds} sets of masks a game; means over them.",
