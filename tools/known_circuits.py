@@ -128,7 +128,7 @@ def main() -> None:
             f"`python tools/known_circuits.py{only} --budget {options.budget} --seeds {options.seeds}`",
             " ".join((__doc__ or "").split("\n\n")[2].split()),
             f"{options.budget} ablations (with gradients for `gradspex` and `auto`), all where there are fewer, "
-            f"{options.seeds} sets of masks a game; means over them.",
+            f"sets of masks a game: {options.seeds}; means over them.",
             known.table(rows, head),
         ]
     )
