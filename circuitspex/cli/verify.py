@@ -106,22 +106,31 @@ def _tasks(options: argparse.Namespace, circuit: Any, model: Any) -> tuple[Any, 
     from circuitspex.tasks import build
 
     name = options.task or _said(circuit.task, "name", "--task")
+    own_file = name.endswith(".jsonl")
+    was = circuit.task.get("name")
+    if was and name != was and not own_file:
+        raise UserError(
+            f"{options.circuit} was found on the task '{was}', not '{name}': it is verified on its own task"
+        )
     metric = {"metric": circuit.task["metric"]} if circuit.task.get("metric") else {}
     try:
-        task = build(name, model, **metric, **({} if name.endswith(".jsonl") else {"n_prompts": _count(circuit)}))
+        task = build(name, model, **metric, **({} if own_file else {"n_prompts": _count(circuit)}))
     except TaskError as error:
         if options.task:
             raise
         raise TaskError(f"{error}; give the prompts that the circuit was found on with --task") from error
-    if circuit.task.get("identity") not in (None, task.identity) and not name.endswith(".jsonl"):
+    seed = int(circuit.run.get("seed") or 0)
+    try:
+        found_on, heldout = task, task.fresh(options.prompts, seed=seed + 104729)
+    except TaskError:
+        found_on, heldout = task.split(0.25, seed=seed)  # as find does
+    if circuit.task.get("identity") not in (None, task.identity, found_on.identity):
         warnings.warn(
-            f"the prompts of task '{name}' here are not those that the circuit was found on; its baselines may differ",
+            f"the prompts of task '{name}' here are not those that the circuit was found on: its baselines may differ, "
+            "and the held-out prompts may be among those that it was found on",
             stacklevel=2,
         )
-    try:
-        return task, task.fresh(options.prompts, seed=int(circuit.run.get("seed") or 0) + 104729)
-    except TaskError:
-        return task.split(0.25, seed=int(circuit.run.get("seed") or 0))
+    return found_on, heldout
 
 
 def _count(circuit: Any) -> int:
