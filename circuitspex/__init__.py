@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         explain,
         find_circuit,
     )
-    from circuitspex.components import Component
+    from circuitspex.components import Component, Latents
     from circuitspex.errors import UserError
     from circuitspex.games import ComponentGame, FunctionGame, GroupedGame, LensGame, Run
     from circuitspex.masks import CodedDesign, sample_masks
@@ -44,6 +44,7 @@ _PUBLIC = {
     "FunctionGame": "games",
     "GroupedGame": "games",
     "Interactions": "recovery",
+    "Latents": "components",
     "LensGame": "games",
     "Run": "games",
     "Task": "tasks",
@@ -73,6 +74,7 @@ __all__ = [
     "FunctionGame",
     "GroupedGame",
     "Interactions",
+    "Latents",
     "LensGame",
     "Run",
     "Task",

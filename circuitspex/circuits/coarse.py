@@ -18,8 +18,8 @@ from circuitspex.ablation import Executor, Precision, Store, store_at
 from circuitspex.circuits.found import Found, Level
 from circuitspex.circuits.on_model import found_on_model, hold_out
 from circuitspex.circuits.search import Plan
-from circuitspex.components import model_structure
-from circuitspex.components.nesting import Part, can_be_opened, check_levels, opened, parts_of, written
+from circuitspex.components import Latents, model_structure
+from circuitspex.components.nesting import Group, can_be_opened, check_levels, opened, parts_of, written
 from circuitspex.errors import UserError
 from circuitspex.games import ComponentGame, GroupedGame
 from circuitspex.masks import Keep
@@ -38,6 +38,7 @@ def coarse_to_fine(
     share: float = 0.05,
     most: int = 8,
     keep: Keep | Literal["auto"] = 0.5,
+    latents: Latents | Sequence[Latents] | None = None,
     method: Method = "auto",
     max_nodes: int = 16,
     max_interactions: int = 12,
@@ -86,7 +87,7 @@ def coarse_to_fine(
         raise UserError(f"share must lie between 0 and 1 and be neither (of the decoded variance), not {share}")
     if most < 1:
         raise UserError(f"most must be at least 1 (components that are opened at a level), not {most}")
-    structure = model_structure(model)
+    structure = model_structure(model, latents)
     check_levels(structure, levels)
     if heldout is None:
         task, heldout = hold_out(task, seed)
@@ -96,7 +97,7 @@ def coarse_to_fine(
     done: list[Level] = []
     closed: set[str] = set()
     for depth, selector in enumerate(levels):
-        game = _game(model, task, parts, baseline, executor, precision, kept)
+        game = _game(model, task, parts, baseline, latents, executor, precision, kept)
         record = {
             "components": written(structure, parts),
             "levels": [*(_record(level) for level in done), {"components": selector}],
@@ -134,7 +135,7 @@ def through(interactions: Interactions) -> FloatArray:
     return out / total if total > 0 else out
 
 
-def _worth_opening(found: Found, parts: Sequence[Part], finer: set[int], share: float, most: int) -> list[int]:
+def _worth_opening(found: Found, parts: Sequence[Group], finer: set[int], share: float, most: int) -> list[int]:
     """The places of the parts to open, in their order."""
     shares = through(found.interactions)
     interacting = {name for edge in found.circuit.edges for name in edge.components}
@@ -146,14 +147,17 @@ def _worth_opening(found: Found, parts: Sequence[Part], finer: set[int], share: 
 def _game(
     model: Any,
     task: Task,
-    parts: Sequence[Part],
+    parts: Sequence[Group],
     baseline: str,
+    latents: Latents | Sequence[Latents] | None,
     executor: Executor,
     precision: Precision,
     store: Store | None,
 ) -> ComponentGame | GroupedGame:
     components = [component for part in parts for component in part.components]
-    game = ComponentGame(model, task, components, baseline, executor=executor, precision=precision, store=store)
+    game = ComponentGame(
+        model, task, components, baseline, latents=latents, executor=executor, precision=precision, store=store
+    )
     if all(len(part.components) == 1 for part in parts):
         return game
     place = {component: index for index, component in enumerate(game.components)}

@@ -11,7 +11,7 @@ from circuitspex.circuits.coarse import coarse_to_fine
 from circuitspex.circuits.found import Found
 from circuitspex.circuits.on_model import found_on_model, hold_out
 from circuitspex.circuits.search import Plan
-from circuitspex.components import Selector, model_structure, select
+from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games import ComponentGame
 from circuitspex.masks import Keep
@@ -26,6 +26,7 @@ def find_circuit(
     baseline: str = "mean",
     budget: int = 100,
     *,
+    latents: Latents | Sequence[Latents] | None = None,
     keep: Keep | Literal["auto"] = 0.5,
     method: Method = "auto",
     max_nodes: int = 16,
@@ -54,6 +55,7 @@ def find_circuit(
         task: prompts and metric.
         components: a selector such as 'heads' or 'heads+mlps', or a list of components.
         baseline: 'mean', 'resample' or 'zero'.
+        latents: sparse autoencoders whose latents are among the components; see ``ComponentGame``.
         budget: ablations to decode from; each with a backward pass where the method uses gradients.
         keep: the share of components that a random mask keeps; ``(low, high)`` lets each mask draw its own; 'auto'
             picks it by a pilot (see ``circuitspex.masks.pilot``), whose ablations come on top of the budget.
@@ -94,6 +96,7 @@ def find_circuit(
             refine,
             baseline,
             budget,
+            latents=latents,
             keep=keep,
             method=method,
             max_nodes=max_nodes,
@@ -115,10 +118,12 @@ def find_circuit(
     ).check()
     if n_random < 1:
         raise UserError(f"n_random must be at least 1, not {n_random}")
-    plan.check_memory(len(select(model_structure(model), components)))
+    plan.check_memory(len(select(model_structure(model, latents), components)))
     if heldout is None:
         task, heldout = hold_out(task, seed)
     report = task.report(model)
     kept = store_at(store)
-    game = ComponentGame(model, task, components, baseline, executor=executor, precision=precision, store=kept)
+    game = ComponentGame(
+        model, task, components, baseline, latents=latents, executor=executor, precision=precision, store=kept
+    )
     return found_on_model(game, plan, report, heldout, directions=directions, n_random=n_random)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from circuitspex.cli.options import (
+    latents_option,
     rounds_or_levels,
     share,
     share_kept,
@@ -28,8 +29,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--model", required=True, help="offline catalogue name, directory, .gguf file, or hub name")
     parser.add_argument("--task", required=True, help="a built-in task, or a .jsonl file of your own examples")
     parser.add_argument(
-        "--components", help="selector, such as heads (the default), heads+mlps, neurons, layers[20:30].heads"
+        "--components",
+        help="selector, such as heads (the default), heads+mlps, neurons, layers[20:30].heads.v, residuals@-1",
     )
+    latents_option(parser)
     parser.add_argument("--baseline", default="mean", choices=("mean", "resample", "zero"), help="default: mean")
     parser.add_argument("--budget", type=whole_number(2), default=100, help="ablations to decode from (default: 100)")
     parser.add_argument(
@@ -85,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("the levels of --refine take the place of --components; give one of the two")
     folder = None if options.out is None else writable_folder(options.out)
     from circuitspex.circuits import find_circuit
-    from circuitspex.components import check_levels, model_structure, select
+    from circuitspex.components import Latents, check_levels, model_structure, select
     from circuitspex.models import load_model
     from circuitspex.tasks import build
 
@@ -96,7 +99,8 @@ def run(options: argparse.Namespace) -> int:
         revision=options.revision,
         device_map=options.device_map,
     )
-    structure = model_structure(model)
+    latents = [Latents.load(path) for path in options.latents]
+    structure = model_structure(model, latents)
     components = options.components or "heads"
     if isinstance(options.refine, int):
         select(structure, components)  # a wrong selector is named before anything is printed
@@ -116,6 +120,7 @@ def run(options: argparse.Namespace) -> int:
         components,
         options.baseline,
         options.budget,
+        latents=latents,
         keep=options.keep,
         until=options.until,
         method=options.method,

@@ -20,14 +20,14 @@ _LAYERS = re.compile(r"layers(\[[^\]]*\])?")
 
 
 @dataclass(frozen=True)
-class Part:
+class Group:
     """Components that are kept or ablated together, and what they are called."""
 
     name: str
     components: tuple[Component, ...]
 
 
-def parts_of(structure: ModelStructure, selector: str) -> tuple[Part, ...]:
+def parts_of(structure: ModelStructure, selector: str) -> tuple[Group, ...]:
     """The parts of a first level: each component by itself, or whole layers.
 
     Raises:
@@ -35,7 +35,7 @@ def parts_of(structure: ModelStructure, selector: str) -> tuple[Part, ...]:
     """
     match = _LAYERS.fullmatch(selector.strip())
     if match is None:
-        return tuple(Part(str(component), (component,)) for component in select(structure, selector))
+        return tuple(Group(str(component), (component,)) for component in select(structure, selector))
     scope = f"{selector.strip()}." if match[1] else ""
     by_layer: dict[int, list[Component]] = {}
     for kind in ("heads", "mlps"):
@@ -43,12 +43,12 @@ def parts_of(structure: ModelStructure, selector: str) -> tuple[Part, ...]:
             by_layer.setdefault(component.layer, []).append(component)
     if not by_layer:
         raise ComponentError(f"'{selector}' selects no layers of {structure.name}")
-    return tuple(Part(f"L{layer}", tuple(found)) for layer, found in sorted(by_layer.items()))
+    return tuple(Group(f"L{layer}", tuple(found)) for layer, found in sorted(by_layer.items()))
 
 
 def opened(
-    structure: ModelStructure, parts: Sequence[Part], selector: str, chosen: Collection[int]
-) -> tuple[Part, ...]:
+    structure: ModelStructure, parts: Sequence[Group], selector: str, chosen: Collection[int]
+) -> tuple[Group, ...]:
     """The same parts, with the chosen ones replaced by the components of ``selector`` that lie within them.
 
     What the selector does not name of a part that is opened becomes a part for each component. A part that none of the
@@ -58,7 +58,7 @@ def opened(
         ComponentError: a kind of component that lies within none of the parts, or only a part of an MLP's neurons.
     """
     inside = _inside(structure, parts, selector)
-    out: list[Part] = []
+    out: list[Group] = []
     for place, part in enumerate(parts):
         finer = inside.get(place, [])
         if place not in chosen or not finer:
@@ -68,11 +68,11 @@ def opened(
         for whole in part.components:
             _check_complete(structure, whole, finer, selector)
         found = sorted([*finer, *rest], key=lambda component: (component.layer, component.kind, component.start))
-        out += [Part(str(component), (component,)) for component in found]
+        out += [Group(str(component), (component,)) for component in found]
     return tuple(out)
 
 
-def can_be_opened(structure: ModelStructure, parts: Sequence[Part], selector: str) -> set[int]:
+def can_be_opened(structure: ModelStructure, parts: Sequence[Group], selector: str) -> set[int]:
     """The places of the parts that have smaller components of the selector within them."""
     inside = _inside(structure, parts, selector)
     wholes = {place: parts[place].components for place in inside}
@@ -102,7 +102,7 @@ def check_levels(structure: ModelStructure, levels: Sequence[str]) -> None:
             raise ComponentError(f"levels must nest: '{level}' has nothing smaller than the level before, '{before}'")
 
 
-def written(structure: ModelStructure, parts: Sequence[Part]) -> str:
+def written(structure: ModelStructure, parts: Sequence[Group]) -> str:
     """The parts as a short selector: layers of heads or neurons that are all there are named as a whole."""
     singles = [part.components[0] for part in parts if len(part.components) == 1]
     whole = {
@@ -123,7 +123,7 @@ def written(structure: ModelStructure, parts: Sequence[Part]) -> str:
     return "+".join(words)
 
 
-def _inside(structure: ModelStructure, parts: Sequence[Part], selector: str) -> dict[int, list[Component]]:
+def _inside(structure: ModelStructure, parts: Sequence[Group], selector: str) -> dict[int, list[Component]]:
     """The selector's components that lie within each part, by the part's place."""
     if _LAYERS.fullmatch(selector.strip()):
         raise ComponentError(f"'{selector}' can only be the first level")

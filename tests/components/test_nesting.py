@@ -81,7 +81,8 @@ def test_parts_are_written_as_a_selector_of_the_same_components(structure):
         (["heads+mlps", "layers"], "'layers' can only be the first level"),
         (["layers"], "two or more levels"),
         ("layers", "two or more levels"),
-        (["layers", "experts"], "'experts' is neither a selector"),
+        (["layers", "experts"], "layer 0 of tiny-llama has no experts"),
+        (["layers", "expert"], "'expert' is neither a selector"),
         (["layers[7:]", "heads"], "selects no layers"),
     ],
 )
