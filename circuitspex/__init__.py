@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, explain, find_circuit
     from circuitspex.components import Component
     from circuitspex.errors import UserError
-    from circuitspex.games import ComponentGame, FunctionGame, LensGame, Run
+    from circuitspex.games import ComponentGame, FunctionGame, LensGame, Run, Training, TrainingGame
     from circuitspex.masks import CodedDesign, sample_masks
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions, decode, spex
@@ -36,6 +36,8 @@ _PUBLIC = {
     "LensGame": "games",
     "Run": "games",
     "Task": "tasks",
+    "Training": "games",
+    "TrainingGame": "games",
     "UserError": "errors",
     "compare": "circuits",
     "compare_series": "circuits",
@@ -63,6 +65,8 @@ __all__ = [
     "LensGame",
     "Run",
     "Task",
+    "Training",
+    "TrainingGame",
     "UserError",
     "compare",
     "compare_series",

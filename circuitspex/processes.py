@@ -24,30 +24,47 @@ Outcome = tuple[int, Any, str | None]
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
-def run_all(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Outcome]:
-    """The outcome of each call, in the order in which they finish.
+class Workers:
+    """Processes in which a function is called; they are started when they are first needed, and stay.
 
     Args:
         function: what is called.
-        calls: the arguments of each call.
-        workers: how many processes, started afresh (spawn) with one thread each; 0 calls in this process.
+        count: how many processes, started afresh (spawn) with one thread each; 0 calls in this process.
 
-    A process that dies takes the calls that wait with it; those are run again, one at a time, in fresh processes, so
-    that only the call that kills its process fails.
+    A process that dies takes the calls that wait with it; those are run again, one at a time, in processes of their
+    own, so that only the call that kills its process fails.
     """
-    if workers == 0:
-        for index, arguments in enumerate(calls):
-            yield (index, *_attempt(function, arguments))
-        return
-    lost = []
-    for outcome in _pooled(function, list(enumerate(calls)), min(workers, len(calls))):
-        if isinstance(outcome, int):
-            lost.append(outcome)
-        else:
-            yield outcome
-    for index in lost:
-        for outcome in _pooled(function, [(index, calls[index])], 1):
-            yield (outcome, None, "its process died") if isinstance(outcome, int) else outcome
+
+    def __init__(self, function: Callable[..., Any], count: int) -> None:
+        self.function, self.count = function, count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, calls: Sequence[tuple[Any, ...]]) -> Iterator[Outcome]:
+        """The outcome of each call, given by its arguments, in the order in which they finish."""
+        if self.count == 0:
+            for index, arguments in enumerate(calls):
+                yield (index, *_attempt(self.function, arguments))
+            return
+        if self._pool is None:
+            self._pool = _new_pool(self.count)
+        lost = []
+        for outcome in _pooled(self._pool, self.function, list(enumerate(calls))):
+            if isinstance(outcome, int):
+                lost.append(outcome)
+            else:
+                yield outcome
+        if lost:
+            self.close()
+        for index in sorted(lost):
+            with _new_pool(1) as alone:
+                for outcome in _pooled(alone, self.function, [(index, calls[index])]):
+                    yield (outcome, None, "its process died") if isinstance(outcome, int) else outcome
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
 
 
 def check_sendable(function: Callable[..., Any]) -> None:
@@ -69,12 +86,14 @@ def check_sendable(function: Callable[..., Any]) -> None:
         raise UserError(f"other processes can't find a function of a notebook or a prompt; {advice}")
 
 
+def _new_pool(count: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread)
+
+
 def _pooled(
-    function: Callable[..., Any], calls: list[tuple[int, tuple[Any, ...]]], workers: int
+    pool: ProcessPoolExecutor, function: Callable[..., Any], calls: list[tuple[int, tuple[Any, ...]]]
 ) -> Iterator[Outcome | int]:
     """Outcomes; only the index where the process died before there was one."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
     futures: dict[Future[Any], int] = {}
     try:
         for index, arguments in calls:
@@ -88,7 +107,8 @@ def _pooled(
             except BrokenProcessPool:
                 yield futures[future]
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for future in futures:  # whoever stops listening, by an interrupt for example, wants no more of them
+            future.cancel()
 
 
 def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, str | None]:

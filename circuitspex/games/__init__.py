@@ -4,5 +4,17 @@ from circuitspex.games.component_game import ComponentGame
 from circuitspex.games.function_game import FunctionGame, as_game
 from circuitspex.games.lens import LensGame
 from circuitspex.games.run import Run
+from circuitspex.games.training import SGD, Adam, TrainFunction, Training, TrainingGame
 
-__all__ = ["ComponentGame", "FunctionGame", "LensGame", "Run", "as_game"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "ComponentGame",
+    "FunctionGame",
+    "LensGame",
+    "Run",
+    "TrainFunction",
+    "Training",
+    "TrainingGame",
+    "as_game",
+]

@@ -162,7 +162,9 @@ class LensGame(ABC):
             if not rows:
                 continue
             played, found = self._play(gates[rows], gradients, done)
-            self.store.keep(self._identity, gates[rows], played, found)
+            whole = np.isfinite(played).all(axis=1)  # what failed is run again when it is asked for again
+            slope = None if found is None else found[whole]
+            self.store.keep(self._identity, gates[rows][whole], played[whole], slope)
             self.n_run += len(rows)
             for place, numbers in zip(rows, played, strict=True):
                 values[place] = numbers

@@ -78,10 +78,10 @@ def runs_that_fit(training: Training, n_masks: int, n_players: int, *, gradients
     found = estimate(training, n_masks, n_players, gradients=gradients)
     if found.runs_at_once < 1:
         raise UserError(
-            f"training without {n_players} players under {n_masks} masks needs about {_size(found.per_run)} for each run"
+            f"training under {n_masks} masks of {n_players} players needs about {_size(found.per_run)} for each run"
             f"{' with gradients' if gradients else ''} and {_size(found.arrays)} for the masks; "
-            f"{_size(int(found.free * _SHARE))} may be used of the {_size(found.free)} that are free. Use fewer masks at "
-            "a time, larger groups, smaller batches or a smaller model"
+            f"{_size(int(found.free * _SHARE))} may be used of the {_size(found.free)} that are free. Use fewer "
+            "masks at a time, larger groups, smaller batches or a smaller model"
         )
     return min(found.runs_at_once, _MOST_RUNS if training.device.type == "cpu" else _MOST_RUNS_GPU)
 

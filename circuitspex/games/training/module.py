@@ -13,7 +13,17 @@ from circuitspex.errors import UserError
 from circuitspex.games.training.optimizers import Params
 
 # Modules without options that their text leaves out.
-_PLAIN = (nn.Sequential, nn.Linear, nn.ReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.SiLU, nn.Flatten, nn.Unflatten)
+_PLAIN: tuple[type[nn.Module], ...] = (
+    nn.Sequential,
+    nn.Linear,
+    nn.ReLU,
+    nn.GELU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.SiLU,
+    nn.Flatten,
+    nn.Unflatten,
+)
 _PLAIN += (nn.Identity, nn.Embedding, nn.LayerNorm, nn.Conv1d, nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 
 
@@ -32,6 +42,7 @@ class ModuleFunction:
         return all(type(part) in _PLAIN for part in self.skeleton.modules())
 
     def __call__(self, params: Params, x: Tensor) -> Tensor:
+        """The outputs on a batch."""
         found: Tensor = functional_call(self.skeleton, params, (x,))
         return found
 
@@ -44,7 +55,9 @@ class ModuleFunction:
             torch.manual_seed(seed)
             module = self._model()
         if not isinstance(module, nn.Module):
-            raise UserError(f"model must be a torch.nn.Module or a function that makes one, not {type(module).__name__}")
+            raise UserError(
+                f"model must be a torch.nn.Module or a function that makes one, not {type(module).__name__}"
+            )
         return module
 
     @staticmethod

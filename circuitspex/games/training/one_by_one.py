@@ -22,9 +22,10 @@ def train_one(training: Training, weights: Tensor, seed: int) -> Tensor:
             continue
         optimizer.zero_grad()
         with torch.enable_grad():
-            training.loss(params | frozen, training.x[rows], training.y[rows], weights[rows]).backward()
-        for value in params.values():  # what the loss does not reach has a gradient of zero, as when stacked
-            value.grad = torch.zeros_like(value) if value.grad is None else value.grad
+            loss = training.loss(params | frozen, training.x[rows], training.y[rows], weights[rows])
+        grads = torch.autograd.grad(loss, list(params.values()), materialize_grads=True)
+        for value, grad in zip(params.values(), grads, strict=True):
+            value.grad = grad
         optimizer.step()
     with torch.no_grad():
         return training.score(params | frozen, training.x_test, training.y_test)

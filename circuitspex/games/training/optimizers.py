@@ -66,9 +66,7 @@ class SGD:
 
     def ordinary(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """The same optimizer from ``torch.optim``."""
-        return torch.optim.SGD(
-            list(parameters), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
-        )
+        return torch.optim.SGD(list(parameters), lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,9 @@ def _unnamed(groups: Any, n_examples: int) -> dict[str, Any]:
         return {f"g{i}": group for i, group in enumerate(groups)}
     numbers = np.asarray(groups)
     if numbers.shape != (n_examples,) or numbers.dtype.kind not in "iu":
-        raise UserError(f"group numbers must be {n_examples} integers, one an example; not {numbers.dtype} "
-                        f"of shape {numbers.shape}")
+        raise UserError(
+            f"group numbers must be {n_examples} integers, one an example; not {numbers.dtype} of shape {numbers.shape}"
+        )
     return {f"g{number}": np.flatnonzero(numbers == number) for number in np.unique(numbers) if number >= 0}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from circuitspex.errors import UserError
-from circuitspex.processes import check_sendable, run_all
+from circuitspex.processes import Workers, check_sendable
 from circuitspex.typing import FloatArray, Masks
 
 
@@ -60,12 +60,17 @@ Failure = dict[int, str]
 
 
 def train_each(
-    function: TrainFunction, masks: Masks, seeds: tuple[int, ...], done: Callable[[float], object]
+    function: TrainFunction,
+    workers: Workers,
+    masks: Masks,
+    seeds: tuple[int, ...],
+    done: Callable[[float], object],
 ) -> tuple[FloatArray, Failure]:
     """Every seed under every mask.
 
     Args:
         function: what trains.
+        workers: the processes in which it trains.
         masks: bool ``(K, n)``.
         seeds: the seeds of each mask.
         done: called with the share of a mask that was finished.
@@ -80,7 +85,7 @@ def train_each(
     for attempt in range(function.retries + 1):
         arguments = [(masks[row].copy(), seeds[place]) if seeded else (masks[row].copy(),) for row, place in calls]
         failed = {}
-        for index, found, error in run_all(function.train, arguments, function.n_workers):
+        for index, found, error in workers.run(arguments):
             if error is None and len(found) != function.n_values:
                 error = f"gave {len(found)} values, not {function.n_values}"
             if error is None:

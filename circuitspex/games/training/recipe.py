@@ -1,12 +1,12 @@
 """``Training``: what is trained, on what, how, and what is measured afterwards.
 
 One training under example weights ``w`` (0 = left out, 1 = kept) is exactly this. The parameters begin at those of the
-seed. In each step a batch of examples comes up, whose order is the seed's and does not depend on the weights; the loss is
+seed. In each step a batch of examples comes up, in an order that is the seed's whatever the weights are; the loss is
 
     L = sum over the batch of w_i l_i / sum over the batch of w_i,
 
-so that it is normalised over the examples that are kept, and one optimizer step follows. A batch of which nothing is
-kept is passed over: no step, no weight decay, no momentum. With no example kept the value is that of the untrained model.
+normalised over the examples that are kept, and one optimizer step follows. A batch of which nothing is kept is passed
+over: no step, no weight decay, no momentum. With no example kept the value is that of the untrained model.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ class Training:
             losses = each(module(params, x), y)
             if losses.shape != weights.shape:
                 raise UserError(f"the loss must give one number an example, not shape {tuple(losses.shape)}")
-            return (weights * losses).sum() / weights.sum()
+            total = weights.sum()
+            return (weights * losses).sum() / torch.where(total > 0, total, 1.0)
 
         self._frozen = module.frozen
         self._setup(
@@ -234,5 +235,5 @@ def _hash(tensors: list[Tensor]) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(json.dumps([str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(memoryview(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()))
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

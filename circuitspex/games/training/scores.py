@@ -1,14 +1,14 @@
 """Losses on training examples and scores on test examples, each one number an example.
 
-Outputs are ``(B, C)`` logits with targets ``(B,)``, or ``(B, ..., C)`` with targets ``(B, ...)``, over which is averaged;
-a target of -100 does not count. ``mse`` and ``negative_mse`` compare outputs and targets of the same shape.
+Outputs are ``(B, C)`` logits with targets ``(B,)``, or ``(B, ..., C)`` with targets ``(B, ...)``, which are averaged
+over; a target of -100 does not count. ``mse`` and ``negative_mse`` compare outputs and targets of the same shape.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from circuitspex.errors import UserError

@@ -8,12 +8,18 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from circuitspex.errors import NoGradientError
 from circuitspex.games.training.optimizers import Params, where_active
 from circuitspex.games.training.recipe import Training
 
 
 def train_stacked(
-    training: Training, weights: Tensor, seed: int, *, unrolled: bool = False, stepped: Callable[[], object] | None = None
+    training: Training,
+    weights: Tensor,
+    seed: int,
+    *,
+    unrolled: bool = False,
+    stepped: Callable[[], object] | None = None,
 ) -> Tensor:
     """The score on each test example after training under each row of example weights.
 
@@ -40,17 +46,18 @@ def train_stacked(
             rows = torch.as_tensor(batches[step], device=training.device)
             x, y, w = training.x[rows], training.y[rows], weights[:, rows]
         active = (w > 0).any(1)
-        grads = _gradients(lambda values, x=x, y=y, w=w: losses(values | frozen, x, y, w), params, unrolled)
+        grads = _gradients(losses, params, frozen, (x, y, w), unrolled)
         after = training.optimizer.step(params, grads, state)
         params, state = after if bool(active.all()) else where_active(active, after, (params, state))
         if stepped is not None:
             stepped()
     with torch.set_grad_enabled(unrolled):
-        scores = vmap(training.score, in_dims=(in_dims, None, None))(params | frozen, training.x_test, training.y_test)
-    return scores
+        return vmap(training.score, in_dims=(in_dims, None, None))(params | frozen, training.x_test, training.y_test)
 
 
-def _gradients(losses: Callable[[Params], Tensor], params: Params, unrolled: bool) -> Params:
+def _gradients(
+    losses: Callable[..., Tensor], params: Params, frozen: Params, batch: tuple[Tensor, Tensor, Tensor], unrolled: bool
+) -> Params:
     """The gradient of each run's loss to its own parameters: runs share nothing, so that of the sum has them all."""
     if not unrolled:
         params = {name: value.detach().requires_grad_() for name, value in params.items()}
@@ -58,8 +65,20 @@ def _gradients(losses: Callable[[Params], Tensor], params: Params, unrolled: boo
         for value in params.values():
             value.requires_grad_()
     with torch.enable_grad():
-        total = losses(params).sum()
+        total = losses(params | frozen, *batch).sum()
         found = torch.autograd.grad(total, list(params.values()), create_graph=unrolled, materialize_grads=True)
     return dict(zip(params, found, strict=True))
 
 
+def slopes_and_scores(training: Training, weights: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """As ``train_stacked``, and d (mean score) / d weight ``(K, N)``, through every step of the training.
+
+    Raises:
+        NoGradientError: the metric is not differentiable.
+    """
+    weights = weights.detach().requires_grad_()
+    scores = train_stacked(training, weights, seed, unrolled=True)
+    if not scores.requires_grad:
+        raise NoGradientError("the metric has no gradient; log_likelihood has one, for example")
+    (slopes,) = torch.autograd.grad(scores.mean(1).sum(), weights, materialize_grads=True)
+    return scores.detach(), slopes

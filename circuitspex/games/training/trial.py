@@ -61,8 +61,8 @@ def check_trial(training: Training) -> None:
     near = 1e-2 if training.dtype in (torch.float16, torch.bfloat16) else 1e-4
     if masked.isfinite() and alone.isfinite() and not torch.allclose(masked, alone, rtol=near, atol=near):
         raise UserError(
-            "the loss of kept examples changes with what is left out: examples must not see each other (no BatchNorm or "
-            "Dropout in training mode), weight 0 must mean no part, and the weights must be normalised"
+            "the loss of kept examples changes with what is left out: examples must not see each other (no BatchNorm "
+            "or Dropout in training mode), weight 0 must mean no part, and the weights must be normalised"
         )
 
 
