@@ -58,7 +58,9 @@ def plants(options: argparse.Namespace) -> None:
         )
         reported, truth = found_truths(planted, found)
         sums += (len(reported), len(reported & truth), len(truth))
-        wrong = ", ".join([*(f"no {fact}" for fact in truth - reported), *(f"also {fact}" for fact in reported - truth)])
+        wrong = ", ".join(
+            [*(f"no {fact}" for fact in truth - reported), *(f"also {fact}" for fact in reported - truth)]
+        )
         print(
             f"| {options.case} {seed} | {game.n_players} | {options.budget} | {game.n_run} | "
             f"{found.faithfulness.r2:.2f} | {len(reported)} | {len(reported & truth)} | {len(truth)} | {wrong or '–'} |",

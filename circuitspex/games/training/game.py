@@ -237,10 +237,10 @@ class TrainingGame(LensGame):
     def _mask_text(self, row: FloatArray) -> str:
         out = [self.names[i] for i in np.flatnonzero(row < 1)]
         kept = [self.names[i] for i in np.flatnonzero(row == 1)]
-        for word, some in sorted((("without", out), ("with only", kept)), key=lambda pair: len(pair[1])):
-            if some:
-                return f"{word} {', '.join(some[:8])}{f' and {len(some) - 8} more' if len(some) > 8 else ''}"
-        return "with everything" if kept else "with nothing"
+        if len(out) in (0, self.n_players):
+            return "with nothing" if out else "with everything"
+        word, some = ("without", out) if len(out) <= max(3, len(kept)) else ("with only", kept)
+        return f"{word} {', '.join(some[:8])}{f' and {len(some) - 8} more' if len(some) > 8 else ''}"
 
     def _training_facts(self) -> dict[str, Any] | None:
         if isinstance(self.training, TrainFunction):

@@ -26,7 +26,7 @@ def check_classes(training: Training, module: ModuleFunction) -> None:
     """
     params, frozen = training.start(0)
     with torch.no_grad():
-        outputs = _called("model", module, params | frozen, training.x[:1])
+        outputs = _called("model", module, params | frozen, training.x[:2])
     y, classes = training.y, outputs.shape[-1]
     if y.is_floating_point() or outputs.shape[1:-1] != y.shape[1:]:
         wanted = ", ".join(map(str, (training.n_examples, *outputs.shape[1:-1])))
