@@ -152,8 +152,8 @@ def test_one_thread_a_process():
 
 def test_a_training_that_diverges_is_named(tmp_path):
     x, y = classes()
-    x[6] *= 1e200
-    training = cx.Training(network, (x, y), classes(3, seed=1), optimizer=SGD(0.1), steps=5)
+    x[6] *= -1e200  # what a step on it leads to overflows
+    training = cx.Training(network, (x, y), classes(3, seed=1), optimizer=SGD(1e10), steps=5)
     game = cx.TrainingGame(training, [[6], [7], [13]], store=tmp_path / "a")
     masks = np.array([[0, 1, 1], [1, 1, 1], [1, 0, 1]], dtype=bool)
     with pytest.raises(TrainingError, match=r"2 of 3 trainings failed .*it diverged to NaN") as caught:

@@ -63,7 +63,8 @@ def plants(options: argparse.Namespace) -> None:
         )
         print(
             f"| {options.case} {seed} | {game.n_players} | {options.budget} | {game.n_run} | "
-            f"{found.faithfulness.r2:.2f} | {len(reported)} | {len(reported & truth)} | {len(truth)} | {wrong or '–'} |",
+            f"{found.faithfulness.r2:.2f} | {len(reported)} | {len(reported & truth)} | {len(truth)} | "
+            f"{wrong or '–'} |",
             flush=True,
         )
     print(
@@ -101,9 +102,8 @@ def speed(options: argparse.Namespace) -> None:
     base = statistics.median(times["one after another"])
     for name, each in times.items():
         middle = statistics.median(each)
-        print(
-            f"| {name} | {len(results[name])} | {middle:.2f} ({min(each):.2f} to {max(each):.2f}) | {base / middle:.1f} |"
-        )
+        spread = f"{middle:.2f} ({min(each):.2f} to {max(each):.2f})"
+        print(f"| {name} | {len(results[name])} | {spread} | {base / middle:.1f} |")
     print(f"\n{same:.2%} of the test answers are the same in both ways (float32).")
 
 

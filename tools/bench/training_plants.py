@@ -1,7 +1,7 @@
 """Training sets in which it is known which groups work together: planted duplicates, wrong labels and complements.
 
-Both cases have the same plan. Most of what the tests ask for is taught by one group each, so that groups do not interact
-unless they were planted to:
+Both cases have the same plan. What the tests ask for is taught by one group each, so that groups do not interact unless
+they were planted to:
 
 - *duplicates*: two groups with the same examples, which nothing else teaches: either will do (a negative interaction);
 - *complements*: two groups that teach different parts of tests which only count when both parts are right (positive);
