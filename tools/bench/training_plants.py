@@ -130,7 +130,7 @@ class Transformer(nn.Module):
         return self.head(self.after(x + self.mlp(self.between(x))))
 
 
-def ciphers(seed: int, *, size: int = 12, steps: int = 200, batch_size: int = 64) -> Planted:
+def ciphers(seed: int, *, size: int = 16, steps: int = 240, batch_size: int = 64) -> Planted:
     """A small transformer on ciphers: the symbol after a key is written as that key's alphabet says.
 
     A sequence is two keys with a symbol each, and is right when both symbols are. Each group teaches one key. Of ten
