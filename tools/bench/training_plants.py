@@ -102,7 +102,7 @@ def digits(seed: int, *, size: int = 20, width: int = 32, steps: int = 60) -> Pl
         name=f"digits {seed}",
     )
     pairs = {(f"twice-{c}a", f"twice-{c}b"): -1 for c in twice} | {(f"half-{a}", f"half-{b}"): 1 for a, b in halves}
-    captions = [f"labelled {y}" for y in made.y]
+    captions = [f"label {y}" for y in made.y]
     harmful = {f"wrong-{c}" for c in noisy}
     return Planted(training, made.groups, pairs, harmful, data.images[made.x], captions)
 
