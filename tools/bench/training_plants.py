@@ -53,7 +53,7 @@ class _Examples:
         self.y.extend(y)
 
 
-def digits(seed: int, *, size: int = 20, width: int = 32, steps: int = 60) -> Planted:
+def digits(seed: int, *, size: int = 20, width: int = 32, steps: int = 150, batch_size: int = 32) -> Planted:
     """Scikit-learn's digits and a small network; each test is a number of one or two digits that must be read right.
 
     Of the ten digits two are duplicated, two pairs are complements and one is plain. Examples of no group teach the
@@ -97,8 +97,9 @@ def digits(seed: int, *, size: int = 20, width: int = 32, steps: int = 60) -> Pl
         (scaled[made.x], np.array(made.y)),
         (scaled[np.array(tests_x)], np.array(tests_y)),
         metric="exact_match",
-        optimizer=Adam(0.02),
+        optimizer=Adam(0.01),
         steps=steps,
+        batch_size=batch_size,
         name=f"digits {seed}",
     )
     pairs = {(f"twice-{c}a", f"twice-{c}b"): -1 for c in twice} | {(f"half-{a}", f"half-{b}"): 1 for a, b in halves}
