@@ -67,9 +67,10 @@ def plants(options: argparse.Namespace) -> None:
             f"{wrong or '–'} |",
             flush=True,
         )
+    luck = f"{options.seeds} training seed{'s' if options.seeds > 1 else ''} a mask"
     print(
         f"\nPrecision {sums[1]}/{sums[0]} = {sums[1] / max(1, sums[0]):.2f}, recall {sums[1]}/{sums[2]} = "
-        f"{sums[1] / sums[2]:.2f}; {options.seeds} training seed{'s' * (options.seeds > 1)} a mask; {time.perf_counter() - started:.0f} s."
+        f"{sums[1] / sums[2]:.2f}; {luck}; {time.perf_counter() - started:.0f} s."
     )
 
 
