@@ -112,6 +112,19 @@ def test_gradients_agree_with_differences():
         assert torch.allclose(slopes[:, i][here], numeric[here], atol=2e-4)
 
 
+def test_gradients_are_finite_where_units_are_dead():
+    def model():
+        found = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, CLASSES)).double()
+        nn.init.constant_(found[0].bias, -50.0)
+        return found
+
+    training = make(model, optimizer=Adam(0.01), steps=4)
+    scores, slopes = slopes_and_scores(training, weights(), seed=0)
+    assert torch.allclose(scores, train_stacked(training, weights(), 0))
+    assert slopes.isfinite().all()
+    assert slopes.abs().max() > 0
+
+
 def test_frozen_parameters_and_buffers_are_left_alone():
     def model():
         found = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Linear(6, CLASSES)).double().eval()

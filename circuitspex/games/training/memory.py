@@ -36,7 +36,8 @@ def estimate(training: Training, n_masks: int, n_players: int, *, gradients: boo
     """What training under ``n_masks`` masks would need.
 
     A run has its parameters, their gradients, the optimizer's moments before and after a step, and what a backward pass
-    through one batch keeps, which is counted on a trial batch; with gradients all of that for every step.
+    through one batch keeps, which is counted on a trial batch, and scales to the test examples; with gradients all of
+    that for every step.
     """
     params, frozen = training.start(0)
     params = {name: value.clone().requires_grad_() for name, value in params.items()}
@@ -57,16 +58,12 @@ def estimate(training: Training, n_masks: int, n_players: int, *, gradients: boo
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         training.loss(params | frozen, x, y, weights)
     moments = training.optimizer.n_moments
-    item = training.x_test.element_size()
     per_step = size * (2 + 2 * moments) + 2 * sum(kept.values())
-    per_run = size + per_step * (training.steps if gradients else 1) + training.n_tests * 4 * item
-    arrays = n_masks * (n_players * 8 * (2 if gradients else 1) + training.n_examples * (8 + params_item(params)))
+    tests = sum(kept.values()) * training.n_tests // len(x)
+    per_run = size + per_step * (training.steps if gradients else 1) + tests
+    item = next(iter(params.values())).element_size()
+    arrays = n_masks * (n_players * 8 * (2 if gradients else 1) + training.n_examples * (8 + item))
     return MemoryEstimate(per_run, arrays, free_memory(training.device))
-
-
-def params_item(params: dict[str, Tensor]) -> int:
-    """The bytes of one number of the parameters."""
-    return next(iter(params.values())).element_size()
 
 
 def runs_that_fit(training: Training, n_masks: int, n_players: int, *, gradients: bool = False) -> int:

@@ -108,7 +108,7 @@ class Adam:
             grad = grads[name]
             first[name] = state.first[name].lerp(grad, 1 - self.betas[0])
             second[name] = (state.second[name] * self.betas[1]).addcmul(grad, grad, value=1 - self.betas[1])
-            bottom = second[name].sqrt() / _beside(root, value) + self.eps
+            bottom = _root(second[name]) / _beside(root, value) + self.eps
             before = value * (1 - self.lr * self.weight_decay) if self.weight_decay else value
             after[name] = before.addcdiv(first[name] * _beside(rate, value), bottom, value=-1)
         return after, State(count, first, second)
@@ -137,6 +137,14 @@ def where_active(active: Tensor, after: tuple[Params, State], before: tuple[Para
 def _beside(row: Tensor, value: Tensor) -> Tensor:
     """One number a training ``(K,)`` in a shape that multiplies a stacked parameter."""
     return row.reshape(-1, *(1,) * (value.ndim - 1))
+
+
+def _root(value: Tensor) -> Tensor:
+    """The square root; where a graph is kept, with a slope of 0 at 0, where a dead unit's second moment stays."""
+    if not value.requires_grad:
+        return value.sqrt()
+    above = value > 0
+    return torch.where(above, torch.where(above, value, 1.0).sqrt(), 0.0)
 
 
 def _no_steps(params: Mapping[str, Tensor]) -> Tensor:

@@ -52,6 +52,8 @@ def players_of(groups: Any, n_examples: int) -> Players:
         named = {str(name): members for name, members in groups.items()}
     else:
         named = _unnamed(groups, n_examples)
+    if isinstance(groups, Mapping) and len(named) < len(groups):
+        raise UserError("names of groups must be different when written as text")
     if not named:
         raise UserError("there must be at least one group of examples")
     members = tuple(_indices(name, group, n_examples) for name, group in named.items())
