@@ -157,7 +157,7 @@ def test_memory_is_estimated_before_anything_is_trained(monkeypatch):
     training = make()
     game = TrainingGame(training)
     monkeypatch.setattr(memory, "free_memory", lambda device: 4000)
-    with pytest.raises(UserError, match=r"needs about .* for each run and .* MiB"):
+    with pytest.raises(UserError, match=r"needs about .* for each run and .* KiB"):
         game(np.ones((3, N), dtype=bool))
     assert game.n_run == 0
 
@@ -184,6 +184,7 @@ def test_the_estimate_grows_with_what_it_is_of():
         ({"loss": "l1"}, "unknown loss 'l1'; known: cross_entropy"),
         ({"metric": lambda outputs, y: outputs.mean()}, r"must give 7 numbers.*shape \(\)"),
         ({"loss": lambda outputs, y: outputs.mean()}, "one number an example"),
+        ({"loss": lambda outputs, y: outputs[:, 0] * (1 if outputs.sum() > 0 else 2)}, "several runs.*this data"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"optimizer": "adam"}, "Adam"),

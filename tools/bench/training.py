@@ -1,7 +1,7 @@
 """Planted truths among training data, found again; and how much faster many trainings at once are than one by one.
 
 python tools/bench/training.py plants --case digits --trials 5
-python tools/bench/training.py plants --case ciphers --trials 2 --seeds 1 --budget 160
+python tools/bench/training.py plants --case ciphers --trials 2 --seeds 1
 python tools/bench/training.py speed --threads 2
 """
 
@@ -54,7 +54,7 @@ def plants(options: argparse.Namespace) -> None:
         planted = CASES[options.case](seed)
         game = cx.TrainingGame(planted.training, planted.groups, seeds=options.seeds)
         found = cx.explain(
-            game, options.budget, n_heldout=60, n_contexts=options.contexts, max_interactions=8, seed=seed
+            game, options.budget, n_heldout=40, n_contexts=options.contexts, max_interactions=8, seed=seed
         )
         reported, truth = found_truths(planted, found)
         sums += (len(reported), len(reported & truth), len(truth))
@@ -132,9 +132,9 @@ def main() -> None:
     one.add_argument("--case", choices=sorted(CASES), default="digits")
     one.add_argument("--trials", type=int, default=5)
     one.add_argument("--first", type=int, default=0, help="the first trial's seed")
-    one.add_argument("--budget", type=int, default=200)
+    one.add_argument("--budget", type=int, default=120)
     one.add_argument("--seeds", type=int, default=4, help="training seeds")
-    one.add_argument("--contexts", type=int, default=10)
+    one.add_argument("--contexts", type=int, default=8)
     one.set_defaults(run=plants)
     two = verbs.add_parser("speed")
     two.add_argument("--threads", type=int, default=2)

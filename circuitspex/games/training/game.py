@@ -231,8 +231,9 @@ class TrainingGame(LensGame):
         after = f" after {tries} attempts" if tries > 1 else ""
         shown = [f"{self._mask_text(row)}: {self._failed.get(row.tobytes(), 'not finite')}" for row in gates[:3]]
         more = f"; and {len(gates) - 3} more" if len(gates) > 3 else ""
-        others = "the others are kept" if self.store is not None else "the others are in the error's .finished"
-        return f"{len(gates)} of {n_all} trainings failed{after} ({others}). {'; '.join(shown)}{more}"
+        others = " (the others are kept)" if self.store is not None else " (the others are in the error's .finished)"
+        others = others if len(gates) < n_all else ""
+        return f"{len(gates)} of {n_all} trainings failed{after}{others}. {'; '.join(shown)}{more}"
 
     def _mask_text(self, row: FloatArray) -> str:
         out = [self.names[i] for i in np.flatnonzero(row < 1)]

@@ -74,11 +74,12 @@ def runs_that_fit(training: Training, n_masks: int, n_players: int, *, gradients
     """
     found = estimate(training, n_masks, n_players, gradients=gradients)
     if found.runs_at_once < 1:
+        masks = f"{n_masks} mask{'s' if n_masks > 1 else ''} of {n_players} players"
+        slopes = " with gradients" if gradients else ""
         raise UserError(
-            f"training under {n_masks} masks of {n_players} players needs about {_size(found.per_run)} for each run"
-            f"{' with gradients' if gradients else ''} and {_size(found.arrays)} for the masks; "
-            f"{_size(int(found.free * _SHARE))} may be used of the {_size(found.free)} that are free. Use fewer "
-            "masks at a time, larger groups, smaller batches or a smaller model"
+            f"training under {masks} needs about {_size(found.per_run)} for each run{slopes} and {_size(found.arrays)} "
+            f"for the masks; {_size(int(found.free * _SHARE))} may be used of the {_size(found.free)} that are free. Use "
+            "fewer masks at a time, larger groups, smaller batches or a smaller model"
         )
     return min(found.runs_at_once, _MOST_RUNS if training.device.type == "cpu" else _MOST_RUNS_GPU)
 
@@ -91,4 +92,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 2**30:.1f} GiB" if n_bytes >= 2**30 / 10 else f"{n_bytes / 2**20:.1f} MiB"
+    for power, unit in ((30, "GiB"), (20, "MiB")):
+        if n_bytes >= 2**power / 10:
+            return f"{n_bytes / 2**power:.1f} {unit}"
+    return f"{n_bytes / 2**10:.1f} KiB"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
 from circuitspex.errors import UserError
 from circuitspex.games.training.module import ModuleFunction
@@ -40,7 +41,7 @@ def check_classes(training: Training, module: ModuleFunction) -> None:
 
 
 def check_trial(training: Training) -> None:
-    """The loss and the metric must give what they should, and left-out examples must have no part in the loss.
+    """The loss and the metric give what they should, also of several runs at once; left-out examples have no part.
 
     Raises:
         UserError: one of them can't be computed, gives another shape, or lets left-out examples in.
@@ -64,6 +65,11 @@ def check_trial(training: Training) -> None:
             "the loss of kept examples changes with what is left out: examples must not see each other (no BatchNorm "
             "or Dropout in training mode), weight 0 must mean no part, and the weights must be normalised"
         )
+    with torch.no_grad():
+        two = {name: value.expand(2, *value.shape) for name, value in params.items()} | frozen
+        in_dims = (dict.fromkeys(params, 0) | dict.fromkeys(frozen, None), None, None)
+        _called("loss of several runs", vmap(training.loss, (*in_dims, 0)), two, x, y, weights.expand(2, -1))
+        _called("metric of several runs", vmap(training.score, in_dims), two, training.x_test, training.y_test)
 
 
 def _called(what: str, function: Callable[..., Any], *args: Any) -> Any:
@@ -72,7 +78,8 @@ def _called(what: str, function: Callable[..., Any], *args: Any) -> Any:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"the {what} can't be computed on this data: {error}") from error
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"the {what} can't be computed on this data: {why}") from error
 
 
 def _shape(value: object) -> str:
