@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pickle
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,7 @@ from circuitspex.errors import UserError
 Outcome = tuple[int, Any, str | None]
 """Which call, what it gave, and what went wrong (None where nothing did)."""
 
+_DIED = "its process died (does the script start its work under if __name__ == '__main__'?)"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -47,6 +49,7 @@ class Workers:
             return
         if self._pool is None:
             self._pool = _new_pool(self.count)
+            self._end = weakref.finalize(self, self._pool.shutdown)  # also when the interpreter ends
         lost = []
         for outcome in _pooled(self._pool, self.function, list(enumerate(calls))):
             if isinstance(outcome, int):
@@ -58,12 +61,13 @@ class Workers:
         for index in sorted(lost):
             with _new_pool(1) as alone:
                 for outcome in _pooled(alone, self.function, [(index, calls[index])]):
-                    yield (outcome, None, "its process died") if isinstance(outcome, int) else outcome
+                    yield (outcome, None, _DIED) if isinstance(outcome, int) else outcome
 
     def close(self) -> None:
         """End the processes."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
+            self._end.detach()
             self._pool = None
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -196,7 +198,6 @@ def test_wrong_calls_are_one_clear_line(call, message):
 
 
 def test_functions_of_a_prompt_are_told_from_those_of_a_module(monkeypatch):
-    import sys
 
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
     monkeypatch.setattr(additive, "__module__", "__main__")
@@ -227,3 +228,17 @@ def test_planted_groups_are_found():
     assert len(strongest.per_prompt) == 3
     assert found.circuit.node("wrong").measured.high < 0
     assert {node.kind for node in found.circuit.nodes} == {"group"}
+
+
+def test_a_script_ends_quietly(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import numpy as np, circuitspex as cx\n"
+        "from circuitspex.games import TrainFunction\n"
+        "def train(mask):\n    return float(mask.sum())\n"
+        "if __name__ == '__main__':\n"
+        "    game = cx.TrainingGame(TrainFunction(train, workers=1), 3)\n"
+        "    print(game(np.eye(3, dtype=bool)).tolist())\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("[1.0, 1.0, 1.0]\n", "", 0)

@@ -78,8 +78,8 @@ def runs_that_fit(training: Training, n_masks: int, n_players: int, *, gradients
         slopes = " with gradients" if gradients else ""
         raise UserError(
             f"training under {masks} needs about {_size(found.per_run)} for each run{slopes} and {_size(found.arrays)} "
-            f"for the masks; {_size(int(found.free * _SHARE))} may be used of the {_size(found.free)} that are free. Use "
-            "fewer masks at a time, larger groups, smaller batches or a smaller model"
+            f"for the masks; {_size(int(found.free * _SHARE))} may be used of the {_size(found.free)} that are free. "
+            "Use fewer masks at a time, larger groups, smaller batches or a smaller model"
         )
     return min(found.runs_at_once, _MOST_RUNS if training.device.type == "cpu" else _MOST_RUNS_GPU)
 
