@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,31 @@ def examples_page(
         "legend": page_parts.legend({mark.node.kind for mark in placed.nodes}),
         "interactions": _interactions(circuit, shown, places, per_player),
         "players": _players(circuit.nodes, shown, places, per_player),
-        "facts": page_parts.facts(circuit),
+        "facts": _training(circuit) + page_parts.facts(_without_prompts(circuit)),
         "metric": text(circuit.task.get("metric") or "the value"),
         "players_word": text(word),
         "columns": "training seeds" if game.columns == "seeds" else "test examples",
     }
     return write_atomically(Path(path), filled("examples.html", values).encode("utf-8"))
+
+
+def _training(circuit: Circuit) -> str:
+    """What a training was, in a sentence; empty where the run does not say."""
+    run = circuit.run
+    if not isinstance(run.get("n_examples"), int):
+        return ""
+    batch = f"batches of {run['batch_size']}" if run.get("batch_size") else "all examples in each step"
+    seeds = len(run.get("seeds") or [1])
+    return (
+        f"<p>Each training: {run['n_examples']:,} examples less those left out, {text(run.get('steps'))} steps of "
+        f"{text(run.get('optimizer'))}, {batch}, {seeds} seed{'s' if seeds != 1 else ''}; "
+        f"{text(run.get('n_tests'))} test examples.</p>"
+    )
+
+
+def _without_prompts(circuit: Circuit) -> Circuit:
+    """The columns of a training game are no prompts."""
+    return replace(circuit, task={key: value for key, value in circuit.task.items() if key != "n_prompts"})
 
 
 def _interactions(circuit: Circuit, shown: Shown, places: int, count: int) -> str:
