@@ -89,22 +89,26 @@ def speed(options: argparse.Namespace) -> None:
         "at once": lambda: torch.cat([train_stacked(training, part, 0) for part in weights.split(256)]),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
+    busy: dict[str, list[float]] = {name: [] for name in ways}
     results = {}
     for repeat in range(options.repeats + 1):
         for name in list(ways)[:: 1 if repeat % 2 else -1]:
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             results[name] = ways[name]()
             runs = len(results[name])
             if repeat:
                 times[name].append(1000 * (time.perf_counter() - started) / runs)
+                busy[name].append(1000 * (time.process_time() - worked) / runs)
     same = (results["one after another"] == results["at once"][: len(few)]).float().mean()
     print(f"`{' '.join(['python', *sys.argv])}` on {platform.machine()}, {options.threads} threads\n")
-    print("| way | runs | ms a run, median (least to most) | times faster |\n| --- | --- | --- | --- |")
+    print("| way | runs | ms a run, median (least to most) | times faster | CPU ms a run |")
+    print("| --- | --- | --- | --- | --- |")
     base = statistics.median(times["one after another"])
     for name, each in times.items():
         middle = statistics.median(each)
         spread = f"{middle:.2f} ({min(each):.2f} to {max(each):.2f})"
-        print(f"| {name} | {len(results[name])} | {spread} | {base / middle:.1f} |")
+        worked = statistics.median(busy[name])
+        print(f"| {name} | {len(results[name])} | {spread} | {base / middle:.1f} | {worked:.2f} |")
     print(f"\n{same:.2%} of the test answers are the same in both ways (float32).")
 
 
