@@ -246,7 +246,11 @@ class TrainingGame(LensGame):
     def _training_facts(self) -> dict[str, Any] | None:
         if isinstance(self.training, TrainFunction):
             named = self.training.name
-            return None if named is None else {"function": named, "n_values": self.training.n_values}
+            return (
+                None
+                if named is None
+                else {"function": named, "n_values": self.training.n_values, "seeded": self.training.seeded}
+            )
         return self.training.facts(self.seeds)
 
     def _facts(self) -> dict[str, Any]:
