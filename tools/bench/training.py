@@ -1,7 +1,7 @@
 """Planted truths among training data, found again; and how much faster many trainings at once are than one by one.
 
 python tools/bench/training.py plants --case digits --trials 5
-python tools/bench/training.py plants --case ciphers --trials 2 --seeds 1
+python tools/bench/training.py plants --case ciphers --trials 2 --seeds 1 --contexts 12
 python tools/bench/training.py speed --threads 2
 """
 
