@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from circuitspex import tasks
     from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, explain, find_circuit
-    from circuitspex.components import Component
+    from circuitspex.components import Component, Latents
     from circuitspex.errors import UserError
     from circuitspex.games import ComponentGame, FunctionGame, LensGame, Run, Training, TrainingGame
     from circuitspex.masks import CodedDesign, sample_masks
@@ -33,6 +33,7 @@ _PUBLIC = {
     "Found": "circuits",
     "FunctionGame": "games",
     "Interactions": "recovery",
+    "Latents": "components",
     "LensGame": "games",
     "Run": "games",
     "Task": "tasks",
@@ -62,6 +63,7 @@ __all__ = [
     "Found",
     "FunctionGame",
     "Interactions",
+    "Latents",
     "LensGame",
     "Run",
     "Task",
