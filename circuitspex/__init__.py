@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     )
     from circuitspex.components import Component, Latents
     from circuitspex.errors import UserError
-    from circuitspex.games import ComponentGame, FunctionGame, GroupedGame, LensGame, Run
+    from circuitspex.games import (
+        ComponentGame,
+        FunctionGame,
+        GroupedGame,
+        LensGame,
+        Run,
+        Training,
+        TrainingGame,
+    )
     from circuitspex.masks import CodedDesign, sample_masks
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions, decode, spex
@@ -48,6 +56,8 @@ _PUBLIC = {
     "LensGame": "games",
     "Run": "games",
     "Task": "tasks",
+    "Training": "games",
+    "TrainingGame": "games",
     "UserError": "errors",
     "coarse_to_fine": "circuits",
     "compare": "circuits",
@@ -78,6 +88,8 @@ __all__ = [
     "LensGame",
     "Run",
     "Task",
+    "Training",
+    "TrainingGame",
     "UserError",
     "coarse_to_fine",
     "compare",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class UserError(ValueError):
     """A wrong call, file or environment. Its message is one clear line."""
@@ -25,3 +27,15 @@ class FileFormatError(UserError):
 
 class NoGradientError(UserError):
     """Gradients were asked of a metric that has none."""
+
+
+class TrainingError(UserError):
+    """Trainings that failed, raised when all others have finished.
+
+    ``masks`` ``(F, n)`` are those that failed; ``finished`` is a ``Run`` of the others.
+    """
+
+    def __init__(self, message: str, masks: Any = None, finished: Any = None) -> None:
+        super().__init__(message)
+        self.masks = masks
+        self.finished = finished

@@ -1,4 +1,7 @@
-"""Writes the notebooks from the cells below, so that their sources are reviewed as text; runs them with --execute."""
+"""Writes the notebooks from the cells below, so that their sources are reviewed as text; runs them with --execute.
+
+python tools/make_notebooks.py --execute 03_training_data.ipynb
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from training_notebook import TRAINING_DATA
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -215,5 +219,11 @@ def write(name: str, cells: list[tuple[str, str]]) -> Path:
 
 
 if __name__ == "__main__":
-    print(write("01_find_a_circuit.ipynb", FIND_A_CIRCUIT))
-    print(write("04_neurons.ipynb", NEURONS))
+    notebooks = {
+        "01_find_a_circuit.ipynb": FIND_A_CIRCUIT,
+        "03_training_data.ipynb": TRAINING_DATA,
+        "04_neurons.ipynb": NEURONS,
+    }
+    asked = [name for name in sys.argv[1:] if name != "--execute"]
+    for name in asked or notebooks:
+        print(write(name, notebooks[name]))

@@ -25,6 +25,16 @@ def _later(module: str, name: str) -> Callable[..., Any]:
     return call
 
 
+def examples_page(*args: Any, **options: Any) -> Any:
+    """Training data and what it does, as an HTML page with the examples; see ``export.examples_html``."""
+    return importlib.import_module("circuitspex.export.examples_html").examples_page(*args, **options)
+
+
+def examples_figure(*args: Any, **options: Any) -> Any:
+    """Training data and what it does, as a matplotlib figure; see ``export.examples_drawn``."""
+    return importlib.import_module("circuitspex.export.examples_drawn").examples_figure(*args, **options)
+
+
 def _register() -> None:
     write: dict[str, Callable[[Circuit, Path], Path]] = {
         "json": _later("json_file", "write"),

@@ -5,5 +5,18 @@ from circuitspex.games.function_game import FunctionGame, as_game
 from circuitspex.games.grouped import GroupedGame
 from circuitspex.games.lens import LensGame
 from circuitspex.games.run import Run
+from circuitspex.games.training import SGD, Adam, TrainFunction, Training, TrainingGame
 
-__all__ = ["ComponentGame", "FunctionGame", "GroupedGame", "LensGame", "Run", "as_game"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "ComponentGame",
+    "FunctionGame",
+    "GroupedGame",
+    "LensGame",
+    "Run",
+    "TrainFunction",
+    "Training",
+    "TrainingGame",
+    "as_game",
+]

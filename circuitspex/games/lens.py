@@ -185,7 +185,9 @@ class LensGame(ABC):
         if found is not None and self.n_players > HALF_FROM:
             found = np.asarray(HalfMatrix.of(found), dtype=np.float64)  # what is kept is what is given
         if self.store is not None and self._identity is not None:
-            self.store.keep(self._identity, gates[new], played, found)
+            whole = np.isfinite(played).all(axis=1)  # what failed is run again when it is asked for again
+            slopes = None if found is None else found[whole]
+            self.store.keep(self._identity, gates[new][whole], played[whole], slopes)
         self.n_run += len(new)
         for index, place in enumerate(new):
             yield place, played[index], None if found is None else found[index]
