@@ -13,10 +13,20 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from circuitspex import tasks
-    from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, explain, find_circuit
+    from circuitspex.circuits import (
+        Circuit,
+        Comparison,
+        Found,
+        coarse_to_fine,
+        compare,
+        compare_series,
+        examine,
+        explain,
+        find_circuit,
+    )
     from circuitspex.components import Component, Latents
     from circuitspex.errors import UserError
-    from circuitspex.games import ComponentGame, FunctionGame, LensGame, Run, Training, TrainingGame
+    from circuitspex.games import ComponentGame, FunctionGame, GroupedGame, LensGame, Run, Training, TrainingGame
     from circuitspex.masks import CodedDesign, sample_masks
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions, decode, spex
@@ -32,6 +42,7 @@ _PUBLIC = {
     "Example": "tasks",
     "Found": "circuits",
     "FunctionGame": "games",
+    "GroupedGame": "games",
     "Interactions": "recovery",
     "Latents": "components",
     "LensGame": "games",
@@ -40,6 +51,7 @@ _PUBLIC = {
     "Training": "games",
     "TrainingGame": "games",
     "UserError": "errors",
+    "coarse_to_fine": "circuits",
     "compare": "circuits",
     "compare_series": "circuits",
     "decode": "recovery",
@@ -62,6 +74,7 @@ __all__ = [
     "Example",
     "Found",
     "FunctionGame",
+    "GroupedGame",
     "Interactions",
     "Latents",
     "LensGame",
@@ -70,6 +83,7 @@ __all__ = [
     "Training",
     "TrainingGame",
     "UserError",
+    "coarse_to_fine",
     "compare",
     "compare_series",
     "decode",

@@ -2,6 +2,7 @@
 
 from circuitspex.games.component_game import ComponentGame
 from circuitspex.games.function_game import FunctionGame, as_game
+from circuitspex.games.grouped import GroupedGame
 from circuitspex.games.lens import LensGame
 from circuitspex.games.run import Run
 from circuitspex.games.training import SGD, Adam, TrainFunction, Training, TrainingGame
@@ -11,6 +12,7 @@ __all__ = [
     "Adam",
     "ComponentGame",
     "FunctionGame",
+    "GroupedGame",
     "LensGame",
     "Run",
     "TrainFunction",

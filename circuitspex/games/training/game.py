@@ -19,6 +19,7 @@ from circuitspex.games.training.players import Players, players_of
 from circuitspex.games.training.pool import TrainFunction, train_each
 from circuitspex.games.training.recipe import Training
 from circuitspex.games.training.stacked import slopes_and_scores, train_stacked
+from circuitspex.half import HalfMatrix
 from circuitspex.processes import Workers
 from circuitspex.typing import FloatArray, Gradients, Masks, PerPrompt
 
@@ -171,7 +172,9 @@ class TrainingGame(LensGame):
         fit = runs_that_fit(self.training, n_masks, self.n_players, gradients=gradients)
         return fit if self.runs_at_once is None else self.runs_at_once
 
-    def _finished(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
+    def _finished(
+        self, gates: FloatArray | Masks, gradients: bool, done: Done
+    ) -> tuple[PerPrompt, Gradients | HalfMatrix | None]:
         if gradients and not self.has_gradients:
             raise NoGradientError("this game has no gradients; TrainingGame(..., gradients=True) offers them")
         if isinstance(self.training, Training):
@@ -182,9 +185,10 @@ class TrainingGame(LensGame):
         per_prompt, slopes = super()._finished(gates, gradients, done)
         works = np.isfinite(per_prompt).all(1)
         if not works.all():
-            kept = None if slopes is None else slopes[works]
+            kept = None if slopes is None else np.asarray(slopes, dtype=np.float64)[works]
             finished = Run(gates[works] == 1, per_prompt[works], kept)
-            raise TrainingError(self._complaint(gates[~works], len(gates)), gates[~works] == 1, finished)
+            failed = np.asarray(gates[~works], dtype=np.float64)
+            raise TrainingError(self._complaint(failed, len(gates)), failed == 1, finished)
         return per_prompt, slopes
 
     def _play(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
