@@ -26,15 +26,7 @@ if TYPE_CHECKING:
     )
     from circuitspex.components import Component, Latents
     from circuitspex.errors import UserError
-    from circuitspex.games import (
-        ComponentGame,
-        FunctionGame,
-        GroupedGame,
-        LensGame,
-        Run,
-        Training,
-        TrainingGame,
-    )
+    from circuitspex.games import ComponentGame, FunctionGame, GroupedGame, LensGame, Run, Training, TrainingGame
     from circuitspex.masks import CodedDesign, sample_masks
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions, decode, spex

@@ -186,9 +186,10 @@ class TrainingGame(LensGame):
         per_prompt, slopes = super()._finished(gates, gradients, done)
         works = np.isfinite(per_prompt).all(1)
         if not works.all():
-            kept = None if slopes is None else slopes[works]
+            kept = None if slopes is None else np.asarray(slopes, dtype=np.float64)[works]
             finished = Run(gates[works] == 1, per_prompt[works], kept)
-            raise TrainingError(self._complaint(gates[~works], len(gates)), gates[~works] == 1, finished)
+            failed = np.asarray(gates[~works], dtype=np.float64)
+            raise TrainingError(self._complaint(failed, len(gates)), failed == 1, finished)
         return per_prompt, slopes
 
     def _play(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
