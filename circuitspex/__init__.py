@@ -13,10 +13,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from circuitspex import tasks
-    from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, find_circuit
+    from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, explain, find_circuit
     from circuitspex.components import Component
     from circuitspex.errors import UserError
-    from circuitspex.games import ComponentGame, Run
+    from circuitspex.games import ComponentGame, FunctionGame, LensGame, Run
     from circuitspex.masks import CodedDesign, sample_masks
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions, decode, spex
@@ -31,7 +31,9 @@ _PUBLIC = {
     "ComponentGame": "games",
     "Example": "tasks",
     "Found": "circuits",
+    "FunctionGame": "games",
     "Interactions": "recovery",
+    "LensGame": "games",
     "Run": "games",
     "Task": "tasks",
     "UserError": "errors",
@@ -39,6 +41,7 @@ _PUBLIC = {
     "compare_series": "circuits",
     "decode": "recovery",
     "examine": "circuits",
+    "explain": "circuits",
     "find_circuit": "circuits",
     "load_model": "models",
     "model_identity": "models",
@@ -55,7 +58,9 @@ __all__ = [
     "ComponentGame",
     "Example",
     "Found",
+    "FunctionGame",
     "Interactions",
+    "LensGame",
     "Run",
     "Task",
     "UserError",
@@ -63,6 +68,7 @@ __all__ = [
     "compare_series",
     "decode",
     "examine",
+    "explain",
     "find_circuit",
     "load_model",
     "model_identity",

@@ -15,7 +15,9 @@ from circuitspex.circuits.circuit import (
 from circuitspex.circuits.comparing import compare
 from circuitspex.circuits.comparison import Change, Comparison, Point, Series
 from circuitspex.circuits.examining import examine
-from circuitspex.circuits.find import Found, find_circuit
+from circuitspex.circuits.explaining import explain
+from circuitspex.circuits.find import find_circuit
+from circuitspex.circuits.found import Found
 from circuitspex.circuits.measure import estimate, measure
 from circuitspex.circuits.refine import Refined, refine
 from circuitspex.circuits.report import Report
@@ -45,6 +47,7 @@ __all__ = [
     "compare_series",
     "estimate",
     "examine",
+    "explain",
     "find_circuit",
     "match",
     "measure",

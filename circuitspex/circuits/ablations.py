@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from circuitspex.errors import NoGradientError
-from circuitspex.games import ComponentGame, Run
+from circuitspex.games import LensGame, Run
 from circuitspex.typing import Masks, Values
 
 
@@ -20,7 +20,7 @@ class Ablations:
     """
 
     def __init__(
-        self, game: ComponentGame, *, gradients: bool, required: bool = False, progress: bool | None = None
+        self, game: LensGame, *, gradients: bool, required: bool = False, progress: bool | None = None
     ) -> None:
         self.game = game
         self.gradients = gradients

@@ -61,16 +61,17 @@ class Combination:
 
 @dataclass(frozen=True)
 class Node:
-    """A component of the circuit.
+    """A component of the circuit: a part of a model, a word of a prompt, a training example, or a player of any game.
 
-    ``layer`` and ``kind`` repeat what ``name`` says, so that a reader of the file need not parse names.
+    ``layer`` and ``kind`` ('head', 'mlp', 'word', …) repeat what ``name`` says where it is a part of a model, so that a
+    reader of the file need not parse names; what has no layer is in layer 0.
     ``decoded`` is the effect that the decoded function gives, ``measured`` the one that paired ablations gave, and
     ``per_prompt`` the measured one on each prompt.
     """
 
     name: str
     layer: int
-    kind: Literal["head", "mlp", "neurons"]
+    kind: str
     decoded: float
     measured: Estimate | None = None
     per_prompt: tuple[float, ...] = ()

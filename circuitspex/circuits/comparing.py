@@ -19,7 +19,7 @@ import numpy as np
 from circuitspex.ablation import Executor, Precision, Store, store_at
 from circuitspex.circuits.circuit import Circuit, Edge, Estimate, Faithfulness, Node
 from circuitspex.circuits.comparison import Change, Comparison, Kind
-from circuitspex.circuits.find import versions
+from circuitspex.circuits.found import versions
 from circuitspex.circuits.measure import estimate
 from circuitspex.circuits.parts import MORE_CONTEXTS, PRECISION, strongest
 from circuitspex.circuits.replicate import RATE, Measured, adjusted, replicate

@@ -2,74 +2,21 @@
 
 from __future__ import annotations
 
-import time
-import warnings
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from circuitspex.ablation import Executor, Precision, Store, store_at
-from circuitspex.circuits.ablations import Ablations, unseen
-from circuitspex.circuits.adaptive import check_until, explore
-from circuitspex.circuits.budget import Stage, advice
-from circuitspex.circuits.circuit import Circuit, Faithfulness, Verification
-from circuitspex.circuits.curve import sizes_of
 from circuitspex.circuits.direction import with_directions
-from circuitspex.circuits.parts import MORE_CONTEXTS, Remembered, measured_parts
-from circuitspex.circuits.refine import Refined
-from circuitspex.circuits.refine import refine as refine_choices
+from circuitspex.circuits.found import Found
+from circuitspex.circuits.parts import Remembered
+from circuitspex.circuits.search import Plan, search
 from circuitspex.circuits.verify import verify
 from circuitspex.components import Selector
 from circuitspex.errors import TaskError, UserError
-from circuitspex.games import ComponentGame, Run
-from circuitspex.masks import Keep, Pilot, check_keep, mean_keep, pilot, sample_masks
-from circuitspex.masks.coded import CodedDesign
-from circuitspex.recovery import Interactions, Method, decode
-from circuitspex.tasks import Task, TaskReport
-
-_PACKAGES = ("circuitspex", "torch", "transformer-lens", "transformers", "numpy", "scipy", "lightgbm")
-
-
-@dataclass(frozen=True, repr=False)
-class Found:
-    """What ``find_circuit`` gives.
-
-    ``circuit`` the graph; ``interactions`` the whole decoded function; ``faithfulness`` its R² on held-out masks;
-    ``verification`` the circuit on held-out prompts; ``run`` the ablations that were decoded; ``report`` how well the
-    model does the task; ``learning_curve`` the R² on new masks after each stage, and last on the held-out masks;
-    ``pilot`` how the share kept was picked, where it was; ``refined`` the circuits that were chosen and run, where
-    ``refine`` was asked for; ``n_stored`` how many ablations of the whole search came from
-    the store, ``n_run`` how many were run.
-    """
-
-    circuit: Circuit
-    interactions: Interactions
-    run: Run
-    report: TaskReport
-    learning_curve: tuple[Stage, ...] = ()
-    pilot: Pilot | None = None
-    n_stored: int = 0
-    n_run: int = 0
-    refined: Refined | None = None
-
-    @property
-    def faithfulness(self) -> Faithfulness:
-        """R² of the decoded function on masks that no fit has seen, with its interval."""
-        return self.circuit.faithfulness
-
-    @property
-    def verification(self) -> Verification | None:
-        """The circuit alone, and the model without it, on held-out prompts."""
-        return self.circuit.verification
-
-    def __repr__(self) -> str:
-        return self.circuit.table()
-
-    def _repr_html_(self) -> str:
-        return self.circuit._repr_html_()
+from circuitspex.games import ComponentGame
+from circuitspex.masks import Keep
+from circuitspex.recovery import Method
+from circuitspex.tasks import Task
 
 
 def find_circuit(
@@ -138,177 +85,31 @@ def find_circuit(
         where the model can't do the task, where the decoded function explains little, and where ``until`` was not
         reached, with the budget that likely would.
     """
-    if keep != "auto":
-        keep = _check_keep_or_auto(keep)
-    check_until(until)
-    for name, value, least in (
-        ("budget", budget, 2),
-        ("max_nodes", max_nodes, 1),
-        ("max_interactions", max_interactions, 0),
-        ("n_heldout", n_heldout, 2),
-        ("n_contexts", n_contexts, 2),
-        ("n_random", n_random, 1),
-        ("refine", refine, 0),
-    ):
-        if value < least:
-            raise UserError(f"{name} must be at least {least}, not {value}")
+    plan = Plan(
+        budget, keep, method, max_nodes, max_interactions, n_heldout, n_contexts, refine, until, seed, progress
+    ).check()
+    if n_random < 1:
+        raise UserError(f"n_random must be at least 1, not {n_random}")
     if heldout is None:
         task, heldout = _hold_out(task, seed)
-    if method == "spex" and (keep != 0.5 or until is not None):
-        raise UserError("method 'spex' runs its own masks, which keep half of the components: no keep, no until")
     report = task.report(model)
     kept = store_at(store)
     game = ComponentGame(model, task, components, baseline, executor=executor, precision=precision, store=kept)
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
-    clock = _Clock()
-
-    ablations = Ablations(
-        game, gradients=method in ("auto", "gradspex"), required=method == "gradspex", progress=progress
-    )
-    trial = None
-    if keep == "auto":
-        # With the seed of the masks to decode, so that the pilot's masks of the chosen share are the first of them.
-        trial = pilot(ablations, gradients=ablations.gradients, seed=seeds[0])
-        keep = trial.keep
-        clock.mark("pilot")
-    share = keep
-
-    def decode_run(run: Run) -> Interactions:
-        clock.mark("ablate")
-        decoded = decode(
-            run.masks,
-            run.values,
-            gradients=run.gradients,
-            method=method,
-            keep=mean_keep(share),
-            seed=seeds[1],
-            names=game.names,
-        )
-        clock.mark("decode")
-        return decoded
-
-    if method == "spex":
-        masks = CodedDesign.choose(game.n_players, budget, seed=seeds[0]).masks()
-    else:
-        masks = sample_masks(game.n_players, budget, keep=keep, seed=seeds[0])
-    run, interactions, curve = explore(ablations, masks, decode_run, until=until, seed=seed)
-    refined = None
-    if refine and method != "spex":
-        refined = refine_choices(game, run, decode_run, sizes_of(game.n_players), rounds=refine, progress=progress)
-        run, interactions = refined.run, refined.interactions
-        clock.mark("refine")
-
-    fresh = unseen(sample_masks(game.n_players, n_heldout, keep=keep, seed=seeds[2]), run.masks)
-    faithfulness = Faithfulness(None, None, None, 0)
-    if len(fresh) > 1:
-        seen = game.evaluate(fresh, progress=progress, label="held-out ablations")
-        score = interactions.score(fresh, seen.values, seed=seed)
-        faithfulness = Faithfulness(score.r2, score.low, score.high, score.n_masks)
-        curve = (*curve, Stage(len(run), score.r2, score.low, score.high, score.n_masks))
-        if until is not None and not any(stage.reaches(until) for stage in curve):
-            warnings.warn(advice(curve, until, budget), stacklevel=2)
-    clock.mark("held_out")
-
-    counter = Remembered(game, progress, "measuring again")
-    # One share, also where the masks mix several: the measured effect is then the same quantity as the decoded one.
-    contexts = sample_masks(game.n_players, MORE_CONTEXTS * n_contexts, keep=mean_keep(keep), seed=seeds[3])
-    nodes, edges, dropped = measured_parts(
-        interactions, game, counter, contexts, n_contexts, max_nodes, max_interactions
-    )
-    clock.mark("measure")
+    done = search(game, plan)
     if directions:
-        few = contexts[: max(2, n_contexts // 2)]
-        edges = with_directions(game, edges, few, evaluate=counter, seed=seed, progress=progress)
-        clock.mark("directions")
-
-    verification = None
+        few = done.contexts[: max(2, n_contexts // 2)]
+        done.edges = with_directions(game, done.edges, few, evaluate=done.counter, seed=seed, progress=progress)
+        done.clock.mark("directions")
     games = [game]
-    if heldout is not None and nodes:
+    if heldout is not None and done.nodes:
         games.append(game.on(heldout))
         others = Remembered(games[-1], progress, "verifying")
-        members = [game.names.index(node.name) for node in nodes]
-        verification = verify(others, game.n_players, members, n_random=n_random, seed=seeds[4])
-    clock.mark("verify")
-
-    circuit = Circuit(
-        nodes=nodes,
-        edges=edges,
-        dropped=dropped,
-        faithfulness=faithfulness,
-        verification=verification,
-        model={
-            "name": game.model_name,
-            "identity": game.model_identity,
-            "architecture": str(getattr(model.cfg, "architecture", None) or ""),
-            "n_layers": game.structure.n_layers,
-            "n_heads": max(layer.n_heads for layer in game.structure.layers),
-            "d_model": int(model.cfg.d_model),
-            "parallel_attn_mlp": bool(getattr(model.cfg, "parallel_attn_mlp", False)),
-            "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
-        },
-        task={
-            "name": task.name,
-            "identity": task.identity,
-            "metric": task.metric.name,
-            "n_prompts": task.n_prompts,
-            "accuracy": report.accuracy,
-            "unablated": report.mean_metric,
-            "example": {
-                "prompt": task.examples[0].prompt,
-                "counterfactual": task.examples[0].counterfactual,
-                "answer": task.examples[0].answer,
-                "wrong_answer": task.examples[0].wrong_answer,
-                "tokens": _pieces(model, task),
-            },
-        },
-        run={
-            "components": components if isinstance(components, str) else "+".join(game.names),
-            "n_components": game.n_players,
-            "baseline": game.baseline,
-            "keep": mean_keep(keep),
-            "method": interactions.method,
-            "seed": seed,
-            "budget": budget,
-            "gradient_ablations": len(run) if ablations.gradients else 0,
-            "plain_ablations": 0 if ablations.gradients else len(run),
-            "heldout_ablations": len(fresh),
-            "measurement_ablations": counter.count,
-            "executor": game.executor,
-            "versions": versions(),
-            "timings": clock.seconds,
-            **({"keep_range": list(keep)} if isinstance(keep, tuple) else {}),
-            **({} if trial is None else _pilot_fields(trial, ablations, run)),
-            **({} if refined is None else {"refined": {"rounds": len(refined.rounds), "agreed": refined.agreed}}),
-            **({} if until is None else {"until": until, "learning_curve": [asdict(stage) for stage in curve]}),
-        },
-    )
+        members = [game.names.index(node.name) for node in done.nodes]
+        done.verification = verify(others, game.n_players, members, n_random=n_random, seed=done.seeds[4])
+    done.clock.mark("verify")
+    circuit = done.circuit({"accuracy": report.accuracy, "unablated": report.mean_metric})
     stored, ran = (sum(getattr(one, name) for one in games) for name in ("n_stored", "n_run"))
-    return Found(circuit, interactions, run, report, curve, trial, stored, ran, refined)
-
-
-def _pieces(model: Any, task: Task) -> list[str]:
-    """The tokens of the first prompt as text; none where the model has no tokenizer."""
-    tokenizer = getattr(model, "tokenizer", None)
-    if tokenizer is None:
-        return []
-    group = next(group for group in task.groups if 0 in group.indices.tolist())
-    row = group.tokens[group.indices.tolist().index(0)]
-    return [str(tokenizer.decode([int(token)])) for token in row]
-
-
-def _check_keep_or_auto(keep: Keep) -> Keep:
-    try:
-        return check_keep(keep)
-    except UserError as error:
-        raise UserError(f"{error}; 'auto' picks it by a pilot") from None
-
-
-def _pilot_fields(trial: Pilot, ablations: Ablations, run: Run) -> dict[str, Any]:
-    """The pilot in the run's record; its cost without the masks that were then decoded."""
-    return {
-        "keep_chosen": {"reason": trial.reason, "shares": [asdict(row) for row in trial.rows]},
-        "pilot_ablations": len(ablations) - len(np.unique(run.masks, axis=0)),
-    }
+    return Found(circuit, done.interactions, done.run, report, done.curve, done.pilot, stored, ran, done.refined)
 
 
 def _hold_out(task: Task, seed: int) -> tuple[Task, Task | None]:
@@ -321,27 +122,3 @@ def _hold_out(task: Task, seed: int) -> tuple[Task, Task | None]:
         return task.split(0.25, seed=seed)
     except TaskError:
         return task, None
-
-
-class _Clock:
-    """Seconds since the last mark, added up by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def mark(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._last, 3)
-        self._last = now
-
-
-def versions() -> dict[str, str]:
-    """The versions of the packages that a result depends on."""
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

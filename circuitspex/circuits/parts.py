@@ -8,7 +8,7 @@ import numpy as np
 
 from circuitspex.circuits.circuit import Edge, Node
 from circuitspex.circuits.replicate import RATE, adjusted, replicate
-from circuitspex.games import ComponentGame
+from circuitspex.games import LensGame
 from circuitspex.recovery import Interactions
 from circuitspex.typing import FloatArray, Masks, PerPrompt, Term
 
@@ -31,7 +31,7 @@ def strongest(interactions: Interactions, count: int, *, order: int | None = Non
 
 def measured_parts(
     interactions: Interactions,
-    game: ComponentGame,
+    game: LensGame,
     evaluate: Callable[[Masks], PerPrompt],
     contexts: Masks,
     start: int,
@@ -63,10 +63,10 @@ def measured_parts(
     needed = {name for edge in edges for name in edge.components}
     nodes = []
     for (index,) in sorted(singles):
-        name, about, single = game.names[index], game.components[index], found[index,]
+        name, (layer, kind), single = game.names[index], game.part(index), found[index,]
         if name in needed or single.estimate().excludes_zero:
             effect = interactions.effect(index)
-            nodes.append(Node(name, about.layer, about.kind, effect, single.estimate(), single.per_prompt))
+            nodes.append(Node(name, layer, kind, effect, single.estimate(), single.per_prompt))
     nodes.sort(key=lambda node: (-abs(node.effect), node.name))
     edges.sort(key=lambda edge: (-abs(edge.effect), edge.components))
     dropped.sort(key=lambda edge: (-abs(edge.decoded), edge.components))
@@ -76,7 +76,7 @@ def measured_parts(
 class Remembered:
     """A game whose evaluations are counted, and remembered: what is asked for again is not run again."""
 
-    def __init__(self, game: ComponentGame, progress: bool | None, label: str) -> None:
+    def __init__(self, game: LensGame, progress: bool | None, label: str) -> None:
         self.game, self.progress, self.label = game, progress, label
         self._known: dict[bytes, FloatArray] = {}
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from circuitspex.circuits.choose import choose_curve, match
 from circuitspex.errors import UserError
-from circuitspex.games import ComponentGame, Run
+from circuitspex.games import LensGame, Run
 from circuitspex.recovery import Interactions
 from circuitspex.typing import FloatArray, Masks, Term
 
@@ -68,7 +68,7 @@ class Refined:
 
 
 def refine(
-    game: ComponentGame,
+    game: LensGame,
     run: Run,
     decode: Callable[[Run], Interactions],
     sizes: Sequence[int],

@@ -13,7 +13,7 @@ from circuitspex.ablation import Executor, Store, store_at
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparing import check_comparable
 from circuitspex.circuits.comparison import Point, Series
-from circuitspex.circuits.find import versions
+from circuitspex.circuits.found import versions
 from circuitspex.circuits.measure import estimate
 from circuitspex.circuits.parts import strongest
 from circuitspex.circuits.replicate import replicate

@@ -11,7 +11,7 @@ import json
 from importlib import resources
 from typing import Any
 
-from circuitspex.components.component import HOW_WRITTEN, parse_component
+from circuitspex.components.component import parse_component
 from circuitspex.errors import UserError
 
 
@@ -45,8 +45,8 @@ def _schema_problem(data: dict[str, Any]) -> str | None:
         return f"{where} must be one of {', '.join(map(repr, allowed))}, not {short(error.instance)}"
     if error.validator == "const":
         return f"{where} must be {allowed!r}, not {short(error.instance)}"
-    if error.validator == "pattern":
-        return f"{where} is {short(error.instance)}; components are written {HOW_WRITTEN}"
+    if error.validator == "minLength":
+        return f"{where} is empty; it must be a text"
     if error.validator == "minimum":
         return f"{where} must be at least {allowed}, not {short(error.instance)}"
     if error.validator == "minItems":
@@ -70,6 +70,7 @@ def _validator(kind: Any) -> Any:
 
 def _graph_problem(data: dict[str, Any]) -> str | None:
     names: set[str] = set()
+    of_model = data["run"].get("lens", "components") == "components"
     for i, node in enumerate(data["nodes"]):
         name = node["name"]
         if name in names:
@@ -77,6 +78,8 @@ def _graph_problem(data: dict[str, Any]) -> str | None:
         names.add(name)
         if name != name.strip():
             return f"nodes[{i}].name: {short(name)} has a space or line end around it"
+        if not of_model:
+            continue
         try:
             component = parse_component(name)
         except UserError as error:
@@ -100,6 +103,12 @@ def _graph_problem(data: dict[str, Any]) -> str | None:
             problem = _edge_problem(edge)
             if problem:
                 return f"{part}[{i}].{problem}"
+    for i, edge in enumerate(data["dropped"] if of_model else ()):
+        for j, name in enumerate(edge["components"]):
+            try:
+                parse_component(name)
+            except UserError as error:
+                return f"dropped[{i}].components[{j}]: {error}"
     for where, estimate in _estimates(data):
         if estimate["low"] > estimate["high"]:
             return f"{where}: the interval's low end {estimate['low']} is above its high end {estimate['high']}"

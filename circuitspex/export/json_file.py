@@ -29,7 +29,7 @@ from circuitspex.export.circuit_check import problem_of, short
 from circuitspex.files import write_atomically
 
 FORMAT = "circuitspex.circuit"
-VERSION = 2
+VERSION = 3
 CANNOT_WRITE = "this circuit can't be written as circuit.json"
 
 

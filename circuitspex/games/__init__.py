@@ -1,6 +1,8 @@
 """The lenses: what is ablated, as a game that gives a value for each mask."""
 
 from circuitspex.games.component_game import ComponentGame
+from circuitspex.games.function_game import FunctionGame, as_game
+from circuitspex.games.lens import LensGame
 from circuitspex.games.run import Run
 
-__all__ = ["ComponentGame", "Run"]
+__all__ = ["ComponentGame", "FunctionGame", "LensGame", "Run", "as_game"]

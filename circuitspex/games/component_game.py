@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline, store_at
+from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline
 from circuitspex.arrays import check_gates
 from circuitspex.components import Selector, model_structure, select
 from circuitspex.errors import UserError
-from circuitspex.games.run import Run
+from circuitspex.games.lens import Done, LensGame
 from circuitspex.models import model_identity, model_name
 from circuitspex.tasks import Task
-from circuitspex.typing import FloatArray, Gradients, Masks, PerPrompt, Values
+from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
 
-class ComponentGame:
+class ComponentGame(LensGame):
     """Components of a model as players; the value of a mask is the task's metric with the others ablated.
 
     For a head with output z (before the output projection), gate g and baseline b the model computes with
@@ -51,6 +50,8 @@ class ComponentGame:
         UserError: an unknown baseline or executor.
     """
 
+    lens: ClassVar[str] = "components"
+
     def __init__(
         self,
         model: Any,
@@ -63,20 +64,18 @@ class ComponentGame:
         batch_rows: int | None = None,
         store: Store | str | Path | None = None,
     ) -> None:
+        super().__init__(store)
         self.model = model
         self.task = task
         self.selector = components if isinstance(components, str) else ""
         self.structure = model_structure(model)
         self.components = select(self.structure, components)
         self.baseline = check_baseline(baseline)
-        self.store = store_at(store)
         if self.store is not None and any(point.fwd_hooks for point in model.hook_dict.values()):
             warnings.warn(
                 "the model has hooks of its own, which the store can't tell apart; going on without it", stacklevel=2
             )
             self.store = None
-        self.n_stored = self.n_run = 0
-        self._identity: str | None = None
         self._options: dict[str, Any] = {
             "executor": executor,
             "precision": precision,
@@ -95,14 +94,14 @@ class ComponentGame:
         )
 
     @property
-    def n_players(self) -> int:
-        """How many components there are, ``n``."""
-        return len(self.components)
-
-    @property
     def names(self) -> tuple[str, ...]:
         """The components as they are written, in the order of the masks' columns."""
         return tuple(str(component) for component in self.components)
+
+    @property
+    def n_samples(self) -> int:
+        """How many prompts there are, ``P``."""
+        return self.task.n_prompts
 
     @property
     def executor(self) -> str:
@@ -119,15 +118,57 @@ class ComponentGame:
         """The hash of the model's weights and configuration."""
         return model_identity(self.model)
 
+    def part(self, index: int) -> tuple[int, str]:
+        """The layer and the kind of a component."""
+        component = self.components[index]
+        return component.layer, component.kind
+
+    def describe(self) -> dict[str, Mapping[str, Any]]:
+        """What ``circuit.json`` says of the model and of the task."""
+        return {
+            "model": {
+                "name": self.model_name,
+                "identity": self.model_identity,
+                "architecture": str(getattr(self.model.cfg, "architecture", None) or ""),
+                "n_layers": self.structure.n_layers,
+                "n_heads": max(layer.n_heads for layer in self.structure.layers),
+                "d_model": int(self.model.cfg.d_model),
+                "parallel_attn_mlp": bool(getattr(self.model.cfg, "parallel_attn_mlp", False)),
+                "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
+            },
+            "task": {
+                "name": self.task.name,
+                "identity": self.task.identity,
+                "metric": self.task.metric.name,
+                "n_prompts": self.task.n_prompts,
+                "example": {
+                    "prompt": self.task.examples[0].prompt,
+                    "counterfactual": self.task.examples[0].counterfactual,
+                    "answer": self.task.examples[0].answer,
+                    "wrong_answer": self.task.examples[0].wrong_answer,
+                    "tokens": self._pieces(),
+                },
+            },
+            "run": {
+                "components": self.selector or "+".join(self.names),
+                "baseline": self.baseline,
+            },
+        }
+
+    def _pieces(self) -> list[str]:
+        """The tokens of the first prompt as text; none where the model has no tokenizer."""
+        tokenizer = getattr(self.model, "tokenizer", None)
+        if tokenizer is None:
+            return []
+        group = next(group for group in self.task.groups if 0 in group.indices.tolist())
+        row = group.tokens[group.indices.tolist().index(0)]
+        return [str(tokenizer.decode([int(token)])) for token in row]
+
     def on(self, task: Task) -> ComponentGame:
         """The same components, baseline and executor on another task (held-out prompts, for example)."""
         other = ComponentGame(self.model, task, list(self.components), self.baseline, **self._options)
         other.selector = self.selector
         return other
-
-    def __call__(self, masks: Masks) -> Values:
-        """The value of each mask: bool ``(K, n)`` in, float ``(K,)`` out."""
-        return self.evaluate(masks, progress=False).values
 
     def plan(self, masks: Masks | FloatArray, *, gradients: bool = False) -> Plan:
         """How ``evaluate`` would run these masks, without running them; ``plan(masks).explain()`` says it in words.
@@ -137,45 +178,6 @@ class ComponentGame:
         """
         gates = check_gates(masks, self.n_players)
         return self._engine.plan(np.unique(gates, axis=0), gradients=gradients, n_asked=len(gates))
-
-    def evaluate(
-        self,
-        masks: Masks | FloatArray,
-        *,
-        gradients: bool = False,
-        progress: bool | None = None,
-        label: str = "ablating",
-    ) -> Run:
-        """Run the model under each mask; a mask that occurs twice is run once.
-
-        Args:
-            masks: bool ``(K, n)``, True = kept. Floats in [0, 1] are gates between ablated and kept.
-            gradients: also d value / d gate ``(K, n)``, at the price of a backward pass.
-            progress: a progress bar; by default where standard error is a terminal.
-            label: what the bar says.
-
-        Raises:
-            UserError: masks of another shape, gates outside [0, 1], or gradients under ``torch.no_grad()``.
-            TaskError: the metric gave NaN, an infinity or a wrong shape.
-        """
-        gates = check_gates(masks, self.n_players)
-        unique, back = np.unique(gates, axis=0, return_inverse=True)
-        started = time.perf_counter()
-        with tqdm(
-            total=len(unique),
-            desc=f"{label} ({self._engine.executor})",
-            unit="ablation",
-            disable=None if progress is None else not progress,
-            leave=False,
-        ) as bar:
-            per_prompt, slopes = self._finished(unique, gradients, bar.update)
-        back = back.reshape(-1)
-        return Run(
-            masks=gates == 1,
-            per_prompt=per_prompt[back],
-            gradients=None if slopes is None else slopes[back],
-            seconds=time.perf_counter() - started,
-        )
 
     def patched(
         self, masks: Masks, source: int, target: int, *, progress: bool | None = None, label: str = "path patching"
@@ -215,41 +217,17 @@ class ComponentGame:
         ) as bar:
             return self._engine.patched(gates, source, target, done=bar.update)
 
-    def _finished(
-        self, gates: FloatArray, gradients: bool, done: Callable[[float], object]
-    ) -> tuple[PerPrompt, Gradients | None]:
-        """Values, and gradients, of distinct rows of gates: taken from the store, or run and kept there.
+    def _play(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
+        return self._engine.evaluate(gates, gradients=gradients, done=done)
 
-        What is run goes in chunks that follow from the request alone, and each is kept whole or not at all: a run that
-        is started again has the same batches, and so the same numbers to the last digit.
-        """
-        if self.store is None:
-            self.n_run += len(gates)
-            return self._engine.evaluate(gates, gradients=gradients, done=done)
-        if self._identity is None:
-            self._identity = self.store.game(self._facts(), self._about())
-        per_prompt = np.empty((len(gates), self.task.n_prompts))
-        slopes = np.empty((len(gates), self.n_players)) if gradients else None
-        kept = self.store.find(self._identity, gates, gradients=gradients)
-        for place, (values, gradient) in kept.items():
-            per_prompt[place] = values
-            if slopes is not None:
-                slopes[place] = gradient
-        self.n_stored += len(kept)
-        done(len(kept))
-        order = self._engine.order(gates, gradients=gradients)
-        size = self._engine.masks_in_batch(gradients=gradients)
-        for start in range(0, len(order), size):
-            rows = [int(place) for place in order[start : start + size] if int(place) not in kept]
-            if not rows:
-                continue
-            values, found = self._engine.evaluate(gates[rows], gradients=gradients, done=done)
-            self.store.keep(self._identity, gates[rows], values, found)
-            self.n_run += len(rows)
-            per_prompt[rows] = values
-            if slopes is not None:
-                slopes[rows] = found
-        return per_prompt, slopes
+    def _order(self, gates: FloatArray, gradients: bool) -> IntArray:
+        return self._engine.order(gates, gradients=gradients)
+
+    def _chunk(self, gradients: bool) -> int:
+        return self._engine.masks_in_batch(gradients=gradients)
+
+    def _bar_word(self) -> str:
+        return self._engine.executor
 
     def _facts(self) -> dict[str, Any]:
         """All that a value depends on."""

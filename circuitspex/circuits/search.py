@@ -1,0 +1,229 @@
+"""The steps that every search has, whatever is ablated: run, decode, score on new masks, measure again."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from circuitspex.circuits.ablations import Ablations, unseen
+from circuitspex.circuits.adaptive import check_until, explore
+from circuitspex.circuits.budget import Stage, advice
+from circuitspex.circuits.circuit import Circuit, Edge, Faithfulness, Node, Verification
+from circuitspex.circuits.curve import sizes_of
+from circuitspex.circuits.found import Clock, versions
+from circuitspex.circuits.parts import MORE_CONTEXTS, Remembered, measured_parts
+from circuitspex.circuits.refine import Refined
+from circuitspex.circuits.refine import refine as refine_choices
+from circuitspex.errors import UserError
+from circuitspex.games import LensGame, Run
+from circuitspex.masks import Keep, Pilot, check_keep, mean_keep, pilot, sample_masks
+from circuitspex.masks.coded import CodedDesign
+from circuitspex.recovery import Interactions, Method, decode
+from circuitspex.typing import Masks
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search is asked for; see ``explain`` for each."""
+
+    budget: int = 100
+    keep: Keep | Literal["auto"] = 0.5
+    method: Method = "auto"
+    max_nodes: int = 16
+    max_interactions: int = 12
+    n_heldout: int = 200
+    n_contexts: int = 16
+    refine: int = 0
+    until: float | None = None
+    seed: int = 0
+    progress: bool | None = None
+
+    def check(self) -> Plan:
+        """The plan with its share checked.
+
+        Raises:
+            UserError: an argument out of range.
+        """
+        keep = self.keep if self.keep == "auto" else _check_keep_or_auto(self.keep)
+        check_until(self.until)
+        for name, least in (
+            ("budget", 2),
+            ("max_nodes", 1),
+            ("max_interactions", 0),
+            ("n_heldout", 2),
+            ("n_contexts", 2),
+            ("refine", 0),
+        ):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if self.method == "spex" and (keep != 0.5 or self.until is not None):
+            raise UserError("method 'spex' runs its own masks, which keep half of the components: no keep, no until")
+        return Plan(**{**self.__dict__, "keep": keep})
+
+
+@dataclass
+class Search:
+    """A search as far as it has come; ``circuit`` makes the graph of it."""
+
+    game: LensGame
+    plan: Plan
+    run: Run
+    interactions: Interactions
+    keep: Keep
+    seeds: list[int]
+    clock: Clock
+    counter: Remembered
+    contexts: Masks
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    dropped: tuple[Edge, ...]
+    faithfulness: Faithfulness
+    n_heldout: int
+    gradients: bool
+    curve: tuple[Stage, ...] = ()
+    pilot: Pilot | None = None
+    refined: Refined | None = None
+    verification: Verification | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def circuit(self, task: dict[str, Any]) -> Circuit:
+        """The graph with its record; ``task`` adds to what the game says of its task."""
+        about, plan = self.game.describe(), self.plan
+        return Circuit(
+            nodes=self.nodes,
+            edges=self.edges,
+            dropped=self.dropped,
+            faithfulness=self.faithfulness,
+            verification=self.verification,
+            model=about.get("model", {}),
+            task={**about.get("task", {}), **task},
+            run={
+                "lens": self.game.lens,
+                "n_components": self.game.n_players,
+                "keep": mean_keep(self.keep),
+                "method": self.interactions.method,
+                "seed": plan.seed,
+                "budget": plan.budget,
+                "gradient_ablations": len(self.run) if self.gradients else 0,
+                "plain_ablations": 0 if self.gradients else len(self.run),
+                "heldout_ablations": self.n_heldout,
+                "measurement_ablations": self.counter.count,
+                "executor": self.game.executor,
+                "versions": versions(),
+                "timings": self.clock.seconds,
+                **about.get("run", {}),
+                **({"keep_range": list(self.keep)} if isinstance(self.keep, tuple) else {}),
+                **self.more,
+            },
+        )
+
+
+def search(game: LensGame, plan: Plan) -> Search:
+    """Run the ablations, decode them, score the function on new masks, and measure its strongest parts again."""
+    seeds = [int(s) for s in np.random.SeedSequence(plan.seed).generate_state(5)]
+    clock = Clock()
+    ablations = Ablations(
+        game,
+        gradients=plan.method in ("auto", "gradspex"),
+        required=plan.method == "gradspex",
+        progress=plan.progress,
+    )
+    trial = None
+    if plan.keep == "auto":
+        # With the seed of the masks to decode, so that the pilot's masks of the chosen share are the first of them.
+        trial = pilot(ablations, gradients=ablations.gradients, seed=seeds[0])
+        share: Keep = trial.keep
+        clock.mark("pilot")
+    else:
+        share = plan.keep
+
+    def decode_run(run: Run) -> Interactions:
+        clock.mark("ablate")
+        decoded = decode(
+            run.masks,
+            run.values,
+            gradients=run.gradients,
+            method=plan.method,
+            keep=mean_keep(share),
+            seed=seeds[1],
+            names=game.names,
+        )
+        clock.mark("decode")
+        return decoded
+
+    if plan.method == "spex":
+        masks = CodedDesign.choose(game.n_players, plan.budget, seed=seeds[0]).masks()
+    else:
+        masks = sample_masks(game.n_players, plan.budget, keep=share, seed=seeds[0])
+    run, interactions, curve = explore(ablations, masks, decode_run, until=plan.until, seed=plan.seed)
+    refined = None
+    if plan.refine and plan.method != "spex":
+        sizes = sizes_of(game.n_players)
+        refined = refine_choices(game, run, decode_run, sizes, rounds=plan.refine, progress=plan.progress)
+        run, interactions = refined.run, refined.interactions
+        clock.mark("refine")
+
+    fresh = unseen(sample_masks(game.n_players, plan.n_heldout, keep=share, seed=seeds[2]), run.masks)
+    faithfulness = Faithfulness(None, None, None, 0)
+    if len(fresh) > 1:
+        seen = game.evaluate(fresh, progress=plan.progress, label="held-out ablations")
+        score = interactions.score(fresh, seen.values, seed=plan.seed)
+        faithfulness = Faithfulness(score.r2, score.low, score.high, score.n_masks)
+        curve = (*curve, Stage(len(run), score.r2, score.low, score.high, score.n_masks))
+        if plan.until is not None and not any(stage.reaches(plan.until) for stage in curve):
+            warnings.warn(advice(curve, plan.until, plan.budget), stacklevel=3)
+    clock.mark("held_out")
+
+    counter = Remembered(game, plan.progress, "measuring again")
+    # One share, also where the masks mix several: the measured effect is then the same quantity as the decoded one.
+    contexts = sample_masks(game.n_players, MORE_CONTEXTS * plan.n_contexts, keep=mean_keep(share), seed=seeds[3])
+    nodes, edges, dropped = measured_parts(
+        interactions, game, counter, contexts, plan.n_contexts, plan.max_nodes, plan.max_interactions
+    )
+    clock.mark("measure")
+    more: dict[str, Any] = {}
+    if trial is not None:
+        more |= _pilot_fields(trial, ablations, run)
+    if refined is not None:
+        more["refined"] = {"rounds": len(refined.rounds), "agreed": refined.agreed}
+    if plan.until is not None:
+        more |= {"until": plan.until, "learning_curve": [asdict(stage) for stage in curve]}
+    return Search(
+        game=game,
+        plan=plan,
+        run=run,
+        interactions=interactions,
+        keep=share,
+        seeds=seeds,
+        clock=clock,
+        counter=counter,
+        contexts=contexts,
+        nodes=nodes,
+        edges=edges,
+        dropped=dropped,
+        faithfulness=faithfulness,
+        n_heldout=len(fresh),
+        gradients=ablations.gradients,
+        curve=curve,
+        pilot=trial,
+        refined=refined,
+        more=more,
+    )
+
+
+def _check_keep_or_auto(keep: Keep) -> Keep:
+    try:
+        return check_keep(keep)
+    except UserError as error:
+        raise UserError(f"{error}; 'auto' picks it by a pilot") from None
+
+
+def _pilot_fields(trial: Pilot, ablations: Ablations, run: Run) -> dict[str, Any]:
+    """The pilot in the run's record; its cost without the masks that were then decoded."""
+    return {
+        "keep_chosen": {"reason": trial.reason, "shares": [asdict(row) for row in trial.rows]},
+        "pilot_ablations": len(ablations) - len(np.unique(run.masks, axis=0)),
+    }

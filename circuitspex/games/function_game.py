@@ -1,0 +1,147 @@
+"""A game of the user's own: anything that gives a number for each mask, with what every lens has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from circuitspex.ablation import Store
+from circuitspex.errors import NoGradientError, UserError
+from circuitspex.games.lens import Done, LensGame
+from circuitspex.typing import FloatArray, Game, Gradients, Masks, PerPrompt
+
+
+class FunctionGame(LensGame):
+    """Any callable from masks to numbers as a game.
+
+    Args:
+        play: masks bool ``(K, n)``, True = kept, in; float ``(K,)`` out, or ``(K, P)`` for ``P`` numbers a mask whose
+            mean is the value (several prompts or seeds: intervals then count them too).
+        n_players: how many players there are; by default ``play.n_players``.
+        names: what they are called; by default ``play.names``, or their numbers.
+        gradients: masks ``(K, n)`` in, d value / d gate ``(K, n)`` out; by default the method ``play.gradients`` where
+            there is one.
+        kind: what a player is, in a word.
+        name: what the game is called.
+        batch_size: how many masks ``play`` is given at once.
+        store: see ``LensGame``; needs an ``identity``, as nothing else tells two functions apart.
+        identity: a text that changes whenever the values do.
+
+    Raises:
+        UserError: no number of players, wrong names, or a store without an identity. When it is played: numbers of
+            another shape, NaN or infinities.
+    """
+
+    lens: ClassVar[str] = "game"
+
+    def __init__(
+        self,
+        play: Callable[[Masks], Any],
+        n_players: int | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        gradients: Callable[[Masks], Any] | None = None,
+        kind: str = "player",
+        name: str | None = None,
+        batch_size: int = 64,
+        store: Store | str | Path | None = None,
+        identity: str | None = None,
+    ) -> None:
+        n_players = getattr(play, "n_players", None) if n_players is None else n_players
+        if not callable(play) or not isinstance(n_players, int | np.integer) or n_players < 1:
+            raise UserError("a game must be callable with masks and have n_players, its number of players (1 or more)")
+        if batch_size < 1:
+            raise UserError(f"batch_size must be at least 1, not {batch_size}")
+        super().__init__(store)
+        if self.store is not None and identity is None:
+            raise UserError("a store needs an identity: a text that changes whenever the game's values do")
+        given = getattr(play, "names", None) if names is None else names
+        self._names = tuple(f"p{i}" for i in range(n_players)) if given is None else tuple(str(each) for each in given)
+        if len(self._names) != n_players or len(set(self._names)) != n_players or not all(map(str.strip, self._names)):
+            raise UserError(f"names must be {n_players} different texts, one a player")
+        self._function = play
+        self._slopes = getattr(play, "gradients", None) if gradients is None else gradients
+        self._kind = kind
+        self._name = name or getattr(play, "__name__", type(play).__name__)
+        self._batch = batch_size
+        self._given_identity = identity
+        self._n_samples = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the players are called."""
+        return self._names
+
+    @property
+    def n_samples(self) -> int:
+        """How many numbers a mask gave when the game was last played; 1 before."""
+        return self._n_samples
+
+    def part(self, index: int) -> tuple[int, str]:
+        """All players are of one kind, and in no layer."""
+        return 0, self._kind
+
+    def describe(self) -> dict[str, Any]:
+        """The game's name."""
+        return {"task": {"name": self._name}}
+
+    def _chunk(self, gradients: bool) -> int:
+        return self._batch
+
+    def _facts(self) -> dict[str, Any]:
+        return {"game": self._given_identity, "players": list(self._names)}
+
+    def _about(self) -> dict[str, Any]:
+        return {"task_name": self._name, "selector": f"{self.n_players} players"}
+
+    def _play(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
+        if bool(((gates > 0) & (gates < 1)).any()):
+            raise UserError(f"the game {self._name} is played with masks, True or False; gates between were given")
+        if gradients and self._slopes is None:
+            raise NoGradientError(f"the game {self._name} gives no gradients; use gradients=False")
+        values, slopes = [np.empty((0, self._n_samples))], [np.empty((0, self.n_players))]
+        for start in range(0, len(gates), self._batch):
+            masks = gates[start : start + self._batch] == 1
+            values.append(self._numbers(self._function(masks), masks))
+            if gradients and self._slopes is not None:
+                slopes.append(_checked(self._slopes(masks), (len(masks), self.n_players), masks, "gradients"))
+            done(len(masks))
+        per_prompt = np.concatenate(values[1:] or values)
+        return per_prompt, np.concatenate(slopes) if gradients else None
+
+    def _numbers(self, given: Any, masks: Masks) -> PerPrompt:
+        try:
+            array = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"the game {self._name} must give numbers: {error}") from error
+        if array.ndim == 1:
+            array = array[:, None]
+        if array.ndim != 2 or array.shape[1] == 0:
+            raise UserError(
+                f"the game {self._name} must give one number a mask, shape ({len(masks)},), or several, shape "
+                f"({len(masks)}, P), not {np.shape(given)}"
+            )
+        self._n_samples = array.shape[1]
+        return _checked(array, (len(masks), array.shape[1]), masks, f"the game {self._name}")
+
+
+def as_game(game: Game | LensGame) -> LensGame:
+    """The game itself where it is a lens; any other callable with ``n_players`` as a ``FunctionGame``."""
+    return game if isinstance(game, LensGame) else FunctionGame(game)
+
+
+def _checked(given: Any, shape: tuple[int, int], masks: Masks, who: str) -> FloatArray:
+    array = np.asarray(given, dtype=np.float64)
+    if array.shape != shape:
+        raise UserError(f"{who} must have shape {shape}, not {array.shape}")
+    wrong = np.flatnonzero(~np.isfinite(array).all(1))
+    if len(wrong):
+        n_kept = int(masks[wrong[0]].sum())
+        raise UserError(
+            f"{who} gave {array[wrong[0]][~np.isfinite(array[wrong[0]])][0]} for a mask that keeps {n_kept} of "
+            f"{masks.shape[1]} players; all numbers must be finite"
+        )
+    return array
