@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, explain, find_circuit
     from circuitspex.components import Component
     from circuitspex.errors import UserError
-    from circuitspex.games import ComponentGame, FunctionGame, LensGame, Run
+    from circuitspex.export.prompt_map import PromptMap
+    from circuitspex.games import ComponentGame, FunctionGame, LensGame, Run, TokenGame
     from circuitspex.masks import CodedDesign, sample_masks
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions, decode, spex
@@ -34,8 +35,10 @@ _PUBLIC = {
     "FunctionGame": "games",
     "Interactions": "recovery",
     "LensGame": "games",
+    "PromptMap": "export.prompt_map",
     "Run": "games",
     "Task": "tasks",
+    "TokenGame": "games",
     "UserError": "errors",
     "compare": "circuits",
     "compare_series": "circuits",
@@ -61,8 +64,10 @@ __all__ = [
     "FunctionGame",
     "Interactions",
     "LensGame",
+    "PromptMap",
     "Run",
     "Task",
+    "TokenGame",
     "UserError",
     "compare",
     "compare_series",

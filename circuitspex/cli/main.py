@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from circuitspex import __version__
-from circuitspex.cli import compare, export, find, info, models, runs, verify
+from circuitspex.cli import compare, export, find, info, models, runs, tokens, verify
 from circuitspex.errors import UserError
 
-VERBS = (find, compare, verify, export, runs, models, info)
+VERBS = (find, tokens, compare, verify, export, runs, models, info)
 
 
 def build_parser() -> argparse.ArgumentParser:
