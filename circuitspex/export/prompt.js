@@ -2,6 +2,7 @@
 (() => {
   const sheet = document.getElementById("picture"), panel = document.getElementById("panel");
   const words = [...sheet.querySelectorAll(".word")], edges = [...sheet.querySelectorAll(".edge")];
+  const numberOf = new Map([...sheet.querySelectorAll(".number")].map((number) => [number.dataset.index, number]));
   const rows = [...document.querySelectorAll("tr[data-kind]")], marks = [...words, ...edges];
   const hint = panel.textContent;
   const membersOf = (edge) => edge.dataset.members.split(" ");
@@ -16,13 +17,14 @@
     edge.prepend(hit);
   }
   function show(mark) {
-    for (const one of [...marks, ...rows]) one.classList.remove("chosen");
+    for (const one of [...marks, ...rows, ...numberOf.values()]) one.classList.remove("chosen");
     sheet.classList.toggle("some", Boolean(mark));
     if (!mark) { panel.textContent = hint; return; }
     const related = mark.classList.contains("word")
       ? edges.filter((edge) => !edge.classList.contains("off") && membersOf(edge).includes(mark.dataset.index)) : [mark];
     const touched = related.flatMap((edge) => words.filter((word) => membersOf(edge).includes(word.dataset.index)));
     for (const one of [mark, ...related, ...touched]) one.classList.add("chosen");
+    for (const edge of related) numberOf.get(edge.dataset.index).classList.add("chosen");
     for (const one of [mark, ...related]) rowOf(one)?.classList.add("chosen");
     const more = mark.classList.contains("word") ? related.map((edge) => edge.getAttribute("aria-label")) : [];
     panel.textContent = [mark.getAttribute("aria-label"), ...more].join(" · ");
@@ -53,7 +55,9 @@
   const slider = document.getElementById("threshold"), said = document.getElementById("threshold-value"), count = document.getElementById("count");
   function hide() {
     const least = largest * slider.value / 1000;
-    for (const edge of edges) edge.classList.toggle("off", effects.get(edge) < least);
+    for (const edge of edges) {
+      for (const one of [edge, numberOf.get(edge.dataset.index)]) one.classList.toggle("off", effects.get(edge) < least);
+    }
     said.textContent = least.toPrecision(2);
     const shown = edges.filter((edge) => !edge.classList.contains("off")).length;
     count.textContent = `${shown} of ${edges.length} interactions shown`;

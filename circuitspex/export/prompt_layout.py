@@ -196,14 +196,19 @@ def _runs(members: list[tuple[int, ...]], first: dict[int, Chunk], crossing: set
 
 
 def _spread(runs: list[_Run]) -> None:
-    """Feet on one word stand beside each other, those that lead left on its left."""
-    at: dict[int, list[tuple[float, int, _Run]]] = {}
+    """Feet on one word stand beside each other so that nested arcs don't cross.
+
+    Those that lead left stand on the left, the longest last; those that lead right follow, the longest first.
+    """
+    at: dict[int, list[tuple[tuple[int, float, int], int, _Run]]] = {}
     for run in runs:
-        middle = (run.left + run.right) / 2
+        middle, length = (run.left + run.right) / 2, run.right - run.left
         for foot, chunk in enumerate(run.chunks):
-            at.setdefault(id(chunk), []).append((middle, foot, run))
+            leads_left = middle < run.feet[foot]
+            key = (0, length, run.edge) if leads_left else (1, -length, run.edge)
+            at.setdefault(id(chunk), []).append((key, foot, run))
     for ends in at.values():
-        ends.sort(key=lambda end: (end[0], end[2].edge))
+        ends.sort(key=lambda end: end[0])
         chunk = ends[0][2].chunks[ends[0][1]]
         step = min(7.0, (chunk.right - chunk.left - 8) / max(len(ends) - 1, 1))
         for place, (_, foot, run) in enumerate(ends):

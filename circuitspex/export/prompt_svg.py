@@ -41,6 +41,7 @@ def picture(found: PromptMap, placed: PromptLayout, interactive: bool = False) -
     parts += [_word(found, word, texts.get(word.index, []), placed.places, interactive) for word in placed.words]
     order = sorted(range(len(placed.arcs)), key=lambda i: abs(placed.arcs[i].edge.effect))
     parts += [_arc(i, placed.arcs[i], placed.places, interactive) for i in order]
+    parts.append('<g pointer-events="none">' + "".join(_label(i, placed.arcs[i]) for i in order) + "</g>")
     drawn = "".join([*parts, "</svg>"])
     return re.sub(r"(var\(--cx-\w+),#\w+\)", r"\1)", drawn) if interactive else drawn  # the page defines the colours
 
@@ -104,13 +105,17 @@ def _arc(index: int, arc: PlacedArc, places: int, interactive: bool) -> str:
     if estimated:
         core = f'stroke="{_COLOURS["background"]}" stroke-width="{_n(width - 1.6)}"'
         parts.append(f'<path class="core" d="{data}" {core}/>')
-    half = text_width(arc.label, LABEL_SIZE) / 2 + 2
-    parts.append(
-        f'<rect x="{_n(arc.x - half)}" y="{_n(arc.y - 6)}" width="{_n(2 * half)}" height="12" rx="3" '
-        f'fill="{_COLOURS["background"]}"/><text x="{_n(arc.x)}" y="{_n(arc.y + 3)}" text-anchor="middle" '
-        f'font-size="{_n(LABEL_SIZE)}" fill="{_COLOURS["text"]}">{_t(arc.label)}</text>'
-    )
     return "".join(parts) + "</g>"
+
+
+def _label(index: int, arc: PlacedArc) -> str:
+    half = text_width(arc.label, LABEL_SIZE) / 2 + 2
+    return (
+        f'<g class="number" data-index="{index}"><rect x="{_n(arc.x - half)}" y="{_n(arc.y - 6)}" '
+        f'width="{_n(2 * half)}" height="12" rx="3" fill="{_COLOURS["background"]}"/><text x="{_n(arc.x)}" '
+        f'y="{_n(arc.y + 3)}" text-anchor="middle" font-size="{_n(LABEL_SIZE)}" fill="{_COLOURS["text"]}">'
+        f"{_t(arc.label)}</text></g>"
+    )
 
 
 def _group(kind: str, index: int, said: str, interactive: bool, more: str = "") -> str:
