@@ -11,23 +11,6 @@ from circuitspex.circuits.circuit import Edge, Faithfulness, Node
 from circuitspex.export.prompt_map import PromptMap, Word
 
 WORDS = ["the", "film", "was", "not", "good", "but", "I", "hardly", "slept", "through", "so", "long", "an", "evening"]
-    "the",
-    "film",
-    "was",
-    "not",
-    "very",
-    "good",
-    "but",
-    "I",
-    "hardly",
-    "ever",
-    "slept",
-    "through",
-    "so",
-    "long",
-    "an",
-    "evening",
-]
 
 
 def prompt_map(n_words: int = 12, n_edges: int = 5, seed: int = 0, text: str | None = None) -> PromptMap:
