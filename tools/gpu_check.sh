@@ -42,7 +42,7 @@ step kernel_tests 120 "$PYTHON" -m pytest -q -p no:cacheprovider tests/kernels
 step engine_exactness 90 "$PYTHON" -m pytest -q -p no:cacheprovider tests/ablation/test_fused_gpu.py
 step kernels_bench 90 "$PYTHON" tools/bench/kernels.py
 step engine_bench_small 90 "$PYTHON" tools/bench/ablation.py --device cuda --dtype bfloat16 --models smollm2-135m-shape \
-  --components heads heads+mlps --masks 1024 --repeats 3
+  --components heads heads+mlps neurons:64 --masks 1024 --repeats 3
 step engine_bench_large 120 "$PYTHON" tools/bench/ablation.py --device cuda --dtype bfloat16 --models llama-3.2-1b \
   --components heads+mlps --masks 512 --length 32 --repeats 3
 echo

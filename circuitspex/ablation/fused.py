@@ -5,14 +5,16 @@ attention before the first ablated head is computed once per prompt, and so on. 
 positions before the first ablated one, come from one unablated pass. In the last block only the last position goes on,
 and only it is unembedded. The MLP of a row whose MLP is ablated is not computed.
 
-On CUDA devices the fused kernels skip ablated heads too; on CPUs gathering the rows of each head costs what it saves,
-so heads are gated in one product there.
+On CUDA devices the fused kernels skip ablated heads, and ablated groups of neurons, too; on CPUs gathering the rows of
+each head costs what it saves, so heads are gated in one product there.
 
 TransformerLens is asked for the parts and for what is to be compared with; its hooks don't run here.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -21,9 +23,12 @@ from torch.utils.checkpoint import checkpoint
 
 from circuitspex import kernels
 from circuitspex.ablation.clean import CleanPass, Positions
-from circuitspex.ablation.dense import DenseAttention, DenseLayer, DenseModel
+from circuitspex.ablation.dense import DenseAttention, DenseLayer, DenseMLP, DenseModel
 from circuitspex.ablation.linear import Linear
 from circuitspex.ablation.sites import Site
+
+# Groups of fewer neurons than this are gated one by one: tiles of a product can't be narrower.
+_SKIPPED_NEURONS = 16
 
 Kept = tuple[torch.Tensor, torch.Tensor]  # keys and values of the unablated pass, [prompts, pos, kv heads, d_head]
 
@@ -125,6 +130,13 @@ class _Gate:
         self.index = index  # [pos or 1, unit]: which column of the gates
         self.baseline = baseline if baseline is None else baseline.to(index.device)
 
+    @functools.cached_property
+    def width(self) -> int:
+        """The largest number of units in a row that always share a gate: blocks of this width can be skipped."""
+        units = self.index[0]
+        ends = (units[1:] != units[:-1]).nonzero().flatten() + 1
+        return math.gcd(*ends.tolist(), len(units))
+
     def of(self, gates: torch.Tensor, where: slice) -> torch.Tensor:
         """``[masks, 1, pos or 1, unit]`` for the positions ``where``."""
         index = self.index if len(self.index) == 1 else self.index[where]
@@ -195,7 +207,7 @@ class _Pass:
         shape = (len(g), *z.shape[1:3])
         rows = z.expand(len(g), *z.shape[1:]).reshape(len(g), shape[1] * shape[2], -1).to(project.weight.dtype)
         flat = None if base is None else base[0].reshape(base.shape[1] * base.shape[2], -1).to(project.weight.dtype)
-        if kind == "neurons":
+        if g.shape[1] == project.weight.shape[1]:
             out = kernels.gated_neurons_projection(rows, g, flat, project.weight, project.bias)
         else:
             extra = None if flat is None else kernels.baseline_contribution(flat, project.weight, g.shape[1])
@@ -288,8 +300,14 @@ class _Pass:
     def _mlp_out(
         self, index: int, layer: DenseLayer, x: torch.Tensor, where: slice, gates: torch.Tensor | None
     ) -> torch.Tensor:
-        neurons = layer.mlp.neurons(layer.norm_2(x))
         g = self._skippable(index, "neurons", x) if gates is self._gates else None
+        width = 0 if g is None else self._owner._gates[index, "neurons"].width
+        if g is not None and width >= _SKIPPED_NEURONS:
+            g = g[:, ::width].contiguous()
+        if g is not None and width >= _SKIPPED_NEURONS and x.shape[0] > 1:
+            neurons = self._some_neurons(layer.mlp, layer.norm_2(x), g)
+        else:
+            neurons = layer.mlp.neurons(layer.norm_2(x))
         if g is not None:
             out = self._projected(index, "neurons", neurons, g, layer.mlp.out, where)
             return out if layer.post_2 is None else layer.post_2(out.to(x.dtype))
@@ -300,6 +318,17 @@ class _Pass:
             neurons = self._gated(index, "neurons", neurons, where)
         out = layer.mlp.out(neurons)
         return out if layer.post_2 is None else layer.post_2(out.to(x.dtype))
+
+    def _some_neurons(self, mlp: DenseMLP, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        """The activations of the neurons in blocks that are on; zeros, not computed, in those that are off."""
+        rows = x.reshape(len(x), -1, x.shape[-1])
+
+        def into(part: Linear) -> torch.Tensor:
+            return kernels.gated_input_projection(rows.to(part.weight.dtype), g, part.weight, part.bias)
+
+        up = into(mlp.up)
+        active = mlp.activation(up) if mlp.gate is None else mlp.activation(into(mlp.gate)) * up
+        return active.reshape(*x.shape[:-1], -1)
 
     def _added(self, h: torch.Tensor, out: torch.Tensor, *, fresh: bool) -> torch.Tensor:
         """``h + out``; in place where ``h`` was made here and nothing else reads it."""

@@ -194,6 +194,11 @@ class Circuit:
     task: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def has_layers(self) -> bool:
+        """Whether its nodes are parts of a model, which are in layers; words, examples and other players are not."""
+        return bool(self.run.get("lens", "components") == "components")
+
     def node(self, name: str) -> Node:
         """The node of that name; KeyError where the circuit has none."""
         for node in self.nodes:

@@ -59,6 +59,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     store_option(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the GPU if there is one)")
+    parser.add_argument(
+        "--device-map", metavar="MAP", help="spread a large model over several GPUs: auto, balanced or sequential"
+    )
     parser.add_argument("--dtype", help="float32, float64, bfloat16 or float16 (default: float32)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub model")
     parser.add_argument("--out", type=Path, help="folder for circuit.json, the diagrams and the decoded function")
@@ -73,7 +76,13 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.models import load_model
     from circuitspex.tasks import build
 
-    model = load_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
+    model = load_model(
+        options.model,
+        device=options.device,
+        dtype=options.dtype,
+        revision=options.revision,
+        device_map=options.device_map,
+    )
     select(model_structure(model), options.components)  # a wrong selector is named before anything is printed
     wanted = {"metric": options.metric}
     if options.prompts is not None:

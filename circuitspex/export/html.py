@@ -59,10 +59,11 @@ def render_page(circuit: Circuit) -> str:
         "diagram": diagram(placed, f"Circuit of {title}", interactive=True),
         "legend": page_parts.legend({node.kind for node in nodes}, any(mark.arrow for mark in placed.edges)),
         "interactions": page_parts.interactions(edges, circuit.dropped, places),
-        "components": page_parts.components(nodes, places),
+        "components": page_parts.components(nodes, places, circuit.has_layers),
         "verification": page_parts.verification(circuit.verification, metric),
         "facts": page_parts.facts(circuit),
         "metric": page_parts.text(metric),
+        "hint": page_parts.text("L23H3, layer 23, redundant" if circuit.has_layers else "a name, redundant"),
         "data": embedded(_data(placed, circuit, places, metric)),
     }
     return filled("page.html", values)
@@ -87,7 +88,12 @@ def _data(placed: Layout, circuit: Circuit, places: int, metric: str) -> dict[st
         "with_effects": placed.with_effects,
         "focus": None if strongest is None else [strongest.x, strongest.y],
         "nodes": [
-            {"name": mark.node.name, "layer": mark.node.layer, "kind": mark.node.kind, **_numbers(mark.node, places)}
+            {
+                "name": mark.node.name,
+                "layer": mark.node.layer if circuit.has_layers else None,
+                "kind": mark.node.kind,
+                **_numbers(mark.node, places),
+            }
             for mark in placed.nodes
         ],
         "edges": [_edge(mark.edge, places) for mark in placed.edges],

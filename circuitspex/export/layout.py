@@ -1,6 +1,7 @@
 """Where everything of a circuit diagram goes: the one layout that every drawing uses.
 
-Layers go upward; only layers that hold a component get a row, labelled with the layer's number. A layer that is too
+Layers go upward; only layers that hold a component get a row, labelled with the layer's number. What has no layers
+(words, examples, players of other games) is wrapped into rows without labels. A layer that is too
 wide is wrapped into rows of its own. Components stand across a row with their labels to the right. An edge that passes
 other rows keeps a lane of its own there, so that it runs beside labels and not behind them. An interaction of three or
 more components meets in a joint point, in a lane between two rows.
@@ -123,7 +124,8 @@ def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) 
             if name not in place:
                 raise UserError(f"the interaction of {', '.join(edge.components)} names {name}, which is not a node")
     edges = sorted(circuit.edges, key=lambda edge: (-abs(edge.effect), edge.components))
-    return _Builder(nodes, edges, place, decimals(circuit), notes or {}).build()
+    built = _Builder(nodes, edges, place, decimals(circuit), notes or {}).build()
+    return built if circuit.has_layers else replace(built, bands=())
 
 
 def _sort_key(node: Node) -> tuple[int, int, list[int], str]:

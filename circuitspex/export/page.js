@@ -37,7 +37,7 @@
       return row(link(others, "edge", i), sign(data.edges[i], data.edges[i].value), data.edges[i].interval || "est.");
     });
     panel.replaceChildren(
-      panelHead(node.name, `${node.kind} · layer ${node.layer}`), ...amount(node),
+      panelHead(node.name, node.layer === null ? node.kind : `${node.kind} · layer ${node.layer}`), ...amount(node),
       element("h4", {}, "Decoded"), element("p", {}, node.decoded),
       ...promptBars(node.per_prompt, data.places, data.metric),
       element("h4", {}, mine.length ? `Interactions (${mine.length})` : "No interactions"),

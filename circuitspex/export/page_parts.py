@@ -85,15 +85,17 @@ def interactions(edges: Sequence[Edge], dropped: Sequence[Edge], places: int) ->
     return sortable("Interactions", heads, rows)
 
 
-def components(nodes: Sequence[Node], places: int) -> str:
+def components(nodes: Sequence[Node], places: int, layers: bool = True) -> str:
     """The sortable table of components, the strongest first; rows keep the index of the diagram."""
     if not nodes:
         return '<p class="muted">No component was kept.</p>'
-    heads = [("Component", ""), ("Effect", "n"), ("95 % interval", "n"), ("Decoded", "n"), ("Layer", "n"), ("Kind", "")]
+    heads = [("Component", ""), ("Effect", "n"), ("95 % interval", "n"), ("Decoded", "n")]
+    heads += [*([("Layer", "n")] if layers else []), ("Kind", "")]
     order = sorted(range(len(nodes)), key=lambda i: (-abs(nodes[i].effect), nodes[i].name))
     rows = [
         _row("node", i, [nodes[i].name], nodes[i], places)
-        + f'<td class="num">{nodes[i].layer}</td><td>{text(nodes[i].kind)}</td></tr>'
+        + (f'<td class="num">{nodes[i].layer}</td>' if layers else "")
+        + f"<td>{text(nodes[i].kind)}</td></tr>"
         for i in order
     ]
     return sortable("Components", heads, rows)

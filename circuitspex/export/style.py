@@ -122,7 +122,7 @@ def direction_text(direction: Direction) -> str:
 
 def title_of(circuit: Circuit) -> str:
     """'model · task (metric)', with what is known."""
-    model = printable(circuit.model.get("name") or "unnamed model")
+    model = printable(circuit.model.get("name") or ("unnamed model" if circuit.has_layers else ""))
     task, metric = (printable(circuit.task.get(key) or "") for key in ("name", "metric"))
     return " · ".join(part for part in (model, f"{task} ({metric})" if task and metric else task or metric) if part)
 

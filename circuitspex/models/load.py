@@ -29,6 +29,7 @@ def load_model(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
+    device_map: str | dict[str, Any] | None = None,
 ) -> Any:
     """Load a language model as a TransformerLens ``TransformerBridge`` in eval mode.
 
@@ -38,6 +39,8 @@ def load_model(
         device: where the model lives; the GPU if there is one, else the CPU.
         dtype: of the weights; float32 by default. A torch dtype or one of 'float32', 'float64', 'bfloat16', 'float16'.
         revision: branch, tag or commit of a hub model; training checkpoints are often branches.
+        device_map: spreads a model over several devices, as in transformers ('auto', 'balanced', or a dict of modules);
+            instead of ``device``, and not for GGUF files.
 
     Returns:
         The bridge. ``cfg.default_prepend_bos`` is set to what the model's own tokenizer does, parameters keep
@@ -50,24 +53,31 @@ def load_model(
     import torch
 
     wanted_dtype = _dtype(dtype)
-    wanted_device = _device(device)
     name = str(source)
     path = Path(source).expanduser()
+    if device_map is not None and (device is not None or path.suffix == ".gguf"):
+        other = f"device='{device}'" if device is not None else f"the GGUF file {path.name}"
+        raise UserError(f"device_map='{device_map}' can't go with {other}; it says itself where a model lies")
+    wanted_device = _device(device) if device_map is None else None
     if revision is not None and (name in CATALOGUE or path.exists()):
         raise UserError(f"revision='{revision}' is for models of the Hugging Face hub; {name} is local")
     if name in CATALOGUE:
-        model, tokenizer = _from_folder(fetch(CATALOGUE[name], _say), wanted_dtype)
+        model, tokenizer = _from_folder(fetch(CATALOGUE[name], _say), wanted_dtype, device_map)
     elif path.suffix == ".gguf" or path.is_file():
         if not path.is_file():
             raise ModelNotFoundError(f"no such file: {path}")
         model, tokenizer = read_gguf(path, wanted_dtype)
     elif path.is_dir():
-        model, tokenizer = _from_folder(path, wanted_dtype)
+        model, tokenizer = _from_folder(path, wanted_dtype, device_map)
     else:
-        model, tokenizer = _from_hub(name, wanted_dtype, revision)
+        model, tokenizer = _from_hub(name, wanted_dtype, revision, device_map)
+    if any(parameter.device.type == "meta" for parameter in model.parameters()):
+        raise UserError(f"device_map='{device_map}' leaves weights on disk; ablations need all of them in memory")
     with torch.no_grad():
         identity = weights_hash(model)
-    bridge = _bridge(name, model.to(wanted_device), tokenizer, wanted_dtype, wanted_device)
+    if wanted_device is not None:
+        model = model.to(wanted_device)
+    bridge = _bridge(name, model, tokenizer, wanted_dtype, wanted_device)
     remember_identity(bridge, identity)
     return bridge
 
@@ -77,7 +87,7 @@ def model_name(model: Any) -> str:
     return str(getattr(model.cfg, "model_name", None) or type(model).__name__)
 
 
-def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: torch.device) -> Any:
+def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: torch.device | None) -> Any:
     """Wrap a Hugging Face model; the one place that knows how TransformerLens does this."""
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -95,7 +105,7 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
         saved = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         try:
             bridge = TransformerBridge.boot_transformers(
-                name, hf_model=model, tokenizer=saved, dtype=dtype, device=str(device)
+                name, hf_model=model, tokenizer=saved, dtype=dtype, device=None if device is None else str(device)
             )
         except Exception as error:
             architecture = (getattr(model.config, "architectures", None) or [type(model).__name__])[0]
@@ -124,7 +134,7 @@ def _prepends_bos(tokenizer: Any) -> bool:
     return len(ids) > 1 and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
 
 
-def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+def _from_folder(folder: Path, dtype: torch.dtype, device_map: Any = None) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if not (folder / "config.json").is_file():
@@ -132,7 +142,12 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     try:
         with quiet_transformers():
             model = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, attn_implementation="eager", use_safetensors=True
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                attn_implementation="eager",
+                use_safetensors=True,
+                device_map=device_map,
             )
     except Exception as error:
         raise ModelNotFoundError(f"can't load {folder}: {_one_line(error)}") from error
@@ -148,7 +163,7 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _from_hub(name: str, dtype: torch.dtype, revision: str | None) -> tuple[Any, Any]:
+def _from_hub(name: str, dtype: torch.dtype, revision: str | None, device_map: Any = None) -> tuple[Any, Any]:
     known = f"offline models: {', '.join(CATALOGUE)}; or give a directory or a .gguf file"
     if not all(part and part[0].isalnum() for part in name.split("/")) or name.count("/") > 1 or " " in name:
         raise ModelNotFoundError(f"'{name}' is neither a file, a directory nor a model name; {known}")
@@ -167,7 +182,9 @@ def _from_hub(name: str, dtype: torch.dtype, revision: str | None) -> tuple[Any,
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(name, **options)
-            model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, attn_implementation="eager", **options)
+            model = AutoModelForCausalLM.from_pretrained(
+                name, dtype=dtype, attn_implementation="eager", device_map=device_map, **options
+            )
     except Exception as error:
         at = "" if revision is None else f" at revision '{revision}'"
         raise ModelNotFoundError(

@@ -17,7 +17,7 @@ def raw_logit(logits: torch.Tensor) -> torch.Tensor:
     return logits[:, 7]
 
 
-@pytest.mark.parametrize("selector", ["heads", "heads+mlps", "mlps+neurons:8", "heads@-1+mlps@3"])
+@pytest.mark.parametrize("selector", ["heads", "heads+mlps", "mlps+neurons:8", "neurons:16", "heads@-1+mlps@3"])
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_fused_gives_what_hooks_give_on_the_gpu(tiny, family, selector, baseline, dtype):

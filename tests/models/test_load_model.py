@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
 
 from circuitspex.errors import ModelNotFoundError, TaskError, UserError
+from circuitspex.games import ComponentGame
+from circuitspex.masks import sample_masks
 from circuitspex.models import encode, load, load_model, model_name
 from circuitspex.models.tokens import decode_token
 
@@ -168,3 +171,30 @@ def test_loading_is_quiet_and_leaves_settings_alone(folder, capfd):
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled(), tqdm.__init__) == before
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+@pytest.mark.parametrize("device_map", ["auto", {"": "cpu"}, {"model": "cpu", "lm_head": "cpu"}])
+def test_a_model_spread_by_a_device_map(tiny, folder, device_map):
+    """Where there is one device, all of it lies there, and it is the same model."""
+    spread = load_model(folder, device_map=device_map)
+    plain = load_model(folder, device=str(next(spread.parameters()).device))
+    tokens = torch.tensor([[5, 3, 60, 7]], device=next(plain.parameters()).device)
+    torch.testing.assert_close(spread(tokens), plain(tokens))
+    game = ComponentGame(spread, tiny.task(spread), "heads")
+    masks = sample_masks(game.n_players, 4)
+    np.testing.assert_allclose(game(masks), ComponentGame(plain, tiny.task(plain), "heads")(masks), atol=1e-5)
+
+
+def test_weights_left_on_disk_are_refused(folder, tmp_path):
+    parts = {"model.embed_tokens": "cpu", "lm_head": "cpu", "model.norm": "cpu", "model.rotary_emb": "cpu"}
+    parts |= {f"model.layers.{i}": "disk" if i else "cpu" for i in range(3)}
+    with pytest.raises((UserError, ModelNotFoundError)) as caught:
+        load_model(folder, device_map=parts)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_device_map_goes_with_no_device(folder):
+    with pytest.raises(UserError, match="can't go with device='cpu'"):
+        load_model(folder, device="cpu", device_map="auto")
+    with pytest.raises(UserError, match="can't go with the GGUF file"):
+        load_model(folder / "model.gguf", device_map="auto")

@@ -1,0 +1,100 @@
+"""``circuitspex explain``: which players of a game of your own matter and interact."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from circuitspex.cli.find import FILES, METHODS
+from circuitspex.cli.options import share, share_kept, verb_parser, whole_number, writable_folder
+from circuitspex.errors import UserError
+
+EXAMPLE = "circuitspex explain my_game.py:Game --budget 200 --out runs/mine"
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this verb."""
+    parser = verb_parser(verbs, "explain", "explain a game of your own, from a Python file", EXAMPLE)
+    parser.add_argument(
+        "game",
+        metavar="FILE.py:NAME",
+        help="a game, or a class or function that makes one without arguments; runs the file",
+    )
+    parser.add_argument("--budget", type=whole_number(2), default=100, help="masks to decode from (default: 100)")
+    parser.add_argument("--until", type=share, metavar="R2", help="stop early once R² on new masks reaches this")
+    parser.add_argument(
+        "--keep", type=share_kept, default=0.5, metavar="SHARE", help="share of players kept by a mask (default: 0.5)"
+    )
+    parser.add_argument("--method", default="auto", choices=METHODS, help="decoder (default: auto)")
+    parser.add_argument("--heldout", type=whole_number(2), default=200, help="held-out masks for the R² (default: 200)")
+    parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder for circuit.json, the diagrams and the decoded function")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it."""
+    folder = None if options.out is None else writable_folder(options.out)
+    game = game_of(options.game)
+    from circuitspex.circuits import explain
+
+    found = explain(
+        game,
+        options.budget,
+        keep=options.keep,
+        method=options.method,
+        n_heldout=options.heldout,
+        n_contexts=options.contexts,
+        until=options.until,
+        seed=options.seed,
+    )
+    written = []
+    if folder is not None:
+        written = [found.circuit.export(form, folder / name) for form, name in FILES.items()]
+        written.append(found.interactions.save(folder / "interactions.json"))
+    if options.json:
+        from circuitspex.export.json_file import to_json
+
+        print(json.dumps({"circuit": to_json(found.circuit), "files": [str(path) for path in written]}, indent=1))
+        return 0
+    print(found.circuit.table())
+    if written:
+        print("\nwritten:", *(f"  {path}" for path in written), sep="\n")
+    return 0
+
+
+def game_of(text: str) -> Any:
+    """The game that ``FILE.py:NAME`` names.
+
+    Raises:
+        UserError: no such file or name, or what it names is not a game.
+    """
+    file, _, name = text.rpartition(":")
+    if not file or not name:
+        raise UserError(f"'{text}' does not name a game; write FILE.py:NAME, such as my_game.py:Game")
+    path = Path(file)
+    if not path.is_file():
+        raise UserError(f"{file}: there is no such file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{file}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # As Python does for a script: what lies beside the file can be imported, and its classes can be found by workers.
+    sys.path.insert(0, str(path.parent.resolve()))
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    if not hasattr(module, name):
+        raise UserError(f"{file} has no '{name}'")
+    found = getattr(module, name)
+    if isinstance(found, type) or (callable(found) and not hasattr(found, "n_players")):
+        found = found()
+    if not callable(found) or not hasattr(found, "n_players"):
+        raise UserError(
+            f"{text} is not a game: it must take masks bool (K, n), True = kept, give numbers (K,), and have n_players"
+        )
+    return found
