@@ -15,6 +15,9 @@ import os
 import platform
 import sys
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import token_prompts
@@ -23,28 +26,34 @@ from remote import Worker
 import circuitspex as cx
 from circuitspex.recovery import decode
 
-WAYS = ("mean", "token", "delete", "attention")
-BUDGETS = (50, 100, 200)
-N_HELDOUT = 150
+WAYS = ("delete", "attention", "mean", "token")
+BUDGETS = (50, 100)
+N_HELDOUT = 100
 
 
-def explained(game: cx.TokenGame, seed: int) -> cx.Found:
-    return cx.explain(game, 64, n_heldout=20, n_contexts=8, max_nodes=6, max_interactions=6, seed=seed, progress=False)
+def explained(model: object, prompt: str, answer: str, wrong_answer: str, seed: int, **options: object) -> cx.Circuit:
+    """Few players, so nearly every mask is run once; what is measured again comes from the store."""
+    with TemporaryDirectory() as folder:
+        game = cx.TokenGame(model, prompt, answer, wrong_answer, store=Path(folder) / "runs.sqlite", **options)
+        budget = min(2**game.n_players, 128)
+        found = cx.explain(
+            game, budget, method="proxyspex", n_heldout=20, max_nodes=6, max_interactions=6, seed=seed, progress=False
+        )
+        return found.circuit
 
 
-def negation(model: object, count: int, seed: int) -> None:
+def negation(model: object, count: int, seed: int, ways: Sequence[str]) -> None:
     reviews = token_prompts.reviews(count, seed)
     print(f"\n### Negation and adjective, {count} generated reviews (seed {seed})\n")
-    print("| review | " + " | ".join(WAYS) + " |\n| --- |" + " --- |" * len(WAYS))
-    hits = dict.fromkeys(WAYS, 0)
+    print("| review | " + " | ".join(ways) + " |\n| --- |" + " --- |" * len(ways))
+    hits = dict.fromkeys(ways, 0)
     for review in reviews:
         cells = []
-        for way in WAYS:
+        for way in ways:
             token = " the" if way == "token" else "auto"
-            game = cx.TokenGame(
-                model, review.prompt, " positive", " negative", part=review.text, ablate=way, token=token
-            )
-            edges = sorted(explained(game, seed).circuit.edges, key=lambda edge: -abs(edge.effect))
+            options = {"part": review.text, "ablate": way, "token": token}
+            circuit = explained(model, review.prompt, " positive", " negative", seed, **options)
+            edges = sorted(circuit.edges, key=lambda edge: -abs(edge.effect))
             shown = [(place, edge) for place, edge in enumerate(edges, 1) if review.shows(edge.components, edge.effect)]
             hits[way] += bool(shown)
             if shown:
@@ -54,7 +63,7 @@ def negation(model: object, count: int, seed: int) -> None:
             else:
                 cells.append("–")
         print(f"| {review.text} | " + " | ".join(cells) + " |", flush=True)
-    print("| **found** | " + " | ".join(f"**{hits[way]} of {count}**" for way in WAYS) + " |")
+    print("| **found** | " + " | ".join(f"**{hits[way]} of {count}**" for way in ways) + " |")
 
 
 def two_hops(model: object, count: int, seed: int) -> None:
@@ -63,11 +72,10 @@ def two_hops(model: object, count: int, seed: int) -> None:
     print("| --- | --- | --- | --- | --- |")
     found = right = 0
     for case in token_prompts.two_hops(count, seed):
-        game = cx.TokenGame(
-            model, case.prompt, case.answer, case.wrong_answer, unit="sentences", part=case.context, ablate="delete"
-        )
-        circuit = explained(game, seed).circuit
-        wanted = {game.names[index] for index in case.facts}
+        options = {"unit": "sentences", "part": case.context, "ablate": "delete"}
+        circuit = explained(model, case.prompt, case.answer, case.wrong_answer, seed, **options)
+        sentences = case.context.replace(". ", ".\n").split("\n")
+        wanted = {sentences[index] for index in case.facts}
         edges = sorted(circuit.edges, key=lambda edge: -abs(edge.effect))
         place = next((i for i, edge in enumerate(edges, 1) if set(edge.components) == wanted), None)
         whole = float(circuit.task["unablated"])
@@ -89,7 +97,7 @@ def peers(model: object, count: int, seed: int, python: str) -> None:
     print("| review | ablated by | ablations | ProxySPEX of shapiq | proxyspex | auto, plain | gradspex |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for number, review in enumerate(token_prompts.long_reviews(count, seed), 1):
-        for way in ("mean", "delete"):
+        for way in ("delete", "mean"):
             game = cx.TokenGame(model, review.prompt, " positive", " negative", part=review.text, ablate=way)
             n = game.n_players
             masks = cx.sample_masks(n, BUDGETS[-1], keep=0.5, seed=seed)
@@ -124,6 +132,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10, help="generated prompts of negation and two-hops")
     parser.add_argument("--long", type=int, default=2, help="long reviews in peers")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS, help="of ablating, in negation")
     parser.add_argument("--peer-python", default=sys.executable, help="an interpreter with shapiq")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -131,7 +140,7 @@ def main() -> None:
     print(f"{options.model} on {os.cpu_count()} cores ({platform.machine()})")
     for part in options.parts:
         if part == "negation":
-            negation(model, options.count, options.seed)
+            negation(model, options.count, options.seed, options.ways)
         elif part == "two-hops":
             two_hops(model, options.count, options.seed)
         else:
