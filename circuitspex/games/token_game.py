@@ -38,6 +38,8 @@ TokenExecutor = Literal["auto", "batched", "hooks"]
 
 # Rows of the same length under 'delete' are run together; chunks of at least this many masks give them company.
 _DELETE_CHUNK = 256
+# With fewer rows than this in a pass with gradients, computing activations twice costs less than the small batches.
+_FEW_ROWS = 4
 
 
 class TokenGame(LensGame):
@@ -114,6 +116,10 @@ class TokenGame(LensGame):
             raise UserError(f"the prompt has {len(tokens)} tokens, and the model's context holds {longest}")
         self.replaced_by: int | None = None
         self._passes = self._made(tokens, token, executor)
+        # Activations of a long prompt would fill the memory. (Under 'attention' hooks stand inside the blocks.)
+        fit = rows_that_fit(model, len(tokens), gradients=True)
+        embeds = self.ablate in ("mean", "token") and isinstance(self._passes, BatchedPasses)
+        self._checkpoints = embeds and fit < _FEW_ROWS
         self._clean = self._clean_logits() if self.answer.metric.needs_clean else None
 
     def _made(self, tokens: list[int], token: str | int, executor: TokenExecutor) -> Passes:
@@ -244,6 +250,8 @@ class TokenGame(LensGame):
 
     def _run(self, gates: FloatArray, gradients: bool) -> tuple[FloatArray, Gradients | None]:
         leaf = torch.tensor(gates, device=self._parameter.device, dtype=self._parameter.dtype, requires_grad=gradients)
+        if isinstance(self._passes, BatchedPasses):
+            self._passes.checkpointing = gradients and self._checkpoints
         with torch.set_grad_enabled(gradients):
             logits = self._passes.logits(torch.cat([leaf, leaf.new_ones((len(leaf), 1))], dim=1))
             metric = self.answer.values(logits, self._clean)
@@ -277,7 +285,8 @@ class TokenGame(LensGame):
     def _rows(self, gradients: bool) -> int:
         if self.batch_rows is not None:
             return self.batch_rows
-        return rows_that_fit(self.model, len(self.prompt.ids), gradients=gradients)
+        lean = gradients and self._checkpoints
+        return rows_that_fit(self.model, len(self.prompt.ids), gradients=gradients, checkpointing=lean)
 
     def _order(self, gates: FloatArray, gradients: bool) -> IntArray:
         return np.argsort(self._lengths(gates), kind="stable")

@@ -122,6 +122,21 @@ def test_gates_in_between_are_those_of_plain_hooks(way: str, tiny: SimpleNamespa
     assert one.gradients == pytest.approx(other.gradients, abs=1e-5)
 
 
+@pytest.mark.parametrize("way", ["token", "mean"])
+def test_gradients_of_long_prompts_are_the_same(way: str, family: str, tiny: SimpleNamespace, hooks_left: Any) -> None:
+    """Where activations don't fit, blocks are computed again in the backward pass."""
+    model = tiny.bridge(family, torch.float64)
+    gates = np.random.default_rng(7).random((3, 3))
+    game = TokenGame(model, PROMPT, " w9", ablate=way, part="w5 w6 w7")
+    plain = game.evaluate(gates, gradients=True)
+    before = hooks_left(model)
+    game._checkpoints = True
+    again = game.evaluate(gates, gradients=True)
+    assert hooks_left(model) == before
+    assert again.values == pytest.approx(plain.values, abs=1e-5)
+    assert again.gradients == pytest.approx(plain.gradients, abs=1e-4)
+
+
 def test_deletion_has_no_gates_and_no_gradients(tiny: SimpleNamespace) -> None:
     game = TokenGame(tiny.bridge("llama"), PROMPT, " w9", ablate="delete")
     with pytest.raises(NoGradientError, match="'delete' has no gradients"):

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from circuitspex.errors import UserError
 
@@ -141,8 +142,12 @@ class HookedPasses(Passes):
 class BatchedPasses(Passes):
     """Many masks at once; what stands before the first token that can be ablated is computed once.
 
-    Its keys and values are the same under every mask. Only the positions that are read are unembedded.
+    Its keys and values are the same under every mask. Only the positions that are read are unembedded. With
+    ``checkpointing`` blocks are computed again in the backward pass, and nothing is shared: for long prompts, whose
+    activations would not fit into memory.
     """
+
+    checkpointing = False
 
     def __init__(self, *args: Any, shared: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -155,7 +160,7 @@ class BatchedPasses(Passes):
         if self.ablate == "delete" and self.start == first:
             self.start = max(0, first - 1)
         with torch.inference_mode(False), torch.no_grad():
-            self._embedded = None if self.ablate == "delete" else self.embed(self.tokens[None, self.start :]).clone()
+            self._embedded = None if self.ablate == "delete" else self.embed(self.tokens[None]).clone()
             self._past = None
             if self.start:
                 found = self._hf(self.tokens[None, : self.start], use_cache=True, **self._keep(1))
@@ -171,24 +176,47 @@ class BatchedPasses(Passes):
     def logits(self, gates: Tensor) -> Tensor:
         """See ``Passes``."""
         given: dict[str, Any] = {"use_cache": False}
-        if self._past is not None:
+        start = 0 if self.checkpointing else self.start
+        if start and self._past is not None:
             # A pass adds its own keys and values to what it is given.
             past = copy.deepcopy(self._past)
             past.batch_repeat_interleave(len(gates))
             given = {"use_cache": True, "past_key_values": past}
         hooks: list[tuple[str, Any]] = []
         if self.ablate == "delete":
-            given["input_ids"] = self._kept(gates, self.start)
+            given["input_ids"] = self._kept(gates, start)
         else:
             assert self._embedded is not None
             if self.ablate == "attention":
-                given["inputs_embeds"] = self._embedded.expand(len(gates), -1, -1)
-                hooks = self._cut(gates, self.start)
+                given["inputs_embeds"] = self._embedded[:, start:].expand(len(gates), -1, -1)
+                hooks = self._cut(gates, start)
             else:
-                given["inputs_embeds"] = self._mixed(self._embedded, gates, self.start)
-        with self.model.hooks(fwd_hooks=hooks) if hooks else nullcontext():
+                given["inputs_embeds"] = self._mixed(self._embedded[:, start:], gates, start)
+        again = computed_again(self.model) if self.checkpointing else nullcontext()
+        with again, self.model.hooks(fwd_hooks=hooks) if hooks else nullcontext():
             logits = self._hf(**given, **self._keep(self.n_read)).logits
         return logits[:, -self.n_read :]  # type: ignore[no-any-return]
+
+
+@contextmanager
+def computed_again(model: Any) -> Iterator[None]:
+    """Within the block, a backward pass computes each block of the model again instead of keeping what it made.
+
+    Not for passes with hooks inside the blocks: these are gone when the backward pass comes.
+    """
+    blocks = list(model.blocks)
+    try:
+        for block in blocks:
+
+            def forward(*args: Any, plain: Callable[..., Any] = block.forward, **given: Any) -> Any:
+                return checkpoint(plain, *args, use_reentrant=False, **given)
+
+            # Into the module's own dictionary: TransformerLens hands attribute assignments on to the wrapped module.
+            block.__dict__["forward"] = forward
+        yield
+    finally:
+        for block in blocks:
+            block.__dict__.pop("forward", None)
 
 
 def mean_embedding(model: Any) -> Float[Tensor, " d_model"]:
