@@ -166,7 +166,7 @@ The same call explains any game: a model's components, training examples, or a f
     ),
     (
         "code",
-        """found = cx.explain(game, budget=32, n_contexts=8)
+        """found = cx.explain(game, budget=200)  # five words have 32 masks; each that is drawn is run once
 cx.PromptMap.of(game, found)""",
     ),
     (
@@ -189,7 +189,7 @@ There is no neutral answer, so there are four; a finding that holds under severa
         """pair = ("not", "poor.")
 for way in ("delete", "attention", "mean"):
     other = cx.TokenGame(model, game.prompt.text, " positive", " negative", part=review, ablate=way)
-    decoded = cx.explain(other, budget=32, n_heldout=16, max_nodes=2, max_interactions=2, n_contexts=4).interactions
+    decoded = cx.explain(other, budget=200, max_nodes=2, max_interactions=2, n_contexts=4).interactions
     print(f"{way:10} {' × '.join(pair)}: {decoded.effect(*pair):+.2f}")""",
     ),
     ("markdown", """## Keep it"""),

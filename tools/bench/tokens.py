@@ -32,10 +32,10 @@ N_HELDOUT = 100
 
 
 def explained(model: object, prompt: str, answer: str, wrong_answer: str, seed: int, **options: object) -> cx.Circuit:
-    """Few players, so nearly every mask is run once; what is measured again comes from the store."""
+    """Few players, so every mask is run, once; what is measured again comes from the store."""
     with TemporaryDirectory() as folder:
         game = cx.TokenGame(model, prompt, answer, wrong_answer, store=Path(folder) / "runs.sqlite", **options)
-        budget = min(2**game.n_players, 128)
+        budget = 8 * 2**game.n_players  # drawn with repeats: hardly any mask is missed
         found = cx.explain(
             game, budget, method="proxyspex", n_heldout=20, max_nodes=6, max_interactions=6, seed=seed, progress=False
         )
