@@ -36,9 +36,7 @@ def explained(model: object, prompt: str, answer: str, wrong_answer: str, seed: 
     with TemporaryDirectory() as folder:
         game = cx.TokenGame(model, prompt, answer, wrong_answer, store=Path(folder) / "runs.sqlite", **options)
         budget = 8 * 2**game.n_players  # drawn with repeats: hardly any mask is missed
-        found = cx.explain(
-            game, budget, method="proxyspex", n_heldout=20, max_nodes=6, max_interactions=6, seed=seed, progress=False
-        )
+        found = cx.explain(game, budget, n_heldout=20, max_nodes=6, max_interactions=6, seed=seed, progress=False)
         return found.circuit
 
 
