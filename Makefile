@@ -28,7 +28,7 @@ lint: $(READY) ## ruff, mypy and the one-way imports
 	$(BIN)/lint-imports
 
 test: lint ## lint, then all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 format: $(READY) ## put the code into shape
 	$(BIN)/ruff check --fix .

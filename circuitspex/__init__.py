@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from circuitspex import tasks
     from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, explain, find_circuit
-    from circuitspex.components import Component
+    from circuitspex.components import Component, Latents
     from circuitspex.errors import UserError
     from circuitspex.export.prompt_map import PromptMap
     from circuitspex.games import ComponentGame, FunctionGame, LensGame, Run, TokenGame
@@ -34,6 +34,7 @@ _PUBLIC = {
     "Found": "circuits",
     "FunctionGame": "games",
     "Interactions": "recovery",
+    "Latents": "components",
     "LensGame": "games",
     "PromptMap": "export.prompt_map",
     "Run": "games",
@@ -63,6 +64,7 @@ __all__ = [
     "Found",
     "FunctionGame",
     "Interactions",
+    "Latents",
     "LensGame",
     "PromptMap",
     "Run",

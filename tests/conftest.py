@@ -8,6 +8,10 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+# Models here are tiny, and two tests run at a time: more threads would only wait for each other.
+os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 import torch
 
@@ -57,6 +61,20 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "phi3": ("Phi3", {**_GROUPED, **_OWN_IDS}),
     "mixtral": ("Mixtral", {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2}),
 }
+# Made on demand, and not among the families that everything is tried on.
+_MORE_FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen2_moe": (
+        "Qwen2Moe",
+        {
+            **_GROUPED,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 24,
+            "shared_expert_intermediate_size": 16,
+        },
+    ),
+    "olmoe": ("Olmoe", {**_GROUPED, "num_experts": 4, "num_experts_per_tok": 2}),
+}
 _CLASSES = {"GPT2": ("GPT2Config", "GPT2LMHeadModel"), "Gemma3": ("Gemma3TextConfig", "Gemma3ForCausalLM")}
 
 
@@ -73,7 +91,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def make_hf_model(family: str, dtype: torch.dtype = torch.float32, seed: int = 0, **fields: Any) -> Any:
     """A Hugging Face model with large enough random weights that every part of it matters to the logits."""
-    kind, sizes = FAMILIES[family]
+    kind, sizes = (FAMILIES | _MORE_FAMILIES)[family]
     config_name, model_name = _CLASSES.get(kind, (f"{kind}Config", f"{kind}ForCausalLM"))
     settings = {"vocab_size": len(make_tokenizer()), **_OWN_IDS, **sizes, **fields}
     config = getattr(transformers, config_name)(**settings, attn_implementation="eager")

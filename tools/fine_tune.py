@@ -1,7 +1,7 @@
 """A checkpoint that differs from SmolLM2-135M in one known place: one head is trained, everything else stays.
 
     python tools/fine_tune.py runs/fine-tuned --head L20H0
-    circuitspex compare --model smollm2-135m --model runs/fine-tuned --task ioi --prompts 8 --out runs/diff
+    circuitspex compare --model smollm2-135m --model runs/fine-tuned --task ioi --out runs/diff
 
 Only the columns of the output projection that belong to that head get gradients, which push the model away from the
 right answers of indirect object identification. What ``compare`` should find is therefore known: this head, and what
@@ -42,7 +42,7 @@ def train(out: Path, head: str, steps: int, rate: float) -> None:
         (slope,) = torch.autograd.grad(gap, weight)
         with torch.no_grad():
             weight -= rate * mine * slope / (slope * mine).norm()
-        print(f"step {step}: logit difference {float(gap):+.3f}", flush=True)
+        print(f"step {step}: logit difference {gap.item():+.3f}", flush=True)
     changed = (weight - before).abs() > 0
     assert bool((changed <= mine.bool()).all()), "something else was trained too"
     print(f"{head}: its output weights moved by {float((weight - before).norm() / (before * mine).norm()):.0%}")

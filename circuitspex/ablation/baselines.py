@@ -31,23 +31,26 @@ def baseline_activations(
     """The baseline at each site for the prompts of one group.
 
     Returns:
-        By hook name: None for ``zero``; ``[1, pos, ...]`` for ``mean`` (over the group's reference prompts, by
-        position); ``[prompts, pos, ...]`` for ``resample`` (the paired counterfactual prompt).
+        By hook name: None for ``zero`` and where the baseline does not apply (experts); ``[1, pos, ...]`` for ``mean``
+        (over the group's reference prompts, by position); ``[prompts, pos, ...]`` for ``resample`` (the paired
+        counterfactual prompt).
 
     Raises:
         TaskError: ``mean`` with no reference prompts of this length.
     """
-    if baseline == "zero":
-        return {site.hook: None for site in sites}
+    nothing: dict[str, torch.Tensor | None] = {site.hook: None for site in sites}
+    sites = [site for site in sites if site.has_baseline]
+    if baseline == "zero" or not sites:
+        return nothing
     if baseline == "resample":
-        return _activations(model, sites, group.counterfactual_tokens, mean=False)
+        return nothing | _activations(model, sites, group.counterfactual_tokens, mean=False)
     length = group.tokens.shape[1]
     if len(group.reference_tokens) == 0:
         raise TaskError(
             f"no reference prompts of {length} tokens to take the mean over; give the task some, or use baseline "
             "'resample' or 'zero'"
         )
-    return _activations(model, sites, group.reference_tokens, mean=True)
+    return nothing | _activations(model, sites, group.reference_tokens, mean=True)
 
 
 def _activations(
@@ -58,15 +61,15 @@ def _activations(
     def run(rows: slice) -> dict[str, torch.Tensor]:
         found: dict[str, torch.Tensor] = {}
 
-        def keeper(name: str) -> Any:
+        def keeper(site: Site) -> Any:
             def keep(activation: torch.Tensor, hook: Any) -> None:
-                value = activation.detach()
+                value = site.read(activation.detach())
                 # Sums in double precision, so that the mean does not depend on how the prompts were batched.
-                found[name] = value.double().sum(0, keepdim=True) if mean else value.clone()
+                found[site.hook] = value.double().sum(0, keepdim=True) if mean else value.clone()
 
             return keep
 
-        hooks = [(site.hook, keeper(site.hook)) for site in sites]
+        hooks = [(site.hook, keeper(site)) for site in sites]
         model.run_with_hooks(tokens[rows].to(device), fwd_hooks=hooks, use_cache=False)
         return found
 

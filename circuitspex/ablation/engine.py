@@ -15,7 +15,7 @@ from circuitspex.ablation.clean import clean_pass
 from circuitspex.ablation.cost import pass_cost
 from circuitspex.ablation.dense import NotDenseError
 from circuitspex.ablation.forward import BatchedForward, Forward, HooksForward
-from circuitspex.ablation.fused import FusedForward
+from circuitspex.ablation.fused import FUSED_KINDS, FusedForward
 from circuitspex.ablation.memory import is_out_of_memory, rows_that_fit
 from circuitspex.ablation.paths import PathForward
 from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
@@ -92,6 +92,7 @@ class AblationEngine:
         self.task = task
         self.components = tuple(components)
         self.n_players = len(components)
+        self._unfused = [component for component in self.components if component.kind not in FUSED_KINDS]
         self.batch_rows = batch_rows
         self.precision: str = precision
         self._structure = structure
@@ -122,7 +123,8 @@ class AblationEngine:
             except NotDenseError as error:
                 if executor == "fused" or self.precision != "model":
                     wanted = "executor 'fused'" if executor == "fused" else f"precision '{self.precision}'"
-                    raise UserError(f"{wanted} is not for this model: {error}") from error
+                    what = "these components" if self._unfused else "this model"
+                    raise UserError(f"{wanted} is not for {what}: {error}") from error
                 reason = f"; not fused: {error}"
         unshared = why_not(self.model, tokens[0])
         note = "batched hooks, shared prefix" if unshared is None else f"batched hooks, no shared prefix: {unshared}"
@@ -141,6 +143,9 @@ class AblationEngine:
     def _fused(
         self, tokens: Sequence[torch.Tensor], baselines: Sequence[Any], plain: Sequence[HooksForward]
     ) -> list[FusedForward]:
+        if self._unfused:
+            other = self._unfused[0]
+            raise NotDenseError(f"only heads, MLP layers and neurons are fused, not {other} ({other.kind})")
         dense = parts_of(self.model, self._structure, None)
         cleans = [clean_pass(self.model, rows) for rows in tokens]
         made = [
@@ -211,7 +216,13 @@ class AblationEngine:
     def _rows(self, group: _Group, gradients: bool) -> int:
         if self.batch_rows is not None:
             return self.batch_rows
-        rows = rows_that_fit(self.model, group.task.length, gradients=gradients, checkpointing=self._checkpointing)
+        rows = rows_that_fit(
+            self.model,
+            group.task.length,
+            gradients=gradients,
+            checkpointing=self._checkpointing,
+            a_token=sum(site.numbers_a_token for site in self._sites),
+        )
         if gradients and rows < _FEW_ROWS and self.executor == "fused" and not self._checkpointing:
             self._use_checkpointing()
             return self._rows(group, gradients)
@@ -265,7 +276,16 @@ class AblationEngine:
         *,
         done: Callable[[float], object] = lambda _: None,
     ) -> PerPrompt:
-        """The metric ``(K, P)`` with the target's output taken from a pass without the source (``paths.py``)."""
+        """The metric ``(K, P)`` with the target's output taken from a pass without the source (``paths.py``).
+
+        Raises:
+            UserError: the target is no activation that could be taken from another pass.
+        """
+        if not self.components[target].is_activation:
+            raise UserError(
+                f"path patching can't end at {self.components[target]}: it is no activation of the model that could be "
+                "taken from another pass"
+            )
         values = np.empty((len(gates), self.task.n_prompts))
         with _frozen(self.model):
             for group, pair in zip(self._groups, self._pairs, strict=True):

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 
 from circuitspex.ablation.prefix import Prefix, entry_hook, passed_over
-from circuitspex.ablation.sites import Site, ablate
+from circuitspex.ablation.sites import Hook, Site
 
 
 class Forward(Protocol):
@@ -57,9 +57,9 @@ class GroupForward:
     def share(self, layers: Sequence[int], *, positions: bool) -> None:
         """Nothing is made ready."""
 
-    def hooks(self, gates: torch.Tensor, prompts: slice, first_layer: int) -> list[tuple[str, Any]]:
+    def hooks(self, gates: torch.Tensor, prompts: slice, first_layer: int) -> list[Hook]:
         """The forward hooks that gate each site for these masks and prompts; sites with every gate 1 have none."""
-        found = []
+        found: list[Hook] = []
         for site, index in self._sites:
             used = gates[:, index]
             if site.layer < first_layer or (not gates.requires_grad and bool((used == 1).all())):
@@ -67,16 +67,7 @@ class GroupForward:
             baseline = self._baselines[site.hook]
             if baseline is not None and len(baseline) > 1:
                 baseline = baseline[prompts]
-
-            def gate(
-                activation: torch.Tensor,
-                hook: Any,
-                index: torch.Tensor = index,
-                baseline: torch.Tensor | None = baseline,
-            ) -> torch.Tensor:
-                return ablate(activation, gates, index, baseline)
-
-            found.append((site.hook, gate))
+            found += site.hooks(gates, index, baseline, self.tokens.shape[1])
         return found
 
 

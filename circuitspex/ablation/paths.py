@@ -29,7 +29,7 @@ class PathForward(GroupForward):
         tokens: the prompts of one length.
         baselines: what ablated components output at each site.
         source: the column of the earlier component.
-        target: the later component, which is one of the sites' members.
+        target: the later component, which is one of the sites' members and an activation of the model.
     """
 
     def __init__(
@@ -78,6 +78,6 @@ class PathForward(GroupForward):
     def _place(self) -> tuple[slice | int, ...]:
         """Where in the site's activation the target is."""
         position = slice(None) if self._target.position is None else self._target.position
-        if self._target.kind == "mlp":
+        if self._target.is_whole:
             return slice(None), position
         return slice(None), position, slice(self._target.start, self._target.stop)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -11,13 +12,16 @@ from jaxtyping import Float, Int
 from circuitspex.components import Component, ModelStructure
 from circuitspex.errors import ComponentError
 
+Hook = tuple[str, Callable[[Any, Any], Any]]
+
 
 @dataclass(frozen=True)
 class Site:
     """One hook where some components are gated.
 
-    ``hook`` carries activations ``[rows, pos, unit, d_head]`` for heads, ``[rows, pos, unit]`` for neurons and
-    ``[rows, pos, d_model]`` for an MLP layer, which counts as one unit.
+    ``hook`` carries activations ``[rows, pos, unit, d_head]`` for heads and their queries, keys and values,
+    ``[rows, pos, unit]`` for neurons, and ``[rows, pos, d_model]`` for what counts as one unit: an MLP layer, an
+    attention layer, the residual stream.
     ``members`` are the positions of this site's components in the game's list, with the components themselves.
     """
 
@@ -26,6 +30,20 @@ class Site:
     kind: str
     n_units: int
     members: tuple[tuple[int, Component], ...]
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether a baseline stands in for what is ablated here."""
+        return True
+
+    @property
+    def numbers_a_token(self) -> int:
+        """How many numbers gating here takes besides the activation itself, for estimates of memory."""
+        return 0
+
+    def units(self, component: Component) -> slice | list[int]:
+        """The places of a component on the unit axis."""
+        return slice(0, 1) if component.is_whole else slice(component.start, component.stop)
 
     def unit_index(self, n_players: int, n_positions: int) -> Int[torch.Tensor, "pos unit"]:
         """Which player gates each unit at each position; ``n_players`` where none does.
@@ -38,7 +56,7 @@ class Site:
         everywhere = all(component.position is None for _, component in self.members)
         index = torch.full((1 if everywhere else n_positions, self.n_units), n_players, dtype=torch.long)
         for player, component in self.members:
-            units = slice(0, 1) if component.kind == "mlp" else slice(component.start, component.stop)
+            units = self.units(component)
             if component.position is None:
                 index[:, units] = player
             elif -n_positions <= component.position < n_positions:
@@ -49,26 +67,63 @@ class Site:
                 )
         return index
 
+    def read(self, activation: torch.Tensor) -> Float[torch.Tensor, "rows pos *unit"]:
+        """What is gated, and what the baseline is taken of: here the activation itself."""
+        return activation
+
+    def gate(
+        self,
+        activation: torch.Tensor,
+        gates: Float[torch.Tensor, "masks player_and_one"],
+        index: Int[torch.Tensor, "pos_or_1 unit"],
+        baseline: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The activation with its units gated."""
+        return ablate(activation, gates, index, baseline)
+
+    def hooks(
+        self,
+        gates: Float[torch.Tensor, "masks player_and_one"],
+        index: Int[torch.Tensor, "pos_or_1 unit"],
+        baseline: torch.Tensor | None,
+        n_positions: int,
+    ) -> list[Hook]:
+        """The forward hooks that gate this site for these masks; rows are all prompts of mask 0, then of mask 1."""
+
+        def gate(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+            there = activation.device  # which is not that of the gates where a model is spread over several devices
+            base = None if baseline is None else baseline.to(there)
+            return self.gate(activation, gates.to(there), index.to(there), base)
+
+        return [(self.hook, gate)]
+
+
+# The order in which a layer computes them; latents come where their hook is, which is last for most.
+_ORDER = ("residual", "query", "key", "value", "head", "attention", "expert", "neurons", "mlp", "latents")
+
 
 def sites_of(structure: ModelStructure, components: Sequence[Component]) -> tuple[Site, ...]:
     """The sites of these components, in the order in which the model computes them."""
-    found: dict[str, Site] = {}
+    from circuitspex.ablation.experts import ExpertSite
+    from circuitspex.ablation.latents import LatentSite
+
+    members: dict[tuple[int, str], list[tuple[int, Component]]] = {}
     for player, component in enumerate(components):
-        layer = structure.layers[component.layer]
-        hook, units = {
-            "head": (layer.head_hook, layer.n_heads),
-            "mlp": (layer.mlp_hook, 1),
-            "neurons": (layer.neuron_hook, layer.n_neurons),
-        }[component.kind]
-        if hook is None:
-            structure.check(component)
-            raise ComponentError(f"{component}: {structure.name} has no hook for it")
-        member = ((player, component),)
-        old = found.get(hook)
-        members = member if old is None else old.members + member
-        found[hook] = Site(hook, component.layer, component.kind, units, members)
-    order = {"head": 0, "neurons": 1, "mlp": 2}
-    return tuple(sorted(found.values(), key=lambda site: (site.layer, order[site.kind])))
+        members.setdefault((component.layer, component.kind), []).append((player, component))
+    found: list[Site] = []
+    for (layer, kind), of_kind in members.items():
+        about = structure.layers[layer]
+        part = about.part(of_kind[0][1].kind)
+        if part.hook is None:
+            structure.check(of_kind[0][1])  # raises with the reason
+            raise ComponentError(f"{of_kind[0][1]}: {structure.name} has no hook for it")
+        if kind == "latents" and about.latents is not None:
+            found.append(LatentSite.of(about.latents, of_kind))
+        elif kind == "expert" and about.router is not None:
+            found.append(ExpertSite(part.hook, layer, kind, part.n_units, tuple(of_kind), router=about.router))
+        else:
+            found.append(Site(part.hook, layer, kind, part.n_units, tuple(of_kind)))
+    return tuple(sorted(found, key=lambda site: (site.layer, _ORDER.index(site.kind))))
 
 
 def ablate(

@@ -39,17 +39,22 @@ def with_directions(
 
     Args:
         game: the game that they were measured in.
-        edges: interactions; those of three and more, and those within a layer, stay as they are.
+        edges: interactions; those of three and more, those within a layer, and those that end at an expert or at
+            latents, which are no activations that could be taken from another pass, stay as they are.
         contexts: bool ``(C, n)``, random masks of the other components.
         evaluate: the same game, where it remembers what was run; by default the game itself.
         seed: of the bootstrap over contexts and prompts.
         progress: progress bars.
     """
     layer = {name: component.layer for name, component in zip(game.names, game.components, strict=True)}
+    ends_there = {name: component.is_activation for name, component in zip(game.names, game.components, strict=True)}
     out = []
     for edge in edges:
         if edge.order == 2 and layer[edge.components[0]] != layer[edge.components[1]]:
             source, target = sorted(edge.components, key=lambda name: layer[name])
+            if not ends_there[target]:
+                out.append(edge)
+                continue
             ends = game.names.index(source), game.names.index(target)
             share = travelled(game, *ends, contexts, evaluate=evaluate, seed=seed, progress=progress)
             edge = replace(edge, direction=Direction(source, target, share))

@@ -236,7 +236,8 @@ def _stability(
         )
         other = _strongest(found, n_nodes, n_edges)
         nodes.append(_jaccard(first.nodes, other.nodes))
-        edges.append(_jaccard(first.edges, other.edges))
+        if n_edges:
+            edges.append(_jaccard(first.edges, other.edges))
     return Stability(game.task.n_prompts, fresh, tuple(nodes), tuple(edges))
 
 

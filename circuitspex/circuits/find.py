@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from circuitspex.circuits.found import Found
 from circuitspex.circuits.parts import Remembered
 from circuitspex.circuits.search import Plan, search
 from circuitspex.circuits.verify import verify
-from circuitspex.components import Selector
+from circuitspex.components import Latents, Selector
 from circuitspex.errors import TaskError, UserError
 from circuitspex.games import ComponentGame
 from circuitspex.masks import Keep
@@ -26,6 +27,7 @@ def find_circuit(
     baseline: str = "mean",
     budget: int = 100,
     *,
+    latents: Latents | Sequence[Latents] | None = None,
     keep: Keep | Literal["auto"] = 0.5,
     method: Method = "auto",
     max_nodes: int = 16,
@@ -54,6 +56,7 @@ def find_circuit(
         task: prompts and metric.
         components: a selector such as 'heads' or 'heads+mlps', or a list of components.
         baseline: 'mean', 'resample' or 'zero'.
+        latents: sparse autoencoders whose latents are among the components; see ``ComponentGame``.
         budget: ablations to decode from; each with a backward pass where the method uses gradients.
         keep: the share of components that a random mask keeps; ``(low, high)`` lets each mask draw its own; 'auto'
             picks it by a pilot (see ``circuitspex.masks.pilot``), whose ablations come on top of the budget.
@@ -94,7 +97,9 @@ def find_circuit(
         task, heldout = _hold_out(task, seed)
     report = task.report(model)
     kept = store_at(store)
-    game = ComponentGame(model, task, components, baseline, executor=executor, precision=precision, store=kept)
+    game = ComponentGame(
+        model, task, components, baseline, latents=latents, executor=executor, precision=precision, store=kept
+    )
     done = search(game, plan)
     if directions:
         few = done.contexts[: max(2, n_contexts // 2)]

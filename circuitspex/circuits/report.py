@@ -40,7 +40,8 @@ class Stability:
     """How much of the circuit comes again from other masks and other prompts.
 
     Jaccard similarity (shared over all, 1 = the same) of the sets of components and of interactions, one for each
-    repetition, in which as many new masks were run on new prompts.
+    repetition, in which as many new masks were run on new prompts; there are none of interactions where the circuit
+    has none.
     """
 
     n_prompts: int

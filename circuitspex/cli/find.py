@@ -6,7 +6,15 @@ import argparse
 import json
 from pathlib import Path
 
-from circuitspex.cli.options import share, share_kept, store_option, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import (
+    latents_option,
+    share,
+    share_kept,
+    store_option,
+    verb_parser,
+    whole_number,
+    writable_folder,
+)
 
 # The names in ``circuitspex.recovery.Method``, which is slow to import.
 METHODS = ("auto", "gradspex", "gp", "proxyspex", "pursuit", "spex", "linear")
@@ -20,8 +28,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--model", required=True, help="offline catalogue name, directory, .gguf file, or hub name")
     parser.add_argument("--task", required=True, help="a built-in task, or a .jsonl file of your own examples")
     parser.add_argument(
-        "--components", default="heads", help="selector, such as heads, heads+mlps, layers[20:30].heads"
+        "--components", default="heads", help="selector, such as heads, heads+mlps, layers[20:30].heads.v, residuals@-1"
     )
+    latents_option(parser)
     parser.add_argument("--baseline", default="mean", choices=("mean", "resample", "zero"), help="default: mean")
     parser.add_argument("--budget", type=whole_number(2), default=100, help="ablations to decode from (default: 100)")
     parser.add_argument(
@@ -72,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     """Do it."""
     folder = None if options.out is None else writable_folder(options.out)
     from circuitspex.circuits import find_circuit
-    from circuitspex.components import model_structure, select
+    from circuitspex.components import Latents, model_structure, select
     from circuitspex.models import load_model
     from circuitspex.tasks import build
 
@@ -83,7 +92,8 @@ def run(options: argparse.Namespace) -> int:
         revision=options.revision,
         device_map=options.device_map,
     )
-    select(model_structure(model), options.components)  # a wrong selector is named before anything is printed
+    latents = [Latents.load(path) for path in options.latents]
+    select(model_structure(model, latents), options.components)  # a wrong selector is named before anything is printed
     wanted = {"metric": options.metric}
     if options.prompts is not None:
         wanted["n_prompts"] = options.prompts
@@ -98,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
         options.components,
         options.baseline,
         options.budget,
+        latents=latents,
         keep=options.keep,
         until=options.until,
         method=options.method,

@@ -42,6 +42,19 @@ def store_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def latents_option(parser: argparse.ArgumentParser) -> None:
+    """``--latents``, as every verb that ablates components has it."""
+    parser.add_argument(
+        "--latents",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a sparse autoencoder (.safetensors, from Latents.save) whose latents are among the components; repeat it "
+        "for several layers",
+    )
+
+
 def whole_number(least: int) -> Callable[[str], int]:
     """An option's type: a whole number of at least ``least``."""
 

@@ -3,9 +3,12 @@
 A selector is one or more parts joined by ``+``. A part is an optional scope, a kind and an optional position:
 
     heads    mlps    neurons    neurons:64            every one in the model (neurons in groups of 64)
+    heads.q    heads.k    heads.v                     queries, keys and values of heads
+    attns    residuals    experts                     attention layers, residual stream, experts
+    latents    latents:64                             latents of the sparse autoencoders that were given
     layers[20:30].heads    layers[-4:].mlps           some layers, Python slices
     L5.heads    L5.neurons:64                         one layer
-    L5H1    L5M    L5N0:64                            one component
+    L5H1    L5H1.k    L5A    L5N0:64                  one component
     heads@-1                                          at one token position
 """
 
@@ -15,17 +18,32 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from circuitspex.components.component import HOW_WRITTEN, Component, head, mlp, neurons, parse_component
+from circuitspex.components.component import HOW_WRITTEN, Component, Kind, parse_component
 from circuitspex.components.structure import ModelStructure
 from circuitspex.errors import ComponentError
 
 _PART = re.compile(
     r"(?:layers\[(?P<slice>(?:-?\d+)?:(?:-?\d+)?(?::-?\d+)?|-?\d+)\]\.|L(?P<layer>\d+)\.)?"
-    r"(?P<kind>heads|mlps|neurons)(?::(?P<group>\d+))?(?:@(?P<position>-?\d+))?"
+    r"(?P<kind>heads(?:\.[qkv])?|attns|mlps|neurons|residuals|experts|latents)(?::(?P<group>\d+))?"
+    r"(?:@(?P<position>-?\d+))?"
 )
 HOW_SELECTED = (
-    "'heads', 'mlps', 'neurons', 'neurons:64', 'heads+mlps', 'layers[20:30].heads', 'L5.neurons:64', 'heads@-1'"
+    "'heads', 'heads.q' (or '.k', '.v'), 'attns', 'mlps', 'neurons', 'neurons:64', 'residuals', 'experts', 'latents', "
+    "'layers[20:30].heads', 'L5.mlps', 'heads@-1', 'heads+mlps'"
 )
+_KINDS: dict[str, Kind] = {
+    "heads": "head",
+    "heads.q": "query",
+    "heads.k": "key",
+    "heads.v": "value",
+    "attns": "attention",
+    "mlps": "mlp",
+    "neurons": "neurons",
+    "residuals": "residual",
+    "experts": "expert",
+    "latents": "latents",
+}
+_IN_GROUPS: dict[Kind, str] = {"neurons": "neuron", "latents": "latent"}
 
 Selector = str | Component | Sequence[str | Component]
 
@@ -41,7 +59,8 @@ def select(structure: ModelStructure, selector: Selector) -> tuple[Component, ..
         The components in the order of the selector (within a part: by layer, then by index), each once.
 
     Raises:
-        ComponentError: no such component, nothing selected, or two that overlap (``L5H1`` and ``L5H1@-1``).
+        ComponentError: no such component, nothing selected, or two that gate the same activation (``L5H1`` and
+            ``L5H1@-1``). A head and its query are different activations, as are an attention layer and its heads.
     """
     if not isinstance(selector, str | Component | Sequence):
         raise ComponentError(f"{selector!r} is not a selector; selectors are {HOW_SELECTED}, or a list of components")
@@ -59,6 +78,7 @@ def select(structure: ModelStructure, selector: Selector) -> tuple[Component, ..
         raise ComponentError(f"the selector {selector!r} selects no components of {structure.name}")
     unique = tuple(dict.fromkeys(found))
     _refuse_overlaps(unique)
+    _refuse_two_kinds_at_one_point(structure, unique)
     return unique
 
 
@@ -75,24 +95,33 @@ def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
             ) from None
     layers = _layers(structure, part, match["slice"], match["layer"])
     position = None if match["position"] is None else int(match["position"])
-    kind = match["kind"]
-    if match["group"] is not None and kind != "neurons":
-        raise ComponentError(f"'{part}': only neurons come in groups; write 'neurons:{match['group']}' or '{kind}'")
-    if kind == "heads":
-        return [head(layer, h, position) for layer in layers for h in range(structure.layers[layer].n_heads)]
-    if kind == "mlps":
-        return [mlp(layer, position) for layer in layers if structure.layers[layer].mlp_hook is not None]
+    word, kind = match["kind"], _KINDS[match["kind"]]
+    if match["group"] is not None and kind not in _IN_GROUPS:
+        allowed = f"write 'neurons:{match['group']}' or '{word}'"
+        raise ComponentError(f"'{part}': only neurons and latents come in groups; {allowed}")
     size = int(match["group"] or 1)
     if size < 1:
-        raise ComponentError(f"'{part}': a group needs at least one neuron")
+        raise ComponentError(f"'{part}': a group needs at least one {_IN_GROUPS[kind]}")
+    having = [layer for layer in layers if structure.layers[layer].part(kind).hook is not None]
+    if kind == "neurons":
+        having = layers  # a model whose layers differ in this is refused below, with the reason
+    elif layers and not having and kind not in ("head", "mlp"):
+        having = layers[:1]
     chosen: list[Component] = []
-    for layer in layers:
-        about = structure.layers[layer]
-        if about.neuron_hook is None:
-            structure.check(neurons(layer, 0, 1, position))  # raises with the reason
-        n = about.n_neurons
-        chosen += [neurons(layer, start, min(start + size, n), position) for start in range(0, n, size)]
+    for layer in having:
+        about = structure.layers[layer].part(kind)
+        if about.hook is None:
+            raise ComponentError(f"'{part}': layer {layer} of {structure.name} {about.why}")
+        if _is_whole(kind):
+            chosen.append(Component(layer, kind, 0, 0, position))
+        else:
+            n = about.n_units
+            chosen += [Component(layer, kind, start, min(start + size, n), position) for start in range(0, n, size)]
     return chosen
+
+
+def _is_whole(kind: Kind) -> bool:
+    return kind in ("attention", "mlp", "residual")
 
 
 def _layers(structure: ModelStructure, part: str, slice_text: str | None, layer: str | None) -> list[int]:
@@ -123,7 +152,8 @@ def _refuse_overlaps(components: tuple[Component, ...]) -> None:
         ordered = sorted(group)
         for first, second in pairwise(ordered):
             if second.start < first.stop:
-                raise ComponentError(f"{first} and {second} overlap; select each neuron once")
+                unit = _IN_GROUPS.get(first.kind, first.kind)
+                raise ComponentError(f"{first} and {second} overlap; select each {unit} once")
     everywhere: dict[tuple[int, str], list[Component]] = {
         (c.layer, c.kind): [] for c in components if c.position is not None
     }
@@ -139,7 +169,7 @@ def _refuse_mixed_positions(group: list[Component]) -> None:
     reach: dict[bool, Component] = {}
     for component in ordered:
         other = reach.get(component.position is None)  # the latest one of the other sort
-        if other is not None and (component.start < other.stop or component.kind == "mlp"):
+        if other is not None and (component.start < other.stop or component.is_whole):
             raise ComponentError(f"{other} and {component} overlap; select it at every position or at single ones")
         mine = component.position is not None
         if mine not in reach or reach[mine].stop < component.stop:
@@ -149,3 +179,16 @@ def _refuse_mixed_positions(group: list[Component]) -> None:
         raise ComponentError(
             f"layer {group[0].layer}: positions counted from the start and from the end are mixed; use one of the two"
         )
+
+
+def _refuse_two_kinds_at_one_point(structure: ModelStructure, components: tuple[Component, ...]) -> None:
+    """Latents may read the very activation that another component gates as a whole."""
+    one_of_each = {(component.layer, component.kind): component for component in reversed(components)}
+    first: dict[str, Component] = {}
+    for component in reversed(one_of_each.values()):
+        part = structure.layers[component.layer].part(component.kind)
+        other = first.setdefault(part.point, component)
+        if part.point and other.kind != component.kind:
+            raise ComponentError(
+                f"{other} and {component} gate the same activation ('{part.hook}'); select one of the two"
+            )

@@ -17,7 +17,18 @@ from circuitspex.files import write_atomically
 
 MAX_WITH_EFFECTS = 40
 """Up to this many components, effects are written beside components and interactions, and not only in tooltips."""
-_SHAPES = {"head": "ellipse", "mlp": "box", "neurons": "diamond"}
+_SHAPES = {
+    "head": "ellipse",
+    "query": "triangle",
+    "key": "triangle",
+    "value": "triangle",
+    "attention": "hexagon",
+    "mlp": "box",
+    "neurons": "diamond",
+    "residual": "cylinder",
+    "expert": "pentagon",
+    "latents": "octagon",
+}
 
 
 def render(circuit: Circuit) -> str:

@@ -34,6 +34,8 @@ MAX_EDGES = 3_000_000
 """Of a larger model only the kept edges are listed; readers take the others for left out, with a score of 0."""
 MAX_HEADS = 1_000_000
 """Graphs of more heads are taken for damaged."""
+# Selectors of other components than heads and MLPs.
+_OTHER_KINDS = re.compile(r"neurons|heads\.[qkv]|attns|residuals|experts|latents|L\d+(?:H\d+\.|[ARNES])")
 PARALLEL = frozenset(
     {"GPTNeoXForCausalLM", "GPTJForCausalLM", "CodeGenForCausalLM", "PhiForCausalLM", "CohereForCausalLM"}
 )
@@ -153,7 +155,7 @@ def _searched(circuit: Circuit, n_layers: int, n_heads: int) -> set[str]:
     selector = circuit.run.get("components")
     if not isinstance(selector, str) or not selector:
         return everything
-    if re.search(r"neurons|N\d", selector):
+    if _OTHER_KINDS.search(selector):
         raise UserError(
             f"an EAP graph has whole heads and MLPs only; this circuit was searched among {selector[:60]!r}"
         )
@@ -173,8 +175,10 @@ def _component(name: str) -> Component:
 
 
 def _name(component: Component, written: str) -> str:
-    if component.kind == "neurons":
-        raise UserError(f"an EAP graph has whole heads and MLPs only, so that it can't hold {written} (neurons)")
+    if component.kind not in ("head", "mlp"):
+        raise UserError(
+            f"an EAP graph has whole heads and MLPs only, so that it can't hold {written} ({component.kind})"
+        )
     if component.position is not None:
         raise UserError(f"an EAP graph has no token positions, so that it can't hold {written}")
     return f"a{component.layer}.h{component.start}" if component.kind == "head" else f"m{component.layer}"

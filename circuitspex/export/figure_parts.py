@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 from circuitspex.export.geometry import Box, Path
 from circuitspex.export.layout import JOINT_RADIUS, MARGIN, Layout, PlacedEdge, PlacedNode
 from circuitspex.export.marks import Arrow
-from circuitspex.export.style import DASH, DETAIL_SIZE, FONTS, NAME_SIZE, RING_GAP, Palette, text_width
+from circuitspex.export.style import (
+    DASH,
+    DETAIL_SIZE,
+    FONTS,
+    NAME_SIZE,
+    RING_GAP,
+    Palette,
+    corners,
+    legend_of,
+    shape_of,
+    text_width,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,20 +114,20 @@ class Pen:
         self.axes.add_patch(FancyBboxPatch((box.left, box.top), *size, boxstyle=shape, facecolor=colour, **style))
 
     def symbol(self, kind: str, x: float, y: float, radius: float, **style: Any) -> None:
-        """A circle for a head, a rounded square for an MLP, a diamond for neurons."""
+        """The mark of a kind: a circle for a head, a rounded square for an MLP, and so on."""
         from matplotlib import patches
 
         style = {"zorder": 5, **style}
-        if kind == "head":
+        shape_name = shape_of(kind)
+        if shape_name == "circle":
             self.axes.add_patch(patches.Circle((x, y), radius, **style))
-        elif kind == "mlp":
+        elif shape_name == "square":
             side = radius * 0.9
             shape = f"round,pad=0,rounding_size={radius * 0.3}"
             box = patches.FancyBboxPatch((x - side, y - side), 2 * side, 2 * side, boxstyle=shape, **style)
             self.axes.add_patch(box)
         else:
-            corners = [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]
-            self.axes.add_patch(patches.Polygon(corners, closed=True, **style))
+            self.axes.add_patch(patches.Polygon(corners(shape_name, x, y, radius), closed=True, **style))
 
 
 def _bands(pen: Pen, placed: Layout) -> None:
@@ -174,11 +185,10 @@ def _edge_label(pen: Pen, placed: PlacedEdge, palette: Palette) -> None:
 def legend(pen: Pen, placed: Layout, right: float) -> None:
     """Lines of samples below the diagram, as many on each as fit before ``right``."""
     palette = pen.palette
-    kinds = [("head", "head"), ("mlp", "MLP"), ("neurons", "neurons")]
     shown = {node.node.kind for node in placed.nodes}
     arrows = any(edge.arrow is not None for edge in placed.edges)
     entries: list[tuple[str, Callable[[float, float], None]]] = [
-        (label, functools.partial(_sample_symbol, pen, kind, palette.muted)) for kind, label in kinds if kind in shown
+        (label, functools.partial(_sample_symbol, pen, kind, palette.muted)) for kind, label in legend_of(shown)
     ]
     entries += [
         ("positive / synergistic", functools.partial(_sample_line, pen, palette.positive, False, False)),

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from circuitspex.circuits.circuit import Circuit, Edge, Node
 from circuitspex.errors import UserError
+from circuitspex.export.style import kind_order
 
-_KINDS = {"head": 0, "mlp": 1, "neurons": 2}
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Value = str | float | int | bool
@@ -142,4 +142,4 @@ def _check_numbers(part: Node | Edge, what: str) -> None:
 
 
 def _sort_key(node: Node) -> tuple[int, int, list[int], str]:
-    return node.layer, _KINDS.get(node.kind, 3), [int(digits) for digits in re.findall(r"-?\d+", node.name)], node.name
+    return node.layer, kind_order(node.kind), [int(digits) for digits in re.findall(r"-?\d+", node.name)], node.name

@@ -24,7 +24,7 @@ from circuitspex.export import routing
 from circuitspex.export.geometry import Box, Path, Point
 from circuitspex.export.layered import Link, Reach, arrange
 from circuitspex.export.marks import Arrow, arrowhead, points_somewhere, radius_of, width_of
-from circuitspex.export.style import DETAIL_SIZE, NAME_SIZE, RING_GAP, decimals, effect_text, text_width
+from circuitspex.export.style import DETAIL_SIZE, NAME_SIZE, RING_GAP, decimals, effect_text, kind_order, text_width
 
 MAX_WITH_EFFECTS = 40
 """Up to this many nodes, effects are printed beside the components and interactions."""
@@ -37,7 +37,6 @@ LAYER_COLUMN = 44.0
 LABEL_GAP = 5.0
 JOINT_RADIUS = 3.5
 BAND = 22.0
-_KINDS = {"head": 0, "mlp": 1, "neurons": 2}
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) 
 
 
 def _sort_key(node: Node) -> tuple[int, int, list[int], str]:
-    return node.layer, _KINDS.get(node.kind, 3), [int(digits) for digits in re.findall(r"-?\d+", node.name)], node.name
+    return node.layer, kind_order(node.kind), [int(digits) for digits in re.findall(r"-?\d+", node.name)], node.name
 
 
 class _Builder:

@@ -22,7 +22,18 @@ MAX_TEXT = 50_000
 MAX_LINKS = 500
 """The most links that Mermaid renders unless its page says otherwise."""
 _PLAIN = frozenset(" .,:@+−×·_²–[]()=%/")
-_SHAPES = {"head": ("([", "])"), "mlp": ("[", "]"), "neurons": ("{{", "}}")}
+_SHAPES = {
+    "head": ("([", "])"),
+    "query": ("[/", "/]"),
+    "key": ("[/", "/]"),
+    "value": ("[/", "/]"),
+    "attention": ("[[", "]]"),
+    "mlp": ("[", "]"),
+    "neurons": ("{{", "}}"),
+    "residual": ("[(", ")]"),
+    "expert": ("(", ")"),
+    "latents": ("{", "}"),
+}
 
 
 def render(circuit: Circuit) -> str:

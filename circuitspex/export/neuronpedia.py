@@ -31,7 +31,18 @@ from circuitspex.files import write_atomically
 
 METRIC = "metric"
 """The id and the type of the node that stands for the metric."""
-_TYPES = {"head": "attention head", "mlp": "mlp", "neurons": "mlp neurons"}
+_TYPES = {
+    "head": "attention head",
+    "query": "attention query",
+    "key": "attention key",
+    "value": "attention value",
+    "attention": "attention",
+    "mlp": "mlp",
+    "neurons": "mlp neurons",
+    "residual": "residual stream",
+    "expert": "expert",
+    "latents": "latents",
+}
 
 
 @functools.cache

@@ -10,7 +10,17 @@ from html import escape
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Edge, Estimate, Node, Verification
-from circuitspex.export.style import budget_text, interval, number, percent, printable, verification_decimals
+from circuitspex.export.style import (
+    budget_text,
+    corners,
+    interval,
+    legend_of,
+    number,
+    percent,
+    printable,
+    shape_of,
+    verification_decimals,
+)
 
 
 def text(value: object) -> str:
@@ -176,16 +186,20 @@ def facts(circuit: Circuit) -> str:
     return f'<dl class="facts">{cells}</dl>' if cells else '<p class="muted">The file does not say.</p>'
 
 
+def _mark(kind: str, colour: str) -> str:
+    shape = shape_of(kind)
+    if shape == "circle":
+        return f'<circle cx="7" cy="7" r="5.5" fill="{colour}"/>'
+    if shape == "square":
+        return f'<rect x="2" y="2" width="10" height="10" rx="2" fill="{colour}"/>'
+    points = " ".join(f"{x:.3g},{y:.3g}" for x, y in corners(shape, 7, 7, 6))
+    return f'<polygon points="{points}" fill="{colour}"/>'
+
+
 def legend(kinds: set[str], arrows: bool = False) -> str:
     """Samples of the marks that the diagram uses."""
     muted, positive, negative = "var(--cx-muted)", "var(--cx-positive)", "var(--cx-negative)"
-    shapes = {
-        "head": f'<circle cx="7" cy="7" r="5.5" fill="{muted}"/>',
-        "mlp": f'<rect x="2" y="2" width="10" height="10" rx="2" fill="{muted}"/>',
-        "neurons": f'<polygon points="7,1 13,7 7,13 1,7" fill="{muted}"/>',
-    }
-    names = {"head": "head", "mlp": "MLP", "neurons": "neurons"}
-    entries = [(shapes[kind], 14, names[kind]) for kind in shapes if kind in kinds]
+    entries = [(_mark(kind, muted), 14, label) for kind, label in legend_of(kinds)]
     entries += [
         (_line(positive), 26, "positive, synergistic"),
         (_line(negative, ' stroke-dasharray="5 3"'), 26, "negative, redundant"),

@@ -95,7 +95,7 @@ def _stability(report: Report) -> list[str]:
     return [
         f"Stability over {len(found.nodes)} repetitions with new masks on {prompts} (Jaccard similarity)",
         f"  components    {', '.join(f'{value:.2f}' for value in found.nodes)}",
-        f"  interactions  {', '.join(f'{value:.2f}' for value in found.interactions)}",
+        f"  interactions  {', '.join(f'{value:.2f}' for value in found.interactions) or 'the circuit has none'}",
     ]
 
 

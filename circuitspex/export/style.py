@@ -22,6 +22,59 @@ RING_GAP = 3.0
 """How far outside a negative component its dashed ring is drawn."""
 
 
+# What a component is, by its kind: how its mark looks, and what legends call it. Other kinds have diamonds.
+_KINDS: dict[str, tuple[str, str]] = {
+    "residual": ("bar", "residual stream"),
+    "query": ("up", "query, key, value"),
+    "key": ("up", "query, key, value"),
+    "value": ("up", "query, key, value"),
+    "head": ("circle", "head"),
+    "attention": ("hexagon", "attention"),
+    "mlp": ("square", "MLP"),
+    "neurons": ("diamond", "neurons"),
+    "expert": ("pentagon", "expert"),
+    "latents": ("plus", "latents"),
+}
+# Corners on a circle: how many, and the angle of the first, in turns from the top.
+_CORNERS = {"up": (3, 0.0), "diamond": (4, 0.0), "pentagon": (5, 0.0), "hexagon": (6, 1 / 12)}
+_PLUS = 0.38
+_BAR = 0.45
+
+
+def shape_of(kind: str) -> str:
+    """The shape of a kind's mark: 'circle', 'square', or one that ``corners`` knows."""
+    return _KINDS.get(kind, ("diamond", ""))[0]
+
+
+def kind_order(kind: str) -> int:
+    """Where a kind stands among those of one layer, roughly in the order in which the layer computes them."""
+    return list(_KINDS).index(kind) if kind in _KINDS else len(_KINDS)
+
+
+def legend_of(kinds: set[str]) -> list[tuple[str, str]]:
+    """The marks that a legend explains: one kind for each mark, and what it is called."""
+    found: dict[str, str] = {}
+    for kind, (_, label) in _KINDS.items():
+        if kind in kinds:
+            found.setdefault(label, kind)
+    return [(kind, label) for label, kind in found.items()]
+
+
+def corners(shape: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
+    """The corners of a mark of that shape around (x, y), y pointing down."""
+    if shape == "bar":  # upright, as a stream through the layers; a triangle would look like an arrow
+        a, b = radius * _BAR, radius
+        return [(x - a, y - b), (x + a, y - b), (x + a, y + b), (x - a, y + b)]
+    if shape == "plus":
+        a, b = radius * _PLUS, radius
+        arm = [(-a, -b), (a, -b), (a, -a)]
+        turned = [(-dy, dx) for dx, dy in arm]
+        return [(x + side * dx, y + side * dy) for side in (1, -1) for dx, dy in (*arm, *turned)]
+    count, first = _CORNERS[shape]
+    turns = [2 * math.pi * (first + i / count) for i in range(count)]
+    return [(x + radius * math.sin(turn), y - radius * math.cos(turn)) for turn in turns]
+
+
 @dataclass(frozen=True)
 class Palette:
     """The colours of a drawing."""

@@ -17,9 +17,11 @@ from circuitspex.export.style import (
     LIGHT,
     NAME_SIZE,
     RING_GAP,
+    corners,
     direction_text,
     effect_text,
     printable,
+    shape_of,
 )
 
 _FILLS = {
@@ -159,16 +161,17 @@ def _label(index: int, placed: PlacedEdge) -> str:
 
 
 def _symbol(kind: str, x: float, y: float, radius: float, style: str) -> str:
-    if kind == "head":
+    shape = shape_of(kind)
+    if shape == "circle":
         return f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(radius)}" {style}/>'
-    if kind == "mlp":
+    if shape == "square":
         side = radius * 0.9
         return (
             f'<rect x="{_n(x - side)}" y="{_n(y - side)}" width="{_n(2 * side)}" height="{_n(2 * side)}" '
             f'rx="{_n(radius * 0.3)}" {style}/>'
         )
-    corners = [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]
-    return f'<polygon points="{" ".join(f"{_n(a)},{_n(b)}" for a, b in corners)}" {style}/>'
+    points = " ".join(f"{_n(a)},{_n(b)}" for a, b in corners(shape, x, y, radius))
+    return f'<polygon points="{points}" {style}/>'
 
 
 def _text(x: float, y: float, text: str, size: float, fill: str, bold: bool = False, anchor: str = "start") -> str:

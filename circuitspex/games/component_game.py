@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline
 from circuitspex.arrays import check_gates
-from circuitspex.components import Selector, model_structure, select
+from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games.lens import Done, LensGame
 from circuitspex.models import model_identity, model_name
@@ -31,6 +31,7 @@ class ComponentGame(LensGame):
         model: a TransformerBridge, from ``load_model`` for example.
         task: the prompts and the metric.
         components: a selector such as 'heads' or 'heads+mlps', a component, or a list of them.
+        latents: sparse autoencoders whose latents are among the components, as ``Latents``, at most one a layer.
         baseline: what ablated components output: 'mean' (over the task's reference prompts, by position),
             'resample' (their output on the paired counterfactual prompt) or 'zero'.
         executor: 'auto', 'fused' (dense transformers: shared and ablated work is skipped), 'batched' (many masks a pass
@@ -59,6 +60,7 @@ class ComponentGame(LensGame):
         components: Selector = "heads",
         baseline: str = "mean",
         *,
+        latents: Latents | Sequence[Latents] | None = None,
         executor: Executor = "auto",
         precision: Precision = "model",
         batch_rows: int | None = None,
@@ -68,7 +70,7 @@ class ComponentGame(LensGame):
         self.model = model
         self.task = task
         self.selector = components if isinstance(components, str) else ""
-        self.structure = model_structure(model)
+        self.structure = model_structure(model, latents)
         self.components = select(self.structure, components)
         self.baseline = check_baseline(baseline)
         if self.store is not None and any(point.fwd_hooks for point in model.hook_dict.values()):
@@ -77,6 +79,7 @@ class ComponentGame(LensGame):
             )
             self.store = None
         self._options: dict[str, Any] = {
+            "latents": latents,
             "executor": executor,
             "precision": precision,
             "batch_rows": batch_rows,
@@ -125,6 +128,10 @@ class ComponentGame(LensGame):
 
     def describe(self) -> dict[str, Mapping[str, Any]]:
         """What ``circuit.json`` says of the model and of the task."""
+        of_latents = [
+            {"hook": one.hook, "n_latents": one.n_latents, "activation": one.activation, "identity": one.identity}
+            for one in self._latents()
+        ]
         return {
             "model": {
                 "name": self.model_name,
@@ -152,8 +159,15 @@ class ComponentGame(LensGame):
             "run": {
                 "components": self.selector or "+".join(self.names),
                 "baseline": self.baseline,
+                **({"latents": of_latents} if of_latents else {}),
             },
         }
+
+    def _latents(self) -> list[Latents]:
+        """The sparse autoencoders whose latents are among the components."""
+        layers = sorted({component.layer for component in self.components if component.kind == "latents"})
+        found = [self.structure.layers[layer].latents for layer in layers]
+        return [latents for latents in found if latents is not None]
 
     def _pieces(self) -> list[str]:
         """The tokens of the first prompt as text; none where the model has no tokenizer."""
@@ -231,11 +245,13 @@ class ComponentGame(LensGame):
 
     def _facts(self) -> dict[str, Any]:
         """All that a value depends on."""
+        of_latents = [latents.identity for latents in self._latents()]
         return {
             "weights": self.model_identity,
             "task": self.task.identity,
             "components": list(self.names),
             "baseline": self.baseline,
+            **({"latents": of_latents} if of_latents else {}),
             "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
             "device": next(self.model.parameters()).device.type,
             "executor": self._engine.executor,

@@ -8,7 +8,8 @@ import torch
 
 from circuitspex.games import ComponentGame
 from circuitspex.kernels import choice
-from circuitspex.models.load import _bridge
+from circuitspex.masks import sample_masks
+from circuitspex.models.load import _bridge, load_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -39,3 +40,20 @@ def test_fused_gives_what_hooks_give_on_the_gpu(tiny, family, selector, baseline
         a, b = fast.evaluate(gates, gradients=True), slow.evaluate(gates, gradients=True)
         np.testing.assert_allclose(a.gradients, b.gradients, atol=1e-3)
     assert choice._failed == set()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@pytest.mark.parametrize("executor", ["fused", "batched", "hooks"])
+def test_a_model_over_two_gpus_gives_what_one_gives(tiny, executor, tmp_path):
+    tiny.hf_model("llama").save_pretrained(tmp_path)
+    tiny.tokenizer.save_pretrained(tmp_path)
+    first = ("model.embed_tokens", "model.rotary_emb", "model.layers.0")
+    second = ("model.layers.1", "model.layers.2", "model.norm", "lm_head")
+    spread = load_model(tmp_path, device_map={**dict.fromkeys(first, 0), **dict.fromkeys(second, 1)})
+    whole = load_model(tmp_path, device="cuda:0")
+    masks = sample_masks(15, 6)
+    values = [
+        ComponentGame(model, tiny.task(model, metric=raw_logit), "heads+mlps", executor=executor)(masks)
+        for model in (spread, whole)
+    ]
+    np.testing.assert_allclose(*values, atol=1e-4)

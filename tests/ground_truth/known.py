@@ -42,7 +42,7 @@ class Truth:
 def exact(game: Any, share: float = SHARE, most: int = 3) -> Truth:
     """What running every mask says: the sets up to an order whose effect exceeds a share of the largest."""
     n = game.n_players
-    masks = np.array(list(product((False, True), repeat=n)))
+    masks = all_masks(n)
     values = game(masks)
     x = np.where(masks, 1.0, -1.0)
     effects = {
@@ -76,21 +76,27 @@ def recovered(found: Any, most: int = 3) -> Truth:
     )
 
 
-def decoded(game: Any, method: str, budget: int, seed: int = 0) -> Any:
-    """The game decoded from so many ablations; with gradients where the method uses them."""
-    masks = cx.sample_masks(game.n_players, budget, seed=seed)
+def all_masks(n_players: int) -> Any:
+    """Every mask once: bool ``(2**n, n)``."""
+    return np.array(list(product((False, True), repeat=n_players)))
+
+
+def decoded(game: Any, method: str, budget: int, seed: int = 0, keep: float = 0.5) -> Any:
+    """The game decoded from so many ablations, or from all where there are no more; with gradients where they help."""
+    n = game.n_players
+    masks = all_masks(n) if 2**n <= budget else cx.sample_masks(n, budget, keep=keep, seed=seed)
     run = game.evaluate(masks, gradients=method in ("auto", "gradspex"), progress=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return cx.decode(masks, run.values, gradients=run.gradients, method=method, names=game.names, seed=seed)
 
 
-def replicated(game: Any, found: Truth, n_contexts: int = 16, seed: int = 1) -> Truth:
+def replicated(game: Any, found: Truth, n_contexts: int = 16, seed: int = 1, keep: float = 0.5) -> Truth:
     """What is left of it after each set was measured again in fresh contexts, with the measured signs."""
     place = {name: i for i, name in enumerate(game.names)}
     sets = [tuple(sorted(place[name] for name in members)) for members in found.interactions]
     sets += [(place[name],) for name in sorted(found.nodes)]
-    contexts = cx.sample_masks(game.n_players, n_contexts, seed=seed)
+    contexts = cx.sample_masks(game.n_players, n_contexts, keep=keep, seed=seed)
     measured = replicate(lambda masks: game.evaluate(masks, progress=False).per_prompt, sets, contexts)
     q_values = dict(zip(sets, adjusted([measured[members].p_value() for members in sets]), strict=True))
     kept = {

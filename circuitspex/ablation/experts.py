@@ -1,0 +1,60 @@
+"""Experts as components: what is off is out of the router's choice.
+
+``log(g)`` is added to the router's logit of an expert with gate g, and the router then chooses and weighs as it always
+does (``components.experts``). So an expert that is off is passed over, and the next best one takes its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from circuitspex.ablation.sites import Hook, Site
+from circuitspex.components import Router
+
+
+@dataclass(frozen=True)
+class ExpertSite(Site):
+    """The experts of one layer; units are experts, and there is no baseline."""
+
+    router: Router = field(kw_only=True)
+
+    @property
+    def has_baseline(self) -> bool:
+        """None: what an expert would have written is not replaced, other experts write instead."""
+        return False
+
+    def hooks(
+        self,
+        gates: torch.Tensor,
+        index: torch.Tensor,
+        baseline: torch.Tensor | None,
+        n_positions: int,
+    ) -> list[Hook]:
+        """Hooks on the router: one sees what it reads, two put in the weights and the choice under the gates."""
+        router = self.router
+        of_units = gates[:, index]  # masks, pos or 1, experts
+        seen: list[torch.Tensor] = []
+        chosen: list[torch.Tensor] = []
+
+        def see(x: torch.Tensor, hook: Any) -> None:
+            seen[:] = [x]
+
+        def weigh(weights: torch.Tensor, hook: Any) -> torch.Tensor:
+            x = seen[0].reshape(-1, seen[0].shape[-1])
+            n_prompts = len(x) // (len(gates) * n_positions)
+            of_tokens = of_units[:, None].expand(-1, n_prompts, n_positions, -1).reshape(len(x), -1)
+            found, indices = router.choose(x, of_tokens.to(x.device))
+            chosen[:] = [indices]
+            if weights.shape == found.shape:
+                return found.to(weights.dtype)
+            # The hook carries a column for each expert, zero for those that were not chosen.
+            return torch.zeros_like(weights).scatter(-1, indices.long(), found.to(weights.dtype))
+
+        def choose(indices: torch.Tensor, hook: Any) -> torch.Tensor:
+            return chosen[0].to(indices.dtype)
+
+        hooks: list[Hook] = [(f"{router.path}.hook_in", see), (f"{router.path}.hook_expert_weights", weigh)]
+        return [*hooks, (f"{router.path}.hook_expert_indices", choose)]

@@ -1,0 +1,101 @@
+"""Latents of sparse autoencoders as components: directions within an activation, gated one by one.
+
+With latents f of the activation x, gate g and baseline b the model goes on with
+
+    x' = x + sum over latents i of (g_i - 1) (f_i - b_i) decoder_i
+
+so what the autoencoder does not explain of x stays as it is, and with every gate 1 the model is untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from circuitspex.ablation.sites import Site
+from circuitspex.components import Component, Latents
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """The tensors in the dtype and on the device of the model, those of the gated latents only where that suffices."""
+
+    encoder: torch.Tensor
+    encoder_bias: torch.Tensor | None
+    centre: torch.Tensor | None
+    thresholds: torch.Tensor | None
+    decoder: torch.Tensor
+    chosen: torch.Tensor | None  # which latents are gated, where all of them have to be computed
+
+
+@dataclass(frozen=True)
+class LatentSite(Site):
+    """The latents of one layer; the units are those that some component holds, in the order of ``places``."""
+
+    latents: Latents = field(kw_only=True)
+    places: dict[int, int] = field(kw_only=True)
+    _kept: dict[tuple[torch.device, torch.dtype], _Ready] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, latents: Latents, members: Sequence[tuple[int, Component]]) -> LatentSite:
+        """The site of these components."""
+        chosen = sorted({i for _, component in members for i in range(component.start, component.stop)})
+        places = {latent: place for place, latent in enumerate(chosen)}
+        return cls(latents.hook, latents.layer, "latents", len(chosen), tuple(members), latents=latents, places=places)
+
+    @property
+    def numbers_a_token(self) -> int:
+        """What is computed here besides the activation: latents, and what becomes of them."""
+        return 4 * (self.n_units if self.latents.n_active is None else self.latents.n_latents)
+
+    def units(self, component: Component) -> slice | list[int]:
+        """The places of a component among the latents that are gated here."""
+        return [self.places[i] for i in range(component.start, component.stop)]
+
+    def read(self, activation: torch.Tensor) -> torch.Tensor:
+        """The latents ``[rows, pos, unit]`` of what passes the hook; axes after the second are one for them."""
+        ready, x = self._ready(activation), activation.flatten(2)
+        before = (x if ready.centre is None else x - ready.centre) @ ready.encoder
+        if ready.encoder_bias is not None:
+            before = before + ready.encoder_bias
+        f = torch.relu(before)
+        if ready.thresholds is not None:
+            return f * (before > ready.thresholds)
+        if self.latents.n_active is not None:
+            top = before.topk(self.latents.n_active, dim=-1).indices
+            f = f * torch.zeros_like(f).scatter(-1, top, 1.0)
+        return f if ready.chosen is None else f.index_select(-1, ready.chosen)
+
+    def gate(
+        self, activation: torch.Tensor, gates: torch.Tensor, index: torch.Tensor, baseline: torch.Tensor | None
+    ) -> torch.Tensor:
+        """See the module's text."""
+        n_masks = gates.shape[0]
+        f = self.read(activation)
+        f = f.reshape(n_masks, f.shape[0] // n_masks, *f.shape[1:])
+        g = gates[:, index].unsqueeze(1)  # masks, 1, pos or 1, unit
+        change = (g - 1) * (f if baseline is None else f - baseline.unsqueeze(0))
+        return activation + (change @ self._ready(activation).decoder).reshape(activation.shape)
+
+    def _ready(self, activation: torch.Tensor) -> _Ready:
+        key = activation.device, activation.dtype
+        if key not in self._kept:
+            about, chosen = self.latents, torch.tensor(list(self.places))
+            # To know the largest latents of a token all of them are needed.
+            some = about.n_active is None
+
+            def columns(tensor: torch.Tensor) -> torch.Tensor:
+                return (tensor.index_select(-1, chosen.to(tensor.device)) if some else tensor).to(*key)
+
+            centre = about.decoder_bias if about.subtract_decoder_bias else None
+            self._kept[key] = _Ready(
+                columns(about.encoder),
+                None if about.encoder_bias is None else columns(about.encoder_bias),
+                None if centre is None else centre.to(*key),
+                None if about.thresholds is None else columns(about.thresholds),
+                about.decoder.index_select(0, chosen.to(about.decoder.device)).to(*key),
+                None if some else chosen.to(activation.device),
+            )
+        return self._kept[key]

@@ -1,0 +1,155 @@
+"""``circuitspex verify`` and ``circuitspex compare``, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from circuitspex.circuits import Circuit, Comparison
+from circuitspex.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def folder(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two checkpoints, a task file, and a finished ``find`` on the first."""
+    folder = tmp_path_factory.mktemp("user")
+    for name, seed in (("one", 0), ("two", 1)):
+        tiny.hf_model("llama", seed=seed).save_pretrained(folder / name)
+        tiny.tokenizer.save_pretrained(folder / name)
+    rows = [
+        {
+            "prompt": f"w1 w{i} w3 w4",
+            "counterfactual": f"w2 w{i + 9} w5 w6",
+            "answer": " w50",
+            "wrong_answer": " w51",
+        }
+        for i in range(8)
+    ]
+    (folder / "task.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    find = ["find", "--model", str(folder / "one"), "--task", str(folder / "task.jsonl"), "--budget", "40"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert main([*find, "--heldout", "20", "--contexts", "12", "--out", str(folder / "out")]) == 0
+    return folder
+
+
+def verify(folder: Path, *more: str) -> list[str]:
+    return ["verify", str(folder / "out" / "circuit.json"), "--task", str(folder / "task.jsonl"), *more]
+
+
+def compare(folder: Path, *more: str, other: str = "two") -> list[str]:
+    models = ["--model", str(folder / "one"), "--model", str(folder / other)]
+    quick = ["--budget", "30", "--heldout", "20", "--contexts", "4"]
+    return ["compare", *models, "--task", str(folder / "task.jsonl"), *quick, *more]
+
+
+def test_verify_writes_and_prints_a_report(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(verify(folder, "--random", "3", "--out", str(tmp_path))) == 0
+    out = capsys.readouterr().out
+    for said in ("Faithfulness by number of components", "chosen over NAP", "Minimality", "verification.png"):
+        assert said in out
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"verification.json", "verification.txt", "verification.png", "verification.svg"}
+    assert main(verify(folder, "--random", "3", "--out", str(tmp_path), "--json")) == 0
+    report = json.loads(capsys.readouterr().out)["report"]
+    assert report["n_prompts"] == 2  # a quarter of the file, as in find
+    assert len(report["sizes"] if "sizes" in report else report["curves"]["chosen"]["sizes"]) == 10
+
+
+def test_verify_refuses_another_model_and_missing_files(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(verify(folder, "--model", str(folder / "two"))) == 1
+    assert "has other weights than the model of" in capsys.readouterr().err
+    assert main(["verify", str(tmp_path / "none.json")]) == 1
+    assert "there is no such file" in capsys.readouterr().err
+    (tmp_path / "circuit.json").write_bytes((folder / "out" / "circuit.json").read_bytes())
+    assert main(["verify", str(tmp_path / "circuit.json")]) == 1
+    error = capsys.readouterr().err
+    assert "interactions.json" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_verify_of_a_custom_task_asks_for_its_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(folder / "out" / "circuit.json")]) == 1
+    assert "give the prompts that the circuit was found on with --task" in capsys.readouterr().err
+
+
+def test_verify_on_another_task_is_refused_and_on_other_prompts_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verify(folder)[:2], "--task", "capitals"]) == 1
+    assert "was found on the task 'task', not 'capitals'" in capsys.readouterr().err
+    rows = (folder / "task.jsonl").read_text().splitlines()
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(row.replace("w3", "w13") + "\n" for row in rows))
+    assert main([*verify(folder)[:2], "--task", str(other), "--random", "1", "--out", str(tmp_path)]) == 0
+    assert "are not those that the circuit was found on" in capsys.readouterr().err
+
+
+def test_verify_of_a_component_that_the_model_lacks(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = Circuit.load(folder / "out" / "circuit.json").nodes[0].name
+    lacked = name.partition("H")[0] + "H99"
+    for file in ("circuit.json", "interactions.json"):
+        (tmp_path / file).write_text((folder / "out" / file).read_text().replace(name, lacked))
+    command = ["verify", str(tmp_path / "circuit.json"), "--task", str(folder / "task.jsonl")]
+    assert main(command) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert lacked in error
+    assert main([*command, "--interactions", str(folder / "out" / "interactions.json")]) == 1
+    assert f"the circuit's component {lacked} is not among the" in capsys.readouterr().err
+
+
+def test_compare_writes_everything_and_it_reads_back(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(compare(folder, "--out", str(tmp_path))) == 0
+    out = capsys.readouterr().out
+    assert "comparison.html" in out
+    found = Comparison.load(tmp_path / "comparison.json")
+    assert not found.identical
+    assert found.found
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names >= {"comparison.json", "comparison.html", "comparison.csv", "comparison.svg", "comparison.png"}
+    assert main(compare(folder, "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["comparison"]["identical"] is False
+
+
+def test_compare_says_identical(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(compare(folder, other="one")) == 0
+    assert "identical" in capsys.readouterr().out.lower()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_compare_needs_two_models(folder: Path, capsys: pytest.CaptureFixture[str], count: int) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", *["--model", str(folder / "one")] * count, "--task", "ioi"])
+    assert stopped.value.code == 2
+    assert f"two models are needed, --model A --model B, not {count}" in capsys.readouterr().err
+
+
+def test_compare_refuses_another_architecture(
+    folder: Path, tiny: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.hf_model("gpt2").save_pretrained(tmp_path / "other")
+    tiny.tokenizer.save_pretrained(tmp_path / "other")
+    command = compare(folder)
+    command[4] = str(tmp_path / "other")
+    assert main(command) == 1
+    assert "can't be compared component by component" in capsys.readouterr().err
+
+
+def test_a_circuit_reads_back_with_what_was_measured(folder: Path) -> None:
+    circuit = Circuit.load(folder / "out" / "circuit.json")
+    assert circuit.nodes
+    for edge in circuit.edges:
+        assert len(edge.table) == 2**edge.order
+        assert edge.q is not None
+    for node in circuit.nodes:
+        assert len(node.per_prompt) == circuit.task["n_prompts"]
