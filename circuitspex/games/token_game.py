@@ -330,4 +330,5 @@ class TokenGame(LensGame):
             "metric": self.answer.metric.name,
             "n_prompts": 1,
             "selector": self.unit,
+            "baseline": self.ablate,
         }
