@@ -13,11 +13,21 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from circuitspex import tasks
-    from circuitspex.circuits import Circuit, Comparison, Found, compare, compare_series, examine, explain, find_circuit
+    from circuitspex.circuits import (
+        Circuit,
+        Comparison,
+        Found,
+        coarse_to_fine,
+        compare,
+        compare_series,
+        examine,
+        explain,
+        find_circuit,
+    )
     from circuitspex.components import Component, Latents
     from circuitspex.errors import UserError
     from circuitspex.export.prompt_map import PromptMap
-    from circuitspex.games import ComponentGame, FunctionGame, LensGame, Run, TokenGame
+    from circuitspex.games import ComponentGame, FunctionGame, GroupedGame, LensGame, Run, TokenGame
     from circuitspex.masks import CodedDesign, sample_masks
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions, decode, spex
@@ -33,6 +43,7 @@ _PUBLIC = {
     "Example": "tasks",
     "Found": "circuits",
     "FunctionGame": "games",
+    "GroupedGame": "games",
     "Interactions": "recovery",
     "Latents": "components",
     "LensGame": "games",
@@ -41,6 +52,7 @@ _PUBLIC = {
     "Task": "tasks",
     "TokenGame": "games",
     "UserError": "errors",
+    "coarse_to_fine": "circuits",
     "compare": "circuits",
     "compare_series": "circuits",
     "decode": "recovery",
@@ -63,6 +75,7 @@ __all__ = [
     "Example",
     "Found",
     "FunctionGame",
+    "GroupedGame",
     "Interactions",
     "Latents",
     "LensGame",
@@ -71,6 +84,7 @@ __all__ = [
     "Task",
     "TokenGame",
     "UserError",
+    "coarse_to_fine",
     "compare",
     "compare_series",
     "decode",

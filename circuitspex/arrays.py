@@ -52,6 +52,19 @@ def check_gates(gates: Any, n_players: int) -> FloatArray:
     return array.astype(np.float64)
 
 
+def check_gates_or_masks(gates: Any, n_players: int) -> FloatArray | Masks:
+    """As ``check_gates``, but masks stay booleans: with many players that is an eighth of the memory."""
+    array = _as_array(gates, "gates")
+    return check_gates(array, n_players) if array.dtype.kind == "f" else check_masks(array, n_players)
+
+
+def distinct_rows(rows: FloatArray | Masks) -> tuple[Any, NDArray[np.int64]]:
+    """The distinct rows in lexicographic order, and for each row its place among them."""
+    packed: Any = np.packbits(rows.astype(np.bool_, copy=False), axis=1) if rows.dtype == np.bool_ else rows
+    _, first, back = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    return rows[first], back.reshape(-1)
+
+
 def check_finite(array: Any, shape: tuple[int | None, ...], what: str) -> FloatArray:
     """``array`` as float64, with the given shape (None = any size) and only finite numbers.
 

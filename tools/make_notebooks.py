@@ -109,6 +109,96 @@ sorted(path.name for path in folder.iterdir())""",
 ]
 
 
+NEURONS = [
+    (
+        "markdown",
+        """# Down to single neurons
+
+Which single MLP neurons does a model use, and which heads do they work with? SmolLM2-135M has 46,080 of them. Most do
+nothing for a given behaviour, so we go **from coarse to fine**: explain whole layers first, open the few through which
+much of the behaviour goes into heads and MLPs, and of these open the MLPs that matter into neurons. What is not opened
+stays one component, so that nothing is left out.""",
+    ),
+    (
+        "code",
+        """import circuitspex as cx
+
+model = cx.load_model("smollm2-135m")
+task = cx.tasks.greater_than(model, n_prompts=8, seed=0)
+print(task.report(model))""",
+    ),
+    (
+        "markdown",
+        """## From layers to neurons
+
+To keep this notebook short we look at the last eight layers only, and open at most two components at a level. Each level
+is a whole search: 40 ablations to decode from, new ones to score on, and paired ablations that measure again what was
+found.""",
+    ),
+    (
+        "code",
+        """found = cx.coarse_to_fine(
+    model,
+    task,
+    levels=["layers[22:]", "heads+mlps", "neurons"],
+    budget=40,
+    most=2,
+    n_heldout=30,
+    n_contexts=6,
+    n_random=4,
+    max_nodes=10,
+    max_interactions=8,
+)
+for level in found.levels:
+    print(level)""",
+    ),
+    (
+        "markdown",
+        """The first level has eight components, the last a few thousand: single neurons of the MLPs that matter, the heads
+beside them, and everything else in large parts. This is what the coarsest level saw:""",
+    ),
+    ("code", """found.levels[0].found.circuit"""),
+    ("markdown", """And the neurons, with the heads and layers that they work with:"""),
+    ("code", """found.circuit"""),
+    (
+        "markdown",
+        """## What it took
+
+Gradients of many thousands of components are kept in half precision, and nothing with a number for each *pair* of
+components is ever formed. A search that would need more memory than is free says so before it runs.""",
+    ),
+    (
+        "code",
+        """run = found.circuit.run
+print(f"{run['n_components']} components, {found.n_run} ablations in all")
+print(f"expected besides the model: {run['memory_estimate_bytes'] / 1e9:.2f} GB; "
+      f"the whole process held at most {run['peak_memory_bytes'] / 1e9:.1f} GB")""",
+    ),
+    (
+        "markdown",
+        """## One neuron by itself
+
+The strongest neuron of the circuit, kept and removed in contexts that were not used before:""",
+    ),
+    (
+        "code",
+        """import numpy as np
+
+neurons = [node for node in found.circuit.nodes if node.kind == "neurons"]
+strongest = max(neurons, key=lambda node: abs(node.effect))
+layer = strongest.name.split("N")[0]
+game = cx.ComponentGame(model, task, f"{layer}.neurons")
+kept = cx.sample_masks(game.n_players, 20, keep=0.5, seed=99)
+removed = kept.copy()
+kept[:, game.names.index(strongest.name)] = True
+removed[:, game.names.index(strongest.name)] = False
+effect = game(kept) - game(removed)
+print(f"{strongest.name}: {strongest.measured:.3f} in the circuit;")
+print(f"with only the neurons of {layer} ablated at random: {effect.mean():+.3f} ± {effect.std(ddof=1) / 20**0.5:.3f}")""",
+    ),
+]
+
+
 WHICH_WORDS = [
     (
         "markdown",
@@ -223,7 +313,7 @@ def write(name: str, cells: list[tuple[str, str]]) -> Path:
     return path
 
 
-NOTEBOOKS = {"01_find_a_circuit.ipynb": FIND_A_CIRCUIT, "02_words.ipynb": WHICH_WORDS}
+NOTEBOOKS = {"01_find_a_circuit.ipynb": FIND_A_CIRCUIT, "02_words.ipynb": WHICH_WORDS, "04_neurons.ipynb": NEURONS}
 
 if __name__ == "__main__":
     # All of them, or those that are named.

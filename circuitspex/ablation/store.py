@@ -23,8 +23,9 @@ import numpy as np
 
 from circuitspex.ablation.store_file import open_store, transaction
 from circuitspex.errors import FileFormatError, UserError
+from circuitspex.half import HALF_FROM, HalfMatrix
 from circuitspex.models.cache import cache_folder
-from circuitspex.typing import FloatArray, Gradients, PerPrompt
+from circuitspex.typing import FloatArray, Gradients, Masks, PerPrompt
 
 # Counted up whenever the engine gives other values for the same game; kept values of before are then not used.
 VALUES_VERSION = 1
@@ -111,7 +112,7 @@ class Store:
         )
         return identity
 
-    def find(self, identity: str, gates: FloatArray, *, gradients: bool) -> dict[int, _Row]:
+    def find(self, identity: str, gates: FloatArray | Masks, *, gradients: bool) -> dict[int, _Row]:
         """What is kept of these rows of gates ``(K, n)``: by row, values of each prompt, and gradients or None.
 
         With ``gradients`` only rows that have them count.
@@ -139,7 +140,9 @@ class Store:
             self._write([(delete, (key, identity)) for key in spoiled])
         return found
 
-    def keep(self, identity: str, gates: FloatArray, per_prompt: PerPrompt, gradients: Gradients | None) -> None:
+    def keep(
+        self, identity: str, gates: FloatArray | Masks, per_prompt: PerPrompt, gradients: Gradients | None
+    ) -> None:
         """Write finished ablations, all of them or none: gates ``(K, n)``, values ``(K, P)``, gradients ``(K, n)``."""
         statement = (
             "INSERT INTO ablations (game, key, gates, per_prompt, gradient, checksum) "
@@ -211,7 +214,7 @@ class Store:
         warnings.warn(f"can't {what} the store {self.path} ({error}); going on without it", stacklevel=4)
 
 
-def _key(gates: FloatArray) -> bytes:
+def _key(gates: FloatArray | Masks) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(gates, dtype=np.float64).tobytes(), digest_size=20).digest()
 
 
@@ -222,11 +225,15 @@ def _checksum(identity: str, key: bytes, values: bytes, slopes: bytes | None) ->
     return digest.digest()
 
 
-def _packed(numbers: FloatArray) -> bytes:
-    """The smallest of three forms that gives every number back exactly: bits, float32, float64."""
+def _packed(numbers: FloatArray | Masks) -> bytes:
+    """The smallest of four forms that gives every number back exactly: bits, scaled float16, float32, float64."""
     numbers = np.ascontiguousarray(numbers, dtype=np.float64)
     if bool(((numbers == 0) | (numbers == 1)).all()) and not np.signbit(numbers).any():
         return b"b" + len(numbers).to_bytes(4, "little") + np.packbits(numbers == 1).tobytes()
+    if len(numbers) > HALF_FROM:
+        half = HalfMatrix.of(numbers[None])
+        if np.array_equal(half[0].astype(np.float64), numbers):
+            return b"h" + int(half.exponents[0]).to_bytes(4, "little", signed=True) + half.halves.tobytes()
     with np.errstate(over="ignore"):
         single = numbers.astype(np.float32)
     exact = single.astype(np.float64) == numbers
@@ -237,5 +244,8 @@ def _unpacked(data: bytes) -> FloatArray:
     if data[:1] == b"b":
         bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8, offset=5), count=int.from_bytes(data[1:5], "little"))
         return bits.astype(np.float64)
+    if data[:1] == b"h":
+        exponent = int.from_bytes(data[1:5], "little", signed=True)
+        return np.ldexp(np.frombuffer(data, dtype=np.float16, offset=5).astype(np.float64), exponent)
     kind = np.float32 if data[:1] == b"f" else np.float64
     return np.frombuffer(data[1:], dtype=kind).astype(np.float64)

@@ -12,12 +12,13 @@ from circuitspex.circuits.circuit import (
     Node,
     Verification,
 )
+from circuitspex.circuits.coarse import coarse_to_fine
 from circuitspex.circuits.comparing import compare
 from circuitspex.circuits.comparison import Change, Comparison, Point, Series
 from circuitspex.circuits.examining import examine
 from circuitspex.circuits.explaining import explain
 from circuitspex.circuits.find import find_circuit
-from circuitspex.circuits.found import Found
+from circuitspex.circuits.found import Found, Level
 from circuitspex.circuits.measure import estimate, measure
 from circuitspex.circuits.refine import Refined, refine
 from circuitspex.circuits.report import Report
@@ -35,6 +36,7 @@ __all__ = [
     "Estimate",
     "Faithfulness",
     "Found",
+    "Level",
     "Node",
     "Point",
     "Refined",
@@ -43,6 +45,7 @@ __all__ = [
     "Verification",
     "choose",
     "choose_curve",
+    "coarse_to_fine",
     "compare",
     "compare_series",
     "estimate",

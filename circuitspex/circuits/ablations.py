@@ -6,7 +6,8 @@ import numpy as np
 
 from circuitspex.errors import NoGradientError
 from circuitspex.games import LensGame, Run
-from circuitspex.typing import Masks, Values
+from circuitspex.half import HALF_FROM, HalfMatrix
+from circuitspex.typing import Gradients, Masks, Values
 
 
 class Ablations:
@@ -64,7 +65,7 @@ class Ablations:
         return Run(
             masks=np.asarray(masks, dtype=bool),
             per_prompt=np.array([self._runs[i].per_prompt[row] for i, row in picked]),
-            gradients=np.array([self._slopes(i)[row] for i, row in picked]) if self.gradients else None,
+            gradients=self._picked_slopes(picked) if self.gradients else None,
             seconds=sum(run.seconds for run in self._runs),
         )
 
@@ -77,7 +78,15 @@ class Ablations:
             self.gradients = False
             return self.game.evaluate(masks, progress=self.progress, label=self.label)
 
-    def _slopes(self, index: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    def _picked_slopes(self, picked: list[tuple[int, int]]) -> Gradients | HalfMatrix:
+        if self.n_players <= HALF_FROM:
+            return np.array([self._slopes(i)[row] for i, row in picked])
+        out = HalfMatrix.empty(len(picked), self.n_players)
+        for place, (i, row) in enumerate(picked):
+            out.fill([place], np.asarray(self._slopes(i)[row])[None])
+        return out
+
+    def _slopes(self, index: int) -> Gradients | HalfMatrix:
         slopes = self._runs[index].gradients
         if slopes is None:
             raise NoGradientError("a part of the ablations has no gradients")

@@ -41,4 +41,4 @@ def ranked(scores: FloatArray, *, absolute: bool = False) -> list[int]:
 def _slopes(game: ComponentGame, gates: FloatArray, progress: bool | None) -> FloatArray:
     run = game.evaluate(gates, gradients=True, progress=progress, label="attribution patching")
     assert run.gradients is not None
-    return np.asarray(run.gradients.mean(0))
+    return np.asarray(np.asarray(run.gradients, dtype=np.float64).mean(0))

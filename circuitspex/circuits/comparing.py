@@ -224,7 +224,7 @@ def _both(
 
 def _gap(runs: Sequence[Run]) -> Any:
     slopes = [run.gradients for run in runs]
-    return None if slopes[0] is None or slopes[1] is None else slopes[1] - slopes[0]
+    return None if slopes[0] is None or slopes[1] is None else np.asarray(slopes[1]) - np.asarray(slopes[0])
 
 
 def _decode(

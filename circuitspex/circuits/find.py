@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from circuitspex.ablation import Executor, Precision, Store, store_at
-from circuitspex.circuits.direction import with_directions
+from circuitspex.circuits.coarse import coarse_to_fine
 from circuitspex.circuits.found import Found
-from circuitspex.circuits.parts import Remembered
-from circuitspex.circuits.search import Plan, search
-from circuitspex.circuits.verify import verify
-from circuitspex.components import Latents, Selector
-from circuitspex.errors import TaskError, UserError
+from circuitspex.circuits.on_model import found_on_model, hold_out
+from circuitspex.circuits.search import Plan
+from circuitspex.components import Latents, Selector, model_structure, select
+from circuitspex.errors import UserError
 from circuitspex.games import ComponentGame
 from circuitspex.masks import Keep
 from circuitspex.recovery import Method
@@ -36,7 +35,7 @@ def find_circuit(
     n_contexts: int = 16,
     n_random: int = 20,
     directions: bool = True,
-    refine: int = 0,
+    refine: int | Sequence[str] = 0,
     until: float | None = None,
     heldout: Task | None = None,
     executor: Executor = "auto",
@@ -70,6 +69,8 @@ def find_circuit(
         directions: say for each pair how much of it travels from the earlier component to the later (path patching).
         refine: rounds in which the circuits that the decoded function chooses are run for real, added to the data, and
             decoded again, until it is right about them; about a dozen gradient ablations each, on top of the budget.
+            Or levels from coarse to fine, such as ['layers', 'heads+mlps', 'neurons'], which take the place of
+            ``components``: see ``coarse_to_fine``.
         until: stop early, once R² on new masks is at least this: the ablations are run in stages (an eighth, a quarter,
             a half and all of the budget, of 16 or more), and end when the lower end of the interval of R² reaches it.
         heldout: prompts for the verification. By default fresh prompts of a built-in task; of any other task a
@@ -88,42 +89,41 @@ def find_circuit(
         where the model can't do the task, where the decoded function explains little, and where ``until`` was not
         reached, with the budget that likely would.
     """
+    if not isinstance(refine, int):
+        return coarse_to_fine(
+            model,
+            task,
+            refine,
+            baseline,
+            budget,
+            latents=latents,
+            keep=keep,
+            method=method,
+            max_nodes=max_nodes,
+            max_interactions=max_interactions,
+            n_heldout=n_heldout,
+            n_contexts=n_contexts,
+            n_random=n_random,
+            directions=directions,
+            until=until,
+            heldout=heldout,
+            executor=executor,
+            precision=precision,
+            store=store,
+            seed=seed,
+            progress=progress,
+        )
     plan = Plan(
         budget, keep, method, max_nodes, max_interactions, n_heldout, n_contexts, refine, until, seed, progress
     ).check()
     if n_random < 1:
         raise UserError(f"n_random must be at least 1, not {n_random}")
+    plan.check_memory(len(select(model_structure(model, latents), components)))
     if heldout is None:
-        task, heldout = _hold_out(task, seed)
+        task, heldout = hold_out(task, seed)
     report = task.report(model)
     kept = store_at(store)
     game = ComponentGame(
         model, task, components, baseline, latents=latents, executor=executor, precision=precision, store=kept
     )
-    done = search(game, plan)
-    if directions:
-        few = done.contexts[: max(2, n_contexts // 2)]
-        done.edges = with_directions(game, done.edges, few, evaluate=done.counter, seed=seed, progress=progress)
-        done.clock.mark("directions")
-    games = [game]
-    if heldout is not None and done.nodes:
-        games.append(game.on(heldout))
-        others = Remembered(games[-1], progress, "verifying")
-        members = [game.names.index(node.name) for node in done.nodes]
-        done.verification = verify(others, game.n_players, members, n_random=n_random, seed=done.seeds[4])
-    done.clock.mark("verify")
-    circuit = done.circuit({"accuracy": report.accuracy, "unablated": report.mean_metric})
-    stored, ran = (sum(getattr(one, name) for one in games) for name in ("n_stored", "n_run"))
-    return Found(circuit, done.interactions, done.run, report, done.curve, done.pilot, stored, ran, done.refined)
-
-
-def _hold_out(task: Task, seed: int) -> tuple[Task, Task | None]:
-    """The task to find the circuit on, and prompts to verify it on; None where there is only one prompt."""
-    try:
-        return task, task.fresh(max(2, task.n_prompts), seed=seed + 1)
-    except TaskError:
-        pass
-    try:
-        return task.split(0.25, seed=seed)
-    except TaskError:
-        return task, None
+    return found_on_model(game, plan, report, heldout, directions=directions, n_random=n_random)

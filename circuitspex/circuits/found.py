@@ -26,7 +26,7 @@ class Found:
     ``report`` how well the model does the task, where there is one; ``learning_curve`` the R² on new masks after each
     stage, and last on the held-out masks; ``pilot`` how the share kept was picked, where it was; ``refined`` the
     circuits that were chosen and run, where ``refine`` was asked for; ``n_stored`` how many ablations of the whole
-    search came from the store, ``n_run`` how many were run.
+    search came from the store, ``n_run`` how many were run; ``levels`` all levels of a search from coarse to fine.
     """
 
     circuit: Circuit
@@ -38,6 +38,7 @@ class Found:
     n_stored: int = 0
     n_run: int = 0
     refined: Refined | None = None
+    levels: tuple[Level, ...] = ()
 
     @property
     def faithfulness(self) -> Faithfulness:
@@ -54,6 +55,19 @@ class Found:
 
     def _repr_html_(self) -> str:
         return self.circuit._repr_html_()
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of a search from coarse to fine: what was asked, what it gave, and what was opened for the next."""
+
+    selector: str
+    opened: tuple[str, ...]
+    found: Found
+
+    def __str__(self) -> str:
+        about = f"{self.selector}: {self.found.interactions.n_players} components, {self.found.faithfulness}"
+        return about + (f"; opened {', '.join(self.opened)}" if self.opened else "")
 
 
 class Clock:

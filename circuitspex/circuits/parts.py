@@ -87,7 +87,7 @@ class Remembered:
 
     def __call__(self, masks: Masks) -> PerPrompt:
         """Masks ``(K, n)`` in, the metric of each prompt ``(K, P)`` out."""
-        keys = [row.tobytes() for row in masks]
+        keys = [row.tobytes() for row in np.packbits(masks, axis=1)]
         new = {key: row for key, row in zip(keys, masks, strict=True) if key not in self._known}
         if new:
             found = self.game.evaluate(np.array(list(new.values())), progress=self.progress, label=self.label)

@@ -142,7 +142,7 @@ def _joined(one: Run, two: Run) -> Run:
 
     slopes = None
     if one.gradients is not None and two.gradients is not None:
-        slopes = both(one.gradients, two.gradients)
+        slopes = both(np.asarray(one.gradients), np.asarray(two.gradients))
     return Run(
         np.concatenate([one.masks, two.masks[new]]),
         both(one.per_prompt, two.per_prompt),

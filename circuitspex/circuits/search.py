@@ -14,6 +14,7 @@ from circuitspex.circuits.budget import Stage, advice
 from circuitspex.circuits.circuit import Circuit, Edge, Faithfulness, Node, Verification
 from circuitspex.circuits.curve import sizes_of
 from circuitspex.circuits.found import Clock, versions
+from circuitspex.circuits.memory import check_memory, peak_memory
 from circuitspex.circuits.parts import MORE_CONTEXTS, Remembered, measured_parts
 from circuitspex.circuits.refine import Refined
 from circuitspex.circuits.refine import refine as refine_choices
@@ -63,6 +64,15 @@ class Plan:
             raise UserError("method 'spex' runs its own masks, which keep half of the components: no keep, no until")
         return Plan(**{**self.__dict__, "keep": keep})
 
+    def check_memory(self, n_players: int) -> int:
+        """What the search will keep in memory, in bytes.
+
+        Raises:
+            UserError: more than is free.
+        """
+        n_measured = MORE_CONTEXTS * self.n_contexts * (self.max_nodes + 3 * self.max_interactions + 1)
+        return check_memory(n_players, self.budget, self.n_heldout, n_measured)
+
 
 @dataclass
 class Search:
@@ -91,7 +101,7 @@ class Search:
 
     def circuit(self, task: dict[str, Any]) -> Circuit:
         """The graph with its record; ``task`` adds to what the game says of its task."""
-        about, plan = self.game.describe(), self.plan
+        about, plan, peak = self.game.describe(), self.plan, peak_memory()
         return Circuit(
             nodes=self.nodes,
             edges=self.edges,
@@ -117,12 +127,18 @@ class Search:
                 **about.get("run", {}),
                 **({"keep_range": list(self.keep)} if isinstance(self.keep, tuple) else {}),
                 **self.more,
+                **({} if peak is None else {"peak_memory_bytes": peak}),
             },
         )
 
 
 def search(game: LensGame, plan: Plan) -> Search:
-    """Run the ablations, decode them, score the function on new masks, and measure its strongest parts again."""
+    """Run the ablations, decode them, score the function on new masks, and measure its strongest parts again.
+
+    Raises:
+        UserError: it would take more memory than is free; said before anything runs.
+    """
+    estimate = plan.check_memory(game.n_players)
     seeds = [int(s) for s in np.random.SeedSequence(plan.seed).generate_state(5)]
     clock = Clock()
     ablations = Ablations(
@@ -184,7 +200,7 @@ def search(game: LensGame, plan: Plan) -> Search:
         interactions, game, counter, contexts, plan.n_contexts, plan.max_nodes, plan.max_interactions
     )
     clock.mark("measure")
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"memory_estimate_bytes": estimate}
     if trial is not None:
         more |= _pilot_fields(trial, ablations, run)
     if refined is not None:

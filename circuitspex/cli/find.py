@@ -8,6 +8,7 @@ from pathlib import Path
 
 from circuitspex.cli.options import (
     latents_option,
+    rounds_or_levels,
     share,
     share_kept,
     store_option,
@@ -28,7 +29,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--model", required=True, help="offline catalogue name, directory, .gguf file, or hub name")
     parser.add_argument("--task", required=True, help="a built-in task, or a .jsonl file of your own examples")
     parser.add_argument(
-        "--components", default="heads", help="selector, such as heads, heads+mlps, layers[20:30].heads.v, residuals@-1"
+        "--components",
+        help="selector, such as heads (the default), heads+mlps, neurons, layers[20:30].heads.v, residuals@-1",
     )
     latents_option(parser)
     parser.add_argument("--baseline", default="mean", choices=("mean", "resample", "zero"), help="default: mean")
@@ -60,10 +62,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument(
         "--refine",
-        type=whole_number(0),
+        type=rounds_or_levels,
         default=0,
-        metavar="ROUNDS",
-        help="run the circuits that the decoded function chooses, and decode again with them (default: 0 rounds)",
+        metavar="ROUNDS|LEVELS",
+        help="rounds in which chosen circuits are run and decoded with the rest (default: 0); or levels from coarse to "
+        "fine, such as layers,heads+mlps,neurons, in place of --components",
     )
     store_option(parser)
     parser.add_argument("--seed", type=int, default=0)
@@ -79,9 +82,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
+    from circuitspex.errors import UserError
+
+    if options.components and not isinstance(options.refine, int):
+        raise UserError("the levels of --refine take the place of --components; give one of the two")
     folder = None if options.out is None else writable_folder(options.out)
     from circuitspex.circuits import find_circuit
-    from circuitspex.components import Latents, model_structure, select
+    from circuitspex.components import Latents, check_levels, model_structure, select
     from circuitspex.models import load_model
     from circuitspex.tasks import build
 
@@ -93,7 +100,12 @@ def run(options: argparse.Namespace) -> int:
         device_map=options.device_map,
     )
     latents = [Latents.load(path) for path in options.latents]
-    select(model_structure(model, latents), options.components)  # a wrong selector is named before anything is printed
+    structure = model_structure(model, latents)
+    components = options.components or "heads"
+    if isinstance(options.refine, int):
+        select(structure, components)  # a wrong selector is named before anything is printed
+    else:
+        check_levels(structure, options.refine)
     wanted = {"metric": options.metric}
     if options.prompts is not None:
         wanted["n_prompts"] = options.prompts
@@ -105,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
     found = find_circuit(
         model,
         task,
-        options.components,
+        components,
         options.baseline,
         options.budget,
         latents=latents,
@@ -135,6 +147,8 @@ def run(options: argparse.Namespace) -> int:
         print(found.pilot, end="\n\n")
     if options.until is not None and found.learning_curve:
         print("learning curve", *(f"  {stage}" for stage in found.learning_curve), sep="\n", end="\n\n")
+    if found.levels:
+        print("coarse to fine", *(f"  {level}" for level in found.levels), sep="\n", end="\n\n")
     print(found.circuit.table())
     if written:
         print("\nwritten:")

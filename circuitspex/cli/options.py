@@ -70,6 +70,16 @@ def whole_number(least: int) -> Callable[[str], int]:
     return read
 
 
+def rounds_or_levels(text: str) -> int | list[str]:
+    """An option's type: a whole number of rounds, or levels from coarse to fine with commas between."""
+    if "," not in text:
+        try:
+            return whole_number(0)(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error} (or two or more levels: layers,heads+mlps,neurons)") from None
+    return [level.strip() for level in text.split(",")]
+
+
 def share(text: str) -> float:
     """An option's type: a number between 0 and 1, neither included."""
     try:

@@ -47,6 +47,9 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.recovery import Interactions
 
     circuit = Circuit.load(options.circuit)
+    lens = circuit.run.get("lens", "components")
+    if lens != "components":
+        raise UserError(f"{options.circuit} is no circuit of single components of a model (its lens is '{lens}')")
     beside = options.interactions or options.circuit.with_name("interactions.json")
     interactions = Interactions.load(beside)
     folder = writable_folder(options.out or options.circuit.parent)

@@ -3,6 +3,7 @@
 from circuitspex.components.component import Component, Kind, head, mlp, neurons, one, parse_component
 from circuitspex.components.experts import Router
 from circuitspex.components.latents import Latents
+from circuitspex.components.nesting import check_levels
 from circuitspex.components.select import Selector, select
 from circuitspex.components.structure import LayerStructure, ModelStructure, Part, model_structure
 
@@ -15,6 +16,7 @@ __all__ = [
     "Part",
     "Router",
     "Selector",
+    "check_levels",
     "head",
     "mlp",
     "model_structure",

@@ -51,6 +51,8 @@ def _facts(circuit: Circuit) -> list[str]:
         how.append(f"{printable(run['baseline'])} baseline")
     if run.get("seed") is not None:
         how.append(f"seed {printable(run['seed'])}")
+    if run.get("peak_memory_bytes"):
+        how.append(f"peak memory {run['peak_memory_bytes'] / 1e9:.1f} GB")
     facts += [", ".join(part for part in (spent, *how) if part)]
     return [line for fact in facts if fact for line in _wrapped(fact)]
 

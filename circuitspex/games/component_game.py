@@ -72,6 +72,7 @@ class ComponentGame(LensGame):
         self.selector = components if isinstance(components, str) else ""
         self.structure = model_structure(model, latents)
         self.components = select(self.structure, components)
+        self._names = tuple(str(component) for component in self.components)
         self.baseline = check_baseline(baseline)
         if self.store is not None and any(point.fwd_hooks for point in model.hook_dict.values()):
             warnings.warn(
@@ -99,7 +100,7 @@ class ComponentGame(LensGame):
     @property
     def names(self) -> tuple[str, ...]:
         """The components as they are written, in the order of the masks' columns."""
-        return tuple(str(component) for component in self.components)
+        return self._names
 
     @property
     def n_samples(self) -> int:

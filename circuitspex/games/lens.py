@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,8 +12,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from circuitspex.ablation import Store, store_at
-from circuitspex.arrays import check_gates
+from circuitspex.arrays import check_gates_or_masks, distinct_rows
 from circuitspex.games.run import Run
+from circuitspex.half import HALF_FROM, HalfMatrix
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt, Values
 
 Done = Callable[[float], object]
@@ -105,7 +106,8 @@ class LensGame(ABC):
         Args:
             masks: bool ``(K, n)``, True = kept. Floats in [0, 1] are gates between ablated and kept, where the lens
                 has them.
-            gradients: also d value / d gate ``(K, n)``, at the price of a backward pass.
+            gradients: also d value / d gate ``(K, n)``, at the price of a backward pass. With more than 2,500 players
+                they come chunk by chunk and are kept in half precision (``HalfMatrix``).
             progress: a progress bar; by default where standard error is a terminal.
             label: what the bar says.
 
@@ -113,8 +115,8 @@ class LensGame(ABC):
             UserError: masks of another shape, gates outside [0, 1], or gradients that can't be had.
             TaskError: the metric gave NaN, an infinity or a wrong shape.
         """
-        gates = check_gates(masks, self.n_players)
-        unique, back = np.unique(gates, axis=0, return_inverse=True)
+        gates = check_gates_or_masks(masks, self.n_players)
+        unique, back = distinct_rows(gates)
         started = time.perf_counter()
         with tqdm(
             total=len(unique),
@@ -124,9 +126,8 @@ class LensGame(ABC):
             leave=False,
         ) as bar:
             per_prompt, slopes = self._finished(unique, gradients, bar.update)
-        back = back.reshape(-1)
         return Run(
-            masks=gates == 1,
+            masks=np.asarray(gates, dtype=np.bool_) if gates.dtype == np.bool_ else np.asarray(gates == 1),
             per_prompt=per_prompt[back],
             gradients=None if slopes is None else slopes[back],
             seconds=time.perf_counter() - started,
@@ -135,37 +136,56 @@ class LensGame(ABC):
     def _bar_word(self) -> str:
         return self.lens
 
-    def _finished(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
+    def _finished(
+        self, gates: FloatArray | Masks, gradients: bool, done: Done
+    ) -> tuple[PerPrompt, Gradients | HalfMatrix | None]:
         """Values, and gradients, of distinct rows of gates: taken from the store, or run and kept there.
 
         What is run goes in chunks that follow from the request alone, and each is kept whole or not at all: a run that
         is started again has the same batches, and so the same numbers to the last digit.
         """
-        if self.store is None:
+        many = gradients and self.n_players > HALF_FROM
+        if self.store is None and not many:
             self.n_run += len(gates)
-            return self._play(gates, gradients, done)
-        if self._identity is None:
-            self._identity = self.store.game(self._facts(), self._about())
+            return self._play(np.asarray(gates, dtype=np.float64), gradients, done)
         values: list[FloatArray] = [np.empty(0)] * len(gates)
-        slopes = np.empty((len(gates), self.n_players)) if gradients else None
-        kept = self.store.find(self._identity, gates, gradients=gradients)
-        for place, (numbers, gradient) in kept.items():
-            values[place] = numbers
-            if slopes is not None:
-                slopes[place] = gradient
-        self.n_stored += len(kept)
-        done(len(kept))
-        order = self._order(gates, gradients)
+        slopes: Gradients | HalfMatrix | None = None
+        if gradients:
+            shape = len(gates), self.n_players
+            slopes = HalfMatrix.empty(*shape) if many else np.empty(shape)
+        order = self._order(np.asarray(gates), gradients)
         size = self._chunk(gradients)
         for start in range(0, len(order), size):
-            rows = [int(place) for place in order[start : start + size] if int(place) not in kept]
-            if not rows:
-                continue
-            played, found = self._play(gates[rows], gradients, done)
-            self.store.keep(self._identity, gates[rows], played, found)
-            self.n_run += len(rows)
-            for place, numbers in zip(rows, played, strict=True):
+            rows = [int(place) for place in order[start : start + size]]
+            for place, numbers, slope in self._chunk_finished(gates, rows, gradients, done):
                 values[place] = numbers
-            if slopes is not None:
-                slopes[rows] = found
+                if isinstance(slopes, HalfMatrix):
+                    slopes.fill([place], np.asarray(slope)[None])
+                elif slopes is not None:
+                    slopes[place] = slope
         return (np.array(values) if values else np.empty((0, self.n_samples))), slopes
+
+    def _chunk_finished(
+        self, gates: FloatArray | Masks, rows: list[int], gradients: bool, done: Done
+    ) -> Iterator[tuple[int, FloatArray, FloatArray | None]]:
+        """The place, the values and the gradient of each of these rows, in any order."""
+        kept: set[int] = set()
+        if self.store is not None:
+            if self._identity is None:
+                self._identity = self.store.game(self._facts(), self._about())
+            for index, (numbers, gradient) in self.store.find(self._identity, gates[rows], gradients=gradients).items():
+                kept.add(rows[index])
+                yield rows[index], numbers, gradient
+            self.n_stored += len(kept)
+            done(len(kept))
+        new = [place for place in rows if place not in kept]
+        if not new:
+            return
+        played, found = self._play(gates[new].astype(np.float64), gradients, done)
+        if found is not None and self.n_players > HALF_FROM:
+            found = np.asarray(HalfMatrix.of(found), dtype=np.float64)  # what is kept is what is given
+        if self.store is not None and self._identity is not None:
+            self.store.keep(self._identity, gates[new], played, found)
+        self.n_run += len(new)
+        for index, place in enumerate(new):
+            yield place, played[index], None if found is None else found[index]

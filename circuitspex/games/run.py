@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from circuitspex.half import HalfMatrix
 from circuitspex.typing import Gradients, Masks, PerPrompt, Values
 
 
@@ -14,12 +15,13 @@ class Run:
     """Finished ablations.
 
     ``masks`` bool ``(K, n)``, True = kept; ``per_prompt`` ``(K, P)`` the metric of each prompt; ``gradients``
-    ``(K, n)``, d value / d gate at each mask, or None; ``seconds`` the time it took.
+    ``(K, n)``, d value / d gate at each mask, or None, in half precision where there are more than 2,500 components;
+    ``seconds`` the time it took.
     """
 
     masks: Masks
     per_prompt: PerPrompt
-    gradients: Gradients | None = None
+    gradients: Gradients | HalfMatrix | None = None
     seconds: float = 0.0
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 
 from circuitspex.arrays import check_finite, check_masks
 from circuitspex.errors import UserError
+from circuitspex.half import HALF_FROM, HalfMatrix
 from circuitspex.masks.sample import check_keep
 from circuitspex.recovery.polynomial import Polynomial, signs
 from circuitspex.typing import FloatArray, IntArray, Values
@@ -25,7 +26,8 @@ class Samples:
 
     ``x`` ``(K, n)`` are signs (+1 = kept); ``values`` ``(K,)``; ``slopes`` ``(K, n)`` are df/dx, half of d value / d
     gate since a gate runs over a length of 1 and x over 2; ``fold`` ``(K,)`` assigns each *distinct* mask to a fold, so
-    that a repeated mask is never predicted from its own copy; ``keep`` is the share of kept components.
+    that a repeated mask is never predicted from its own copy; ``keep`` is the share of kept components. With more than
+    2,500 components ``x`` and ``slopes`` are in single precision.
     """
 
     x: FloatArray
@@ -50,8 +52,8 @@ class Samples:
         values = np.ascontiguousarray(check_finite(values, (n_masks,), "values"))
         slopes = None
         if gradients is not None:
-            slopes = np.ascontiguousarray(check_finite(gradients, (n_masks, n), "gradients")) / 2
-        _, group = np.unique(masks, axis=0, return_inverse=True)
+            slopes = _half_of(gradients, (n_masks, n))
+        _, group = np.unique(np.packbits(masks, axis=1), axis=0, return_inverse=True)
         group = group.reshape(-1)
         n_groups = int(group.max()) + 1 if n_masks else 0
         if n_groups < 2:
@@ -64,7 +66,8 @@ class Samples:
             _FEWER_FOLDS if masks.size > _LARGE else N_FOLDS, n_groups
         )
         share = float(masks.mean()) if keep is None else _one_share(keep)
-        return cls(signs(masks), values, slopes, folds[rank[group]], share, seed)
+        x = signs(masks) if n <= HALF_FROM else np.where(masks, np.float32(1), np.float32(-1))
+        return cls(np.asarray(x), values, slopes, folds[rank[group]], share, seed)
 
     @property
     def n_players(self) -> int:
@@ -81,6 +84,16 @@ class Samples:
         left = self.fold != fold
         slopes = None if self.slopes is None else self.slopes[left]
         return Samples(self.x[left], self.values[left], slopes, self.fold[left], self.keep, self.seed)
+
+
+def _half_of(gradients: Any, shape: tuple[int, int]) -> FloatArray:
+    """Half of the gradients; in single precision where there are many components."""
+    if isinstance(gradients, HalfMatrix) and gradients.shape == shape:
+        slopes: Any = np.asarray(gradients)  # finite, and in single precision, as it was made
+        slopes *= np.float32(0.5)
+        return np.asarray(slopes if shape[1] > HALF_FROM else slopes.astype(np.float64))
+    slopes = np.ascontiguousarray(check_finite(np.asarray(gradients), shape, "gradients")) / 2
+    return np.asarray(slopes if shape[1] <= HALF_FROM else slopes.astype(np.float32))
 
 
 def _one_share(keep: Any) -> float:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from circuitspex.half import HALF_FROM
 from circuitspex.recovery.data import Fitted, Samples
 from circuitspex.recovery.polynomial import Polynomial, combine
 from circuitspex.typing import FloatArray, IntArray, Values
 
-# With more components than this, so many are looked at one by one.
-_MANY = 2500
+# With more than HALF_FROM components, so many are looked at one by one.
 _CHOSEN = 1000
 
 
@@ -36,27 +36,31 @@ class Screen:
     @classmethod
     def of(cls, samples: Samples) -> Screen:
         """All components where they are few, else those with the largest mean square slope."""
-        if samples.slopes is None or samples.n_players <= _MANY:
+        if samples.slopes is None or samples.n_players <= HALF_FROM:
             nothing = Polynomial.of({})
             return cls(samples, None, nothing, tuple(nothing for _ in samples.folds), np.zeros_like(samples.values))
         slopes = samples.slopes
         ranked = np.argsort(-np.einsum("kn,kn->n", slopes, slopes), kind="stable")
         columns = np.sort(ranked[:_CHOSEN])
+        # In the order of how strongly they go with the values, as ``Standard`` has it.
+        x = samples.x[:, columns].astype(np.float64)
+        columns = columns[np.argsort(-np.abs(samples.values @ x), kind="stable")]
         others = np.sort(ranked[_CHOSEN:])
+        rest_x, rest_slopes = samples.x[:, others], slopes[:, others]
         added = np.empty_like(samples.values)
         without = []
         for fold in samples.folds:
             out = samples.fold == fold
-            mean = slopes[~out][:, others].mean(0)
-            added[out] = samples.x[out][:, others] @ mean
+            mean = rest_slopes[~out].mean(0, dtype=np.float64)
+            added[out] = rest_x[out] @ mean
             without.append(_linear(others, mean))
         part = replace(
             samples,
-            x=np.ascontiguousarray(samples.x[:, columns]),
+            x=np.ascontiguousarray(samples.x[:, columns], dtype=np.float64),
             values=samples.values - added,
-            slopes=np.ascontiguousarray(slopes[:, columns]),
+            slopes=np.ascontiguousarray(slopes[:, columns], dtype=np.float64),
         )
-        return cls(part, columns, _linear(others, slopes[:, others].mean(0)), tuple(without), added)
+        return cls(part, columns, _linear(others, rest_slopes.mean(0, dtype=np.float64)), tuple(without), added)
 
     def whole(self, fitted: Fitted) -> Fitted:
         """A fit to the chosen components, with the others put back."""
@@ -72,7 +76,9 @@ class Screen:
     def _renamed(self, function: Polynomial) -> Polynomial:
         assert self.columns is not None
         names = self.columns.tolist()
-        return Polynomial(tuple(tuple(names[i] for i in term) for term in function.terms), function.coefficients)
+        return Polynomial(
+            tuple(tuple(sorted(names[i] for i in term)) for term in function.terms), function.coefficients
+        )
 
 
 def _linear(members: IntArray, weights: FloatArray) -> Polynomial:

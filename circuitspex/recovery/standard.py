@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from circuitspex.half import HALF_FROM
 from circuitspex.recovery.data import Fitted, Samples
 from circuitspex.recovery.polynomial import Polynomial
 from circuitspex.typing import IntArray, Term
@@ -27,7 +28,8 @@ class Standard:
 
     @classmethod
     def of(cls, samples: Samples, *, reorder: bool = True) -> Standard:
-        """The values must vary; with ``reorder`` False components stay where they are."""
+        """The values must vary; with ``reorder`` False, and with very many components, they stay where they are."""
+        reorder = reorder and samples.n_players <= HALF_FROM  # the screen reorders those that it picks
         mean, spread = float(samples.values.mean()), float(samples.values.std())
         values = (samples.values - mean) / spread
         order = np.argsort(-np.abs(values @ samples.x), kind="stable") if reorder else np.arange(samples.n_players)
@@ -35,7 +37,7 @@ class Standard:
         if reorder:
             x = np.ascontiguousarray(x[:, order])
             slopes = None if slopes is None else np.ascontiguousarray(slopes[:, order])
-        slopes = None if slopes is None else slopes / spread
+        slopes = None if slopes is None else slopes / slopes.dtype.type(spread)
         return cls(replace(samples, x=x, values=values, slopes=slopes), order, mean, spread)
 
     def restored(self, fitted: Fitted) -> Fitted:

@@ -34,6 +34,7 @@ def test_shares_are_read() -> None:
         (("--keep", "0:0.3"), "0 < LOW < HIGH < 1"),
         (("--keep", "0.1:0.2:0.3"), "'0.1:0.2:0.3' is not a range LOW:HIGH such as 0.3:0.9"),
         (("--keep", "0.1:"), "is not a range"),
+        (("--refine", "layers"), "'layers' is not a whole number (or two or more levels: layers,heads+mlps,neurons)"),
         (("--until", "95"), "must lie between 0 and 1 and be neither, not 95"),
     ],
 )
@@ -42,6 +43,17 @@ def test_wrong_values_are_named(more: tuple[str, ...], message: str, capsys: pyt
         options(*more)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_rounds_and_levels_are_read() -> None:
+    assert options().refine == 0
+    assert options("--refine", "2").refine == 2
+    assert options("--refine", "layers, heads+mlps,neurons").refine == ["layers", "heads+mlps", "neurons"]
+
+
+def test_levels_take_the_place_of_components(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["find", "--model", "m", "--task", "ioi", "--components", "heads", "--refine", "layers,heads"]) == 1
+    assert "the levels of --refine take the place of --components" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +90,25 @@ def test_the_pilot_and_the_curve_are_in_the_json(command: list[str], capsys: pyt
     assert run["until"] == 0.999
     assert [stage["n_ablations"] for stage in run["learning_curve"]] == [20, 40]
     assert run["keep_chosen"]["reason"].startswith(f"keep {run['keep']:g}")
+
+
+def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = [*command[:5], "--budget", "12", "--heldout", "8", "--contexts", "2"]
+    assert main([*few, "--refine", "layers,heads+mlps,neurons:16", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "coarse to fine\n  layers: 3 components" in out
+    assert "; opened L" in out
+    assert (tmp_path / "circuit.svg").exists()
+    assert json.loads((tmp_path / "circuit.json").read_text())["run"]["levels"][2]["components"] == "neurons:16"
+    grouped = json.loads((tmp_path / "circuit.json").read_text())
+    grouped["run"]["lens"] = "groups"
+    (tmp_path / "circuit.json").write_text(json.dumps(grouped))
+    assert main(["verify", str(tmp_path / "circuit.json")]) == 1
+    assert "no circuit of single components" in capsys.readouterr().err
+    assert main([*few, "--refine", "mlps,heads"]) == 1
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("circuitspex: levels must nest: L0H0 of 'heads'")
 
 
 def test_the_methods_are_those_of_the_decoders():
