@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     )
     from circuitspex.components import Component, Latents
     from circuitspex.errors import UserError
-    from circuitspex.games import ComponentGame, FunctionGame, GroupedGame, LensGame, Run, Training, TrainingGame
+    from circuitspex.export.prompt_map import PromptMap
+    from circuitspex.games import (
+        ComponentGame,
+        FunctionGame,
+        GroupedGame,
+        LensGame,
+        Run,
+        TokenGame,
+        Training,
+        TrainingGame,
+    )
     from circuitspex.masks import CodedDesign, sample_masks
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions, decode, spex
@@ -46,8 +56,10 @@ _PUBLIC = {
     "Interactions": "recovery",
     "Latents": "components",
     "LensGame": "games",
+    "PromptMap": "export.prompt_map",
     "Run": "games",
     "Task": "tasks",
+    "TokenGame": "games",
     "Training": "games",
     "TrainingGame": "games",
     "UserError": "errors",
@@ -78,8 +90,10 @@ __all__ = [
     "Interactions",
     "Latents",
     "LensGame",
+    "PromptMap",
     "Run",
     "Task",
+    "TokenGame",
     "Training",
     "TrainingGame",
     "UserError",

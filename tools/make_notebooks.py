@@ -203,6 +203,105 @@ print(f"with only the neurons of {layer} ablated at random: {effect.mean():+.3f}
 ]
 
 
+WHICH_WORDS = [
+    (
+        "markdown",
+        """# Which words work together
+
+*"The film was not boring."* The word *boring* alone makes a review negative, and *not* turns it round. Neither word
+says what the review says: the two **together** do. circuitspex ablates many random sets of words and decodes which
+words matter for an answer and which of them interact.""",
+    ),
+    (
+        "code",
+        """import circuitspex as cx
+
+model = cx.load_model("smollm2-135m")  # fetched once, then kept in your cache folder
+
+examples = \"\"\"Review: The acting was superb and I loved it.
+Sentiment: positive
+Review: A dull story with an awful ending.
+Sentiment: negative
+Review: The cast was not bad.
+Sentiment: positive
+Review: The songs were never good.
+Sentiment: negative
+\"\"\"
+review = "The band was not poor."
+game = cx.TokenGame(
+    model,
+    f"{examples}Review: {review}\\nSentiment:",
+    answer=" positive",
+    wrong_answer=" negative",
+    part=review,  # only these words are players; what stands before them is computed once
+    ablate="delete",
+)
+game.names""",
+    ),
+    (
+        "markdown",
+        """A mask says which words are kept; the value is the logit of *" positive"* minus that of *" negative"*.""",
+    ),
+    (
+        "code",
+        """import numpy as np
+
+masks = np.ones((3, game.n_players), dtype=bool)
+masks[1, game.names.index("not")] = False
+masks[2, game.names.index("poor.")] = False
+for label, value in zip(["the whole review", "without 'not'", "without 'poor.'"], game(masks)):
+    print(f"{label:18} {value:+.2f}")""",
+    ),
+    (
+        "markdown",
+        """## Explain it
+
+The same call explains any game: a model's components, training examples, or a function of your own.""",
+    ),
+    (
+        "code",
+        """found = cx.explain(game, budget=200)  # five words have 32 masks; each that is drawn is run once
+cx.PromptMap.of(game, found)""",
+    ),
+    (
+        "markdown",
+        """The colour of a word is its main effect, averaged over what else is kept: blue makes the answer more likely,
+orange with a dashed line less. An arc is an interaction that was **measured again** by paired ablations, with its 95 %
+interval in the table below: *not* × *poor.* is positive, because *poor.* hurts only where *not* is missing.""",
+    ),
+    ("code", """print(cx.PromptMap.of(game, found).table())"""),
+    (
+        "markdown",
+        """## What is an ablated word?
+
+There is no neutral answer, so there are four; a finding that holds under several of them is about the model. Under
+`delete` the word is left out and later words move up; under `attention` it stays, but nothing attends to it; under
+`mean` and `token` another embedding takes its place.""",
+    ),
+    (
+        "code",
+        """pair = ("not", "poor.")
+for way in ("delete", "attention", "mean"):
+    other = cx.TokenGame(model, game.prompt.text, " positive", " negative", part=review, ablate=way)
+    decoded = cx.explain(other, budget=200, max_nodes=2, max_interactions=2, n_contexts=4).interactions
+    print(f"{way:10} {' × '.join(pair)}: {decoded.effect(*pair):+.2f}")""",
+    ),
+    ("markdown", """## Keep it"""),
+    (
+        "code",
+        """from pathlib import Path
+from tempfile import mkdtemp
+
+folder = Path(mkdtemp())
+shown = cx.PromptMap.of(game, found)
+shown.save(folder / "prompt.json")
+shown.to_html(folder / "prompt.html")  # one page, no network needed
+shown.to_svg(folder / "prompt.svg")
+sorted(path.name for path in folder.iterdir())""",
+    ),
+]
+
+
 def write(name: str, cells: list[tuple[str, str]]) -> Path:
     notebook = nbformat.v4.new_notebook()
     make = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
@@ -218,12 +317,14 @@ def write(name: str, cells: list[tuple[str, str]]) -> Path:
     return path
 
 
+NOTEBOOKS = {
+    "01_find_a_circuit.ipynb": FIND_A_CIRCUIT,
+    "02_words.ipynb": WHICH_WORDS,
+    "03_training_data.ipynb": TRAINING_DATA,
+    "04_neurons.ipynb": NEURONS,
+}
+
 if __name__ == "__main__":
-    notebooks = {
-        "01_find_a_circuit.ipynb": FIND_A_CIRCUIT,
-        "03_training_data.ipynb": TRAINING_DATA,
-        "04_neurons.ipynb": NEURONS,
-    }
-    asked = [name for name in sys.argv[1:] if name != "--execute"]
-    for name in asked or notebooks:
-        print(write(name, notebooks[name]))
+    # All of them, or those that are named.
+    for name in [argument for argument in sys.argv[1:] if argument != "--execute"] or NOTEBOOKS:
+        print(write(name, NOTEBOOKS[name]))

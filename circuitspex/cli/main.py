@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from circuitspex import __version__
-from circuitspex.cli import compare, explain, export, find, info, models, runs, verify
+from circuitspex.cli import compare, explain, export, find, info, models, runs, tokens, verify
 from circuitspex.errors import UserError
 
-VERBS = (find, explain, compare, verify, export, runs, models, info)
+VERBS = (find, tokens, explain, compare, verify, export, runs, models, info)
 
 
 def build_parser() -> argparse.ArgumentParser:

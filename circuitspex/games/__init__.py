@@ -5,6 +5,7 @@ from circuitspex.games.function_game import FunctionGame, as_game
 from circuitspex.games.grouped import GroupedGame
 from circuitspex.games.lens import LensGame
 from circuitspex.games.run import Run
+from circuitspex.games.token_game import TokenGame
 from circuitspex.games.training import SGD, Adam, TrainFunction, Training, TrainingGame
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "GroupedGame",
     "LensGame",
     "Run",
+    "TokenGame",
     "TrainFunction",
     "Training",
     "TrainingGame",

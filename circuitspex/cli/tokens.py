@@ -1,0 +1,145 @@
+"""``circuitspex tokens``: which words of a prompt matter for an answer, and which work together."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from circuitspex.cli.find import METHODS
+from circuitspex.cli.options import share_kept, store_option, verb_parser, whole_number, writable_folder
+
+EXAMPLE = (
+    'circuitspex tokens --model smollm2-135m --prompt "The food was not" --answer " good" --wrong-answer " bad" '
+    "--out runs/words"
+)
+
+
+def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this verb."""
+    parser = verb_parser(verbs, "tokens", "find which words of a prompt matter and which work together", EXAMPLE)
+    parser.add_argument("--model", required=True, help="offline catalogue name, directory, .gguf file, or hub name")
+    parser.add_argument("--prompt", required=True, help="the text; '@FILE' reads it from a file")
+    parser.add_argument("--answer", required=True, help="what should follow, with its leading space")
+    parser.add_argument("--wrong-answer", help="what it is compared with (metric logit_diff)")
+    parser.add_argument("--unit", default="words", choices=("words", "tokens", "sentences"), help="default: words")
+    parser.add_argument(
+        "--span",
+        type=_span,
+        action="append",
+        metavar="START:END",
+        help="characters of the prompt that are one player, instead of a unit; may be given several times",
+    )
+    parser.add_argument("--part", metavar="TEXT", help="only this piece of the prompt is ablated; it must stand in it")
+    parser.add_argument(
+        "--ablate",
+        default="mean",
+        choices=("token", "mean", "delete", "attention"),
+        help="token: another token in its place; mean: the mean embedding; delete: left out, what follows moves up; "
+        "attention: nothing attends to it (default: mean)",
+    )
+    parser.add_argument(
+        "--token", default="auto", help="for --ablate token: mask, pad, unk, or the text of one token (default: auto)"
+    )
+    parser.add_argument("--chat", action="store_true", help="put the prompt into the model's chat template")
+    parser.add_argument(
+        "--metric", help="logit_diff, answer_logprob, answer_prob or kl (default: by the answers given)"
+    )
+    parser.add_argument("--budget", type=whole_number(2), default=200, help="ablations to decode from (default: 200)")
+    parser.add_argument(
+        "--keep",
+        type=share_kept,
+        default=0.5,
+        metavar="SHARE",
+        help="share of words kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)",
+    )
+    parser.add_argument("--method", default="auto", choices=METHODS, help="decoder (default: auto)")
+    parser.add_argument("--heldout", type=whole_number(2), default=100, help="held-out masks for the R² (default: 100)")
+    parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
+    parser.add_argument("--executor", default="auto", choices=("auto", "batched", "hooks"), help="how the model is run")
+    store_option(parser)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the GPU if there is one)")
+    parser.add_argument("--dtype", help="float32, float64, bfloat16 or float16 (default: float32)")
+    parser.add_argument("--revision", help="branch, tag or commit of a hub model")
+    parser.add_argument("--out", type=Path, help="folder for prompt.json, circuit.json, the pictures and the function")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it."""
+    folder = None if options.out is None else writable_folder(options.out)
+    prompt = _prompt(options.prompt)
+    from circuitspex.circuits import explain
+    from circuitspex.export.prompt_file import to_json
+    from circuitspex.export.prompt_map import PromptMap
+    from circuitspex.games import TokenGame
+    from circuitspex.models import load_model
+
+    model = load_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
+    game = TokenGame(
+        model,
+        prompt,
+        options.answer,
+        options.wrong_answer,
+        unit=options.span or options.unit,
+        part=options.part,
+        ablate=options.ablate,
+        token=options.token,
+        metric=options.metric,
+        chat=options.chat,
+        executor=options.executor,
+        store=options.store,
+    )
+    found = explain(
+        game,
+        options.budget,
+        keep=options.keep,
+        method=options.method,
+        n_heldout=options.heldout,
+        n_contexts=options.contexts,
+        seed=options.seed,
+    )
+    shown = PromptMap.of(game, found)
+    written = []
+    if folder is not None:
+        written = [
+            shown.save(folder / "prompt.json"),
+            shown.to_html(folder / "prompt.html"),
+            shown.to_svg(folder / "prompt.svg"),
+            shown.to_png(folder / "prompt.png"),
+            found.circuit.save(folder / "circuit.json"),
+            found.interactions.save(folder / "interactions.json"),
+        ]
+    if options.json:
+        print(json.dumps({"prompt": to_json(shown), "files": [str(path) for path in written]}, indent=1))
+        return 0
+    if found.n_stored:
+        print(f"{found.n_stored} of {found.n_stored + found.n_run} ablations taken from the store", end="\n\n")
+    print(shown.table(), end="")
+    if written:
+        print("\nwritten:")
+        for path in written:
+            print(f"  {path}")
+    return 0
+
+
+def _prompt(text: str) -> str:
+    if not text.startswith("@"):
+        return text
+    from circuitspex.errors import UserError
+
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UserError(f"can't read the prompt from {text[1:]}: {reason}") from error
+
+
+def _span(text: str) -> tuple[int, int]:
+    """An option's type: a range of characters such as 4:11."""
+    try:
+        start, end = (int(part) for part in text.split(":"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a range START:END of characters, such as 4:11") from None
+    return start, end

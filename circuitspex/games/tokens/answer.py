@@ -1,0 +1,132 @@
+"""What is measured of a prompt: the next token, or a whole answer of several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from circuitspex.errors import UserError
+from circuitspex.games.tokens.prompt import SplitPrompt
+from circuitspex.tasks.metrics import METRICS, Metric, MetricRows, as_metric, check_metric_values
+from circuitspex.tasks.vocabulary import Vocabulary
+
+_WHOLE = ("answer_logprob", "answer_prob")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, and the metric that is taken of it.
+
+    ``ids`` are the answer's tokens. With several, the model reads all but the last of them after the prompt, and the
+    metric is that of the whole answer: the sum of the log-probabilities of its tokens, each after the true ones before
+    it. ``wrong_id`` is the one token of the wrong answer, where there is one.
+    """
+
+    text: str
+    wrong_text: str | None
+    ids: tuple[int, ...]
+    wrong_id: int | None
+    metric: Metric
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        prompt: SplitPrompt,
+        answer: str,
+        wrong_answer: str | None = None,
+        metric: str | Metric | Callable[..., Any] | None = None,
+    ) -> Answer:
+        """The answer's tokens after this prompt.
+
+        Args:
+            model: a TransformerBridge with a tokenizer.
+            prompt: what the answer follows.
+            answer: with its leading space where the model writes one.
+            wrong_answer: what the answer is compared with by 'logit_diff'; one token.
+            metric: as in tasks; by default 'logit_diff' where there is a wrong answer, else 'answer_logprob'. An answer
+                of several tokens has 'answer_logprob' and 'answer_prob'.
+
+        Raises:
+            UserError: an empty or unknown answer, two that are the same, or a metric that does not fit them.
+        """
+        vocabulary = Vocabulary.of(model, prepend_bos=False)
+        ids = _tokens(vocabulary, prompt.rendered, answer, "answer")
+        wrong = None if wrong_answer is None else _tokens(vocabulary, prompt.rendered, wrong_answer, "wrong answer")
+        if metric is None:
+            metric = "answer_logprob" if wrong is None else "logit_diff"
+        chosen = as_metric(metric)
+        if chosen == METRICS["logit_diff"] and wrong is None:
+            raise UserError("metric 'logit_diff' compares two answers: give a wrong answer, or use 'answer_logprob'")
+        if wrong == ids:
+            raise UserError(
+                f"the answer {answer!r} and the wrong answer {wrong_answer!r} are the same; they must differ"
+            )
+        if chosen not in [METRICS[name] for name in _WHOLE]:
+            for role, text, tokens in (("answer", answer, ids), ("wrong answer", wrong_answer, wrong)):
+                if tokens is not None and len(tokens) > 1:
+                    pieces = " + ".join(repr(piece) for piece in vocabulary.pieces(tokens))
+                    raise UserError(
+                        f"metric '{chosen.name}' reads the next token, and the {role} {text!r} is {len(tokens)} "
+                        f"({pieces}); give one token, or use the metric 'answer_logprob' without a wrong answer"
+                    )
+        if wrong is not None and wrong[0] == ids[0] and chosen == METRICS["logit_diff"]:
+            raise UserError(f"the answer {answer!r} and the wrong answer {wrong_answer!r} begin with the same token")
+        return cls(answer, wrong_answer, ids, None if wrong is None else wrong[0], chosen)
+
+    @property
+    def read_on(self) -> tuple[int, ...]:
+        """The tokens that the model reads after the prompt."""
+        return self.ids[:-1]
+
+    @property
+    def identity(self) -> list[Any]:
+        """What a value depends on, besides the prompt."""
+        return [list(self.ids), self.wrong_id, self.metric.identity]
+
+    def values(
+        self, logits: Float[Tensor, "rows answer vocab"], clean: Float[Tensor, "one answer vocab"] | None
+    ) -> Float[Tensor, " rows"]:
+        """The metric of each row, from the logits at the positions before each token of the answer.
+
+        Raises:
+            TaskError: the metric gave NaN, an infinity or a wrong shape.
+        """
+        n_rows, n_read = logits.shape[:2]
+        if n_read == 1:
+            answers = torch.full((n_rows,), self.ids[0], device=logits.device)
+            wrong = answers if self.wrong_id is None else torch.full_like(answers, self.wrong_id)
+            known = None if clean is None else clean[:, 0].expand(n_rows, -1)
+            found = self.metric(logits[:, 0], MetricRows(answers, wrong, known))
+        else:
+            wide = logits if logits.dtype == torch.float64 else logits.float()
+            target = torch.tensor(self.ids, device=logits.device).expand(n_rows, -1)
+            steps = torch.log_softmax(wide, dim=-1).gather(-1, target[..., None])[..., 0]
+            found = steps.sum(dim=1)
+            if self.metric == METRICS["answer_prob"]:
+                found = found.exp()
+        # Rows are masks of the one prompt.
+        check_metric_values(found[:, None], self.metric, prompts=[0])
+        return found
+
+
+def _tokens(vocabulary: Vocabulary, prompt: str, text: object, role: str) -> tuple[int, ...]:
+    if not isinstance(text, str):
+        raise UserError(f"the {role} is a text, not {type(text).__name__}")
+    ids = tuple(vocabulary.continuation_ids(prompt, text)) if text else ()
+    if not ids:
+        raise UserError(
+            f"the {role} {text!r} has no tokens; give the text that should follow the prompt, such as ' good'"
+        )
+    if vocabulary.tokenizer.unk_token_id in ids and not _is_unknown(vocabulary.tokenizer, text):
+        raise UserError(f"the {role} {text!r} is not in this tokenizer's vocabulary")
+    return ids
+
+
+def _is_unknown(tokenizer: Any, text: str) -> bool:
+    return text.strip() == str(tokenizer.unk_token)
