@@ -41,7 +41,7 @@ def explain(
         game: a ``ComponentGame``, ``TokenGame`` or ``TrainingGame``, or a callable with ``n_players`` (and, where they
             are there, ``names`` and ``gradients(masks)``; see ``FunctionGame``).
         budget: ablations to decode from; each with a backward pass where the method uses gradients and the game has
-            them.
+            them. Where so many cover every mask of a few players (``keep`` 0.5), each mask is run once.
         keep: the share of players that a random mask keeps; ``(low, high)`` lets each mask draw its own; 'auto' picks
             it by a pilot (see ``circuitspex.masks.pilot``), whose ablations come on top of the budget.
         method: as in ``decode``: 'auto' uses gradients where the game has them; 'spex' runs the masks of its own

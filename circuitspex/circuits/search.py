@@ -20,9 +20,10 @@ from circuitspex.circuits.refine import Refined
 from circuitspex.circuits.refine import refine as refine_choices
 from circuitspex.errors import UserError
 from circuitspex.games import LensGame, Run
-from circuitspex.masks import Keep, Pilot, check_keep, mean_keep, pilot, sample_masks
+from circuitspex.masks import Keep, Pilot, check_keep, every_mask, mean_keep, pilot, sample_masks
 from circuitspex.masks.coded import CodedDesign
 from circuitspex.recovery import Interactions, Method, decode
+from circuitspex.recovery.complete import MOST_PLAYERS
 from circuitspex.typing import Masks
 
 
@@ -172,6 +173,8 @@ def search(game: LensGame, plan: Plan) -> Search:
 
     if plan.method == "spex":
         masks = CodedDesign.choose(game.n_players, plan.budget, seed=seeds[0]).masks()
+    elif share == 0.5 and game.n_players <= MOST_PLAYERS and 2**game.n_players <= plan.budget:
+        masks = every_mask(game.n_players, seed=seeds[0])
     else:
         masks = sample_masks(game.n_players, plan.budget, keep=share, seed=seeds[0])
     run, interactions, curve = explore(ablations, masks, decode_run, until=plan.until, seed=plan.seed)

@@ -169,7 +169,7 @@ def facts(circuit: Circuit) -> str:
         ),
         ("Weights", model.get("identity")),
         ("Task", ", ".join(str(part) for part in (task.get("name"), task.get("metric")) if part)),
-        ("Prompts", task.get("n_prompts")),
+        ("Numbers a mask" if run.get("lens") in ("training", "game") else "Prompts", task.get("n_prompts")),
         ("Accuracy", f"{accuracy:.0%}" if isinstance(accuracy, int | float) else None),
         ("Components", run.get("components")),
         ("Baseline", run.get("baseline")),

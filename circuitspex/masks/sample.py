@@ -75,3 +75,15 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise UserError(f"keep must be a share such as 0.5, or two (low, high), not {value!r}") from None
+
+
+def every_mask(n_players: int, *, seed: int = 0) -> Masks:
+    """All ``2^n`` masks of a few components, bool ``(2^n, n)``, in an order that the seed gives.
+
+    Raises:
+        UserError: more than 20 components, of which there are too many masks.
+    """
+    if not 1 <= n_players <= 20:
+        raise UserError(f"every mask can be listed for 1 to 20 components, not {n_players}")
+    codes = np.random.default_rng(seed).permutation(2**n_players)
+    return np.asarray(codes[:, None] >> np.arange(n_players) & 1, dtype=bool)

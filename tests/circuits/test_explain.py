@@ -111,6 +111,8 @@ def test_the_same_seed_gives_the_same_result():
 def test_tiny_games_have_no_masks_left_to_score():
     game = cx.FunctionGame(lambda masks: masks.sum(1), 2)
     found = cx.explain(game, 16, n_heldout=8)
+    assert game.n_run <= 4 + 4 * 3  # all four to decode; and those that the held-out and measuring steps ask for again
+    assert len(found.run) == 4
     assert found.faithfulness.n_masks == 0
     assert {node.name: node.effect for node in found.circuit.nodes} == pytest.approx({"p0": 1, "p1": 1})
 

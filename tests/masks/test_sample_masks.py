@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuitspex.errors import UserError
-from circuitspex.masks import check_keep, mean_keep, sample_masks
+from circuitspex.masks import check_keep, every_mask, mean_keep, sample_masks
 
 sizes = st.integers(1, 40)
 shares = st.floats(0.01, 0.99)
@@ -105,3 +105,17 @@ def test_what_is_no_share_is_refused(keep):
 def test_nothing_to_sample_is_refused(n, k, message):
     with pytest.raises(UserError, match=message):
         sample_masks(n, k)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 10])
+def test_every_mask_is_there_once(n):
+    masks = every_mask(n, seed=3)
+    assert masks.dtype == bool
+    assert len(np.unique(masks, axis=0)) == len(masks) == 2**n
+    np.testing.assert_array_equal(masks, every_mask(n, seed=3))
+
+
+@pytest.mark.parametrize("n", [0, 21])
+def test_too_many_masks_to_list(n):
+    with pytest.raises(UserError, match="1 to 20 components"):
+        every_mask(n)
