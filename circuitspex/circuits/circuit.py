@@ -197,7 +197,8 @@ class Circuit:
     @property
     def has_layers(self) -> bool:
         """Whether its nodes are parts of a model, which are in layers; words, examples and other players are not."""
-        return bool(self.run.get("lens", "components") == "components")
+        lens = self.run.get("lens", "components")
+        return bool(lens == "components" or (lens == "groups" and "n_layers" in self.model))
 
     def node(self, name: str) -> Node:
         """The node of that name; KeyError where the circuit has none."""
