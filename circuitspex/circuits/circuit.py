@@ -130,7 +130,7 @@ class Faithfulness:
 
     def __str__(self) -> str:
         if self.r2 is None and self.n_masks == 0:
-            return "R² not measured: every possible mask was used for the fit"
+            return "R² not measured: nearly every possible mask was used for the fit"
         if self.r2 is None:
             return f"R² undefined: the metric is constant on the {self.n_masks} held-out masks"
         interval = "" if self.low is None or self.high is None else f" [{self.low:.3f}, {self.high:.3f}]"
@@ -250,6 +250,9 @@ class Circuit:
         from circuitspex.circuits.formats import renderer
 
         return renderer("text")(self)
+
+    def __str__(self) -> str:
+        return self.table()
 
     def _repr_html_(self) -> str:
         from circuitspex.circuits.formats import renderer

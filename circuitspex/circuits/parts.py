@@ -37,11 +37,12 @@ def measured_parts(
     start: int,
     max_nodes: int,
     max_interactions: int,
+    uniform: bool = False,
 ) -> tuple[tuple[Node, ...], tuple[Edge, ...], tuple[Edge, ...]]:
     """The strongest components and interactions, measured again; what replicates, and the edges that did not.
 
     An interaction replicates where its measured sign is the decoded one and its q value, over all interactions that
-    were measured, is at most ``RATE``.
+    were measured, is at most ``RATE``. ``uniform``: see ``replicate``.
     """
     sets = strongest(interactions, max_interactions)
     singles = {(i,) for members in sets for i in members}
@@ -49,7 +50,7 @@ def measured_parts(
     wanted = sorted(singles) + sets
     if not wanted:
         return (), (), ()
-    found = replicate(evaluate, wanted, contexts, start=start, precision=PRECISION)
+    found = replicate(evaluate, wanted, contexts, start=start, precision=PRECISION, uniform=uniform)
     q_of = dict(zip(sets, adjusted([found[members].p_value() for members in sets]), strict=True))
     edges: list[Edge] = []
     dropped: list[Edge] = []

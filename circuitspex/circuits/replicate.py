@@ -25,11 +25,17 @@ RATE = 0.05
 
 @dataclass(frozen=True)
 class Measured:
-    """One set: its |S|-fold difference by context and prompt ``(C, P)``, and the mean metric of each combination."""
+    """One set: its |S|-fold difference by context and prompt ``(C, P)``, and the mean metric of each combination.
+
+    ``exact`` where the contexts are all there are, once each: then only prompts are a sample, and with one prompt
+    nothing is. ``same`` where there was a single context for all of them: how much the difference varies is not known.
+    """
 
     members: Term
     differences: FloatArray
     table: tuple[Combination, ...]
+    exact: bool = False
+    same: bool = False
 
     @property
     def n_contexts(self) -> int:
@@ -45,17 +51,26 @@ class Measured:
         """One for each of the games whose prompts stand side by side in the columns."""
         if n_parts == 1:
             return [self]
-        return [Measured(self.members, part, ()) for part in np.split(self.differences, n_parts, axis=1)]
+        parts = np.split(self.differences, n_parts, axis=1)
+        return [Measured(self.members, part, (), self.exact, self.same) for part in parts]
+
+    def _moments(self) -> tuple[float, float, float]:
+        if not self.exact:
+            return moments(self.differences)
+        means = self.differences.mean(0, keepdims=True)
+        return moments(means) if means.shape[1] > 1 else (float(means[0, 0]), 0.0, 1.0)
 
     @property
     def width(self) -> float:
         """Half the width of the 95 % interval, as far as contexts are to blame and not prompts."""
+        if self.exact:
+            return 0.0
         means = self.differences.mean(1)
         return float(student.ppf(0.975, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5)
 
     def estimate(self, confidence: float = 0.95) -> Estimate:
         """The mean with its interval over contexts and prompts."""
-        mean, error, freedom = moments(self.differences)
+        mean, error, freedom = self._moments()
         half = 0.0 if error == 0 else float(student.ppf(0.5 + confidence / 2, freedom)) * error
         return Estimate(mean, mean - half, mean + half)
 
@@ -64,7 +79,9 @@ class Measured:
 
         With a ``sign``, a mean of the other sign counts as nothing; without one, both tails count.
         """
-        mean, error, freedom = moments(self.differences)
+        if self.same and not self.exact:
+            return 1.0
+        mean, error, freedom = self._moments()
         size = mean * np.sign(sign) if sign else abs(mean)
         if error == 0:
             return 0.0 if size > least else 1.0
@@ -80,6 +97,7 @@ def replicate(
     start: int | None = None,
     precision: float = 0.0,
     n_parts: int = 1,
+    uniform: bool = False,
 ) -> dict[Term, Measured]:
     """Measure sets in contexts, in more of them where the interval is still wide.
 
@@ -93,6 +111,8 @@ def replicate(
             does not count: more contexts don't help there.
         n_parts: the columns of ``evaluate`` are so many games of as many prompts each, measured in the same contexts;
             the widest of their intervals decides.
+        uniform: the contexts are masks that keep half of the components, so that all contexts of a set count the same:
+            where all of them were run, the mean is taken over each once and is exact.
 
     Raises:
         UserError: fewer than two contexts to start with, or as in ``measure``.
@@ -108,7 +128,7 @@ def replicate(
         for members in wanted:
             parts[members].append(found[members])
             rows[members].append(tables[members])
-        so_far = {members: _measured(members, parts[members], rows[members]) for members in parts}
+        so_far = {members: _measured(members, parts[members], rows[members], contexts, uniform) for members in parts}
         largest = max(abs(float(part.differences.mean())) for each in so_far.values() for part in each.split(n_parts))
         wide = [
             members
@@ -117,16 +137,24 @@ def replicate(
         ]
         wanted = wide if precision > 0 else []
         first, size = size, min(2 * size, len(contexts))
-    return {members: _measured(members, parts[members], rows[members]) for members in parts}
+    return {members: _measured(members, parts[members], rows[members], contexts, uniform) for members in parts}
 
 
-def _measured(members: Term, parts: list[FloatArray], rows: list[FloatArray]) -> Measured:
+def _measured(
+    members: Term, parts: list[FloatArray], rows: list[FloatArray], contexts: Masks, uniform: bool
+) -> Measured:
     differences = np.concatenate(parts)
+    others = np.delete(contexts[: len(differences)], list(members), axis=1)
+    n_others = others.shape[1]
+    first = np.unique(others, axis=0, return_index=True)[1] if n_others else np.zeros(1, dtype=np.int64)
+    exact = uniform and n_others < 63 and len(first) == 2**n_others
+    if exact:
+        differences = differences[np.sort(first)]
     weights = [len(part) for part in parts]
     values = np.average(np.stack(rows), axis=0, weights=weights)
     kept = list(product((False, True), repeat=len(members)))
     table = tuple(Combination(each, float(value)) for each, value in zip(kept, values, strict=True))
-    return Measured(members, differences, table)
+    return Measured(members, differences, table, exact, len(first) == 1)
 
 
 def adjusted(p_values: Sequence[float]) -> list[float]:

@@ -26,6 +26,11 @@ from circuitspex.recovery import Interactions, Method, decode
 from circuitspex.recovery.complete import MOST_PLAYERS
 from circuitspex.typing import Masks
 
+EVERY_CONTEXT = 64
+"""Where there are no more masks than this, or than were decoded, sets are measured in every context."""
+LEAST_HELDOUT = 4
+"""With fewer masks left that no fit has seen, R² is not measured."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -173,10 +178,8 @@ def search(game: LensGame, plan: Plan) -> Search:
 
     if plan.method == "spex":
         masks = CodedDesign.choose(game.n_players, plan.budget, seed=seeds[0]).masks()
-    elif share == 0.5 and game.n_players <= MOST_PLAYERS and 2**game.n_players <= plan.budget:
-        masks = every_mask(game.n_players, seed=seeds[0])
     else:
-        masks = sample_masks(game.n_players, plan.budget, keep=share, seed=seeds[0])
+        masks = _drawn(game.n_players, plan.budget, share, seeds[0])
     run, interactions, curve = explore(ablations, masks, decode_run, until=plan.until, seed=plan.seed)
     refined = None
     if plan.refine and plan.method != "spex":
@@ -185,9 +188,13 @@ def search(game: LensGame, plan: Plan) -> Search:
         run, interactions = refined.run, refined.interactions
         clock.mark("refine")
 
-    fresh = unseen(sample_masks(game.n_players, plan.n_heldout, keep=share, seed=seeds[2]), run.masks)
+    more_drawn = len(run) if game.n_players <= MOST_PLAYERS else 0  # of few masks many have been seen
+    drawn = _drawn(game.n_players, plan.n_heldout + more_drawn, share, seeds[2])
+    fresh = unseen(drawn, run.masks)[: plan.n_heldout]
     faithfulness = Faithfulness(None, None, None, 0)
-    if len(fresh) > 1:
+    if len(fresh) < min(max(2, plan.n_heldout // 2), LEAST_HELDOUT):
+        fresh = fresh[:0]  # an R² of a few masks would say nothing
+    else:
         seen = game.evaluate(fresh, progress=plan.progress, label="held-out ablations")
         score = interactions.score(fresh, seen.values, seed=plan.seed)
         faithfulness = Faithfulness(score.r2, score.low, score.high, score.n_masks)
@@ -198,9 +205,15 @@ def search(game: LensGame, plan: Plan) -> Search:
 
     counter = Remembered(game, plan.progress, "measuring again")
     # One share, also where the masks mix several: the measured effect is then the same quantity as the decoded one.
-    contexts = sample_masks(game.n_players, MORE_CONTEXTS * plan.n_contexts, keep=mean_keep(share), seed=seeds[3])
+    uniform = mean_keep(share) == 0.5
+    n_contexts = plan.n_contexts
+    if uniform and game.n_players <= MOST_PLAYERS and 2**game.n_players <= max(len(run), EVERY_CONTEXT):
+        contexts = every_mask(game.n_players, seed=seeds[3])
+        n_contexts = len(contexts)  # what is measured in all of them is exact
+    else:
+        contexts = _drawn(game.n_players, MORE_CONTEXTS * n_contexts, mean_keep(share), seeds[3])
     nodes, edges, dropped = measured_parts(
-        interactions, game, counter, contexts, plan.n_contexts, plan.max_nodes, plan.max_interactions
+        interactions, game, counter, contexts, n_contexts, plan.max_nodes, plan.max_interactions, uniform
     )
     clock.mark("measure")
     more: dict[str, Any] = {"memory_estimate_bytes": estimate}
@@ -231,6 +244,13 @@ def search(game: LensGame, plan: Plan) -> Search:
         refined=refined,
         more=more,
     )
+
+
+def _drawn(n_players: int, count: int, keep: Keep, seed: int) -> Masks:
+    """Random masks; where there are few of them, without drawing any twice (and as many as there are at most)."""
+    if keep == 0.5 and n_players <= MOST_PLAYERS and 2**n_players <= 2 * count:
+        return every_mask(n_players, seed=seed)[:count]
+    return sample_masks(n_players, count, keep=keep, seed=seed)
 
 
 def _check_keep_or_auto(keep: Keep) -> Keep:

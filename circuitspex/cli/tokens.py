@@ -8,6 +8,7 @@ from pathlib import Path
 
 from circuitspex.cli.find import METHODS
 from circuitspex.cli.options import share_kept, store_option, verb_parser, whole_number, writable_folder
+from circuitspex.errors import UserError
 
 EXAMPLE = (
     'circuitspex tokens --model smollm2-135m --prompt "The food was not" --answer " good" --wrong-answer " bad" '
@@ -68,6 +69,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
+    if options.token != "auto" and options.ablate != "token":
+        raise UserError(f"--token is for --ablate token, not for --ablate {options.ablate}")
+    if options.span and options.unit != "words":
+        raise UserError(f"--span gives the players itself; it can't go with --unit {options.unit}")
     folder = None if options.out is None else writable_folder(options.out)
     prompt = _prompt(options.prompt)
     from circuitspex.circuits import explain
@@ -127,8 +132,6 @@ def run(options: argparse.Namespace) -> int:
 def _prompt(text: str) -> str:
     if not text.startswith("@"):
         return text
-    from circuitspex.errors import UserError
-
     try:
         return Path(text[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

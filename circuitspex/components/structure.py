@@ -222,7 +222,8 @@ def _layer(
             others[kind] = Part(found[2] if n_axes == 4 else 1, seen[kind], point=point(seen[kind]))
     router, others["expert"] = _experts(model, seen.get("expert"), dense=not why)
     others["latents"] = Part(
-        why="has no latents: give a sparse autoencoder, as latents=circuitspex.Latents(hook=..., encoder=..., ...)"
+        why="has no latents: give a sparse autoencoder, as latents=circuitspex.Latents(hook=..., encoder=..., ...) or "
+        "--latents FILE"
     )
     if latents is not None:
         passing = shapes.get(id(hooks[latents.hook]), ())

@@ -54,10 +54,18 @@ def verdict(comparison: Comparison) -> str:
     than = f"by more than {comparison.least:.3g} {metric_name(comparison)}"
     than += f" at a false discovery rate of {100 * comparison.rate:.3g} %."
     if not found:
-        return f"No change: of {tested}, none was found to differ {than}"
+        return f"No change shown: of {tested}, none differs {than}{_undecided(comparison)}"
     said = counts(comparison)
     kinds = ", ".join(f"{said[kind]} {kind}" for kind in KINDS if said[kind] and kind != "unchanged")
     return f"{kinds}: of {tested}, {found} differ{'s' if found == 1 else ''} {than}"
+
+
+def _undecided(comparison: Comparison) -> str:
+    """How many of the others have an interval without zero: too few prompts or contexts to tell."""
+    count = sum(change.kind == "unchanged" and change.difference.excludes_zero for change in comparison.changes)
+    if not count:
+        return ""
+    return f" Of {count} the 95 % interval excludes zero all the same: more prompts would tell."
 
 
 def r2_text(comparison: Comparison) -> str:

@@ -50,7 +50,8 @@ def render(circuit: Circuit) -> str:
     for i, (layer, members) in enumerate(layers.items()):
         lines.append("  {")
         lines.append("    rank=same;")
-        lines.append(f'    layer{i} [shape=plaintext, fontcolor="{LIGHT.muted}", label="layer {layer}"];')
+        written = f"layer {layer}" if circuit.has_layers else ""
+        lines.append(f'    layer{i} [shape=plaintext, fontcolor="{LIGHT.muted}", label="{written}"];')
         lines += [f"    {part.id} [{_component(part, places, shown)}];" for part in members]
         lines.append("  }")
     names = [f"layer{i}" for i in range(len(layers))]

@@ -49,6 +49,9 @@ def write(circuit: Circuit, path: Path) -> Path:
         UserError: the circuit does not say how many layers and heads its model has, or has components that the
             format can't say (neurons, single positions), or the path can't be written.
     """
+    lens = circuit.run.get("lens", "components")
+    if lens != "components":
+        raise UserError(f"an EAP graph has heads and MLPs of a model only; this circuit is of another lens ({lens})")
     cfg = _config(circuit)
     layers, heads, parallel = cfg["n_layers"], cfg["n_heads"], cfg["parallel_attn_mlp"]
     searched = _searched(circuit, layers, heads)

@@ -47,7 +47,7 @@ def render(circuit: Circuit) -> str:
     kept = len(strongest)
     while True:
         drawn = _strongest(parts, strongest[:kept])
-        text = _text(drawn, places, title, _note(parts, drawn))
+        text = _text(drawn, places, title, _note(parts, drawn), circuit.has_layers)
         if len(text.encode("utf-16-le", "replace")) // 2 <= MAX_TEXT or kept == 0:
             return text
         kept = kept * 4 // 5
@@ -93,11 +93,12 @@ def _note(parts: Parts, drawn: Parts) -> str:
     return f"only the strongest: {', '.join(shown)}" if shown else ""
 
 
-def _text(parts: Parts, places: int, title: str, note: str) -> str:
+def _text(parts: Parts, places: int, title: str, note: str, layered: bool) -> str:
     lines = ["---", f"title: {json.dumps(title, ensure_ascii=False)}", "---", "flowchart BT"]
     layers = parts.layers()
     for i, (layer, members) in enumerate(layers.items()):
-        lines.append(f'  subgraph layer{i} ["layer {layer}"]')
+        written = f"layer {layer}" if layered else " "
+        lines.append(f'  subgraph layer{i} ["{written}"]')
         lines += [f"    {_component(part, places)}" for part in members]
         lines.append("  end")
     if note or not parts.components:

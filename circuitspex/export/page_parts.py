@@ -46,7 +46,8 @@ def example(task: Mapping[str, Any]) -> str:
 def tiles(circuit: Circuit, places: int) -> str:
     """The numbers to read first."""
     found, verified, run = circuit.faithfulness, circuit.verification, circuit.run
-    r2 = "undefined" if found.r2 is None else number(found.r2, 2, sign=False)
+    unknown = "undefined" if found.n_masks else "not measured"
+    r2 = unknown if found.r2 is None else number(found.r2, 2, sign=False)
     ends = "" if found.low is None or found.high is None else f"[{found.low:.2f}, {found.high:.2f}] "
     parts = [("R² on held-out ablations", r2, f"{ends}on {found.n_masks} masks".replace("-", "−"))]
     if verified is not None and verified.faithfulness is not None:

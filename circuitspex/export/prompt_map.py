@@ -70,7 +70,13 @@ class PromptMap:
 
     @classmethod
     def of(cls, game: TokenGame, found: Found) -> PromptMap:
-        """The map of what ``explain`` found in a token game."""
+        """The map of what ``explain`` found in a token game.
+
+        Raises:
+            UserError: it was found in another game.
+        """
+        if found.interactions.names != tuple(getattr(game, "names", ())) or not hasattr(game, "players"):
+            raise UserError("this was not found in that token game: their words are not the same")
         nodes = {node.name: node for node in found.circuit.nodes}
         words = []
         for index, player in enumerate(game.players):

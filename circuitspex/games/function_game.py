@@ -113,6 +113,8 @@ class FunctionGame(LensGame):
         return per_prompt, np.concatenate(slopes) if gradients else None
 
     def _numbers(self, given: Any, masks: Masks) -> PerPrompt:
+        if np.iscomplexobj(given):
+            raise UserError(f"the game {self._name} must give real numbers, not complex ones")
         try:
             array = np.asarray(given, dtype=np.float64)
         except (TypeError, ValueError) as error:

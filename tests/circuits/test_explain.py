@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import circuitspex as cx
+from circuitspex.circuits import Node
 from circuitspex.circuits.formats import names as formats
+from circuitspex.circuits.formats import renderer
+from circuitspex.circuits.replicate import replicate
 from circuitspex.cli.main import main
 from circuitspex.errors import UserError
 
@@ -174,3 +177,45 @@ def test_what_is_no_game_in_a_file(name, said, tmp_path, capsys):
     error = capsys.readouterr().err.strip()
     assert said in error
     assert "\n" not in error
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 6])
+def test_few_players_are_measured_exactly(n):
+    """Every mask is there to be run, so nothing is a sample: what is reported is the mean over all contexts."""
+    values = np.random.default_rng().standard_t(3, size=2**n)
+    every = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+    found = cx.explain(cx.FunctionGame(lambda masks: values[masks @ (1 << np.arange(n))], n), 100, seed=1)
+    assert len(found.circuit.nodes) == n
+    for part in (*found.circuit.nodes, *found.circuit.edges):
+        names = [part.name] if isinstance(part, Node) else part.components
+        sign = np.where(every[:, [int(name[1:]) for name in names]], 1, -1).prod(1)
+        exact = pytest.approx(float((sign * values).mean() * 2 ** len(names)))
+        assert (part.measured.value, part.measured.low, part.measured.high, part.decoded) == (exact,) * 4
+
+
+def test_one_context_alone_shows_nothing():
+    """Of three players a pair has two contexts; where only one was drawn, nothing tells how the effect varies."""
+    contexts = np.array([[True, True, True], [False, True, True]])
+    once = replicate(lambda masks: masks.sum(1)[:, None] * 1.0, [(0, 1), (1, 2)], contexts)
+    assert once[0, 1].same
+    assert once[0, 1].p_value() == 1.0
+    assert not once[1, 2].same
+
+
+def test_an_r2_of_a_few_masks_is_not_measured():
+    found = cx.explain(cx.FunctionGame(lambda masks: masks @ np.arange(1.0, 5.0), 4), 13)
+    assert found.faithfulness.n_masks == 0
+    assert "not measured" in str(found.faithfulness)
+    assert len(np.unique(found.run.masks, axis=0)) == 13, "a mask was drawn twice"
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(UserError, match="real numbers"):
+        cx.FunctionGame(lambda masks: np.ones(len(masks)) * 1j, 2)(np.ones((1, 2), dtype=bool))
+
+
+def test_a_circuit_prints_as_its_table():
+    circuit = cx.explain(Pairs(), 100, seed=5).circuit
+    assert str(circuit) == circuit.table()
+    for form in ("dot", "mermaid"):
+        assert "layer 0" not in renderer(form)(circuit)

@@ -58,11 +58,9 @@ def test_only_a_part_is_split(letters: Any) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(alphabet="ab é.?\n日😀", min_size=1, max_size=24))
-def test_players_own_their_characters_and_no_other_token(text: str) -> None:
-    from conftest import make_hf_model
-
-    model = letter_bridge(make_hf_model)
+@given(text=st.text(alphabet="ab é.?\n日😀", min_size=1, max_size=24))
+def test_players_own_their_characters_and_no_other_token(tiny: Any, text: str) -> None:
+    model = letter_bridge(tiny.hf_model)
     for unit in ("words", "tokens", "sentences"):
         if not text.strip():
             with pytest.raises(UserError, match="empty"):

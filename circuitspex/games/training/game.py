@@ -77,6 +77,10 @@ class TrainingGame(LensGame):
             self.players = players_of(players, training.n_examples)
             self._names = self.players.names
             self._n_tests = training.n_tests
+            if gradients and training.metric_name in ("accuracy", "exact_match"):
+                raise UserError(
+                    f"{training.metric_name} has no gradient; gradients=True needs a metric such as 'log_likelihood'"
+                )
             if training.same_start and training.batch_size is None and len(self.seeds) > 1:
                 raise UserError(
                     "seeds make no difference to a module trained on all examples at once; give a function that makes "
