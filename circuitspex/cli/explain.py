@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from circuitspex.cli.find import FILES, METHODS
+from circuitspex.cli.find import METHODS
 from circuitspex.cli.options import share, share_kept, verb_parser, whole_number, writable_folder
+from circuitspex.cli.result import show
 from circuitspex.errors import UserError
 
 EXAMPLE = "circuitspex explain my_game.py:Game --budget 200 --out runs/mine"
@@ -53,19 +53,7 @@ def run(options: argparse.Namespace) -> int:
         until=options.until,
         seed=options.seed,
     )
-    written = []
-    if folder is not None:
-        written = [found.circuit.export(form, folder / name) for form, name in FILES.items()]
-        written.append(found.interactions.save(folder / "interactions.json"))
-    if options.json:
-        from circuitspex.export.json_file import to_json
-
-        print(json.dumps({"circuit": to_json(found.circuit), "files": [str(path) for path in written]}, indent=1))
-        return 0
-    print(found.circuit.table())
-    if written:
-        print("\nwritten:", *(f"  {path}" for path in written), sep="\n")
-    return 0
+    return show(found, folder, options)
 
 
 def game_of(text: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from circuitspex.cli.options import (
@@ -16,11 +15,11 @@ from circuitspex.cli.options import (
     whole_number,
     writable_folder,
 )
+from circuitspex.cli.result import show
 
 # The names in ``circuitspex.recovery.Method``, which is slow to import.
 METHODS = ("auto", "gradspex", "gp", "proxyspex", "pursuit", "spex", "linear")
 EXAMPLE = "circuitspex find --model smollm2-135m --task ioi --components heads --budget 100 --out runs/ioi"
-FILES = {"json": "circuit.json", "html": "circuit.html", "svg": "circuit.svg", "png": "circuit.png"}
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -132,26 +131,4 @@ def run(options: argparse.Namespace) -> int:
         store=options.store,
         seed=options.seed,
     )
-    written = []
-    if folder is not None:
-        written = [found.circuit.export(form, folder / name) for form, name in FILES.items()]
-        written.append(found.interactions.save(folder / "interactions.json"))
-    if options.json:
-        from circuitspex.export.json_file import to_json
-
-        print(json.dumps({"circuit": to_json(found.circuit), "files": [str(path) for path in written]}, indent=1))
-        return 0
-    if found.n_stored:
-        print(f"{found.n_stored} of {found.n_stored + found.n_run} ablations taken from the store", end="\n\n")
-    if found.pilot is not None:
-        print(found.pilot, end="\n\n")
-    if options.until is not None and found.learning_curve:
-        print("learning curve", *(f"  {stage}" for stage in found.learning_curve), sep="\n", end="\n\n")
-    if found.levels:
-        print("coarse to fine", *(f"  {level}" for level in found.levels), sep="\n", end="\n\n")
-    print(found.circuit.table())
-    if written:
-        print("\nwritten:")
-        for path in written:
-            print(f"  {path}")
-    return 0
+    return show(found, folder, options)
