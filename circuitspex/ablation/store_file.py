@@ -79,7 +79,7 @@ def transaction(connection: sqlite3.Connection):  # type: ignore[no-untyped-def]
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
-    except BaseException:
+    except BaseException:  # an interruption too: nothing half written stays, and it goes on up
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")

@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.circuits.circuit import Circuit
-from circuitspex.export.figure_parts import Pen, diagram, legend
+from circuitspex.export.figure_parts import Pen, canvas, diagram, legend
 from circuitspex.export.layout import MARGIN, layout
 from circuitspex.export.style import DARK, FONTS, LIGHT, budget_text, faithfulness_text, shorten, title_of
 from circuitspex.files import write_atomically
@@ -34,19 +34,12 @@ def draw(circuit: Circuit, dark: bool = False) -> Figure:
     an interaction's width grow with the size of the effect.
     """
     import matplotlib
-    from matplotlib.figure import Figure
 
     placed = layout(circuit)
     palette = DARK if dark else LIGHT
-    height = HEADER + placed.height + FOOTER
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        figure = Figure(figsize=(placed.width / 72, height / 72), facecolor=palette.background, dpi=100)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.set_xlim(0, placed.width)
-        axes.set_ylim(placed.height + FOOTER, -HEADER)  # y goes down, as in the layout
-        pen = Pen(axes, palette)
+        figure, pen = canvas(placed.width, placed.height, HEADER, FOOTER, palette)
         _header(pen, circuit, placed.width)
         diagram(pen, placed)
         if placed.nodes:

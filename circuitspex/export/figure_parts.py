@@ -25,6 +25,7 @@ from circuitspex.export.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FAINTNESS = 0.72
 """How much of the background is mixed into the colours of faint marks."""
@@ -58,6 +59,19 @@ def _faint(palette: Palette) -> Palette:
         return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(ink, paper, strict=True))
 
     return Palette(*(mixed(field.name) for field in fields(palette)))
+
+
+def canvas(width: float, height: float, header: float, footer: float, palette: Palette) -> tuple[Figure, Pen]:
+    """An empty figure for a layout of this size, with room above and below, and the pen that draws on it."""
+    from matplotlib.figure import Figure
+
+    size = width / 72, (header + height + footer) / 72
+    figure = Figure(figsize=size, facecolor=palette.background, dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, width)
+    axes.set_ylim(height + footer, -header)  # y goes down, as in the layout
+    return figure, Pen(axes, palette)
 
 
 class Pen:

@@ -6,7 +6,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from circuitspex.export.figure import file_bytes
-from circuitspex.export.figure_parts import Pen
+from circuitspex.export.figure_parts import Pen, canvas
 from circuitspex.export.geometry import Box
 from circuitspex.export.prompt_layout import LABEL_SIZE, MARGIN, TEXT_SIZE, PlacedArc, PlacedWord, PromptLayout, layout
 from circuitspex.export.prompt_map import PromptMap
@@ -31,19 +31,12 @@ def draw(found: PromptMap, dark: bool = False) -> Figure:
     one is an estimate.
     """
     import matplotlib
-    from matplotlib.figure import Figure
 
     placed = layout(found)
     palette = DARK if dark else LIGHT
-    height = HEADER + placed.height + FOOTER
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        figure = Figure(figsize=(placed.width / 72, height / 72), facecolor=palette.background, dpi=100)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.set_xlim(0, placed.width)
-        axes.set_ylim(placed.height + FOOTER, -HEADER)  # y goes down, as in the layout
-        pen = Pen(axes, palette)
+        figure, pen = canvas(placed.width, placed.height, HEADER, FOOTER, palette)
         _header(pen, found, placed.width)
         for word in placed.words:
             _word(pen, found, word)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 import torch
@@ -24,8 +22,6 @@ def test_kernels_give_what_hooks_give(tiny, family, baseline, monkeypatch):
     pytest.importorskip("triton")
     model = tiny.bridge(family)
     if not torch.cuda.is_available():
-        if os.environ.get("TRITON_INTERPRET") != "1":
-            pytest.skip("Triton's interpreter is chosen before Triton is imported: TRITON_INTERPRET=1")
         monkeypatch.setattr(FusedForward, "use_kernels", lambda self, x: True)
     task = tiny.task(model, metric=raw_logit)
     skipped = []

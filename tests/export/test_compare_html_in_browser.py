@@ -1,46 +1,12 @@
 """The page of a comparison in a real browser: it is quiet, asks the network for nothing, and does what it offers."""
 
-import shutil
 from dataclasses import replace
 
 import pytest
 from drawn_circuits import comparison, unchanged
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 ROWS = "tr[data-kind='change']:visible"
 SIDES = ("before", "after", "difference")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def open_page(browser, tmp_path):
-    """Opens a comparison's page; afterwards checks that it said nothing and asked for nothing."""
-    opened, heard = [], []
-
-    def go(made, width=1400, **options):
-        path = made.to_html(tmp_path / "comparison.html")
-        page = browser.new_page(viewport={"width": width, "height": 900}, **options)
-        page.set_default_timeout(5000)
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda request: heard.append(request.url) if request.url != path.as_uri() else None)
-        page.goto(path.as_uri())
-        opened.append(page)
-        return page
-
-    yield go
-    for page in opened:
-        page.close()
-    assert heard == []
 
 
 def _shown_edges(page, side):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from circuitspex.errors import UserError
 from circuitspex.export import examples_figure, examples_page
 from circuitspex.games import TrainFunction
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 N = 6
 
 
@@ -148,22 +146,16 @@ def test_a_circuit_of_another_game_is_refused(tmp_path):
         examples_page(circuit(("first", "third")), game(), tmp_path / "page.html")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_a_browser_shows_the_pictures_and_asks_for_nothing(tmp_path):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+def test_a_browser_shows_the_pictures_and_asks_for_nothing(browser, tmp_path):
     path = examples_page(circuit(), game(), tmp_path / "page.html", pictures=np.random.default_rng(0).random((N, 8, 8)))
     heard = []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.on("console", lambda message: heard.append(message.text))
-        page.on(
-            "request", lambda request: None if request.url.startswith(("data:", path.as_uri())) else heard.append(1)
-        )
-        page.goto(path.as_uri())
-        sizes = page.evaluate("[...document.images].map(image => [image.naturalWidth, image.complete])")
-        wide = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        browser.close()
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("request", lambda request: None if request.url.startswith(("data:", path.as_uri())) else heard.append(1))
+    page.goto(path.as_uri())
+    sizes = page.evaluate("[...document.images].map(image => [image.naturalWidth, image.complete])")
+    wide = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.close()
     assert heard == []
     assert sizes == [[8, True]] * 10
     assert wide

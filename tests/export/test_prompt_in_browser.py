@@ -2,44 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-
-import pytest
 from prompt_maps import prompt_map
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def open_page(browser, tmp_path):
-    """Opens a prompt's page; afterwards checks that it said nothing and asked for nothing."""
-    opened, heard = [], []
-
-    def go(found, **options):
-        path = found.to_html(tmp_path / "prompt.html")
-        page = browser.new_page(viewport={"width": 1300, "height": 900}, **options)
-        page.set_default_timeout(5000)
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda request: heard.append(request.url) if request.url != path.as_uri() else None)
-        page.goto(path.as_uri())
-        opened.append(page)
-        return page
-
-    yield go
-    for page in opened:
-        page.close()
-    assert heard == []
 
 
 def test_a_word_shows_its_interactions_and_escape_lets_go(open_page):
@@ -77,7 +40,7 @@ def test_long_prompts_and_dark_pages_work_without_scripts(open_page):
 
 
 def test_the_theme_switches(open_page):
-    page = open_page(prompt_map())
+    page = open_page(prompt_map(), width=1300)
     before = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.locator("#theme").click()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before

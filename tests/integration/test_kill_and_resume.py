@@ -51,7 +51,7 @@ for name, kill_after in sweeps:
     if child == 0:
         try:
             sweep(name, writer)
-        except BaseException:
+        except BaseException:  # a forked child must never return into its parent's loop
             import traceback
             traceback.print_exc()
             os._exit(1)

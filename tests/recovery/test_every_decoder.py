@@ -1,167 +1,34 @@
 """Properties that every decoder must have: those of ``decode``, with and without gradients, and ``spex`` on a game."""
 
 import warnings
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib import import_module
+from dataclasses import replace
 
+import every_decoder
 import numpy as np
 import pytest
+from every_decoder import (
+    ALL,
+    CLOSE,
+    DECODERS,
+    GRADSPEX,
+    ON_ANY_MASKS,
+    Replay,
+    coefficients_close,
+    decoded,
+    one_line,
+    planted,
+    some_masks,
+    sound,
+)
 from planted import all_masks, gradients_of, r2, random_masks, random_table, value_of, values_of
 
 import circuitspex
 from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign
 from circuitspex.masks.sample import sample_masks
-from circuitspex.recovery import decode, proxyspex
+from circuitspex.recovery import decode
 
-# Scaling or shifting the values rounds each of them once more, by a part in 1e16. The solvers (least squares,
-# coordinate descent, the likelihood's maximum) were seen to blow that up to 1e-9 of the values' spread; 1e-6 leaves
-# room.
-CLOSE = 1e-6
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """A way to decode, and the size of the games it is tried on.
-
-    ``gradients`` are handed over; ``coded`` masks follow SPEX's design (which at 16 components and 240 masks has a
-    coded part; at 7 and 32 its masks are random); ``game`` goes through ``circuitspex.spex``.
-    """
-
-    name: str
-    method: str
-    gradients: bool = False
-    coded: bool = False
-    game: bool = False
-
-    @property
-    def n(self):
-        return 16 if self.coded else 7
-
-    @property
-    def n_masks(self):
-        return 240 if self.coded else 32
-
-    @property
-    def any_masks(self):
-        return not (self.coded or self.game)
-
-    def masks(self, n=None, n_masks=None, seed=2):
-        n, n_masks = n or self.n, n_masks or self.n_masks
-        if self.method == "spex":
-            return CodedDesign.choose(n, n_masks, seed=seed).masks()
-        masks = sample_masks(n, n_masks, seed=seed)
-        masks[0], masks[1] = True, False
-        return masks
-
-    def __call__(self, masks, values, gradients, *, seed=2, names=None):
-        if self.game:
-            return circuitspex.spex(Replay(masks, values), len(values), seed=seed, names=names)
-        gradients = gradients if self.gradients else None
-        return decode(masks, values, gradients=gradients, method=self.method, seed=seed, names=names)
-
-    def quietly(self, *arguments, **options):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return self(*arguments, **options)
-
-
-class Replay:
-    """A game that knows the masks it will be asked for, and their values."""
-
-    def __init__(self, masks, values):
-        self.n_players = masks.shape[1]
-        self.masks, self.values = masks, values
-        self.start = 0
-
-    def __call__(self, masks):
-        rows = slice(self.start, self.start + len(masks))
-        np.testing.assert_array_equal(masks, self.masks[rows])
-        self.start += len(masks)
-        return self.values[rows]
-
-
-# 'auto' with gradients is 'gradspex', which is tested below, and so is left out here.
-DECODERS = (
-    Decoder("linear", "linear"),
-    Decoder("pursuit", "pursuit"),
-    Decoder("proxyspex", "proxyspex"),
-    Decoder("gp", "gp"),
-    Decoder("gradspex", "gradspex", gradients=True),
-    Decoder("auto", "auto"),
-    Decoder("spex on random masks", "spex"),
-    Decoder("spex on coded masks", "spex", coded=True),
-    Decoder("spex of a game", "spex", coded=True, game=True),
-)
-GRADSPEX = DECODERS[4]
-ALL = pytest.mark.parametrize("decoder", DECODERS, ids=lambda d: d.name)
-# SPEX with a code takes the masks of its design and no others.
-ON_ANY_MASKS = pytest.mark.parametrize("decoder", [d for d in DECODERS if d.any_masks], ids=lambda d: d.name)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fewer_trees():
-    """An eighth of the boosting rounds: what is tested here does not depend on their number, the time does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proxyspex, "_ROUNDS", [10, 25, 50])
-        yield
-
-
-@pytest.fixture
-def no_learning_curve(monkeypatch):
-    """The learning curve words a warning, and doubles the time where little is explained."""
-    monkeypatch.setattr(import_module("circuitspex.recovery.decode"), "learning_curve", lambda *_: [])
-
-
-def planted(decoder, noise=0.1):
-    """Masks, values, gradients and the truth, all coefficients generic."""
-    table = random_table(decoder.n, (4, 3, 1), seed=2)
-    masks = decoder.masks()
-    rng = np.random.default_rng(0)
-    values = values_of(table, masks) + noise * rng.normal(size=len(masks))
-    return masks, values, gradients_of(table, masks) + noise * rng.normal(size=masks.shape), table
-
-
-@cache
-def decoded(decoder):
-    """The answer that others are compared with."""
-    masks, values, gradients, _ = planted(decoder)
-    return decoder.quietly(masks, values, gradients)
-
-
-def some_masks(n):
-    return all_masks(n) if n <= 7 else sample_masks(n, 300, seed=99)
-
-
-def sound(found, masks):
-    """What holds for every answer."""
-    n = masks.shape[1]
-    assert found.n_players == n
-    assert found.n_ablations == len(masks)
-    assert all(0 <= i < n for term in found.terms for i in term)
-    for numbers in (found.predict(masks), found.predict(some_masks(n)), found.coefficients, found.standard_errors):
-        assert np.isfinite(numbers).all()
-    scores = [found.cross_validated.low, found.cross_validated.r2, found.cross_validated.high]
-    if None in scores:
-        assert scores == [None] * 3
-    else:
-        assert np.isfinite(scores).all()
-        assert scores == sorted(scores)
-        assert scores[-1] <= 1
-
-
-def coefficients_close(found, expected, spread):
-    """``expected`` by term; what neither has is 0."""
-    table = dict(zip(found.terms, found.coefficients.tolist(), strict=True))
-    for term in {*table, *expected}:
-        assert table.get(term, 0.0) == pytest.approx(expected.get(term, 0.0), abs=CLOSE * spread), term
-
-
-def one_line(caught):
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    return message
+pytestmark = pytest.mark.usefixtures("fewer_trees")
 
 
 @ALL
@@ -226,7 +93,7 @@ def test_a_constant_game_is_its_constant_and_has_no_r2(decoder, level):
     masks = decoder.masks()
     with pytest.warns(UserWarning, match="nothing to explain") as caught:
         found = decoder(masks, np.full(len(masks), level), np.zeros(masks.shape))
-    assert [warning.filename for warning in caught] == [__file__]  # where the call is
+    assert [warning.filename for warning in caught] == [every_decoder.__file__]  # where the call is
     assert [term for term in found.terms if term] == []
     assert found.cross_validated.r2 is found.cross_validated.low is found.cross_validated.high is None
     np.testing.assert_allclose(found.predict(some_masks(decoder.n)), level, rtol=1e-12)
@@ -314,82 +181,6 @@ def test_two_components_with_all_masks_and_repeats(decoder):
         other = decoder.quietly(masks.astype(kind), values, gradients)
         assert other.terms == found.terms
         np.testing.assert_array_equal(other.coefficients, found.coefficients)
-
-
-@ON_ANY_MASKS
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_values_and_gradients_that_are_not_finite_are_refused(decoder, bad):
-    for place, (what, index) in enumerate([("values", (5,)), ("gradients", (5, 3))], start=1):
-        call = [part.copy() for part in planted(decoder)[:3]]
-        call[place][index] = bad
-        if what == "gradients" and not decoder.gradients:
-            continue
-        with pytest.raises(UserError, match=f"{what} must be finite") as caught:
-            decoder(*call)
-        assert str(index) in one_line(caught)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_gradients_that_are_not_used_must_be_finite_too(bad):
-    masks, values, gradients, _ = planted(DECODERS[0])
-    gradients[5, 3] = bad
-    for method in ("linear", "pursuit", "proxyspex", "gp", "spex"):
-        with pytest.raises(UserError, match=r"gradients must be finite.*\(5, 3\)") as caught:
-            decode(masks, values, gradients=gradients, method=method)
-        one_line(caught)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [0, 5, 239])
-def test_spex_names_the_mask_whose_value_is_not_finite(bad, place):
-    spex = DECODERS[-1]
-    masks, values, gradients, _ = planted(spex)
-    values = values.copy()
-    values[place] = bad
-    with pytest.raises(UserError, match=f"mask {place} ") as caught:
-        spex(masks, values, gradients)
-    assert f"{masks[place].sum()} of 16 components kept" in one_line(caught)
-
-
-@ON_ANY_MASKS
-@pytest.mark.parametrize("entry", [2, -1, 0.5, np.nan])
-def test_masks_of_other_numbers_are_refused(decoder, entry):
-    masks, values, gradients, _ = planted(decoder)
-    masks = masks.astype(float)
-    masks[3, 2] = entry
-    with pytest.raises(UserError, match="masks must be True") as caught:
-        decoder(masks, values, gradients)
-    one_line(caught)
-
-
-@ON_ANY_MASKS
-@pytest.mark.parametrize(("kept", "words"), [(True, "never ablated"), (False, "never kept")])
-def test_a_component_that_never_changes_is_named(decoder, kept, words):
-    table = random_table(4, (4, 1, 0), seed=2)
-    masks = all_masks(4)
-    masks[:, 2] = kept
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = decoder(masks, values_of(table, masks), gradients_of(table, masks), names=["L0H0", "L0H1", "L1M", "x"])
-    about = [str(warning.message) for warning in caught if words in str(warning.message)]
-    assert len(about) == 1
-    assert "1 of 4" in about[0]
-    assert "(L1M)" in about[0]
-    sound(found, masks)
-
-
-def test_spex_names_components_that_never_change_too():
-    masks = CodedDesign.choose(7, 3, seed=2).masks()
-    fixed = np.flatnonzero(masks.all(0))
-    assert len(fixed)
-    names = [f"L0H{i}" for i in range(7)]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        circuitspex.spex(Replay(masks, np.array([1.0, 2.5, 4.2])), 3, seed=2, names=names)
-    about = [warning for warning in caught if "never ablated" in str(warning.message)]
-    assert len(about) == 1
-    assert all(names[i] in str(about[0].message) for i in fixed)
-    assert about[0].filename == __file__
 
 
 @ALL

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, get_args
@@ -43,7 +44,7 @@ def check_ablate(ablate: object) -> Ablate:
     raise UserError(f"unknown way to ablate '{ablate}'; allowed: {', '.join(get_args(Ablate))}")
 
 
-class Passes:
+class Passes(ABC):
     """What the batched way and the reference share.
 
     Args:
@@ -74,12 +75,12 @@ class Passes:
         self.replacement = replacement
         self._alone = alone
 
+    @abstractmethod
     def logits(self, gates: Float[Tensor, "rows player_and_one"]) -> Float[Tensor, "rows read vocab"]:
         """Logits at the last ``n_read`` positions; ``gates`` have a last column of ones.
 
         Under 'delete' all rows must leave the same number of tokens.
         """
-        raise NotImplementedError
 
     def lengths(self, gates: Float[Tensor, "rows player_and_one"]) -> Int[Tensor, " rows"]:
         """How many tokens each row leaves."""
