@@ -1,0 +1,92 @@
+"""Every file of earlier versions is still read, and says what it said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import circuitspex as cx
+from circuitspex.circuits.formats import reader
+from circuitspex.components import Latents
+
+FOLDER = Path(__file__).parents[1] / "fixtures" / "formats"
+
+
+def content(name: str) -> dict:
+    return json.loads((FOLDER / name).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["circuit.json", "circuit_version_1.json", "circuit_version_2.json"])
+def test_circuits_of_all_versions(name: str) -> None:
+    circuit, written = cx.Circuit.load(FOLDER / name), content(name)
+    assert [node.name for node in circuit.nodes] == [node["name"] for node in written["nodes"]]
+    assert [node.decoded for node in circuit.nodes] == [node["decoded"] for node in written["nodes"]]
+    assert [one.components for one in circuit.edges] == [tuple(edge["components"]) for edge in written["edges"]]
+    assert [one.measured is None for one in circuit.edges] == [edge["measured"] is None for edge in written["edges"]]
+    assert circuit.verification is not None
+    assert circuit.faithfulness.r2 == written["faithfulness"]["r2"]
+
+
+def test_a_circuit_is_written_as_it_was(tmp_path: Path) -> None:
+    cx.Circuit.load(FOLDER / "circuit.json").save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (FOLDER / "circuit.json").read_bytes()
+
+
+def test_comparison(tmp_path: Path) -> None:
+    comparison = cx.Comparison.load(FOLDER / "comparison.json")
+    assert [list(change.components) for change in comparison.changes] == [
+        change["components"] for change in content("comparison.json")["changes"]
+    ]
+    comparison.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (FOLDER / "comparison.json").read_bytes()
+
+
+def test_series(tmp_path: Path) -> None:
+    series = reader("series")(FOLDER / "series.json")
+    assert [point.name for point in series.points] == [point["name"] for point in content("series.json")["points"]]
+    series.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (FOLDER / "series.json").read_bytes()
+
+
+def test_prompt(tmp_path: Path) -> None:
+    prompt = cx.PromptMap.load(FOLDER / "prompt.json")
+    assert [word.name for word in prompt.words] == [word["name"] for word in content("prompt.json")["words"]]
+    prompt.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (FOLDER / "prompt.json").read_bytes()
+
+
+def test_scores_of_the_peers_graph() -> None:
+    circuit = reader("eap")(FOLDER / "eap.json")
+    effects = {node.name: node.effect for node in circuit.nodes}
+    assert effects["L0H1"] == pytest.approx(0.5)
+    assert effects["L1H2"] == pytest.approx(-0.3)
+
+
+def test_interactions(tmp_path: Path) -> None:
+    found = cx.Interactions.load(FOLDER / "interactions.json")
+    assert found.names == tuple("abcdef")
+    assert found.coefficient("a") == pytest.approx(2, abs=0.2)
+    assert found.coefficient("b", "c") == pytest.approx(-1, abs=0.2)
+    found.save(tmp_path / "again.json")
+    assert cx.Interactions.load(tmp_path / "again.json").terms == found.terms
+
+
+def test_store(tmp_path: Path) -> None:
+    path = Path(shutil.copy(FOLDER / "store.sqlite", tmp_path))
+
+    def never(masks: np.ndarray) -> np.ndarray:
+        raise AssertionError("a stored ablation was run again")
+
+    game = cx.FunctionGame(never, 6, store=path, identity="fixture")
+    masks = cx.sample_masks(6, 60, seed=0)[:10]
+    run = game.evaluate(masks, progress=False)
+    assert np.array_equal(run.values, np.where(masks[:, 0], 1.0, -1.0))
+
+
+def test_latents() -> None:
+    latents = Latents.load(FOLDER / "latents.safetensors")
+    assert latents.n_latents == 6
