@@ -1,18 +1,5 @@
 """Running a model with some of its components ablated."""
 
-from circuitspex.ablation.baselines import Baseline, check_baseline
-from circuitspex.ablation.engine import AblationEngine, Executor, Precision
-from circuitspex.ablation.plan import Plan
-from circuitspex.ablation.store import Store, StoredGame, store_at
+import lazy_loader
 
-__all__ = [
-    "AblationEngine",
-    "Baseline",
-    "Executor",
-    "Plan",
-    "Precision",
-    "Store",
-    "StoredGame",
-    "check_baseline",
-    "store_at",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

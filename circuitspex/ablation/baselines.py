@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from circuitspex.ablation.memory import in_parts
+from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.sites import Site
 from circuitspex.errors import TaskError, UserError
 from circuitspex.tasks import TaskGroup

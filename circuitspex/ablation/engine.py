@@ -11,17 +11,17 @@ import numpy as np
 import torch
 
 from circuitspex.ablation.baselines import Baseline, baseline_activations
-from circuitspex.ablation.clean import clean_pass
+from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
 from circuitspex.ablation.cost import pass_cost
-from circuitspex.ablation.dense import NotDenseError
-from circuitspex.ablation.forward import BatchedForward, Forward, HooksForward
-from circuitspex.ablation.fused import FUSED_KINDS, FusedForward
-from circuitspex.ablation.memory import is_out_of_memory, rows_that_fit
-from circuitspex.ablation.paths import PathForward
+from circuitspex.ablation.executors.agreement import disagreement, parts_of
+from circuitspex.ablation.executors.clean import clean_pass
+from circuitspex.ablation.executors.dense import NotDenseError
+from circuitspex.ablation.executors.fused import FUSED_KINDS, FusedForward
+from circuitspex.ablation.executors.hooks import BatchedForward, Forward, HooksForward
+from circuitspex.ablation.executors.path_patching import PathForward
+from circuitspex.ablation.executors.prefix import Prefix, why_not
 from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
-from circuitspex.ablation.prefix import Prefix, why_not
-from circuitspex.ablation.sites import sites_of
-from circuitspex.ablation.understood import disagreement, parts_of
+from circuitspex.ablation.site_map import sites_of
 from circuitspex.components import Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values

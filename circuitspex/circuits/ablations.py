@@ -6,7 +6,7 @@ import numpy as np
 
 from circuitspex.errors import NoGradientError
 from circuitspex.games import LensGame, Run
-from circuitspex.half import HALF_FROM, HalfMatrix
+from circuitspex.half_precision import HALF_FROM, HalfMatrix
 from circuitspex.typing import Gradients, Masks, Values
 
 

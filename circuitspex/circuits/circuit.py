@@ -12,12 +12,13 @@ together ("synergistic").
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from circuitspex.circuits.formats import writer
+from circuitspex.circuits import formats
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Edge:
+class Interaction:
     """An interaction of two or more components (a hyperedge from three on).
 
     ``table`` has the mean metric for every on/off combination of its components, over the contexts and prompts in which
@@ -180,15 +181,15 @@ class Circuit:
     """A circuit graph with everything needed to reproduce it.
 
     ``model``, ``task`` and ``run`` are plain JSON objects; their fields are described in the JSON schema of
-    ``circuit.json`` (``circuitspex/export/circuit.schema.json``).
+    ``circuit.json`` (``circuitspex/export/files/circuit.schema.json``).
     In a notebook it draws itself.
     """
 
     nodes: tuple[Node, ...]
-    edges: tuple[Edge, ...]
+    interactions: tuple[Interaction, ...]
     faithfulness: Faithfulness
     verification: Verification | None = None
-    dropped: tuple[Edge, ...] = ()
+    dropped: tuple[Interaction, ...] = ()
     """Interactions that were measured again and did not replicate."""
     model: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
@@ -199,6 +200,12 @@ class Circuit:
         """Whether its nodes are parts of a model, which are in layers; words, examples and other players are not."""
         lens = self.run.get("lens", "components")
         return bool(lens == "components" or (lens == "groups" and "n_layers" in self.model))
+
+    @property
+    def edges(self) -> tuple[Interaction, ...]:
+        """The old name of ``interactions``; it warns."""
+        warnings.warn("Circuit.edges is now Circuit.interactions", DeprecationWarning, stacklevel=2)
+        return self.interactions
 
     def node(self, name: str) -> Node:
         """The node of that name; KeyError where the circuit has none."""
@@ -218,16 +225,12 @@ class Circuit:
         Raises:
             FileFormatError: the file is damaged, or was written by a newer version.
         """
-        from circuitspex.circuits.formats import reader
-
-        circuit = reader("json")(Path(path))
-        if not isinstance(circuit, cls):
-            raise TypeError(f"the reader of json gave {type(circuit).__name__}, not a Circuit")
-        return circuit
+        found: Circuit = formats.read(cls, path)
+        return found
 
     def export(self, form: str, path: str | Path) -> Path:
         """Write the circuit in one of ``circuitspex.circuits.formats.names()``."""
-        return writer(form)(self, Path(path))
+        return formats.write(self, form, path)
 
     def to_html(self, path: str | Path) -> Path:
         """Write one HTML page that needs no network."""
@@ -247,19 +250,14 @@ class Circuit:
 
     def table(self) -> str:
         """The circuit as a text table for a terminal."""
-        from circuitspex.circuits.formats import renderer
-
-        return renderer("text")(self)
+        return formats.render(self, "text")
 
     def __str__(self) -> str:
         return self.table()
 
     def _repr_html_(self) -> str:
-        from circuitspex.circuits.formats import renderer
-
-        return renderer("html")(self)
+        return formats.render(self, "html")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        from circuitspex.circuits.formats import renderer
-
-        return {"text/plain": self.table(), "text/html": self._repr_html_(), "image/svg+xml": renderer("svg")(self)}
+        svg = formats.render(self, "svg")
+        return {"text/plain": self.table(), "text/html": self._repr_html_(), "image/svg+xml": svg}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from circuitspex.circuits import formats
 from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness
-from circuitspex.circuits.formats import other_renderer, other_writer
 
 Kind = Literal["gained", "lost", "changed", "unchanged"]
 
@@ -73,10 +73,10 @@ class Comparison:
         return tuple(change for change in self.changes if change.kind == kind)
 
     def __str__(self) -> str:
-        return other_renderer(self, "text")(self)
+        return formats.render(self, "text")
 
     def _repr_html_(self) -> str:
-        return other_renderer(self, "html")(self)
+        return formats.render(self, "html")
 
     def save(self, path: str | Path) -> Path:
         """Write it as JSON; ``load`` reads it back. Whole or not at all."""
@@ -89,16 +89,12 @@ class Comparison:
         Raises:
             FileFormatError: the file is damaged, or was written by a newer version.
         """
-        from circuitspex.circuits.formats import reader
-
-        comparison = reader("comparison")(Path(path))
-        if not isinstance(comparison, cls):
-            raise TypeError(f"the reader of comparisons gave {type(comparison).__name__}")
-        return comparison
+        found: Comparison = formats.read(cls, path)
+        return found
 
     def export(self, form: str, path: str | Path) -> Path:
         """Write it as 'json', 'csv', 'html', 'svg', 'png', 'pdf' or 'text'."""
-        return other_writer(self, form)(self, Path(path))
+        return formats.write(self, form, path)
 
     def to_html(self, path: str | Path) -> Path:
         """Write one HTML page with both circuits side by side and the difference."""
@@ -129,7 +125,7 @@ class Series:
     run: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return other_renderer(self, "text")(self)
+        return formats.render(self, "text")
 
     def save(self, path: str | Path) -> Path:
         """Write it as JSON; whole or not at all."""
@@ -137,8 +133,8 @@ class Series:
 
     def plot(self, path: str | Path) -> Path:
         """Draw the timeline; PNG, SVG or PDF by the ending."""
-        return other_writer(self, "plot")(self, Path(path))
+        return formats.write(self, "plot", path)
 
     def export(self, form: str, path: str | Path) -> Path:
         """Write it as 'json', 'csv', 'plot' or 'text'."""
-        return other_writer(self, form)(self, Path(path))
+        return formats.write(self, form, path)

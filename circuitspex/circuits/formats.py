@@ -1,119 +1,99 @@
-"""How a circuit is written: formats are looked up by name, so that a circuit need not know them.
+"""How results are written: formats are looked up by the type of the result and the format's name.
 
-A module registers its formats when it is imported; the modules in ``PROVIDERS`` are imported on the first look-up. This
-keeps the imports going one way: ``export`` knows circuits, circuits do not know ``export``.
+So results need not know how they are written: ``export`` knows results, results do not know ``export``, which adds its
+formats when it is imported. Another package adds a format through the entry points of ``circuitspex.formats``; its
+entry is named like ``Circuit.svg``: the type of the result and the format's name.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from circuitspex.errors import UserError
-
-if TYPE_CHECKING:
-    from circuitspex.circuits.circuit import Circuit
-    from circuitspex.circuits.comparison import Comparison, Series
-    from circuitspex.circuits.report import Report
-
-Writer = Callable[["Circuit", Path], Path]
-Reader = Callable[[Path], object]
-Renderer = Callable[["Circuit"], str]
+from circuitspex.registry import Table
 
 PROVIDERS = ["circuitspex.export"]
-
-_writers: dict[str, Writer] = {}
-_readers: dict[str, Reader] = {}
-_renderers: dict[str, Renderer] = {}
-# What is not a circuit but is written by the same packages: by kind and format.
-_other_writers: dict[tuple[str, str], Callable[[Any, Path], Path]] = {}
-_other_renderers: dict[tuple[str, str], Callable[[Any], str]] = {}
-
-T = TypeVar("T")
+"""Modules that add their formats when they are imported; they are imported on the first look-up."""
 
 
-def register(
-    name: str, *, write: Writer | None = None, read: Reader | None = None, render: Renderer | None = None
-) -> None:
-    """Add a format, or replace the one of that name.
+@dataclass(frozen=True)
+class Format:
+    """One way to write, read or show a result.
 
-    Args:
-        name: what users call it, 'svg' for example.
-        write: writes a circuit to a path and gives the path.
-        read: reads a circuit from a path.
-        render: gives the circuit as text.
+    ``write`` takes the result and a path, and gives the path; ``read`` takes a path; ``render`` gives the result as
+    text. What a format can't do is None. ``ending`` is what its files end with; ``about`` says in a few words what it
+    is for.
     """
-    if write is not None:
-        _writers[name] = write
-    if read is not None:
-        _readers[name] = read
-    if render is not None:
-        _renderers[name] = render
+
+    write: Callable[..., Path] | None = None
+    read: Callable[[Path], Any] | None = None
+    render: Callable[[Any], str] | None = None
+    ending: str = ""
+    about: str = ""
 
 
-def register_other(
-    kind: str,
-    name: str,
-    *,
-    write: Callable[[Any, Path], Path] | None = None,
-    render: Callable[[Any], str] | None = None,
-) -> None:
-    """Add a format of a 'report', a 'comparison' or a 'series'."""
-    if write is not None:
-        _other_writers[kind, name] = write
-    if render is not None:
-        _other_renderers[kind, name] = render
+FORMATS: Table[Format] = Table("format", Format, "circuitspex.formats")
+"""All formats, by ``Type.name``: ``Circuit.svg``, ``Comparison.json``."""
 
 
-def other_writer(thing: Report | Comparison | Series, name: str) -> Callable[[Any, Path], Path]:
-    """The writer of that format for this kind of thing; UserError names the ones that exist."""
-    return _find_other(_other_writers, thing, name)
+def add(of: str, name: str, form: Format) -> None:
+    """Add the format of that name for results of this type, or replace it."""
+    FORMATS.add(f"{of}.{name}", form)
 
 
-def other_renderer(thing: Report | Comparison | Series, name: str) -> Callable[[Any], str]:
-    """What renders this kind of thing as text; UserError names the formats that exist."""
-    return _find_other(_other_renderers, thing, name)
+def names(of: str = "Circuit") -> tuple[str, ...]:
+    """The formats that results of this type can be written in."""
+    return tuple(sorted(name for name in _known(of) if _entry(of, name).write is not None))
 
 
-def names() -> tuple[str, ...]:
-    """The formats that a circuit can be written in."""
-    _load_providers()
-    return tuple(sorted(_writers))
+def ending(of: str, name: str) -> str:
+    """What files of that format end with."""
+    return _entry(of, name).ending or name
 
 
-def writer(name: str) -> Writer:
-    """The writer of that format; UserError names the ones that exist."""
-    return _find(_writers, name)
+def write(result: object, name: str, path: str | Path, **options: Any) -> Path:
+    """Write a result in that format, and give the path; UserError names the formats that exist."""
+    found = _entry(type(result).__name__, name).write
+    if found is None:
+        raise UserError(f"a {type(result).__name__} can't be written as '{name}'")
+    return found(result, Path(path), **options)
 
 
-def reader(name: str) -> Reader:
-    """The reader of that format; UserError names the ones that exist."""
-    return _find(_readers, name)
+def render(result: object, name: str) -> str:
+    """A result as text in that format; UserError names the formats that exist."""
+    found = _entry(type(result).__name__, name).render
+    if found is None:
+        raise UserError(f"a {type(result).__name__} can't be shown as '{name}'; write it to a file")
+    return found(result)
 
 
-def renderer(name: str) -> Renderer:
-    """What renders that format as text; UserError names the ones that exist."""
-    return _find(_renderers, name)
+def read(kind: type[Any], path: str | Path, name: str = "json") -> Any:
+    """A result of this type from a file in that format.
+
+    Raises:
+        FileFormatError: the file is damaged, or was written by a newer version.
+    """
+    found = _entry(kind.__name__, name).read
+    if found is None:
+        raise UserError(f"a {kind.__name__} can't be read from '{name}'")
+    result = found(Path(path))
+    if not isinstance(result, kind):
+        raise TypeError(f"the reader of {name} gave {type(result).__name__}, not a {kind.__name__}")
+    return result
 
 
-def _load_providers() -> None:
+def _known(of: str) -> list[str]:
     for module in PROVIDERS:
         importlib.import_module(module)
+    return [key.removeprefix(f"{of}.") for key in FORMATS if key.startswith(f"{of}.")]
 
 
-def _find_other(table: dict[tuple[str, str], T], thing: object, name: str) -> T:
-    _load_providers()
-    kind = type(thing).__name__.lower()
-    if (kind, name) not in table:
-        known = sorted(form for of, form in table if of == kind)
-        raise UserError(f"unknown format '{name}' of a {kind}; known: {', '.join(known)}")
-    return table[kind, name]
-
-
-def _find(table: dict[str, T], name: str) -> T:
-    _load_providers()
-    if name not in table:
-        raise UserError(f"unknown format '{name}'; known: {', '.join(sorted(table))}")
-    return table[name]
+def _entry(of: str, name: str) -> Format:
+    known = _known(of)
+    if name not in known:
+        raise UserError(f"unknown format '{name}' of a {of.lower()}; known: {', '.join(sorted(known))}")
+    return FORMATS[f"{of}.{name}"]

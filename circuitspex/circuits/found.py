@@ -1,20 +1,91 @@
-"""What a search gives, and what its record says: seconds by step, versions."""
+"""What a search gives: the circuit, the decoded function, the ablations, and how the search went."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
-from circuitspex.circuits.budget import Stage
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Verification
-from circuitspex.circuits.refine import Refined
+from circuitspex.errors import UserError
 from circuitspex.games import Run
 from circuitspex.masks import Pilot
 from circuitspex.recovery import Interactions
 from circuitspex.tasks import TaskReport
+from circuitspex.typing import Term
 
-_PACKAGES = ("circuitspex", "torch", "transformer-lens", "transformers", "numpy", "scipy", "lightgbm")
+LEAST = 16
+"""The fewest masks of a stage, and the fewest that can confirm a target."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One point of the learning curve.
+
+    A function decoded from ``n_ablations`` masks predicts ``n_masks`` further ones, which its fit has not seen, with
+    this R² and 95 % bootstrap interval over masks; None where the values do not vary.
+    """
+
+    n_ablations: int
+    r2: float | None
+    low: float | None
+    high: float | None
+    n_masks: int
+
+    def __str__(self) -> str:
+        if self.r2 is None or self.low is None or self.high is None:
+            return f"{self.n_ablations} ablations: R² undefined, the values do not vary on {self.n_masks} new masks"
+        interval = f"[{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.n_ablations} ablations: R² {self.r2:.3f} {interval} on {self.n_masks} new masks"
+
+    def reaches(self, until: float) -> bool:
+        """Whether the lower end of the interval is at least ``until``, on at least ``LEAST`` masks."""
+        return self.low is not None and self.low >= until and self.n_masks >= LEAST
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A circuit that was run: what the function then in use predicted for it, and what it gave."""
+
+    members: Term
+    predicted: float
+    value: float
+
+    @property
+    def size(self) -> int:
+        """How many components it keeps."""
+        return len(self.members)
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What refinement gives.
+
+    ``interactions`` is the function decoded from all data, ``run`` the data, ``rounds`` the circuits that were tried in
+    each round, and ``agreed`` whether the last of them were predicted within the tolerance.
+    """
+
+    interactions: Interactions
+    run: Run
+    rounds: tuple[tuple[Tried, ...], ...]
+    agreed: bool
+
+    def highest(self, size: int) -> Tried:
+        """Of the circuits of this size that were run, the one with the highest value.
+
+        Raises:
+            UserError: none of this size was run.
+        """
+        return max(self._of(size), key=lambda tried: tried.value)
+
+    def nearest(self, size: int, value: float) -> Tried:
+        """Of the circuits of this size that were run, the one whose value is nearest to this one."""
+        return min(self._of(size), key=lambda tried: abs(tried.value - value))
+
+    def _of(self, size: int) -> list[Tried]:
+        found = [tried for each in self.rounds for tried in each if tried.size == size]
+        if not found:
+            sizes = sorted({tried.size for each in self.rounds for tried in each})
+            raise UserError(f"no circuit of {size} components was run; there are circuits of {sizes}")
+        return found
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,28 +139,3 @@ class Level:
     def __str__(self) -> str:
         about = f"{self.selector}: {self.found.interactions.n_players} components, {self.found.faithfulness}"
         return about + (f"; opened {', '.join(self.opened)}" if self.opened else "")
-
-
-class Clock:
-    """Seconds since the last mark, added up by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def mark(self, name: str) -> None:
-        """What took the time since the last mark."""
-        now = time.perf_counter()
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._last, 3)
-        self._last = now
-
-
-def versions() -> dict[str, str]:
-    """The versions of the packages that a result depends on."""
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

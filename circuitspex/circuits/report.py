@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from circuitspex.circuits import formats
 from circuitspex.circuits.circuit import Estimate
-from circuitspex.circuits.curve import Curve
-from circuitspex.circuits.formats import other_renderer, other_writer
+from circuitspex.circuits.evidence.curve import Curve
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Report:
         return next(iter(self.curves.values())).sizes
 
     def __str__(self) -> str:
-        return other_renderer(self, "text")(self)
+        return formats.render(self, "text")
 
     def save(self, path: str | Path) -> Path:
         """Write it as JSON; whole or not at all."""
-        return other_writer(self, "json")(self, Path(path))
+        return formats.write(self, "json", path)
 
     def plot(self, path: str | Path) -> Path:
         """Draw the curves, what removal leaves, and what each component is needed for; PNG, SVG or PDF by ending."""
-        return other_writer(self, "plot")(self, Path(path))
+        return formats.write(self, "plot", path)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from circuitspex.ablation import Executor, Store, store_at
+from circuitspex.circuits._compare import check_comparable
 from circuitspex.circuits.circuit import Estimate
-from circuitspex.circuits.comparing import check_comparable
 from circuitspex.circuits.comparison import Point, Series
-from circuitspex.circuits.found import versions
-from circuitspex.circuits.measure import estimate
-from circuitspex.circuits.parts import strongest
-from circuitspex.circuits.replicate import replicate
+from circuitspex.circuits.evidence._measure import estimate
+from circuitspex.circuits.evidence._replicate import replicate
+from circuitspex.circuits.evidence._strongest import strongest
+from circuitspex.circuits.record import versions
 from circuitspex.components import Selector
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games import ComponentGame

@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     )
     written = [] if folder is None else [found.export(form, folder / name) for form, name in FILES.items()]
     if options.json:
-        from circuitspex.export.compare_file import to_json
+        from circuitspex.export.files.comparison import to_json
 
         print(json.dumps({"comparison": to_json(found), "files": [str(path) for path in written]}, indent=1))
         return 0

@@ -6,36 +6,18 @@ import argparse
 import json
 from pathlib import Path
 
+from circuitspex.circuits import formats
 from circuitspex.cli.options import verb_parser, writable_folder
 from circuitspex.errors import UserError
 
 EXAMPLE = "circuitspex export runs/ioi/circuit.json --to svg,html,mermaid,graphml"
-ENDINGS = {
-    "csv": "csv",
-    "dot": "dot",
-    "eap": "eap.json",
-    "gexf": "gexf",
-    "graphml": "graphml",
-    "html": "html",
-    "json": "json",
-    "mermaid": "mmd",
-    "neuronpedia": "neuronpedia.json",
-    "pdf": "pdf",
-    "png": "png",
-    "png-dark": "dark.png",
-    "shapiq": "shapiq.json",
-    "svg": "svg",
-    "svg-dark": "dark.svg",
-    "text": "txt",
-}
-"""How the files of each format end. The formats themselves are registered by ``circuitspex.export``."""
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this verb."""
     parser = verb_parser(verbs, "export", "write a circuit.json in other formats", EXAMPLE)
     parser.add_argument("circuit", type=Path, help="a circuit.json")
-    parser.add_argument("--to", required=True, help=f"formats, separated by commas: {', '.join(ENDINGS)}")
+    parser.add_argument("--to", required=True, help=f"formats, separated by commas: {', '.join(formats.names())}")
     parser.add_argument("--out", type=Path, help="folder to write to (default: beside the circuit.json)")
     parser.set_defaults(run=run)
 
@@ -43,18 +25,17 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(options: argparse.Namespace) -> int:
     """Do it."""
     from circuitspex.circuits import Circuit
-    from circuitspex.circuits.formats import names
 
     wanted = [form.strip() for form in options.to.split(",") if form.strip()]
-    unknown = [form for form in wanted if form not in names()]
+    unknown = [form for form in wanted if form not in formats.names()]
     if unknown or not wanted:
-        raise UserError(f"unknown format '{', '.join(unknown)}'; known: {', '.join(names())}")
+        raise UserError(f"unknown format '{', '.join(unknown)}'; known: {', '.join(formats.names())}")
     circuit = Circuit.load(options.circuit)
     folder = writable_folder(options.out or options.circuit.parent)
     stem = options.circuit.stem
-    written = [circuit.export(form, folder / f"{stem}.{ENDINGS.get(form, form)}") for form in wanted]
+    written = [circuit.export(form, folder / f"{stem}.{formats.ending('Circuit', form)}") for form in wanted]
     for path in [path for path, form in zip(written, wanted, strict=True) if form == "csv"]:
-        from circuitspex.export.csv_tables import interactions_path
+        from circuitspex.export.graphs.csv import interactions_path
 
         written.append(interactions_path(path))
     if options.json:

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     import psutil
     import torch
 
-    from circuitspex.ablation.linear import can_pack
+    from circuitspex.ablation.executors.linear import can_pack
     from circuitspex.kernels import describe
     from circuitspex.models.cache import cache_folder
 

@@ -20,7 +20,7 @@ def show(found: Found, folder: Path | None, options: argparse.Namespace) -> int:
         written = [found.circuit.export(form, folder / name) for form, name in FILES.items()]
         written.append(found.interactions.save(folder / "interactions.json"))
     if options.json:
-        from circuitspex.export.json_file import to_json
+        from circuitspex.export.files.circuit import to_json
 
         print(json.dumps({"circuit": to_json(found.circuit), "files": [str(path) for path in written]}, indent=1))
         return 0

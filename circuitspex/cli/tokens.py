@@ -76,8 +76,8 @@ def run(options: argparse.Namespace) -> int:
     folder = None if options.out is None else writable_folder(options.out)
     prompt = _prompt(options.prompt)
     from circuitspex.circuits import explain
-    from circuitspex.export.prompt_file import to_json
-    from circuitspex.export.prompt_map import PromptMap
+    from circuitspex.circuits.prompt_map import PromptMap
+    from circuitspex.export.files.prompt import to_json
     from circuitspex.games import TokenGame
     from circuitspex.models import load_model
 

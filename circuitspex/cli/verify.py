@@ -82,12 +82,12 @@ def run(options: argparse.Namespace) -> int:
         stability=options.stability,
         seed=options.seed,
     )
-    from circuitspex.circuits.formats import other_writer
+    from circuitspex.circuits import formats
 
-    written = [other_writer(report, form)(report, folder / name) for form, name in FILES.items()]
+    written = [formats.write(report, form, folder / name) for form, name in FILES.items()]
     written += [report.plot(folder / f"verification.{form}") for form in ("png", "svg")]
     if options.json:
-        from circuitspex.export.report_file import to_json
+        from circuitspex.export.files.report import to_json
 
         print(json.dumps({"report": to_json(report), "files": [str(path) for path in written]}, indent=1))
         return 0

@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from circuitspex.components._select import _select_part, select
 from circuitspex.components.component import Component
-from circuitspex.components.select import _select_part, select
 from circuitspex.components.structure import ModelStructure
 from circuitspex.errors import ComponentError
 

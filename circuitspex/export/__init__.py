@@ -1,72 +1,79 @@
-"""Files and pictures of a circuit: its own JSON, drawings, tables, and the files of other tools (docs/exports.md).
+"""Files and pictures of results: our own JSON, drawings, tables, and the files of other tools (docs/exports.md).
 
-Importing this package registers its formats with ``circuitspex.circuits.formats``. Each is loaded when it is first
-used, so that the import stays quick.
+Importing this package adds its formats to ``circuitspex.circuits.formats``. Each is loaded when it is first used, so
+that the import stays quick.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from circuitspex.circuits import formats
-from circuitspex.circuits.circuit import Circuit
-from circuitspex.export import others
+from circuitspex.circuits.formats import Format, add
+from circuitspex.registry import Later
 
 
-def _later(module: str, name: str) -> Callable[..., Any]:
-    """A function that loads ``circuitspex.export.<module>`` when it is first called."""
+def _in(place: str) -> Later:
+    return Later(f"circuitspex.export.{place}")
 
-    def call(*args: Any) -> Any:
-        return getattr(importlib.import_module(f"circuitspex.export.{module}"), name)(*args)
 
-    return call
+_CIRCUIT = {
+    "json": Format(_in("files.circuit:write"), _in("files.circuit:read"), ending="json", about="everything"),
+    "svg": Format(_in("figures.circuit:write_svg"), None, _in("figures.circuit:render_svg"), "svg", "the diagram"),
+    "png": Format(_in("figures.circuit:write_png"), ending="png", about="the diagram"),
+    "pdf": Format(_in("figures.circuit:write_pdf"), ending="pdf", about="the diagram"),
+    "svg-dark": Format(_in("figures.circuit:write_svg_dark"), ending="dark.svg", about="for dark pages"),
+    "png-dark": Format(_in("figures.circuit:write_png_dark"), ending="dark.png", about="for dark pages"),
+    "html": Format(_in("pages.circuit:write"), None, _in("pages.notebook:render"), "html", "a page, needs no network"),
+    "text": Format(_in("tables.circuit:write"), None, _in("tables.circuit:render"), "txt", "a table"),
+    "dot": Format(_in("graphs.dot:write"), None, _in("graphs.dot:render"), "dot", "Graphviz"),
+    "mermaid": Format(_in("graphs.mermaid:write"), None, _in("graphs.mermaid:render"), "mmd", "Mermaid"),
+    "graphml": Format(_in("graphs.graphml:write"), ending="graphml", about="networkx, yEd, Gephi"),
+    "gexf": Format(_in("graphs.gexf:write"), ending="gexf", about="Gephi"),
+    "csv": Format(_in("graphs.csv:write"), ending="csv", about="spreadsheets; two files"),
+    "neuronpedia": Format(_in("graphs.neuronpedia:write"), ending="neuronpedia.json", about="attribution graphs"),
+    "eap": Format(_in("graphs.eap:write"), _in("graphs.eap:read"), ending="eap.json", about="EAP-IG and MIB"),
+    "shapiq": Format(_in("graphs.shapiq:write"), ending="shapiq.json", about="shapiq's InteractionValues"),
+}
+_COMPARISON = {
+    "json": Format(_in("files.comparison:write"), _in("files.comparison:read"), ending="json"),
+    "csv": Format(_in("files.comparison:write_csv"), ending="csv"),
+    "html": Format(_in("pages.comparison:write"), None, _in("pages.comparison_notebook:render"), "html"),
+    "svg": Format(_in("figures.comparison:write_svg"), ending="svg"),
+    "png": Format(_in("figures.comparison:write_png"), ending="png"),
+    "pdf": Format(_in("figures.comparison:write_pdf"), ending="pdf"),
+    "text": Format(_in("tables.comparison:write"), None, _in("tables.comparison:render"), "txt"),
+}
+_SERIES = {
+    "json": Format(_in("files.comparison:write_series"), _in("files.comparison:read_series"), ending="json"),
+    "csv": Format(_in("files.comparison:write_series_csv"), ending="csv"),
+    "plot": Format(_in("figures.series:write"), ending="png"),
+    "text": Format(_in("tables.comparison:write_series"), None, _in("tables.comparison:render_series"), "txt"),
+}
+_REPORT = {
+    "json": Format(_in("files.report:write"), ending="json"),
+    "text": Format(_in("tables.report:write"), None, _in("tables.report:render"), "txt"),
+    "plot": Format(_in("figures.report:write"), ending="png"),
+}
+_PROMPT = {
+    "json": Format(_in("files.prompt:write"), _in("files.prompt:read"), ending="json"),
+    "html": Format(_in("pages.prompt:write"), None, _in("pages.prompt:render_cell"), "html"),
+    "svg": Format(_in("figures.prompt:write_svg"), ending="svg"),
+    "png": Format(_in("figures.prompt:write_png"), ending="png"),
+    "pdf": Format(_in("figures.prompt:write_pdf"), ending="pdf"),
+    "text": Format(None, None, _in("tables.prompt:render"), "txt"),
+}
+_ALL = {"Circuit": _CIRCUIT, "Comparison": _COMPARISON, "Series": _SERIES, "Report": _REPORT, "PromptMap": _PROMPT}
+
+for _of, _formats in _ALL.items():
+    for _name, _form in _formats.items():
+        add(_of, _name, _form)
 
 
 def examples_page(*args: Any, **options: Any) -> Any:
-    """Training data and what it does, as an HTML page with the examples; see ``export.examples_html``."""
-    return importlib.import_module("circuitspex.export.examples_html").examples_page(*args, **options)
+    """Training data and what it does, as an HTML page with the examples; see ``export.pages.examples``."""
+    return _in("pages.examples:examples_page")(*args, **options)
 
 
 def examples_figure(*args: Any, **options: Any) -> Any:
-    """Training data and what it does, as a matplotlib figure; see ``export.examples_drawn``."""
-    return importlib.import_module("circuitspex.export.examples_drawn").examples_figure(*args, **options)
-
-
-def _register() -> None:
-    write: dict[str, Callable[[Circuit, Path], Path]] = {
-        "json": _later("json_file", "write"),
-        "svg": _later("figure", "write_svg"),
-        "png": _later("figure", "write_png"),
-        "pdf": _later("figure", "write_pdf"),
-        "html": _later("html", "write"),
-        "text": _later("text", "write"),
-        "dot": _later("dot", "write"),
-        "mermaid": _later("mermaid", "write"),
-        "graphml": _later("graphml", "write"),
-        "gexf": _later("gexf", "write"),
-        "csv": _later("csv_tables", "write"),
-        "neuronpedia": _later("neuronpedia", "write"),
-        "eap": _later("eap", "write"),
-        "shapiq": _later("shapiq_file", "write"),
-    }
-    render: dict[str, Callable[[Circuit], str]] = {
-        "svg": _later("figure", "render_svg"),
-        "html": _later("notebook", "render"),
-        "text": _later("text", "render"),
-        "dot": _later("dot", "render"),
-        "mermaid": _later("mermaid", "render"),
-    }
-    for name, writer in write.items():
-        formats.register(name, write=writer, render=render.get(name))
-    formats.register("json", read=_later("json_file", "read"))
-    formats.register("eap", read=_later("eap", "read"))
-    for form, module in (("json", "report_file"), ("text", "report_text"), ("plot", "report_plot")):
-        formats.register_other("report", form, write=_later(module, "write"))
-    formats.register_other("report", "text", render=_later("report_text", "render"))
-    others.register()
-
-
-_register()
+    """Training data and what it does, as a matplotlib figure; see ``export.figures.examples``."""
+    return _in("figures.examples:examples_figure")(*args, **options)

@@ -1,24 +1,5 @@
 """The lenses: what is ablated, as a game that gives a value for each mask."""
 
-from circuitspex.games.component_game import ComponentGame
-from circuitspex.games.function_game import FunctionGame, as_game
-from circuitspex.games.grouped import GroupedGame
-from circuitspex.games.lens import LensGame
-from circuitspex.games.run import Run
-from circuitspex.games.token_game import TokenGame
-from circuitspex.games.training import SGD, Adam, TrainFunction, Training, TrainingGame
+import lazy_loader
 
-__all__ = [
-    "SGD",
-    "Adam",
-    "ComponentGame",
-    "FunctionGame",
-    "GroupedGame",
-    "LensGame",
-    "Run",
-    "TokenGame",
-    "TrainFunction",
-    "Training",
-    "TrainingGame",
-    "as_game",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

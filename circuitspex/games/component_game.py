@@ -11,7 +11,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline
-from circuitspex.arrays import check_gates
+from circuitspex.checks import check_gates
 from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games.lens import Done, LensGame

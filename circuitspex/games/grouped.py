@@ -9,7 +9,7 @@ import numpy as np
 
 from circuitspex.errors import UserError
 from circuitspex.games.lens import Done, LensGame
-from circuitspex.half import HALF_FROM, HalfMatrix
+from circuitspex.half_precision import HALF_FROM, HalfMatrix
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
 

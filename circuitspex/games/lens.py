@@ -12,9 +12,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from circuitspex.ablation import Store, store_at
-from circuitspex.arrays import check_gates_or_masks, distinct_rows
+from circuitspex.checks import check_gates_or_masks, distinct_rows
 from circuitspex.games.run import Run
-from circuitspex.half import HALF_FROM, HalfMatrix
+from circuitspex.half_precision import HALF_FROM, HalfMatrix
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt, Values
 
 Done = Callable[[float], object]

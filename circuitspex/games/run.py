@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuitspex.half import HalfMatrix
+from circuitspex.half_precision import HalfMatrix
 from circuitspex.typing import Gradients, Masks, PerPrompt, Values
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuitspex.arrays import check_masks
+from circuitspex.checks import check_masks
 from circuitspex.errors import UserError
 from circuitspex.masks.bch import BchCode
 from circuitspex.typing import Masks

@@ -1,8 +1,5 @@
 """A name, a directory or a file in; a TransformerBridge and its identity out."""
 
-from circuitspex.models.catalogue import CATALOGUE, CatalogueModel, fetch
-from circuitspex.models.identity import model_identity
-from circuitspex.models.load import load_model, model_name
-from circuitspex.models.tokens import encode
+import lazy_loader
 
-__all__ = ["CATALOGUE", "CatalogueModel", "encode", "fetch", "load_model", "model_identity", "model_name"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

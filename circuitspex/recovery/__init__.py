@@ -1,8 +1,5 @@
 """Values in, interactions out. Works on plain NumPy arrays; no model is needed."""
 
-from circuitspex.recovery.decode import Method, decode
-from circuitspex.recovery.interactions import Interactions, InteractionTable, Row
-from circuitspex.recovery.score import Score, r_squared, score
-from circuitspex.recovery.spex_game import spex
+import lazy_loader
 
-__all__ = ["InteractionTable", "Interactions", "Method", "Row", "Score", "decode", "r_squared", "score", "spex"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,14 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from circuitspex.arrays import check_finite, check_masks
+from circuitspex.checks import check_finite, check_masks
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.files import write_atomically
-from circuitspex.recovery.biased import fourier_to_biased
-from circuitspex.recovery.indices import INDICES, fourier_to_index
-from circuitspex.recovery.polynomial import Polynomial, fourier_to_mobius, mean_differences, signs
-from circuitspex.recovery.score import Score, score
-from circuitspex.recovery.shapiq_bridge import from_shapiq, to_shapiq
+from circuitspex.recovery.bases.biased import fourier_to_biased
+from circuitspex.recovery.bases.indices import INDICES, fourier_to_index
+from circuitspex.recovery.bases.polynomial import Polynomial, fourier_to_mobius, mean_differences, signs
+from circuitspex.recovery.bases.shapiq_bridge import from_shapiq, to_shapiq
+from circuitspex.recovery.scoring.r2 import Score, score
 from circuitspex.typing import FloatArray, Masks, Term, Values
 
 FORMAT = "circuitspex.interactions"
@@ -180,7 +180,7 @@ class Interactions:
         The function itself, exactly: 'fourier' multiplies parities; 'mobius' multiplies ANDs of kept components;
         'biased' multiplies the orthonormal basis of masks that keep each component with probability ``keep``.
         Game-theoretic indices, computed exactly from the coefficients (definitions and the meaning of the constant:
-        ``circuitspex.recovery.indices``): 'sv', 'banzhaf', 'sii', 'k-sii', 'stii', 'fsii', 'bii', 'fbii'.
+        ``circuitspex.recovery.bases.indices``): 'sv', 'banzhaf', 'sii', 'k-sii', 'stii', 'fsii', 'bii', 'fbii'.
 
         Args:
             basis: one of these names, in any case.

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from circuitspex.errors import UserError
-from circuitspex.recovery.data import Fitted, Samples
+from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.interactions import Interactions
-from circuitspex.recovery.polynomial import Polynomial
-from circuitspex.recovery.score import cross_validated_score
+from circuitspex.recovery.samples import Fitted, Samples
+from circuitspex.recovery.scoring.r2 import cross_validated_score
 from circuitspex.typing import FloatArray
 
 # Below this cross-validated R² the caller is warned that the result explains too little.

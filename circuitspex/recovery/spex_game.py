@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign
-from circuitspex.recovery.data import Samples
+from circuitspex.recovery.decoders.spex import fit_spex
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.result import (
     check_names,
@@ -20,9 +20,8 @@ from circuitspex.recovery.result import (
     warn_of_fixed_components,
     warn_of_little,
 )
-from circuitspex.recovery.score import is_constant
-from circuitspex.recovery.spex import fit_spex
-from circuitspex.recovery.standard import Standard
+from circuitspex.recovery.samples import Samples, Standard
+from circuitspex.recovery.scoring.r2 import is_constant
 from circuitspex.typing import Game, Masks, Values
 
 

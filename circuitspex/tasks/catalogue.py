@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from circuitspex.errors import TaskError
-from circuitspex.tasks.capitals import capitals
-from circuitspex.tasks.gendered_pronoun import gendered_pronoun
-from circuitspex.tasks.greater_than import greater_than
-from circuitspex.tasks.induction import induction
-from circuitspex.tasks.ioi import ioi
+from circuitspex.tasks._capitals import capitals
+from circuitspex.tasks._gendered_pronoun import gendered_pronoun
+from circuitspex.tasks._greater_than import greater_than
+from circuitspex.tasks._induction import induction
+from circuitspex.tasks._ioi import ioi
 from circuitspex.tasks.task import Task
 
 BUILTIN: dict[str, Callable[..., Task]] = {

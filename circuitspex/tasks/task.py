@@ -39,7 +39,7 @@ class Task:
     ``tokens`` and ``counterfactual_tokens`` are ``(P, positions)``, right-padded where ``lengths (P,)`` differ;
     ``answers`` and ``wrong_answers`` are token ids ``(P,)``. ``reference`` are the prompts over which the mean
     baseline is taken, position by position; ``reference_tokens`` ``(R, positions)`` and ``reference_lengths (R,)``
-    are theirs. Make one with a built-in task such as :func:`circuitspex.tasks.ioi`, :meth:`from_examples` or
+    are theirs. Make one with a built-in task such as :func:`circuitspex.tasks._ioi`, :meth:`from_examples` or
     :meth:`from_jsonl`. All tensors are on the CPU and are not to be changed.
     """
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from circuitspex.ablation.forward import BatchedForward, HooksForward
-from circuitspex.ablation.fused import FusedForward
-from circuitspex.ablation.memory import is_out_of_memory, rows_that_fit
+from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
+from circuitspex.ablation.executors.fused import FusedForward
+from circuitspex.ablation.executors.hooks import BatchedForward, HooksForward
 from circuitspex.games import ComponentGame
 
 KINDS = {"fused": FusedForward, "batched": BatchedForward}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from circuitspex.ablation import prefix
+from circuitspex.ablation.executors import prefix
 from circuitspex.components import model_structure, select
 from circuitspex.errors import ComponentError, TaskError, UserError
 from circuitspex.games import ComponentGame

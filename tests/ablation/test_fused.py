@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from circuitspex.ablation import dense, engine, fused, understood
+from circuitspex.ablation import engine
+from circuitspex.ablation.executors import agreement as understood
+from circuitspex.ablation.executors import dense, fused
 from circuitspex.errors import TaskError, UserError
 from circuitspex.games import ComponentGame
 

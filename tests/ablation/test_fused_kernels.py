@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from circuitspex import kernels
-from circuitspex.ablation.fused import FusedForward
+from circuitspex.ablation.executors.fused import FusedForward
 from circuitspex.games import ComponentGame
 from circuitspex.kernels import choice
 

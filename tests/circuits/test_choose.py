@@ -9,7 +9,7 @@ import pytest
 
 from circuitspex.circuits import choose, choose_curve, match, smallest
 from circuitspex.errors import UserError
-from circuitspex.recovery.polynomial import Polynomial, mobius_to_fourier
+from circuitspex.recovery.bases.polynomial import Polynomial, mobius_to_fourier
 
 
 def random_function(rng, n, n_terms, order=4):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from circuitspex.circuits import Circuit, coarse_to_fine, find_circuit
-from circuitspex.circuits.coarse import through
+from circuitspex.circuits.search._coarse_to_fine import through
 from circuitspex.errors import UserError
 from circuitspex.games import ComponentGame
 from circuitspex.recovery import decode

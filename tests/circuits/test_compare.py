@@ -65,7 +65,7 @@ def test_the_circuits_hold_together(found: Any) -> None:
     assert "L0H1" not in {node.name for node in found.after.nodes}
     for circuit in (found.before, found.after, found.difference):
         names = {node.name for node in circuit.nodes}
-        assert all(set(edge.components) <= names for edge in circuit.edges)
+        assert all(set(edge.components) <= names for edge in circuit.interactions)
     assert [abs(change.difference.value) for change in found.changes] == sorted(
         (abs(change.difference.value) for change in found.changes), reverse=True
     )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import circuitspex as cx
-from circuitspex.circuits.attribution import nap, nap_ig, ranked
-from circuitspex.circuits.curve import SHARES, area, curves, faithfulness, sizes_of
+from circuitspex.circuits.evidence.attribution import nap, nap_ig, ranked
+from circuitspex.circuits.evidence.curve import SHARES, area, curves, faithfulness, sizes_of
 from circuitspex.errors import UserError
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import circuitspex as cx
-from circuitspex.circuits import Edge
-from circuitspex.circuits.direction import travelled, with_directions
+from circuitspex.circuits import Interaction
+from circuitspex.circuits.evidence.direction import travelled, with_directions
 from circuitspex.errors import UserError
 
 
@@ -109,7 +109,11 @@ def test_only_pairs_in_different_layers_get_a_direction(tiny: SimpleNamespace) -
     model = tiny.bridge("llama")
     game = cx.ComponentGame(model, tiny.task(model, (5, 5, 5)))
     contexts = cx.sample_masks(game.n_players, 4, seed=1)
-    edges = (Edge(("L1H0", "L0H1"), 1.0), Edge(("L0H0", "L0H1"), 1.0), Edge(("L0H0", "L0H1", "L1H1"), 1.0))
+    edges = (
+        Interaction(("L1H0", "L0H1"), 1.0),
+        Interaction(("L0H0", "L0H1"), 1.0),
+        Interaction(("L0H0", "L0H1", "L1H1"), 1.0),
+    )
     found = with_directions(game, edges, contexts, progress=False)
     assert found[0].direction.source == "L0H1"
     assert found[0].direction.target == "L1H0"

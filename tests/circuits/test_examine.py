@@ -11,7 +11,7 @@ import pytest
 
 import circuitspex as cx
 from circuitspex.circuits import Circuit, Faithfulness, Node, examine, find_circuit, refine
-from circuitspex.circuits.curve import area, sizes_of
+from circuitspex.circuits.evidence.curve import area, sizes_of
 from circuitspex.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ground_truth"))

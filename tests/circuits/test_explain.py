@@ -9,9 +9,9 @@ import pytest
 
 import circuitspex as cx
 from circuitspex.circuits import Node
+from circuitspex.circuits.evidence._replicate import replicate
 from circuitspex.circuits.formats import names as formats
-from circuitspex.circuits.formats import renderer
-from circuitspex.circuits.replicate import replicate
+from circuitspex.circuits.formats import render
 from circuitspex.cli.main import main
 from circuitspex.errors import UserError
 
@@ -33,14 +33,14 @@ WANTED = {("p1", "p2"): "synergistic", ("p3", "p4"): "redundant", ("p5", "p6", "
 @pytest.mark.parametrize("method", ["auto", "gp", "pursuit", "proxyspex", "spex"])
 def test_what_is_in_a_game_is_found(method):
     found = cx.explain(Pairs(), 256 if method in ("spex", "proxyspex") else 120, method=method, seed=3)
-    labels = {edge.components: edge.label for edge in found.circuit.edges}
+    labels = {edge.components: edge.label for edge in found.circuit.interactions}
     for members, label in WANTED.items():
         assert labels.get(members) == label
     assert found.faithfulness.r2 > 0.9
     assert found.report is None
     assert found.circuit.run["lens"] == "game"
     assert found.circuit.task["unablated"] == pytest.approx(Pairs()(np.ones((1, 12), dtype=bool))[0])
-    by_name = {edge.components: edge for edge in found.circuit.edges}
+    by_name = {edge.components: edge for edge in found.circuit.interactions}
     assert by_name["p3", "p4"].measured.value == pytest.approx(-1.5)
     assert {node.kind for node in found.circuit.nodes} == {"player"}
 
@@ -82,7 +82,7 @@ def test_features_of_a_regression(tmp_path):
             return 1 - (self.y - x @ np.linalg.lstsq(x, self.y)[0]).var() / self.y.var()
 
     found = cx.explain(Columns(), 40, n_heldout=40, n_contexts=6, seed=0)
-    (strongest, *_) = found.circuit.edges
+    (strongest, *_) = found.circuit.interactions
     assert set(strongest.components) == {"height", "height again"}
     assert strongest.label == "redundant"
     found.circuit.save(tmp_path / "circuit.json")
@@ -108,7 +108,7 @@ def test_every_export_takes_it_or_says_why_not(tmp_path):
 def test_the_same_seed_gives_the_same_result():
     first, second = (cx.explain(Pairs(), 60, seed=7).circuit for _ in range(2))
     assert first.nodes == second.nodes
-    assert first.edges == second.edges
+    assert first.interactions == second.interactions
 
 
 def test_tiny_games_have_no_masks_left_to_score():
@@ -186,7 +186,7 @@ def test_few_players_are_measured_exactly(n):
     every = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
     found = cx.explain(cx.FunctionGame(lambda masks: values[masks @ (1 << np.arange(n))], n), 100, seed=1)
     assert len(found.circuit.nodes) == n
-    for part in (*found.circuit.nodes, *found.circuit.edges):
+    for part in (*found.circuit.nodes, *found.circuit.interactions):
         names = [part.name] if isinstance(part, Node) else part.components
         sign = np.where(every[:, [int(name[1:]) for name in names]], 1, -1).prod(1)
         exact = pytest.approx(float((sign * values).mean() * 2 ** len(names)))
@@ -218,4 +218,4 @@ def test_a_circuit_prints_as_its_table():
     circuit = cx.explain(Pairs(), 100, seed=5).circuit
     assert str(circuit) == circuit.table()
     for form in ("dot", "mermaid"):
-        assert "layer 0" not in renderer(form)(circuit)
+        assert "layer 0" not in render(circuit, form)

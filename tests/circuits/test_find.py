@@ -12,9 +12,9 @@ import torch
 
 import circuitspex as cx
 from circuitspex.circuits import Circuit, find_circuit
-from circuitspex.circuits.replicate import RATE
+from circuitspex.circuits.evidence._replicate import RATE
 from circuitspex.errors import UserError
-from circuitspex.export.json_file import to_json
+from circuitspex.export.files.circuit import to_json
 
 QUICK: dict[str, Any] = {"budget": 40, "n_heldout": 40, "n_contexts": 12, "n_random": 4, "max_nodes": 6}
 
@@ -39,7 +39,7 @@ def test_nodes_and_edges_are_measured_and_replicate(found: Any) -> None:
     for node in circuit.nodes:
         assert node.measured is not None
         assert node.measured.low <= node.measured.value <= node.measured.high
-    for edge in circuit.edges:
+    for edge in circuit.interactions:
         assert set(edge.components) <= names
         assert edge.measured is not None
         assert edge.q <= RATE

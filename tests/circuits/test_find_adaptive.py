@@ -12,7 +12,7 @@ import pytest
 import circuitspex as cx
 from circuitspex.circuits import Circuit, find_circuit
 from circuitspex.circuits.ablations import Ablations, unseen
-from circuitspex.circuits.adaptive import check_until, explore
+from circuitspex.circuits.search.stages import check_until, explore
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games import Run
 from circuitspex.masks import sample_masks

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from circuitspex.circuits.budget import BEYOND, LEAST, Stage, advice, likely_budget, stages
+from circuitspex.circuits.found import LEAST, Stage
+from circuitspex.circuits.search.stages import BEYOND, advice, likely_budget, stages
 
 
 def power_law(sizes: tuple[int, ...], a: float = 20.0, b: float = 1.0, widening: float = 1.0) -> list[Stage]:

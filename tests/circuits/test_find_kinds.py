@@ -50,7 +50,7 @@ def test_a_search_among_this_kind(tiny, family, selector, kinds, tmp_path):
     assert found.verification is not None
     assert found.faithfulness.r2 is not None
     assert circuit.run["executor"].startswith("batched hooks")
-    directed = [edge.direction for edge in (*circuit.edges, *circuit.dropped) if edge.direction is not None]
+    directed = [edge.direction for edge in (*circuit.interactions, *circuit.dropped) if edge.direction is not None]
     assert not any(re.search("[ES]", direction.target) for direction in directed)
     if latents is not None:
         assert circuit.run["latents"][0]["identity"] == latents.identity

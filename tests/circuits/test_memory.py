@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from circuitspex.circuits import explain, memory
+from circuitspex.circuits import explain
+from circuitspex.circuits.search import footprint as memory
 from circuitspex.errors import UserError
 from circuitspex.games import FunctionGame
 
@@ -37,8 +38,8 @@ def test_the_record_says_what_was_expected_and_what_was_held():
 DECODE = """
 import sys
 import numpy as np
-from circuitspex.circuits.memory import memory_needed, peak_memory
-from circuitspex.half import HalfMatrix
+from circuitspex.circuits.search.footprint import memory_needed, peak_memory
+from circuitspex.half_precision import HalfMatrix
 from circuitspex.recovery import decode
 n, k = int(sys.argv[1]), 60
 rng = np.random.default_rng(0)

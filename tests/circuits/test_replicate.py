@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from circuitspex.circuits.replicate import Measured, adjusted, replicate
+from circuitspex.circuits.evidence._replicate import Measured, adjusted, replicate
 from circuitspex.errors import UserError
 from circuitspex.masks import sample_masks
 

@@ -5,7 +5,7 @@ import pytest
 
 from circuitspex.circuits import explain
 from circuitspex.games import FunctionGame
-from circuitspex.half import HalfMatrix
+from circuitspex.half_precision import HalfMatrix
 
 N = 3000
 PAIRS = {(11, 700): 1.5, (12, 2900): -1.2, (1500, 1501): 1.0}
@@ -47,7 +47,7 @@ def test_gradients_are_kept_in_half_precision(found):
 
 def test_the_planted_interactions_are_found_measured_and_replicate(found):
     assert found.faithfulness.r2 > 0.95
-    edges = {edge.components: edge.effect for edge in found.circuit.edges}
+    edges = {edge.components: edge.effect for edge in found.circuit.interactions}
     for (a, b), effect in PAIRS.items():
         assert np.isclose(edges[f"p{a}", f"p{b}"], effect, atol=1e-6)
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from circuitspex.circuits import Circuit, Edge, Estimate, Faithfulness, Node, formats
-from circuitspex.cli.export import ENDINGS
+from circuitspex.circuits import Circuit, Estimate, Faithfulness, Interaction, Node, formats
 from circuitspex.cli.main import build_parser, main
-from circuitspex.export import eap
+from circuitspex.export.graphs import eap
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def saved(tmp_path: Path) -> Path:
             Node(name, int(name[1]), "mlp" if name.endswith("M") else "head", i - 1.5, Estimate(i - 1.25, i - 2, i))
             for i, name in enumerate(names)
         ),
-        edges=(Edge(names[:2], -1.0), Edge(names[:3], 0.5), Edge(names, -0.25)),
+        interactions=(Interaction(names[:2], -1.0), Interaction(names[:3], 0.5), Interaction(names, -0.25)),
         faithfulness=Faithfulness(0.9, 0.8, 0.95, 100),
         model={"name": "a model", "n_layers": 3, "n_heads": 2},
         task={"name": "a task", "metric": "logit_diff", "example": {"prompt": "one two"}},
@@ -33,19 +32,19 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_help_lists_every_format_that_there_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert set(ENDINGS) == set(formats.names())
-    assert len(set(ENDINGS.values())) == len(ENDINGS)
+    endings = {formats.ending("Circuit", name) for name in formats.names()}
+    assert len(endings) == len(formats.names())
     with pytest.raises(SystemExit):
         build_parser().parse_args(["export", "--help"])
     printed = " ".join(capsys.readouterr().out.split())
-    assert all(f" {name}" in printed for name in ENDINGS)
+    assert all(f" {name}" in printed for name in formats.names())
 
 
 def test_every_format_is_written_where_it_says(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    assert main(["export", str(saved), "--to", ",".join(ENDINGS), "--out", str(out), "--json"]) == 0
+    assert main(["export", str(saved), "--to", ",".join(formats.names()), "--out", str(out), "--json"]) == 0
     files = json.loads(capsys.readouterr().out)["files"]
-    wanted = {f"circuit.{ending}" for ending in ENDINGS.values()} | {"circuit.interactions.csv"}
+    wanted = {f"circuit.{formats.ending('Circuit', name)}" for name in formats.names()} | {"circuit.interactions.csv"}
     assert {path.name for path in out.iterdir()} == wanted
     assert sorted(files) == sorted(map(str, out.iterdir()))
     assert all(path.stat().st_size > 0 for path in out.iterdir())
@@ -74,7 +73,7 @@ def test_what_a_format_can_not_say_is_one_clear_line(
     saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     circuit = Circuit.load(saved)
-    dataclasses.replace(circuit, nodes=(Node("L0N0:4", 0, "neurons", 1.0),), edges=()).save(saved)
+    dataclasses.replace(circuit, nodes=(Node("L0N0:4", 0, "neurons", 1.0),), interactions=()).save(saved)
     assert main(["export", str(saved), "--to", "eap"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "can't hold L0N0:4 (neurons)" in line
@@ -83,5 +82,5 @@ def test_what_a_format_can_not_say_is_one_clear_line(
 
 def test_text_formats_render_without_a_file(saved: Path) -> None:
     circuit = Circuit.load(saved)
-    assert formats.renderer("dot")(circuit).startswith("graph circuit {")
-    assert "flowchart BT" in formats.renderer("mermaid")(circuit)
+    assert formats.render(circuit, "dot").startswith("graph circuit {")
+    assert "flowchart BT" in formats.render(circuit, "mermaid")

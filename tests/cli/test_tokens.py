@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from circuitspex.circuits import Circuit
+from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.cli.main import main
-from circuitspex.export.prompt_map import PromptMap
 from circuitspex.recovery import Interactions
 
 PROMPT = "w1 w2 w3 w2 w4 w5 w6 w7"

@@ -148,7 +148,7 @@ def test_compare_refuses_another_architecture(
 def test_a_circuit_reads_back_with_what_was_measured(folder: Path) -> None:
     circuit = Circuit.load(folder / "out" / "circuit.json")
     assert circuit.nodes
-    for edge in circuit.edges:
+    for edge in circuit.interactions:
         assert len(edge.table) == 2**edge.order
         assert edge.q is not None
     for node in circuit.nodes:

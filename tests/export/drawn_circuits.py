@@ -11,9 +11,9 @@ from circuitspex.circuits.circuit import (
     Circuit,
     Combination,
     Direction,
-    Edge,
     Estimate,
     Faithfulness,
+    Interaction,
     Node,
     Verification,
 )
@@ -31,7 +31,7 @@ def node(name, effect, measured=True):
 
 
 def edge(components, effect, measured=True):
-    return Edge(tuple(components), effect * 0.95, estimate(effect) if measured else None)
+    return Interaction(tuple(components), effect * 0.95, estimate(effect) if measured else None)
 
 
 KNOWN = {"L23H3": 2.9, "L23H0": 1.04, "L29H1": 0.76, "L29H0": -0.44, "L24H7": -0.42, "L24H4": 0.31, "L18M": 0.55}
@@ -56,7 +56,7 @@ def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
             sets.setdefault(members, rng.choice([-1, 1]) * (rng.expovariate(4) + 0.05))
     return Circuit(
         nodes=tuple(node(name, effect, rng.random() < 0.75) for name, effect in effects.items()),
-        edges=tuple(edge(sorted(s), v, rng.random() < 0.75) for s, v in list(sets.items())[:wanted]),
+        interactions=tuple(edge(sorted(s), v, rng.random() < 0.75) for s, v in list(sets.items())[:wanted]),
         faithfulness=Faithfulness(0.961, 0.944, 0.973, 200),
         verification=Verification(
             16, n_nodes, 50, 3.1, 0.12, estimate(2.74), estimate(0.31), estimate(0.3, 0.4), estimate(2.6)
@@ -107,7 +107,7 @@ def with_evidence(circuit, seed=0):
         nodes=tuple(
             replace(node, per_prompt=prompts(node.effect)) if node.measured else node for node in circuit.nodes
         ),
-        edges=tuple(full(edge) if edge.measured else edge for edge in circuit.edges),
+        interactions=tuple(full(edge) if edge.measured else edge for edge in circuit.interactions),
     )
 
 
@@ -115,7 +115,9 @@ def comparison(n_nodes=12, n_edges=None, n_layers=30, seed=0):
     """Two models that share most of a circuit: parts gained, lost, changed and unchanged."""
     rng = random.Random(seed)
     base = realistic(n_nodes, n_edges, n_layers, seed)
-    parts = [((one.name,), one.effect) for one in base.nodes] + [(one.components, one.effect) for one in base.edges]
+    parts = [((one.name,), one.effect) for one in base.nodes] + [
+        (one.components, one.effect) for one in base.interactions
+    ]
     changes = []
     for components, effect in parts:
         kind = rng.choice(["gained", "lost", "changed", "unchanged"])
@@ -135,7 +137,7 @@ def comparison(n_nodes=12, n_edges=None, n_layers=30, seed=0):
         nodes = [replace(node(one, 0.0), measured=measured(alone[one])[which]) for one in sorted(inside)]
         return Circuit(
             tuple(nodes),
-            tuple(Edge(c.components, c.decoded, measured(c)[which]) for c in edges),
+            tuple(Interaction(c.components, c.decoded, measured(c)[which]) for c in edges),
             Faithfulness(0.91, 0.88, 0.94, 100) if which == 2 else Faithfulness(None, None, None, 0),
             model={"name": name, "identity": f"{which}af3"},
             task={"name": "ioi", "metric": "logit_diff", "n_prompts": 16},
@@ -227,8 +229,8 @@ def circuits(draw, numbers=_effects, max_nodes=8):
     edges, dropped = [], []
     if len(names) > 1:
         sets = st.sets(st.sampled_from(names), min_size=2, max_size=4).map(sorted).map(tuple)
-        edges = [Edge(s, draw(numbers), draw(measured)) for s in draw(st.lists(sets, unique=True, max_size=8))]
-        dropped = [Edge(s, draw(numbers), draw(measured)) for s in draw(st.lists(sets, max_size=2))]
+        edges = [Interaction(s, draw(numbers), draw(measured)) for s in draw(st.lists(sets, unique=True, max_size=8))]
+        dropped = [Interaction(s, draw(numbers), draw(measured)) for s in draw(st.lists(sets, max_size=2))]
     found = draw(st.sampled_from([(None, None, None), (0.9, 0.8, 0.95), (-0.1, -0.5, 0.2)]))
     each = _estimates(numbers)
     verification = st.none() | st.builds(

@@ -7,8 +7,8 @@ import random
 from drawn_circuits import estimate
 
 from circuitspex import Circuit
-from circuitspex.circuits.circuit import Edge, Faithfulness, Node
-from circuitspex.export.prompt_map import PromptMap, Word
+from circuitspex.circuits.circuit import Faithfulness, Interaction, Node
+from circuitspex.circuits.prompt_map import PromptMap, Word
 
 WORDS = ["the", "film", "was", "not", "good", "but", "I", "hardly", "slept", "through", "so", "long", "an", "evening"]
 
@@ -26,7 +26,7 @@ def prompt_map(n_words: int = 12, n_edges: int = 5, seed: int = 0, text: str | N
         measured = estimate(effect, 0.2) if index % 2 else None
         words.append(Word(f"{piece}#{index}", at, at + len(piece), effect, measured))
         at += len(piece)
-    edges: list[Edge] = []
+    edges: list[Interaction] = []
     while len(edges) < n_edges:
         index = len(edges)
         members = sorted(draw.sample(range(len(words)), 3 if index % 4 == 3 else 2))
@@ -37,12 +37,12 @@ def prompt_map(n_words: int = 12, n_edges: int = 5, seed: int = 0, text: str | N
             continue
         effect = draw.gauss(0, 1)
         measured = None if index % 3 == 2 else estimate(effect, 0.2)
-        edges.append(Edge(names, effect, measured))
+        edges.append(Interaction(names, effect, measured))
     used = {name for edge in edges for name in edge.components}
     nodes = tuple(Node(w.name, 0, "word", w.decoded, w.measured) for w in words if w.name in used)
     circuit = Circuit(
         nodes=nodes,
-        edges=tuple(edges),
+        interactions=tuple(edges),
         faithfulness=Faithfulness(0.9, 0.8, 0.95, 100),
         model={"name": "tiny", "n_layers": 2, "n_heads": 2},
         task={

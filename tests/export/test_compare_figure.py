@@ -9,8 +9,8 @@ from drawn_circuits import comparison, unchanged
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from circuitspex.circuits.circuit import Faithfulness
-from circuitspex.export.compare_figure import draw
-from circuitspex.export.union_layout import union_layout
+from circuitspex.export.drawing.comparison_layout import union_layout
+from circuitspex.export.figures.comparison import draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 

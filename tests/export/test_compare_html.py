@@ -8,8 +8,8 @@ from drawn_circuits import comparison, measured, unchanged
 from test_html import EVIL, Reader
 
 from circuitspex.circuits.circuit import Direction, Estimate
-from circuitspex.export.compare_html import render_page
-from circuitspex.export.union_layout import KIND_MARKS, union_layout
+from circuitspex.export.drawing.comparison_layout import KIND_MARKS, union_layout
+from circuitspex.export.pages.comparison import render_page
 
 SIDES = ("before", "after", "difference")
 SEEDS = [0, 1, 2]
@@ -50,16 +50,20 @@ def test_the_three_diagrams_have_the_same_places(seed):
     for side, one in zip(SIDES, drawn, strict=True):
         circuit = getattr(made, side)
         assert {m.node.name for m in one.nodes if not m.faint} == {node.name for node in circuit.nodes}
-        assert {m.edge.components for m in one.edges if not m.faint} == {edge.components for edge in circuit.edges}
+        assert {m.edge.components for m in one.edges if not m.faint} == {
+            edge.components for edge in circuit.interactions
+        }
     assert placed == union_layout(made)
-    shuffled = replace(made, before=replace(made.before, nodes=made.before.nodes[::-1], edges=made.before.edges[::-1]))
+    shuffled = replace(
+        made, before=replace(made.before, nodes=made.before.nodes[::-1], interactions=made.before.interactions[::-1])
+    )
     assert union_layout(shuffled) == placed
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("n", [10, 30, 100])
 def test_texts_have_room_in_every_diagram(n, seed):
-    from circuitspex.export.style import DETAIL_SIZE, NAME_SIZE, text_width
+    from circuitspex.export.drawing.style import DETAIL_SIZE, NAME_SIZE, text_width
 
     placed = union_layout(comparison(n, seed=seed))
     for side in SIDES:
@@ -98,9 +102,11 @@ def test_absent_parts_show_what_was_measured_and_kinds_have_a_shape():
 
 def test_directions_are_drawn_where_they_were_measured():
     made = comparison(14, seed=1)
-    pair = next(edge for edge in made.after.edges if edge.order == 2)
+    pair = next(edge for edge in made.after.interactions if edge.order == 2)
     directed = replace(pair, direction=Direction(*pair.components, Estimate(0.5, 0.3, 0.7)))
-    after = replace(made.after, edges=tuple(directed if edge == pair else edge for edge in made.after.edges))
+    after = replace(
+        made.after, interactions=tuple(directed if edge == pair else edge for edge in made.after.interactions)
+    )
     placed = union_layout(replace(made, after=after))
     assert [m.edge.components for m in placed.after.edges if m.arrow] == [pair.components]
     assert not any(m.arrow for m in (*placed.before.edges, *placed.difference.edges))

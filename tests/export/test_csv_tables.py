@@ -8,9 +8,9 @@ from drawn_circuits import circuits, empty
 from hypothesis import given, settings
 from test_dot import HOSTILE, damaged, hostile, mixed, refused
 
-from circuitspex.circuits.circuit import Circuit, Direction, Edge, Estimate, Faithfulness, Node
+from circuitspex.circuits.circuit import Circuit, Direction, Estimate, Faithfulness, Interaction, Node
 from circuitspex.errors import UserError
-from circuitspex.export import csv_tables
+from circuitspex.export.graphs import csv as csv_tables
 
 
 def rows(text):
@@ -33,7 +33,9 @@ def edges_of(text):
         members = [row[key] for key in row if key.startswith("component_") and row[key]]
         assert len(members) == int(row["order"])
         q = float(row["q"]) if row["q"] else None
-        edge = Edge(tuple(sorted(members)), float(row["decoded"]), _measured(row), q=q, direction=_direction(row))
+        edge = Interaction(
+            tuple(sorted(members)), float(row["decoded"]), _measured(row), q=q, direction=_direction(row)
+        )
         assert (row["label"], float(row["effect"])) == (edge.label, edge.effect)
         found.add(edge)
     return found
@@ -49,7 +51,8 @@ def _direction(row):
 
 def _wanted(circuit):
     return {
-        Edge(tuple(sorted(e.components)), e.decoded, e.measured, q=e.q, direction=e.direction) for e in circuit.edges
+        Interaction(tuple(sorted(e.components)), e.decoded, e.measured, q=e.q, direction=e.direction)
+        for e in circuit.interactions
     }
 
 
@@ -90,7 +93,7 @@ def test_strongest_first_and_lines_end_as_the_standard_says():
 def test_no_cell_is_a_formula(name):
     circuit = Circuit(
         (Node(name, 1, "head", -1.0), Node("L1H1", 1, "head", 1.0)),
-        (Edge((name, "L1H1"), -2.0),),
+        (Interaction((name, "L1H1"), -2.0),),
         Faithfulness(None, None, None, 0),
     )
     for table, keys in (

@@ -10,9 +10,9 @@ import pytest
 from drawn_circuits import circuits, edge, empty, estimate, node, realistic
 from hypothesis import given, settings
 
-from circuitspex.circuits.circuit import Circuit, Direction, Edge, Estimate, Faithfulness, Node
+from circuitspex.circuits.circuit import Circuit, Direction, Estimate, Faithfulness, Interaction, Node
 from circuitspex.errors import UserError
-from circuitspex.export import dot
+from circuitspex.export.graphs import dot
 
 HOSTILE = (
     'a"b',
@@ -37,10 +37,10 @@ def hostile():
         for i, name in enumerate(HOSTILE)
     )
     edges = (
-        Edge(HOSTILE[:4], -1.5, estimate(-1.25)),
-        Edge(HOSTILE[4:7], 0.5, None),
-        Edge((HOSTILE[0], HOSTILE[7]), 2.0, None),
-        Edge(HOSTILE[8:10], -2.0, estimate(-2.5)),
+        Interaction(HOSTILE[:4], -1.5, estimate(-1.25)),
+        Interaction(HOSTILE[4:7], 0.5, None),
+        Interaction((HOSTILE[0], HOSTILE[7]), 2.0, None),
+        Interaction(HOSTILE[8:10], -2.0, estimate(-2.5)),
     )
     return Circuit(
         nodes,
@@ -88,7 +88,7 @@ def damaged():
         (Circuit(two, (edge(("L1H1", "L3H3"), 1.0),), none), "names 'L3H3', which is not a node"),
         (Circuit(two, (edge(("L1H1", "L1H1"), 1.0),), none), "two or more different components"),
         (Circuit(two, (edge(("L1H1", "L2H2"), float("inf"), False),), none), "is inf"),
-        (Circuit(two, (Edge(("L1H1", "L2H2"), 1.0, q=float("nan")),), none), "is nan"),
+        (Circuit(two, (Interaction(("L1H1", "L2H2"), 1.0, q=float("nan")),), none), "is nan"),
     ]
 
 
@@ -193,9 +193,9 @@ def _same_interactions(circuit, names, nodes, edges):
             found.setdefault(joint, set()).add(names[a if b == joint else b])
     pairs = {key for key in found if isinstance(key, frozenset)}
     joints = [frozenset(value) for key, value in found.items() if key not in pairs]
-    assert pairs == {frozenset(e.components) for e in circuit.edges if e.order == 2}
-    assert sorted(map(sorted, joints)) == sorted(sorted(e.components) for e in circuit.edges if e.order > 2)
-    for e in circuit.edges:
+    assert pairs == {frozenset(e.components) for e in circuit.interactions if e.order == 2}
+    assert sorted(map(sorted, joints)) == sorted(sorted(e.components) for e in circuit.interactions if e.order > 2)
+    for e in circuit.interactions:
         if e.order == 2:
             look = found[frozenset(e.components)]
             assert (look["style"], look["color"]) == (("dashed", "#D55E00") if e.effect < 0 else ("solid", "#0072B2"))
@@ -235,7 +235,7 @@ def test_any_circuit_parses(circuit):
 def test_the_order_of_parts_changes_nothing():
     circuit = mixed(3)
     other = Circuit(
-        circuit.nodes[::-1], circuit.edges[::-1], circuit.faithfulness, None, (), circuit.model, circuit.task
+        circuit.nodes[::-1], circuit.interactions[::-1], circuit.faithfulness, None, (), circuit.model, circuit.task
     )
     assert dot.render(other) == dot.render(circuit)
 

@@ -10,9 +10,9 @@ from drawn_circuits import empty, node
 from test_dot import damaged, refused
 
 from circuitspex.circuits import formats
-from circuitspex.circuits.circuit import Circuit, Edge, Faithfulness
+from circuitspex.circuits.circuit import Circuit, Faithfulness, Interaction
 from circuitspex.errors import FileFormatError
-from circuitspex.export import eap
+from circuitspex.export.graphs import eap
 
 NONE = Faithfulness(None, None, None, 0)
 SHAPES = [(1, 1, False), (2, 3, False), (3, 2, True), (5, 4, False), (4, 1, True)]
@@ -58,7 +58,7 @@ def found(seed, shape, kinds="heads+mlps", keep=0.5):
     names += [f"L{x}M" for x in range(layers)] if "mlps" in kinds else []
     kept = [name for name in names if rng.random() < keep]
     nodes = tuple(node(name, rng.gauss(0, 1), rng.random() < 0.5) for name in kept)
-    edges = (Edge((kept[0], kept[1]), -1.0),) if len(kept) > 1 else ()
+    edges = (Interaction((kept[0], kept[1]), -1.0),) if len(kept) > 1 else ()
     model = {"name": "m", "n_layers": layers, "n_heads": heads, "d_model": 8, "parallel_attn_mlp": parallel}
     return Circuit(nodes, edges, NONE, model=model, run={"components": kinds})
 
@@ -98,12 +98,12 @@ def test_the_loader_takes_the_whole_graph(seed, shape, tmp_path):
 def test_round_trips(kinds, shape, tmp_path):
     circuit = found(sum(shape), shape, kinds)
     path = eap.write(circuit, tmp_path / "c.eap.json")
-    again = formats.reader("eap")(path)
+    again = formats.read(Circuit, path, "eap")
     assert {(n.name, n.layer, n.kind, n.decoded) for n in again.nodes} == {
         (n.name, n.layer, n.kind, n.effect) for n in circuit.nodes
     }
     assert all(n.measured is None for n in again.nodes)
-    assert (again.edges, again.faithfulness) == ((), NONE)
+    assert (again.interactions, again.faithfulness) == ((), NONE)
     assert eap.write(again, tmp_path / "d.eap.json").read_bytes() == path.read_bytes()
     again.save(tmp_path / "circuit.json")
     assert Circuit.load(tmp_path / "circuit.json") == again
@@ -114,7 +114,7 @@ def test_what_was_never_ablated_is_always_kept(tmp_path):
     _, nodes, edges, _ = load(eap.write(circuit, tmp_path / "c.json"))
     assert all(nodes[f"m{layer}"][0] and math.isnan(nodes[f"m{layer}"][1]) for layer in range(3))
     assert edges["input->m0"] == (True, max(abs(n.effect) for n in circuit.nodes))
-    part = dataclasses.replace(circuit, nodes=(), edges=(), run={"components": "L1.heads+L2M"})
+    part = dataclasses.replace(circuit, nodes=(), interactions=(), run={"components": "L1.heads+L2M"})
     _, nodes, _, _ = load(eap.write(part, tmp_path / "d.json"))
     assert {name for name, (kept, _) in nodes.items() if not kept} == {"a1.h0", "a1.h1", "m2"}
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 import circuitspex as cx
-from circuitspex.circuits.circuit import Circuit, Combination, Edge, Estimate, Faithfulness, Node
+from circuitspex.circuits.circuit import Circuit, Combination, Estimate, Faithfulness, Interaction, Node
 from circuitspex.errors import UserError
 from circuitspex.export import examples_figure, examples_page
 from circuitspex.games import TrainFunction
@@ -44,7 +44,7 @@ def circuit(names=("first", "<b>second</b>")):
             Node(a, 0, "group", 0.4, Estimate(0.4, 0.3, 0.5), (0.3, 0.5)),
             Node(b, 0, "group", -0.2),
         ),
-        edges=(Edge(names, -0.4, Estimate(-0.4, -0.5, -0.3), (-0.3, -0.5), table, 0.01),),
+        interactions=(Interaction(names, -0.4, Estimate(-0.4, -0.5, -0.3), (-0.3, -0.5), table, 0.01),),
         faithfulness=Faithfulness(0.9, 0.8, 0.95, 20),
         model={"name": "net"},
         task={"name": "training data", "metric": "accuracy"},

@@ -9,9 +9,9 @@ import pytest
 from drawn_circuits import empty, realistic, with_evidence
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from circuitspex.export.figure import draw, write_png_dark, write_svg_dark
-from circuitspex.export.layout import layout
-from circuitspex.export.style import DETAIL_SIZE, NAME_SIZE, text_width
+from circuitspex.export.drawing.circuit_layout import layout
+from circuitspex.export.drawing.style import DETAIL_SIZE, NAME_SIZE, text_width
+from circuitspex.export.figures.circuit import draw, write_png_dark, write_svg_dark
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = {"name": "</text><script>alert(1)</script> $\\frac{1}{0}$ & \x00\x1b \ud83d"}
@@ -135,7 +135,7 @@ def test_arrowheads_and_their_legend():
 
     plain = realistic(12, seed=2)
     directed = with_evidence(plain, seed=2)
-    wanted = sum(edge.direction is not None and edge.direction.share.low > 0 for edge in directed.edges)
+    wanted = sum(edge.direction is not None and edge.direction.share.low > 0 for edge in directed.interactions)
     assert wanted
     assert len(arrows(directed)) - len(arrows(plain)) == wanted + 1  # one is the sample of the legend
     assert "arrow: travels that way" in {t.get_text() for t in draw(directed).axes[0].texts}

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from test_dot import HOSTILE, damaged, hostile, mixed, refused
 from test_graphml import circuit_of, parts
 
-from circuitspex.export import gexf
-from circuitspex.export.graph_parts import xml_text
+from circuitspex.export.graphs import gexf
+from circuitspex.export.graphs.parts import xml_text
 
 
 def _read(circuit, path):

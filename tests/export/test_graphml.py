@@ -8,9 +8,9 @@ from drawn_circuits import circuits, empty
 from hypothesis import given, settings
 from test_dot import HOSTILE, damaged, hostile, mixed, refused
 
-from circuitspex.circuits.circuit import Circuit, Direction, Edge, Estimate, Faithfulness, Node
-from circuitspex.export import graphml
-from circuitspex.export.graph_parts import xml_text
+from circuitspex.circuits.circuit import Circuit, Direction, Estimate, Faithfulness, Interaction, Node
+from circuitspex.export.graphs import graphml
+from circuitspex.export.graphs.parts import xml_text
 
 
 def circuit_of(graph, label="label"):
@@ -40,7 +40,7 @@ def _edge(members, about, label):
     if "path_from" in about:
         share = Estimate(about["path_share"], about["path_low"], about["path_high"])
         direction = Direction(about["path_from"], about["path_to"], share)
-    found = Edge(members, about["decoded"], _measured(about), q=about.get("q"), direction=direction)
+    found = Interaction(members, about["decoded"], _measured(about), q=about.get("q"), direction=direction)
     assert (about["order"], about["effect"], about[label]) == (len(members), found.effect, found.label)
     return found
 
@@ -49,7 +49,10 @@ def parts(circuit):
     """What a graph file keeps of a circuit."""
     return (
         {Node(n.name, n.layer, n.kind, n.decoded, n.measured) for n in circuit.nodes},
-        {Edge(tuple(sorted(e.components)), e.decoded, e.measured, q=e.q, direction=e.direction) for e in circuit.edges},
+        {
+            Interaction(tuple(sorted(e.components)), e.decoded, e.measured, q=e.q, direction=e.direction)
+            for e in circuit.interactions
+        },
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from drawn_circuits import circuits, empty, realistic, with_evidence
 from hypothesis import given, settings
 
-from circuitspex.export.html import render_page
+from circuitspex.export.pages.circuit import render_page
 
 EVIL = "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> \"' {{data}} &amp; \u2028 \ud83d"
 
@@ -80,9 +80,9 @@ def test_any_circuit_gives_a_page(circuit):
     page = Reader(render_page(circuit))
     assert len(page.all("script")) == 2
     assert {node["name"] for node in page.data["nodes"]} == {node.name for node in circuit.nodes}
-    assert len(page.data["edges"]) == len(circuit.edges)
+    assert len(page.data["edges"]) == len(circuit.interactions)
     assert len([a for a in page.all("tr") if "data-kind" in a]) == (
-        len(circuit.nodes) + len(circuit.edges) + len(circuit.dropped)
+        len(circuit.nodes) + len(circuit.interactions) + len(circuit.dropped)
     )
     Reader(circuit._repr_html_())
 
@@ -97,7 +97,7 @@ def test_missing_facts_are_left_out():
 def test_everything_interactive_has_a_name_and_is_reachable():
     page = Reader(render_page(realistic(10)))
     marks = [a for a in page.all("g") if a.get("role") == "button"]
-    assert len(marks) == len(realistic(10).nodes) + len(realistic(10).edges)
+    assert len(marks) == len(realistic(10).nodes) + len(realistic(10).interactions)
     assert all(a["aria-label"] and a["tabindex"] == "0" for a in marks)
     assert page.all("html")[0]["lang"] == "en"
 
@@ -123,13 +123,13 @@ def test_what_was_measured_is_in_the_page():
     for node in circuit.nodes:
         assert by_name[node.name].get("per_prompt", []) == pytest.approx(node.per_prompt, rel=1e-4)
     by_set = {tuple(edge["components"]): edge for edge in page.data["edges"]}
-    for edge in circuit.edges:
+    for edge in circuit.interactions:
         shown = by_set[edge.components]
         assert shown.get("per_prompt", []) == pytest.approx(edge.per_prompt, rel=1e-4)
         assert [row[0] for row in shown.get("table", [])] == [list(row.kept) for row in edge.table]
         assert ("q" in shown) == (edge.q is not None)
         assert ("path" in shown) == (edge.direction is not None)
-    directed = [edge for edge in circuit.edges if edge.direction is not None and edge.direction.share.low > 0]
+    directed = [edge for edge in circuit.interactions if edge.direction is not None and edge.direction.share.low > 0]
     assert directed
     assert len([a for a in page.all("polygon") if a.get("class") == "arrow"]) == len(directed)
     assert "arrow: travels that way" in text
@@ -149,4 +149,4 @@ def test_interactions_have_a_column_of_q_values_where_there_are_any():
     assert len(heads) == 1
     assert "q" not in Reader(render_page(realistic(12, seed=6))).text
     shown = Reader(render_page(circuit)).text
-    assert all(f"{edge.q:.2g}" in shown for edge in circuit.edges if edge.q is not None)
+    assert all(f"{edge.q:.2g}" in shown for edge in circuit.interactions if edge.q is not None)

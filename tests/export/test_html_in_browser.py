@@ -13,16 +13,16 @@ def _slide(page, value):
 def test_threshold_and_orders_hide_interactions(open_page):
     circuit = realistic(30)
     page = open_page(circuit)
-    assert page.locator(SHOWN).count() == len(circuit.edges)
+    assert page.locator(SHOWN).count() == len(circuit.interactions)
     _slide(page, 400)
     some = page.locator(SHOWN).count()
-    assert 0 < some < len(circuit.edges)
-    assert page.locator("#count").inner_text().startswith(f"{some} of {len(circuit.edges)}")
+    assert 0 < some < len(circuit.interactions)
+    assert page.locator("#count").inner_text().startswith(f"{some} of {len(circuit.interactions)}")
     _slide(page, 1000)
     assert page.locator(SHOWN).count() <= 1
     _slide(page, 0)
     page.locator("#orders input[value='3']").uncheck()
-    assert page.locator(SHOWN).count() == sum(edge.order == 2 for edge in circuit.edges)
+    assert page.locator(SHOWN).count() == sum(edge.order == 2 for edge in circuit.interactions)
 
 
 def test_choosing_by_mouse_and_keyboard(open_page):
@@ -118,7 +118,7 @@ def test_details_show_what_was_measured(open_page):
     ]
     assert widths.index(max(widths)) == max(range(len(bars.all())), key=lambda i: abs(node.per_prompt[i]))
 
-    edge = next(edge for edge in circuit.edges if edge.direction is not None and edge.direction.share.low > 0)
+    edge = next(edge for edge in circuit.interactions if edge.direction is not None and edge.direction.share.low > 0)
     page.locator(f".edge[aria-label*='of {', '.join(edge.components)}:']").focus()
     page.keyboard.press("Enter")
     rows = panel.locator("table.combinations tbody tr")

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from circuitspex.circuits.circuit import Circuit, Edge, Estimate, Faithfulness
+from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness, Interaction
 from circuitspex.errors import FileFormatError, UserError
-from circuitspex.export import circuit_check, json_file
+from circuitspex.export.files import circuit as json_file
+from circuitspex.export.files import circuit_check
 
 
 @given(circuits(numbers=st.floats(allow_nan=False, allow_infinity=False)))
@@ -215,5 +216,5 @@ def test_a_link_stays_a_link(tmp_path):
 
 
 def test_dropped_interactions_may_name_components_outside_the_circuit():
-    circuit = empty(dropped=(Edge(("L1H1", "L2M"), 0.1, Estimate(0.0, -0.1, 0.1)),))
+    circuit = empty(dropped=(Interaction(("L1H1", "L2M"), 0.1, Estimate(0.0, -0.1, 0.1)),))
     assert json_file.from_json(json_file.to_json(circuit)) == circuit

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness
 from circuitspex.errors import UserError
-from circuitspex.export.geometry import sample
-from circuitspex.export.layout import layout
+from circuitspex.export.drawing.circuit_layout import layout
+from circuitspex.export.drawing.geometry import sample
 
 SIZES = [(10, None, 30), (30, None, 30), (100, None, 30), (100, 150, 30), (100, 40, 2), (60, 300, 12)]
 
@@ -19,7 +19,7 @@ SIZES = [(10, None, 30), (30, None, 30), (100, None, 30), (100, 150, 30), (100, 
 def _check(circuit):
     placed = layout(circuit)
     assert {mark.node.name for mark in placed.nodes} == {one.name for one in circuit.nodes}
-    assert len(placed.edges) == len(circuit.edges)
+    assert len(placed.edges) == len(circuit.interactions)
     boxes = [box for mark in placed.nodes for box in (mark.symbol, mark.label)]
     boxes += [mark.label for mark in placed.edges if mark.label is not None]
     for i, box in enumerate(boxes):
@@ -54,7 +54,7 @@ def test_the_order_of_nodes_and_edges_does_not_matter(n):
     mixed = replace(
         circuit,
         nodes=tuple(rng.sample(circuit.nodes, len(circuit.nodes))),
-        edges=tuple(rng.sample(circuit.edges, len(circuit.edges))),
+        interactions=tuple(rng.sample(circuit.interactions, len(circuit.interactions))),
     )
     assert layout(circuit) == layout(mixed) == layout(circuit)
 
@@ -142,13 +142,13 @@ def test_arrows_touch_their_target_and_point_at_it(n, seed):
         )
         assert nearest.node.name == direction.target
     assert n_arrows > 0
-    assert layout(circuit) == layout(replace(circuit, edges=circuit.edges[::-1]))
+    assert layout(circuit) == layout(replace(circuit, interactions=circuit.interactions[::-1]))
 
 
 def test_notes_stand_in_the_labels_and_have_room():
     circuit = realistic(12)
     notes = {frozenset((one.name,)): "▲ gained" for one in circuit.nodes}
-    notes |= {frozenset(one.components): "▼" for one in circuit.edges}
+    notes |= {frozenset(one.components): "▼" for one in circuit.interactions}
     placed = layout(circuit, notes)
     assert all(mark.lines[0].endswith(" ▲ gained") for mark in placed.nodes)
     assert all(mark.text.startswith("▼ ") for mark in placed.edges)
@@ -165,7 +165,7 @@ def test_many_large_hyperedges_leave_room_for_labels(n, seed):
     names = [one.name for one in base.nodes]
     sets = {frozenset(rng.sample(names, k=min(n, rng.choice([2, 3, 3, 4, 5])))) for _ in range(n // 2)}
     edges = tuple(edge(sorted(members), rng.choice([-1, 1]) * rng.random(), rng.random() < 0.5) for members in sets)
-    placed = _check(replace(base, edges=edges))
+    placed = _check(replace(base, interactions=edges))
     joints = [mark.joint for mark in placed.edges if mark.joint is not None]
     assert len(joints) == len(set(joints)) == sum(one.order > 2 for one in edges)
     for x, y in joints:

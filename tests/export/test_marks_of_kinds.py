@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 
 from circuitspex.components import Kind
-from circuitspex.export import page_parts
-from circuitspex.export.style import corners, kind_order, legend_of, shape_of
+from circuitspex.export.drawing.style import corners, kind_order, legend_of, shape_of
+from circuitspex.export.pages import parts as page_parts
 
 KINDS = list(get_args(Kind))
 

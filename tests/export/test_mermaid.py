@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from test_dot import HOSTILE, damaged, hostile, mixed, refused
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness
-from circuitspex.export import mermaid
-from circuitspex.export.style import printable
+from circuitspex.export.drawing.style import printable
+from circuitspex.export.graphs import mermaid
 
 _LABEL = r'"([^"\n]*)"'
 _GRAMMAR = {
@@ -77,7 +77,7 @@ def test_every_part_is_there_with_its_sign(seed):
         else:
             joint, member = (a, b) if a.startswith("j") else (b, a)
             joints.setdefault(joint, set()).add((names[member], i in dashed))
-    for e in circuit.edges:
+    for e in circuit.interactions:
         if e.order == 2:
             negative, label = pairs.pop(frozenset(e.components))
             assert negative == (e.effect < 0)
@@ -86,7 +86,7 @@ def test_every_part_is_there_with_its_sign(seed):
             members = {(name, e.effect < 0) for name in e.components}
             assert members in joints.values()
     assert not pairs
-    assert len(joints) == sum(e.order > 2 for e in circuit.edges)
+    assert len(joints) == sum(e.order > 2 for e in circuit.interactions)
 
 
 def test_names_can_not_break_out():

@@ -9,7 +9,7 @@ from jsonschema import Draft7Validator
 from test_dot import damaged, hostile, mixed, refused
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness
-from circuitspex.export import neuronpedia
+from circuitspex.export.graphs import neuronpedia
 
 
 def graph_of(circuit):
@@ -47,15 +47,15 @@ def test_effects_are_links_and_interactions_are_links_or_supernodes(seed):
         for x in data["links"]
         if x["target"] != "metric"
     }
-    assert pairs == {frozenset(e.components): e.effect for e in circuit.edges if e.order == 2}
+    assert pairs == {frozenset(e.components): e.effect for e in circuit.interactions if e.order == 2}
     assert all(layers[x["source"]] <= layers[x["target"]] for x in data["links"])
-    larger = sorted((e for e in circuit.edges if e.order > 2), key=lambda e: -abs(e.effect))
+    larger = sorted((e for e in circuit.interactions if e.order > 2), key=lambda e: -abs(e.effect))
     groups = [{names[i] for i in members} for _, *members in data["qParams"]["supernodes"]]
     assert groups[0] == set(larger[0].components)
     assert all(group in [set(e.components) for e in larger] for group in groups)
     all_ = data["metadata"]["generation_settings"]["interactions"]
-    assert sorted(x["effect"] for x in all_) == sorted(e.effect for e in circuit.edges)
-    assert sum("low" in x for x in all_) == sum(e.measured is not None for e in circuit.edges)
+    assert sorted(x["effect"] for x in all_) == sorted(e.effect for e in circuit.interactions)
+    assert sum("low" in x for x in all_) == sum(e.measured is not None for e in circuit.interactions)
 
 
 def test_words_stand_for_tokens_and_the_file_says_so():

@@ -8,13 +8,13 @@ from prompt_maps import prompt_map
 def test_a_word_shows_its_interactions_and_escape_lets_go(open_page):
     found = prompt_map(12, 6)
     page = open_page(found)
-    edge = found.circuit.edges[0]
+    edge = found.circuit.interactions[0]
     index = found.member_indices(edge.components)[0]
     page.locator(f".word[data-index='{index}']").focus()
     page.keyboard.press("Enter")
     told = page.locator("#panel").inner_text()
     assert told.startswith(found.words[index].name + ":")
-    touching = [e for e in found.circuit.edges if found.words[index].name in e.components]
+    touching = [e for e in found.circuit.interactions if found.words[index].name in e.components]
     assert told.count("interaction of") == len(touching)
     assert page.locator(".edge.chosen").count() == len(touching)
     page.keyboard.press("Escape")

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prompt_maps import prompt_map
 
+from circuitspex.circuits.prompt_map import PromptMap, Word
 from circuitspex.errors import FileFormatError, UserError
-from circuitspex.export.geometry import Box, sample
-from circuitspex.export.prompt_html import render_cell, render_page
-from circuitspex.export.prompt_layout import LABEL_SIZE, layout
-from circuitspex.export.prompt_map import PromptMap, Word
-from circuitspex.export.style import text_width
+from circuitspex.export.drawing.geometry import Box, sample
+from circuitspex.export.drawing.prompt_layout import LABEL_SIZE, layout
+from circuitspex.export.drawing.style import text_width
+from circuitspex.export.pages.prompt import render_cell, render_page
 
 
 def _first_member(data: dict[str, Any]) -> dict[str, Any]:

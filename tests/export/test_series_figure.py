@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from circuitspex.circuits.comparison import Point, Series
 from circuitspex.errors import UserError
-from circuitspex.export.series_figure import MAX_HIGHLIGHTED, draw, spread, strongest, write
+from circuitspex.export.figures.series import MAX_HIGHLIGHTED, draw, spread, strongest, write
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -9,7 +9,7 @@ from drawn_circuits import circuits, empty, realistic
 from hypothesis import given, settings
 from test_dot import HOSTILE, damaged, hostile, mixed, refused
 
-from circuitspex.export import shapiq_file
+from circuitspex.export.graphs import shapiq as shapiq_file
 
 TOP = {"object_name", "data_type", "version", "created_from", "description", "parameters", "timestamp"}
 METADATA = {"n_players", "index", "max_order", "min_order", "estimated", "estimation_budget", "baseline_value"}
@@ -35,7 +35,7 @@ def test_every_effect_is_there(seed, tmp_path):
     about, players, values = read(shapiq_file.write(circuit, tmp_path / "c.shapiq.json"))
     by_name = {frozenset(players[i] for i in key): value for key, value in values.items()}
     wanted = {frozenset((n.name,)): n.effect for n in circuit.nodes}
-    wanted |= {frozenset(e.components): e.effect for e in circuit.edges}
+    wanted |= {frozenset(e.components): e.effect for e in circuit.interactions}
     assert by_name == wanted
     assert (about["n_players"], about["index"], about["max_order"]) == (len(circuit.nodes), "BII", 4)
     assert (about["estimated"], about["estimation_budget"], about["baseline_value"]) == (True, 100, 0.0)
@@ -58,7 +58,7 @@ def test_without_interactions_the_index_is_the_banzhaf_value(tmp_path):
 def test_any_circuit_has_a_file(tmp_path_factory, circuit):
     _, players, values = read(shapiq_file.write(circuit, tmp_path_factory.mktemp("shapiq") / "c.json"))
     assert sorted(players) == sorted(n.name for n in circuit.nodes)
-    assert len(values) == len(circuit.nodes) + len({frozenset(e.components) for e in circuit.edges})
+    assert len(values) == len(circuit.nodes) + len({frozenset(e.components) for e in circuit.interactions})
 
 
 def test_names_of_any_kind(tmp_path):

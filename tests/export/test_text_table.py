@@ -67,7 +67,7 @@ def test_long_interactions_are_cut():
 
 def test_formats_are_registered(tmp_path):
     assert {"html", "json", "pdf", "png", "svg", "text"} <= set(formats.names())
-    with pytest.raises(UserError, match="unknown format 'gif'; known: "):
+    with pytest.raises(UserError, match="unknown format 'gif' of a circuit; known: "):
         realistic(3).export("gif", tmp_path / "c.gif")
     path = realistic(3).export("text", tmp_path / "c.txt")
     assert path.read_text(encoding="utf-8") == realistic(3).table()

@@ -7,7 +7,7 @@ import torch
 from circuitspex.circuits import explain
 from circuitspex.errors import UserError
 from circuitspex.games import ComponentGame, FunctionGame, GroupedGame
-from circuitspex.half import HalfMatrix
+from circuitspex.half_precision import HalfMatrix
 
 
 def quadratic(n, seed=0):

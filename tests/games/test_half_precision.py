@@ -6,7 +6,7 @@ import pytest
 from circuitspex.ablation import Store
 from circuitspex.ablation.store import _packed, _unpacked
 from circuitspex.games import FunctionGame
-from circuitspex.half import HALF_FROM, HalfMatrix
+from circuitspex.half_precision import HALF_FROM, HalfMatrix
 
 
 def heavy(shape, seed):

@@ -9,7 +9,7 @@ from torch import nn
 
 from circuitspex.errors import UserError
 from circuitspex.games import SGD, Adam, Training, TrainingGame
-from circuitspex.games.training import memory
+from circuitspex.games.training import batch_size as memory
 from circuitspex.games.training.one_by_one import train_one
 from circuitspex.games.training.players import players_of
 from circuitspex.games.training.stacked import slopes_and_scores, train_stacked

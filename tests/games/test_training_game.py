@@ -222,7 +222,7 @@ def test_planted_groups_are_found():
     )
     game = cx.TrainingGame(training, groups, seeds=3)
     found = cx.explain(game, budget=60, n_heldout=30, n_contexts=8, max_interactions=4, progress=False)
-    strongest = found.circuit.edges[0]
+    strongest = found.circuit.interactions[0]
     assert set(strongest.components) == {"first", "copy"}
     assert strongest.label == "redundant"
     assert len(strongest.per_prompt) == 3

@@ -12,7 +12,7 @@ import numpy as np
 
 import circuitspex as cx
 from circuitspex.circuits import nap
-from circuitspex.circuits.replicate import RATE, adjusted, replicate
+from circuitspex.circuits.evidence._replicate import RATE, adjusted, replicate
 
 SHARE, ERRORS = 0.05, 2.0
 """A decoder reports what exceeds this share of its largest effect, and so many of its own standard errors."""

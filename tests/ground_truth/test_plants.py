@@ -66,13 +66,13 @@ def test_what_find_circuit_reports_replicates_and_is_all_of_the_plant():
     model = plants.build(plants.USUAL)
     task = plants.task(model)
     found = find_circuit(model, task, budget=BUDGET, n_heldout=60, max_interactions=12, heldout=task, progress=False)
-    edges = {tuple(sorted(edge.components)): edge.effect for edge in found.circuit.edges}
+    edges = {tuple(sorted(edge.components)): edge.effect for edge in found.circuit.interactions}
     wanted = plants.USUAL.interactions()
     assert set(edges) == set(wanted)
     assert all((effect > 0) == (wanted[heads] > 0) for heads, effect in edges.items())
     assert {node.name for node in found.circuit.nodes} == plants.USUAL.nodes()
     assert found.faithfulness.r2 > 0.9
-    for edge in found.circuit.edges:
+    for edge in found.circuit.interactions:
         if edge.direction is not None:  # planted heads don't feed each other: they meet in the last MLP
             assert abs(edge.direction.share.value) < 1e-3
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import circuitspex as cx
-from circuitspex.circuits.formats import reader
+from circuitspex.circuits import formats
+from circuitspex.circuits.comparison import Series
 from circuitspex.components import Latents
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "formats"
@@ -25,8 +26,10 @@ def test_circuits_of_all_versions(name: str) -> None:
     circuit, written = cx.Circuit.load(FOLDER / name), content(name)
     assert [node.name for node in circuit.nodes] == [node["name"] for node in written["nodes"]]
     assert [node.decoded for node in circuit.nodes] == [node["decoded"] for node in written["nodes"]]
-    assert [one.components for one in circuit.edges] == [tuple(edge["components"]) for edge in written["edges"]]
-    assert [one.measured is None for one in circuit.edges] == [edge["measured"] is None for edge in written["edges"]]
+    assert [one.components for one in circuit.interactions] == [tuple(edge["components"]) for edge in written["edges"]]
+    assert [one.measured is None for one in circuit.interactions] == [
+        edge["measured"] is None for edge in written["edges"]
+    ]
     assert circuit.verification is not None
     assert circuit.faithfulness.r2 == written["faithfulness"]["r2"]
 
@@ -46,7 +49,7 @@ def test_comparison(tmp_path: Path) -> None:
 
 
 def test_series(tmp_path: Path) -> None:
-    series = reader("series")(FOLDER / "series.json")
+    series = formats.read(Series, FOLDER / "series.json")
     assert [point.name for point in series.points] == [point["name"] for point in content("series.json")["points"]]
     series.save(tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == (FOLDER / "series.json").read_bytes()
@@ -60,7 +63,7 @@ def test_prompt(tmp_path: Path) -> None:
 
 
 def test_scores_of_the_peers_graph() -> None:
-    circuit = reader("eap")(FOLDER / "eap.json")
+    circuit = formats.read(cx.Circuit, FOLDER / "eap.json", "eap")
     effects = {node.name: node.effect for node in circuit.nodes}
     assert effects["L0H1"] == pytest.approx(0.5)
     assert effects["L1H2"] == pytest.approx(-0.3)

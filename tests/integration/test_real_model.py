@@ -45,7 +45,7 @@ def test_the_decoded_function_predicts_unseen_ablations(found: Any) -> None:
 def test_the_name_mover_comes_first_and_interacts(found: Any) -> None:
     assert found.circuit.nodes[0].name == "L23H3"
     assert found.circuit.nodes[0].measured.low > 1
-    edges = {frozenset(edge.components): edge for edge in found.circuit.edges}
+    edges = {frozenset(edge.components): edge for edge in found.circuit.interactions}
     known = edges[frozenset({"L23H3", "L24H4"})]
     assert known.measured.high < 0
     assert known.label == "redundant"

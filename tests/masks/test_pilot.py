@@ -10,7 +10,7 @@ import pytest
 
 from circuitspex.errors import UserError
 from circuitspex.masks import Pilot, pilot, sample_masks
-from circuitspex.masks.pilot import SHARES, explained_by_pairs
+from circuitspex.masks._pilot import SHARES, explained_by_pairs
 
 N = 40
 

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from circuitspex.recovery import proxyspex
+from circuitspex.recovery.decoders import proxyspex
 
 
 @pytest.fixture(scope="module")
@@ -18,4 +18,4 @@ def fewer_trees():
 @pytest.fixture
 def no_learning_curve(monkeypatch):
     """The learning curve words a warning, and doubles the time where little is explained."""
-    monkeypatch.setattr(import_module("circuitspex.recovery.decode"), "learning_curve", lambda *_: [])
+    monkeypatch.setattr(import_module("circuitspex.recovery._decode"), "learning_curve", lambda *_: [])

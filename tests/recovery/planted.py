@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 
-from circuitspex.recovery.polynomial import Polynomial
+from circuitspex.recovery.bases.polynomial import Polynomial
 
 
 def all_masks(n):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from planted import all_masks, random_masks
 
-from circuitspex.recovery.anova import CONSTANT, Prior, cubes, fit_anova, relevance_from_slopes
-from circuitspex.recovery.polynomial import signs
+from circuitspex.recovery.bases.polynomial import signs
+from circuitspex.recovery.decoders.gp import CONSTANT, Prior, cubes, fit_anova, relevance_from_slopes
 
 PRIORS = {
     "default": ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),

@@ -8,7 +8,7 @@ from planted import random_masks, random_table, values_of
 
 from circuitspex.errors import UserError
 from circuitspex.recovery import decode
-from circuitspex.recovery.learning import likely_budget
+from circuitspex.recovery.scoring.learning_curve import likely_budget
 
 
 def test_errors_are_about_those_of_repeated_experiments():

@@ -8,9 +8,9 @@ from planted import all_masks, gradients_of, r2, random_masks, random_table, val
 
 from circuitspex.errors import UserError
 from circuitspex.recovery import decode
-from circuitspex.recovery.data import Samples
-from circuitspex.recovery.gradspex import fit_gradspex
-from circuitspex.recovery.polynomial import signs
+from circuitspex.recovery.bases.polynomial import signs
+from circuitspex.recovery.decoders.gradspex import fit_gradspex
+from circuitspex.recovery.samples import Samples
 
 METHODS = ("linear", "pursuit", "proxyspex", "gp", "gradspex", "auto")
 

@@ -9,7 +9,7 @@ import pytest
 from planted import gradients_of, r2, random_masks, random_table, values_of
 
 from circuitspex.recovery import decode
-from circuitspex.recovery.proxyspex import fit_proxyspex
+from circuitspex.recovery.decoders.proxyspex import fit_proxyspex
 
 GARBAGE = {
     "Cauchy noise": lambda gradients, rng: 100 * rng.standard_cauchy(gradients.shape),
@@ -27,7 +27,7 @@ N, N_MASKS = 16, 60
 @pytest.fixture(autouse=True)
 def _trees_once_a_problem(monkeypatch):
     """The trees see no gradient, so those of one problem are the same whatever the garbage."""
-    monkeypatch.setattr(importlib.import_module("circuitspex.recovery.decode"), "fit_proxyspex", _cached_trees)
+    monkeypatch.setattr(importlib.import_module("circuitspex.recovery._decode"), "fit_proxyspex", _cached_trees)
 
 
 _TREES = {}

@@ -9,8 +9,8 @@ import pytest
 from planted import random_table
 
 from circuitspex.errors import UserError
-from circuitspex.recovery.indices import INDICES, bernoulli, fourier_to_index, index_table
-from circuitspex.recovery.polynomial import fourier_to_mobius, mobius_to_fourier
+from circuitspex.recovery.bases.indices import INDICES, bernoulli, fourier_to_index, index_table
+from circuitspex.recovery.bases.polynomial import fourier_to_mobius, mobius_to_fourier
 
 # Sums of at most 2^10 numbers of size 10, in double precision; least squares on up to 176 ANDs, whose matrix has a
 # condition number of about 1e3, loses three more digits.

@@ -11,7 +11,7 @@ from planted import all_masks, gradients_of, random_masks, random_table, value_o
 
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.recovery import Interactions, Score, decode
-from circuitspex.recovery.polynomial import Polynomial, mean_differences
+from circuitspex.recovery.bases.polynomial import Polynomial, mean_differences
 
 NAMES = ("L0H0", "L0H1", "L0M", "L1H0", "L1N3@-1", "L1M")
 TABLE = {(): 0.5, (0,): 1.0, (3,): -2.5, (0, 3): 0.75, (2, 5): -0.75, (1, 2, 4): 2.0}

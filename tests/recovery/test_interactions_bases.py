@@ -11,8 +11,8 @@ from planted import all_masks, random_table, value_of
 
 from circuitspex.errors import UserError
 from circuitspex.recovery import Interactions, Score
-from circuitspex.recovery.indices import INDICES
-from circuitspex.recovery.polynomial import Polynomial
+from circuitspex.recovery.bases.indices import INDICES
+from circuitspex.recovery.bases.polynomial import Polynomial
 
 # Sums of at most 2^6 numbers of size 10 in double precision; least squares on up to 57 ANDs loses three digits more.
 CLOSE = 1e-9
@@ -303,7 +303,7 @@ def test_other_objects_are_one_clear_line(values, options, words):
 
 
 def test_without_shapiq_one_line_says_what_to_install(monkeypatch):
-    bridge = importlib.import_module("circuitspex.recovery.shapiq_bridge")
+    bridge = importlib.import_module("circuitspex.recovery.bases.shapiq_bridge")
 
     def missing(name):
         raise ModuleNotFoundError(f"No module named '{name}'", name=name)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from planted import all_masks, r2, random_masks, random_table, values_of
 
-from circuitspex.recovery.anova import CONSTANT, Prior
-from circuitspex.recovery.data import Samples
-from circuitspex.recovery.learned import fit_learned, fit_values, learn, likelihood, relevance_of
-from circuitspex.recovery.linear import fit_linear
-from circuitspex.recovery.polynomial import Polynomial
+from circuitspex.recovery.bases.polynomial import Polynomial
+from circuitspex.recovery.decoders.gp import CONSTANT, Prior
+from circuitspex.recovery.decoders.gp_relevance import fit_learned, fit_values, learn, likelihood, relevance_of
+from circuitspex.recovery.decoders.linear import fit_linear
+from circuitspex.recovery.samples import Samples
 
 
 def random_prior(n, rng):

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import all_masks, random_table, value_of
 
-from circuitspex.recovery import polynomial
-from circuitspex.recovery.polynomial import (
+from circuitspex.recovery.bases import polynomial
+from circuitspex.recovery.bases.polynomial import (
     Polynomial,
     combine,
     fourier_to_mobius,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from planted import all_masks, r2, random_masks
 
-from circuitspex.recovery.data import Samples
-from circuitspex.recovery.pursuit import Feature, _products_of_pairs, _top, fit_pursuit
+from circuitspex.recovery.decoders.pursuit import Feature, _products_of_pairs, _top, fit_pursuit
+from circuitspex.recovery.samples import Samples
 
 
 def conjunctions(n, count, seed):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from circuitspex.errors import UserError
 from circuitspex.recovery import Score, r_squared, score
-from circuitspex.recovery.score import cross_validated_score
+from circuitspex.recovery.scoring.r2 import cross_validated_score
 
 
 @given(st.integers(0, 10**6), st.integers(2, 40), st.sampled_from([1e-9, 1.0, 1e6]))

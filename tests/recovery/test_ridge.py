@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from circuitspex.recovery.ridge import _PENALTIES, fit_ridge
+from circuitspex.recovery.decoders.ridge import _PENALTIES, fit_ridge
 
 
 def by_hand(features, values, penalty):

@@ -4,8 +4,8 @@ import numpy as np
 from planted import r2
 
 from circuitspex.recovery import decode
-from circuitspex.recovery.data import Samples
-from circuitspex.recovery.screen import Screen
+from circuitspex.recovery.decoders.screen import Screen
+from circuitspex.recovery.samples import Samples
 
 
 def wide_game(n, rng):

@@ -11,9 +11,9 @@ import pytest
 from planted import all_masks, random_table, values_of
 
 from circuitspex.errors import UserError
-from circuitspex.recovery.indices import INDICES, index_table
-from circuitspex.recovery.polynomial import fourier_to_mobius, mobius_to_fourier
-from circuitspex.recovery.shapiq_bridge import from_shapiq, to_shapiq
+from circuitspex.recovery.bases.indices import INDICES, index_table
+from circuitspex.recovery.bases.polynomial import fourier_to_mobius, mobius_to_fourier
+from circuitspex.recovery.bases.shapiq_bridge import from_shapiq, to_shapiq
 
 # Sums of at most 2^8 numbers of size 10 in double precision.
 CLOSE = 1e-9
@@ -248,7 +248,7 @@ def test_without_shapiq_it_says_how_to_get_it(monkeypatch):
 
 def test_reading_needs_no_shapiq(monkeypatch):
     monkeypatch.setitem(sys.modules, "shapiq", None)
-    importlib.reload(importlib.import_module("circuitspex.recovery.shapiq_bridge"))
+    importlib.reload(importlib.import_module("circuitspex.recovery.bases.shapiq_bridge"))
     assert from_shapiq(newer("SV", 1, {(0,): 2.0}, 0.0)) == {(): 1.0, (0,): 1.0}
 
 

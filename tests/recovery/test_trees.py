@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from planted import all_masks, random_masks, random_table, values_of
 
-from circuitspex.recovery.polynomial import signs
-from circuitspex.recovery.trees import (
+from circuitspex.recovery.bases.polynomial import signs
+from circuitspex.recovery.decoders.trees import (
     fit_trees,
     staged_predictions,
     tree_polynomial,

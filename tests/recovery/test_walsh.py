@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from circuitspex.errors import UserError
-from circuitspex.recovery.walsh import walsh_hadamard
+from circuitspex.recovery.bases.walsh import walsh_hadamard
 
 
 def hadamard(size):

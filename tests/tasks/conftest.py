@@ -13,14 +13,15 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 def corpus() -> list[str]:
     """Sentences with every word that a built-in task may use."""
-    module = {name: import_module(f"circuitspex.tasks.{name}") for name in ("capitals", "ioi", "greater_than", "words")}
-    pronoun = import_module("circuitspex.tasks.gendered_pronoun")
-    w, i = module["words"], module["ioi"]
+    files = ("_capitals", "_ioi", "_greater_than", "words")
+    module = {name: import_module(f"circuitspex.tasks.{name}") for name in files}
+    pronoun = import_module("circuitspex.tasks._gendered_pronoun")
+    w, i = module["words"], module["_ioi"]
     single = [*w.FEMALE_NAMES, *w.MALE_NAMES, *w.PLAIN_WORDS, *w.CAPITALS, *w.CAPITALS.values()]
     single += [*i.MOVES, *i.PLACES, *i.GIVES, *i.OBJECTS]
-    single += [*module["greater_than"].EVENTS, *pronoun.DEGREES, *pronoun.QUALITIES, *pronoun.ROLES]
+    single += [*module["_greater_than"].EVENTS, *pronoun.DEGREES, *pronoun.QUALITIES, *pronoun.ROLES]
     lines = [f"the {word} and {word}, a {word} the" for word in single]
-    lines += [question.format("France") for question in module["capitals"].QUESTIONS]
+    lines += [question.format("France") for question in module["_capitals"].QUESTIONS]
     lines += ["When to the , gave a to", "So she is a good friend, isn't he", "Words: river river"]
     lines += ["The war lasted from the year 1234567890 to the year 17"]
     return lines * 3

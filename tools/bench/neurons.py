@@ -20,10 +20,10 @@ import numpy as np
 
 import circuitspex as cx
 from circuitspex.circuits import measure
-from circuitspex.circuits.memory import peak_memory
-from circuitspex.circuits.parts import Remembered, measured_parts
-from circuitspex.circuits.replicate import Measured
-from circuitspex.recovery.score import r_squared
+from circuitspex.circuits.evidence._replicate import Measured
+from circuitspex.circuits.evidence._strongest import Remembered, measured_parts
+from circuitspex.circuits.search.footprint import peak_memory
+from circuitspex.recovery.scoring.r2 import r_squared
 
 MODEL, PROMPTS, GRADIENTS, HELDOUT = "smollm2-135m", 4, 200, 300
 MEASURED, COUNTED, CONTEXTS = 14, 10, 8

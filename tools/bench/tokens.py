@@ -51,7 +51,7 @@ def negation(model: object, count: int, seed: int, ways: Sequence[str]) -> None:
             token = " the" if way == "token" else "auto"
             options = {"part": review.text, "ablate": way, "token": token}
             circuit = explained(model, review.prompt, " positive", " negative", seed, **options)
-            edges = sorted(circuit.edges, key=lambda edge: -abs(edge.effect))
+            edges = sorted(circuit.interactions, key=lambda edge: -abs(edge.effect))
             shown = [(place, edge) for place, edge in enumerate(edges, 1) if review.shows(edge.components, edge.effect)]
             hits[way] += bool(shown)
             if shown:
@@ -74,7 +74,7 @@ def two_hops(model: object, count: int, seed: int) -> None:
         circuit = explained(model, case.prompt, case.answer, case.wrong_answer, seed, **options)
         sentences = case.context.replace(". ", ".\n").split("\n")
         wanted = {sentences[index] for index in case.facts}
-        edges = sorted(circuit.edges, key=lambda edge: -abs(edge.effect))
+        edges = sorted(circuit.interactions, key=lambda edge: -abs(edge.effect))
         place = next((i for i, edge in enumerate(edges, 1) if set(edge.components) == wanted), None)
         whole = float(circuit.task["unablated"])
         right += whole > 0

@@ -29,9 +29,11 @@ SHARE = 0.2
 
 def found_truths(planted: Planted, found: cx.Found) -> tuple[set[str], set[str]]:
     """What was reported, and what was planted, each fact as a text with its sign."""
-    largest = max((abs(edge.effect) for edge in found.circuit.edges), default=0.0)
+    largest = max((abs(edge.effect) for edge in found.circuit.interactions), default=0.0)
     reported = {
-        _fact(edge.components, edge.effect) for edge in found.circuit.edges if abs(edge.effect) >= SHARE * largest
+        _fact(edge.components, edge.effect)
+        for edge in found.circuit.interactions
+        if abs(edge.effect) >= SHARE * largest
     }
     nodes = [node for node in found.circuit.nodes if node.measured is not None and node.measured.high < 0]
     largest = max((abs(node.effect) for node in found.circuit.nodes), default=0.0)

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from circuitspex.ablation import Store
-from circuitspex.ablation.memory import in_parts
+from circuitspex.ablation.batch_size import in_parts
 from circuitspex.errors import NoGradientError, TrainingError, UserError
 from circuitspex.games.lens import Done, LensGame
 from circuitspex.games.run import Run
-from circuitspex.games.training.memory import runs_that_fit
+from circuitspex.games.training.batch_size import runs_that_fit
 from circuitspex.games.training.players import Players, players_of
 from circuitspex.games.training.pool import TrainFunction, train_each
 from circuitspex.games.training.recipe import Training
 from circuitspex.games.training.stacked import slopes_and_scores, train_stacked
-from circuitspex.half import HalfMatrix
+from circuitspex.half_precision import HalfMatrix
 from circuitspex.processes import Workers
 from circuitspex.typing import FloatArray, Gradients, Masks, PerPrompt
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,15 +11,37 @@ from torch.func import vmap
 
 from circuitspex.errors import UserError
 from circuitspex.games.training.module import ModuleFunction
+from circuitspex.games.training.optimizers import Params
 from circuitspex.games.training.scores import IGNORED
-
-if TYPE_CHECKING:
-    from circuitspex.games.training.recipe import Training
 
 _ROWS = 64
 
 
-def check_classes(training: Training, module: ModuleFunction) -> None:
+class Tried(Protocol):
+    """What is tried of a training: its data, its functions and where they begin."""
+
+    x: Tensor
+    y: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    loss: Callable[..., Any]
+    score: Callable[..., Any]
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def n_examples(self) -> int:
+        """How many training examples there are."""
+
+    @property
+    def n_tests(self) -> int:
+        """How many test examples there are."""
+
+    def start(self, seed: int) -> tuple[Params, Params]:
+        """The parameters that a seed begins with, and the tensors beside them that are not trained."""
+
+
+def check_classes(training: Tried, module: ModuleFunction) -> None:
     """Targets of a cross-entropy must be classes that the model has.
 
     Raises:
@@ -40,7 +62,7 @@ def check_classes(training: Training, module: ModuleFunction) -> None:
         raise UserError(f"training targets must be classes from 0 to {classes - 1}; there is {int(wrong[0])}")
 
 
-def check_trial(training: Training) -> None:
+def check_trial(training: Tried) -> None:
     """The loss and the metric give what they should, also of several runs at once; left-out examples have no part.
 
     Raises:

@@ -1,0 +1,9 @@
+from .baselines import Baseline as Baseline
+from .baselines import check_baseline as check_baseline
+from .engine import AblationEngine as AblationEngine
+from .engine import Executor as Executor
+from .engine import Precision as Precision
+from .plan import Plan as Plan
+from .store import Store as Store
+from .store import StoredGame as StoredGame
+from .store import store_at as store_at

@@ -1,0 +1,113 @@
+"""What one plain pass over the prompts leaves behind for all masks: the embeddings, positions and attention masks.
+
+They are taken from the model's own pass, so that embeddings with a scale, learned or rotary positions, local layers and
+sliding windows are the model's own too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from circuitspex.ablation.batch_size import in_parts
+from circuitspex.ablation.executors.dense import NotDenseError
+from circuitspex.ablation.executors.prefix import entry_hook
+
+# Prompts run at once; fewer where memory is short.
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Positions:
+    """What one layer's attention is told about positions.
+
+    ``cos`` and ``sin`` are ``[1, pos, rotary]``, or None without rotary positions. ``allowed`` is None for plain causal
+    attention, else bool ``[pos, pos]``: which keys (columns) each query (row) sees.
+    """
+
+    cos: torch.Tensor | None
+    sin: torch.Tensor | None
+    allowed: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class CleanPass:
+    """The residual stream that enters the first block ``[prompts, pos, d_model]``, and the positions of each layer."""
+
+    entry: torch.Tensor
+    positions: tuple[Positions, ...]
+
+
+def clean_pass(model: Any, tokens: torch.Tensor) -> CleanPass:
+    """Run the model once, unablated, and keep what ``CleanPass`` holds.
+
+    Raises:
+        NotDenseError: attention is given masks that differ between prompts or heads.
+    """
+    seen: dict[int, dict[str, Any]] = {}
+
+    def run(rows: slice) -> torch.Tensor:
+        entry: list[torch.Tensor] = []
+        hooks = [(entry_hook(0), lambda activation, hook: entry.append(activation.detach().clone()))]
+        model.run_with_hooks(tokens[rows], fwd_hooks=hooks, use_cache=False)
+        return entry[0]
+
+    with torch.no_grad(), _watched(model, seen):
+        entries = in_parts(len(tokens), _BATCH, run)
+    n_positions = tokens.shape[1]
+    known: dict[int, torch.Tensor | None] = {}  # most layers are given the same tensor
+    found = []
+    for layer in range(len(model.blocks)):
+        given = seen.get(layer, {})
+        cos, sin = given.get("position_embeddings") or (None, None)
+        mask = given.get("attention_mask")
+        if id(mask) not in known:
+            known[id(mask)] = _allowed(mask, n_positions)
+        found.append(Positions(_one_row(cos), _one_row(sin), known[id(mask)]))
+    return CleanPass(torch.cat(entries), tuple(found))
+
+
+@contextlib.contextmanager
+def _watched(model: Any, seen: dict[int, dict[str, Any]]) -> Iterator[None]:
+    """Within the block, the named arguments of each attention module are kept in ``seen``, by layer."""
+    handles = []
+    try:
+        for layer, block in enumerate(model.blocks):
+
+            def look(module: Any, args: Any, kwargs: dict[str, Any], layer: int = layer) -> None:
+                seen[layer] = {name: kwargs.get(name) for name in ("position_embeddings", "attention_mask")}
+
+            handles.append(block.attn.register_forward_pre_hook(look, with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _one_row(rotation: torch.Tensor | None) -> torch.Tensor | None:
+    if rotation is None:
+        return None
+    if rotation.ndim != 3 or not torch.equal(rotation, rotation[:1].expand_as(rotation)):
+        raise NotDenseError("its rotary positions differ between prompts")
+    return rotation[:1].detach()
+
+
+def _allowed(mask: torch.Tensor | None, n_positions: int) -> torch.Tensor | None:
+    """The keys that each query sees, or None where these are all keys up to its own position."""
+    if mask is None:
+        return None
+    if mask.ndim != 4 or mask.shape[1] != 1 or mask.shape[2] < n_positions or mask.shape[3] < n_positions:
+        raise NotDenseError(f"its attention masks have the shape {tuple(mask.shape)}")
+    mask = mask[:, 0, :n_positions, :n_positions]
+    # Masks are either booleans or numbers to be added to the scores: zero, or as good as minus infinity.
+    allowed = mask if mask.dtype == torch.bool else mask > -1e4
+    if not torch.equal(allowed, allowed[:1].expand_as(allowed)):
+        raise NotDenseError("its attention masks differ between prompts of one length")
+    if mask.dtype != torch.bool and bool((mask[allowed] != 0).any()):
+        raise NotDenseError("its attention adds numbers to the scores")
+    causal = torch.ones_like(allowed[0]).tril()
+    return None if torch.equal(allowed[0], causal) else allowed[0]

@@ -1,0 +1,244 @@
+"""A dense transformer, taken apart by its structure: the tensors and small functions that a pass needs.
+
+TransformerLens gives the parts of every architecture the same names (``attn.q``, ``mlp.gate``, ``ln1_post``); what they
+are made of and how they are put together is read off them, and never off the name of the model. Whether the parts were
+understood is not assumed either: ``fused.why_not`` compares logits before anything is run with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from circuitspex.ablation.executors.linear import Linear
+from circuitspex.components import ModelStructure
+
+Norm = Callable[[torch.Tensor], torch.Tensor]
+
+# Joined and packed weights are copies; models with more bytes of weights than this keep to one copy.
+_COPY_BELOW = 2 * 2**30
+
+
+class NotDenseError(Exception):
+    """A part of the model is not what a dense transformer has; the text says which."""
+
+
+@dataclass(frozen=True)
+class DenseAttention:
+    """Projections and settings of one attention layer.
+
+    ``joined`` computes queries, keys and values in one product, where the weights are small enough to hold them twice.
+    """
+
+    q: Linear
+    k: Linear
+    v: Linear
+    o: Linear
+    joined: Linear | None
+    q_norm: Norm | None
+    k_norm: Norm | None
+    n_heads: int
+    n_kv: int
+    d_head: int
+    scale: float
+    softcap: float
+
+
+@dataclass(frozen=True)
+class DenseMLP:
+    """``out(act(gate(x)) * up(x))``, or ``out(act(up(x)))`` where there is no gate."""
+
+    up: Linear
+    gate: Linear | None
+    joined: Linear | None
+    out: Linear
+    activation: Callable[[torch.Tensor], torch.Tensor]
+
+    def neurons(self, x: torch.Tensor) -> torch.Tensor:
+        """The activations of the neurons, ``[..., d_mlp]``."""
+        if self.joined is not None:
+            gate, up = self.joined(x).chunk(2, dim=-1)
+        else:
+            up = self.up(x)
+            if self.gate is None:
+                return self.activation(up)
+            gate = self.gate(x)
+        active = self.activation(gate)
+        return active * up if active.requires_grad else active.mul_(up)
+
+
+@dataclass(frozen=True)
+class DenseLayer:
+    """One block: norms, attention and MLP; ``parallel`` where both read the residual stream of the block's entry."""
+
+    norm_1: Norm
+    norm_2: Norm
+    post_1: Norm | None
+    post_2: Norm | None
+    attention: DenseAttention
+    mlp: DenseMLP
+    parallel: bool
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class DenseModel:
+    """The blocks, the last norm and the unembedding."""
+
+    layers: tuple[DenseLayer, ...]
+    norm: Norm
+    unembed: Linear
+    softcap: float
+
+
+def dense_model(model: Any, structure: ModelStructure, *, products: torch.dtype | None = None) -> DenseModel:
+    """The parts of a TransformerBridge.
+
+    Args:
+        model: the bridge.
+        structure: from ``model_structure``.
+        products: the dtype of the matrix products of the blocks; None is the model's own.
+
+    Raises:
+        NotDenseError: a part is missing or of another kind.
+    """
+    hf_config = getattr(model.original_model, "config", None)
+    if structure.n_layers == 0 or not hasattr(model, "blocks"):
+        raise NotDenseError("it has no stack of blocks")
+    copy = sum(p.numel() * p.element_size() for p in model.parameters()) < _COPY_BELOW
+    parallel = bool(getattr(model.cfg, "parallel_attn_mlp", False))
+    layers = []
+    for index, about in enumerate(structure.layers):
+        if about.head_hook is None or about.mlp_hook is None or about.neuron_hook is None:
+            raise NotDenseError(f"layer {index} has not one attention and one dense MLP")
+        block = model.blocks[index]
+        layers.append(_layer(block, about.n_heads, about.d_head, parallel, products, copy=copy))
+    return DenseModel(
+        tuple(layers),
+        _norm(model.ln_final),
+        _linear(model.unembed),
+        float(getattr(hf_config, "final_logit_softcapping", None) or 0.0),
+    )
+
+
+def _layer(
+    block: Any, n_heads: int, d_head: int, parallel: bool, products: torch.dtype | None, *, copy: bool
+) -> DenseLayer:
+    attn, mlp = _part(block, "attn"), _part(block, "mlp")
+    q, k, v, o = (_linear(_part(attn, name), products) for name in "qkvo")
+    up, out = _linear(_part(mlp, "in"), products), _linear(_part(mlp, "out"), products)
+    gate = _linear(mlp.submodules["gate"], products) if "gate" in mlp.submodules else None
+    if q.weight.shape[0] != n_heads * d_head or k.weight.shape[0] % d_head or k.weight.shape != v.weight.shape:
+        raise NotDenseError("the query, key and value projections don't fit its heads")
+    original = attn.original_component
+    scale = getattr(original, "scaling", None)
+    join_qkv = copy and (q.bias is None) == (k.bias is None) == (v.bias is None)
+    join_mlp = copy and gate is not None and (gate.bias is None) == (up.bias is None)
+    joined_qkv = _join(q, k, v) if join_qkv else None
+    joined_mlp = _join(gate, up) if join_mlp and gate is not None else None
+    if copy:
+        for linear in (joined_qkv, joined_mlp, out, o, *((q, k, v) if joined_qkv is None else ()), up):
+            if linear is not None and (linear is not up or joined_mlp is None):
+                linear.pack()
+    return DenseLayer(
+        norm_1=_norm(_part(block, "ln1")),
+        norm_2=_norm(_part(block, "ln2")),
+        post_1=_optional_norm(block, "ln1_post"),
+        post_2=_optional_norm(block, "ln2_post"),
+        attention=DenseAttention(
+            q,
+            k,
+            v,
+            o,
+            joined_qkv,
+            _optional_norm(attn, "q_norm"),
+            _optional_norm(attn, "k_norm"),
+            n_heads,
+            k.weight.shape[0] // d_head,
+            d_head,
+            float(scale) if isinstance(scale, (int, float)) else d_head**-0.5,
+            float(getattr(original, "attn_logit_softcapping", None) or 0.0),
+        ),
+        mlp=DenseMLP(up, gate, joined_mlp, out, _activation(mlp)),
+        parallel=parallel,
+        device=o.weight.device,
+    )
+
+
+def _part(parent: Any, name: str) -> Any:
+    part = getattr(parent, "submodules", {}).get(name)
+    if part is None:
+        raise NotDenseError(f"its blocks have no part '{name}'")
+    found = getattr(parent, name, part)
+    return found if found is not None else part
+
+
+def _linear(part: Any, dtype: torch.dtype | None = None) -> Linear:
+    original = getattr(part, "original_component", None)
+    weight = getattr(original, "weight", None)
+    if not isinstance(weight, torch.Tensor) or weight.ndim != 2 or not weight.is_floating_point():
+        raise NotDenseError(f"a projection is a {type(original).__name__}, which has no matrix of weights")
+    if type(original).__name__ == "Conv1D":  # keeps [in, out]
+        weight = weight.T
+    elif not isinstance(original, (torch.nn.Linear, torch.nn.Embedding)):
+        raise NotDenseError(f"a projection is a {type(original).__name__}, not a plain linear map")
+    bias = getattr(original, "bias", None)
+    found = Linear(weight.detach(), None if bias is None else bias.detach())
+    return found if dtype is None else found.to(dtype)
+
+
+def _join(*parts: Linear) -> Linear:
+    biases = [part.bias for part in parts if part.bias is not None]
+    return Linear(torch.cat([part.weight for part in parts]).contiguous(), torch.cat(biases) if biases else None)
+
+
+def _optional_norm(parent: Any, name: str) -> Norm | None:
+    return _norm(_part(parent, name)) if name in parent.submodules else None
+
+
+def _norm(part: Any) -> Norm:
+    """The norm's own module, or the same function in one operation where the two give the same numbers."""
+    module = getattr(part, "original_component", None)
+    if not isinstance(module, torch.nn.Module):
+        raise NotDenseError("a norm is missing")
+    weight = getattr(module, "weight", None)
+    if isinstance(module, torch.nn.LayerNorm) or not isinstance(weight, torch.Tensor) or weight.ndim != 1:
+        return module
+    if weight.dtype not in (torch.float32, torch.float64):
+        return module
+    eps = next((float(v) for n in ("variance_epsilon", "eps") if isinstance(v := getattr(module, n, None), float)), 0.0)
+    sample = torch.randn(4, len(weight), generator=torch.Generator().manual_seed(0)).to(weight)
+    with torch.no_grad():
+        expected = module(sample)
+        for scale in (weight.detach(), 1 + weight.detach().float()):
+            fast = _RMSNorm(scale.to(weight.dtype), eps)
+            # A few units in the last place: any other norm is further away than that.
+            close = 4 * torch.finfo(weight.dtype).eps * expected.abs().max()
+            if weight.dtype in (torch.float32, torch.float64) and bool(
+                ((fast(sample) - expected).abs() <= close).all()
+            ):
+                return fast
+    return module
+
+
+@dataclass(frozen=True)
+class _RMSNorm:
+    weight: torch.Tensor
+    eps: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return F.rms_norm(x, (len(self.weight),), self.weight, self.eps)
+
+
+def _activation(mlp: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The one part of the MLP that has no weights; dropout does nothing outside training."""
+    original = mlp.original_component
+    for name in ("act_fn", "act", "activation_fn", "activation"):
+        found = getattr(original, name, None)
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+    raise NotDenseError(f"the MLP ({type(original).__name__}) has no activation function of a known place")

@@ -1,0 +1,83 @@
+"""Path patching between two components: one is shown what it would see without the other, nothing else is.
+
+Two passes for each mask (Goldowsky-Dill et al., 'Localizing Model Behavior with Path Patching', 2023). In the first the
+source is ablated, and the target's output is written down. In the second the source is kept again and the target gives
+that output, so that all that changes is what reaches the target from the source, straight or through others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from circuitspex.ablation.executors.hooks import GroupForward
+from circuitspex.ablation.sites import Site
+from circuitspex.components import Component
+
+
+class PathForward(GroupForward):
+    """Runs masks with the target's output taken from a pass in which the source is ablated too.
+
+    Plain TransformerLens hooks along the batch axis, every layer; it works for every architecture.
+
+    Args:
+        model: a TransformerBridge.
+        sites: where components are ablated.
+        n_players: how many components there are.
+        tokens: the prompts of one length.
+        baselines: what ablated components output at each site.
+        source: the column of the earlier component.
+        target: the later component, which is one of the sites' members and an activation of the model.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        sites: Sequence[Site],
+        n_players: int,
+        tokens: torch.Tensor,
+        baselines: Mapping[str, torch.Tensor | None],
+        *,
+        source: int,
+        target: Component,
+    ) -> None:
+        super().__init__(model, sites, n_players, tokens, baselines)
+        self._source, self._target = source, target
+        self._hook = next(site.hook for site in sites if any(target == member for _, member in site.members))
+
+    def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
+        """See ``Forward``."""
+        rows = self.tokens[prompts].repeat(gates.shape[0], 1)
+        without = gates.clone()
+        without[:, self._source] = 0
+        seen: list[torch.Tensor] = []
+
+        def note(activation: torch.Tensor, hook: Any) -> None:
+            seen.append(activation.detach().clone())
+
+        def patch(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+            patched = activation.clone()
+            patched[self._place()] = seen[0][self._place()]
+            return patched
+
+        # First in the lists: hooks at the same place run in this order, and the gates come after.
+        self.model.run_with_hooks(
+            rows,
+            fwd_hooks=[(self._hook, note), *self.hooks(without, prompts, 0)],
+            use_cache=False,
+            stop_at_layer=self._target.layer + 1,
+        )
+        hooks = [(self._hook, patch), *self.hooks(gates, prompts, 0)]
+        if "unembed.hook_in" in self.model.hook_dict:
+            hooks.append(("unembed.hook_in", lambda activation, hook: activation[:, -1:]))
+        logits = self.model.run_with_hooks(rows, fwd_hooks=hooks, use_cache=False)
+        return logits[:, -1]  # type: ignore[no-any-return]
+
+    def _place(self) -> tuple[slice | int, ...]:
+        """Where in the site's activation the target is."""
+        position = slice(None) if self._target.position is None else self._target.position
+        if self._target.is_whole:
+            return slice(None), position
+        return slice(None), position, slice(self._target.start, self._target.stop)

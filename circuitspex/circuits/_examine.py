@@ -1,0 +1,259 @@
+"""``examine``: is the circuit right? Measured on held-out prompts, beside attribution patching and random circuits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuitspex.circuits._choose import choose_curve, match
+from circuitspex.circuits.circuit import Circuit, Estimate
+from circuitspex.circuits.evidence._measure import estimate
+from circuitspex.circuits.evidence.attribution import nap, nap_ig, ranked
+from circuitspex.circuits.evidence.curve import curves, faithfulness, sizes_of
+from circuitspex.circuits.report import Gain, Part, Report, Stability
+from circuitspex.errors import NoGradientError, UserError
+from circuitspex.games import ComponentGame
+from circuitspex.masks import sample_masks
+from circuitspex.recovery import Interactions, decode
+from circuitspex.tasks import Task
+from circuitspex.typing import FloatArray, Masks, PerPrompt, Term
+
+# Attribution patching with as many steps as the circuit had gradient ablations, but no more than this: by then its
+# scores have long stopped changing.
+_MOST_STEPS = 100
+_RESAMPLES = 1000
+CHOSEN, MATCHED = "chosen", "matched"
+
+
+def examine(
+    game: ComponentGame,
+    circuit: Circuit,
+    interactions: Interactions,
+    heldout: Task,
+    *,
+    n_random: int = 10,
+    steps: int | None = None,
+    stability: int = 0,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Report:
+    """Measure a circuit, and the circuits of all sizes that the decoded function chooses, on held-out prompts.
+
+    Args:
+        game: the game that the circuit was found in; its task gives the baselines of attribution.
+        circuit: what ``find_circuit`` found.
+        interactions: the decoded function, from which the circuits of each size are chosen.
+        heldout: prompts that played no part in finding it.
+        n_random: random orders of the components that the curves are compared with.
+        steps: of NAP-IG; by default as many gradient ablations as the circuit had, at most 100.
+        stability: how often to find it again from new masks and new prompts; each costs the circuit's budget.
+        seed: of the random orders, the bootstrap and the repetitions.
+        progress: progress bars; by default where standard error is a terminal.
+
+    Raises:
+        UserError: the circuit or the function has other components than the game, or is empty; a metric that does not
+            change when everything is ablated.
+    """
+    n = game.n_players
+    if interactions.names != game.names:
+        raise UserError(f"the decoded function is of {interactions.n_players} other components than the game's {n}")
+    members = _places(game, [node.name for node in circuit.nodes])
+    if not members:
+        raise UserError("the circuit has no components: there is nothing to examine")
+    if n_random < 1 or stability < 0 or (steps is not None and steps < 1):
+        raise UserError("n_random and steps must be at least 1, stability at least 0")
+    spent = interactions.n_gradients or 1
+    ways, passes = _ways(game, interactions, sizes_of(n), steps or min(_MOST_STEPS, spent), progress)
+    passes = {**passes, CHOSEN: interactions.n_gradients, MATCHED: interactions.n_gradients}
+    sizes = sizes_of(n)
+    rng = np.random.default_rng(seed)
+    random = [[tuple(order[:size]) for size in sizes] for order in (rng.permutation(n) for _ in range(n_random))]
+    bench = _Bench(game.on(heldout), progress)
+    bench.will_need([(), tuple(range(n)), members, *(m for way in [*ways.values(), *random] for m in way)])
+    bench.will_need([tuple(i for i in members if i != gone) for gone in members])
+    bench.will_need([_without(m, n) for m in [*ways[CHOSEN], members]])
+    full, empty = bench.kept(tuple(range(n))), bench.kept(())
+    metric = {name: np.stack([bench.kept(m) for m in way]) for name, way in ways.items()}
+    by_order = np.stack([np.stack([bench.kept(m) for m in way]) for way in random])  # (n_random, 10, P)
+    metric["random"] = by_order.mean(0)
+    found, draws = curves(metric, full, empty, sizes, seed=seed)
+    one_by_one, _ = curves({str(i): v for i, v in enumerate(by_order)}, full, empty, sizes, seed=seed)
+    removed = [bench.kept(_without(m, n)) for m in ways[CHOSEN]]
+    others = [name for name in found if name not in (CHOSEN, MATCHED)]
+    gains = [
+        Gain(way, other, draws.cpr_gain(found, way, other), draws.cmd_gain(found, way, other))
+        for way in (CHOSEN, MATCHED)
+        for other in others
+    ]
+    alone = bench.kept(members)
+    parts = [
+        Part(game.names[i], _over_prompts(alone - bench.kept(tuple(j for j in members if j != i)))) for i in members
+    ]
+    return Report(
+        n_prompts=heldout.n_prompts,
+        full=float(full.mean()),
+        empty=float(empty.mean()),
+        n_random=n_random,
+        curves=found,
+        removed=tuple(_share(values, full, empty, seed) for values in removed),
+        random_areas={
+            "cpr": _range([curve.cpr.value for curve in one_by_one.values()]),
+            "cmd": _range([curve.cmd.value for curve in one_by_one.values()]),
+        },
+        gains=tuple(gains),
+        circuit=tuple(game.names[i] for i in members),
+        kept=_share(alone, full, empty, seed),
+        left=_share(bench.kept(_without(members, n)), full, empty, seed),
+        parts=tuple(sorted(parts, key=lambda part: -part.loss.value)),
+        passes=passes,
+        stability=_stability(game, circuit, interactions, stability, seed, progress) if stability else None,
+        about={"model": game.model_name, "task": heldout.name, "metric": heldout.metric.name, "n_components": n},
+    )
+
+
+def _places(game: ComponentGame, names: Iterable[str]) -> Term:
+    place = {name: i for i, name in enumerate(game.names)}
+    missing = [name for name in names if name not in place]
+    if missing:
+        raise UserError(
+            f"the circuit's component {missing[0]} is not among the {game.n_players} components of the game"
+        )
+    return tuple(sorted(place[name] for name in names))
+
+
+def _ways(
+    game: ComponentGame, interactions: Interactions, sizes: Sequence[int], steps: int, progress: bool | None
+) -> tuple[dict[str, list[Term]], dict[str, int]]:
+    """The circuit of each size, by each way to choose; and the gradient ablations that the baselines took."""
+    distinct = sorted(set(sizes))
+    chosen = {choice.size: choice.members for choice in choose_curve(interactions, distinct)}
+    matched = {size: match(interactions, size, start=chosen[size]).members for size in distinct}
+    ways = {CHOSEN: [chosen[size] for size in sizes], MATCHED: [matched[size] for size in sizes]}
+    main = np.array([interactions.effect(i) if (i,) in interactions.terms else 0.0 for i in range(game.n_players)])
+    scores = {"main effects": main}
+    passes = {"main effects": interactions.n_gradients}
+    try:
+        scores |= {"NAP": nap(game, progress=progress), "NAP-IG": nap_ig(game, steps=steps, progress=progress)}
+        passes |= {"NAP": 1, "NAP-IG": steps}
+    except NoGradientError:
+        pass
+    for name, score in scores.items():
+        for label, absolute in ((name, False), (f"|{name}|", True)):
+            order = ranked(score, absolute=absolute)
+            ways[label] = [tuple(sorted(order[:size])) for size in sizes]
+            passes[label] = passes[name]
+    return ways, passes
+
+
+class _Bench:
+    """The metric of each held-out prompt with only some components kept; everything that is needed is run at once."""
+
+    def __init__(self, game: ComponentGame, progress: bool | None) -> None:
+        self.game, self.progress = game, progress
+        self._values: dict[Term, FloatArray] = {}
+        self._wanted: dict[Term, None] = {}
+
+    def will_need(self, circuits: Iterable[Iterable[int]]) -> None:
+        """Say beforehand what will be asked for."""
+        self._wanted |= dict.fromkeys(tuple(sorted(map(int, members))) for members in circuits)
+
+    def kept(self, circuit: Iterable[int]) -> FloatArray:
+        """The metric ``(P,)`` with only these kept."""
+        members = tuple(sorted(map(int, circuit)))
+        if members not in self._values:
+            self._wanted[members] = None
+            wanted = [each for each in self._wanted if each not in self._values]
+            values = self._run(_masks(wanted, self.game.n_players))
+            self._values |= dict(zip(wanted, values, strict=True))
+        return self._values[members]
+
+    def _run(self, masks: Masks) -> PerPrompt:
+        return self.game.evaluate(masks, progress=self.progress, label="held-out circuits").per_prompt
+
+
+def _masks(circuits: Sequence[Term], n: int) -> Masks:
+    masks = np.zeros((len(circuits), n), dtype=bool)
+    for row, members in zip(masks, circuits, strict=True):
+        row[list(members)] = True
+    return masks
+
+
+def _without(members: Iterable[int], n: int) -> Term:
+    gone = set(map(int, members))
+    return tuple(i for i in range(n) if i not in gone)
+
+
+def _over_prompts(values: FloatArray) -> Estimate:
+    if len(values) < 2:
+        return Estimate(float(values.mean()), float("-inf"), float("inf"))
+    return estimate(values[None, :])
+
+
+def _share(values: FloatArray, full: FloatArray, empty: FloatArray, seed: int) -> Estimate:
+    """The share of the behaviour, with its bootstrap interval over prompts."""
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(len(full), size=(_RESAMPLES, len(full)))
+    value = float(faithfulness(values, full, empty))
+    many = [float(faithfulness(values[d], full[d], empty[d])) for d in draws]
+    low, high = np.nanquantile(many, [0.025, 0.975])
+    return Estimate(value, float(min(low, value)), float(max(high, value)))
+
+
+def _range(values: Sequence[float]) -> Estimate:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return Estimate(float(np.mean(values)), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class _Sets:
+    nodes: frozenset[str]
+    edges: frozenset[frozenset[str]]
+
+
+def _stability(
+    game: ComponentGame, circuit: Circuit, interactions: Interactions, repeats: int, seed: int, progress: bool | None
+) -> Stability:
+    """The strongest parts, decoded again from as many new masks on other prompts, beside the strongest of before."""
+    n_nodes, n_edges = len(circuit.nodes), len(circuit.interactions)
+    first = _strongest(interactions, n_nodes, n_edges)
+    nodes, edges = [], []
+    fresh = True
+    for repeat in range(1, repeats + 1):
+        try:
+            task = game.task.fresh(game.task.n_prompts, seed=seed + 7919 * repeat)
+        except UserError:
+            fresh = False
+            task = game.task.split(0.25, seed=seed + repeat)[0]
+        again = game.on(task)
+        masks = sample_masks(game.n_players, interactions.n_ablations, keep=interactions.keep, seed=seed + repeat)
+        run = again.evaluate(
+            masks, gradients=interactions.n_gradients > 0, progress=progress, label=f"repetition {repeat}"
+        )
+        found = decode(
+            run.masks, run.values, gradients=run.gradients, keep=interactions.keep, seed=seed, names=game.names
+        )
+        other = _strongest(found, n_nodes, n_edges)
+        nodes.append(_jaccard(first.nodes, other.nodes))
+        if n_edges:
+            edges.append(_jaccard(first.edges, other.edges))
+    return Stability(game.task.n_prompts, fresh, tuple(nodes), tuple(edges))
+
+
+def _strongest(interactions: Interactions, n_nodes: int, n_edges: int) -> _Sets:
+    def top(order_is_one: bool, count: int) -> list[Term]:
+        terms = [term for term in interactions.terms if term and (len(term) == 1) == order_is_one]
+        terms.sort(key=lambda term: (-abs(interactions.effect(*term)), term))
+        return terms[:count]
+
+    names = interactions.names
+    return _Sets(
+        frozenset(names[term[0]] for term in top(True, n_nodes)),
+        frozenset(frozenset(names[i] for i in term) for term in top(False, n_edges)),
+    )
+
+
+def _jaccard(one: frozenset[object], other: frozenset[object]) -> float:
+    union = len(one | other)
+    return len(one & other) / union if union else 1.0

@@ -1,0 +1,1 @@
+"""What is measured on the model itself: effects, replication, directions, verification, attribution."""

@@ -1,0 +1,171 @@
+"""Interactions measured until they are known well enough, and corrected for how many were tested.
+
+The strongest decoded sets are measured by paired ablations (``measure.py``). Where an interval is still wide, more
+contexts are added; how wide decides, never whether zero is inside, so that the intervals stay honest. What counts as a
+discovery is then told by Benjamini and Hochberg's step-up rule over all sets that were measured together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy.stats import t as student
+
+from circuitspex.circuits.circuit import Combination, Estimate
+from circuitspex.circuits.evidence._measure import PerPromptGame, measure, moments
+from circuitspex.errors import UserError
+from circuitspex.typing import FloatArray, Masks, Term
+
+RATE = 0.05
+"""The false discovery rate up to which something is a discovery."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One set: its |S|-fold difference by context and prompt ``(C, P)``, and the mean metric of each combination.
+
+    ``exact`` where the contexts are all there are, once each: then only prompts are a sample, and with one prompt
+    nothing is. ``same`` where there was a single context for all of them: how much the difference varies is not known.
+    """
+
+    members: Term
+    differences: FloatArray
+    table: tuple[Combination, ...]
+    exact: bool = False
+    same: bool = False
+
+    @property
+    def n_contexts(self) -> int:
+        """In how many contexts it was switched."""
+        return len(self.differences)
+
+    @property
+    def per_prompt(self) -> tuple[float, ...]:
+        """The mean over contexts, for each prompt."""
+        return tuple(float(value) for value in self.differences.mean(0))
+
+    def split(self, n_parts: int) -> list[Measured]:
+        """One for each of the games whose prompts stand side by side in the columns."""
+        if n_parts == 1:
+            return [self]
+        parts = np.split(self.differences, n_parts, axis=1)
+        return [Measured(self.members, part, (), self.exact, self.same) for part in parts]
+
+    def _moments(self) -> tuple[float, float, float]:
+        if not self.exact:
+            return moments(self.differences)
+        means = self.differences.mean(0, keepdims=True)
+        return moments(means) if means.shape[1] > 1 else (float(means[0, 0]), 0.0, 1.0)
+
+    @property
+    def width(self) -> float:
+        """Half the width of the 95 % interval, as far as contexts are to blame and not prompts."""
+        if self.exact:
+            return 0.0
+        means = self.differences.mean(1)
+        return float(student.ppf(0.975, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5)
+
+    def estimate(self, confidence: float = 0.95) -> Estimate:
+        """The mean with its interval over contexts and prompts."""
+        mean, error, freedom = self._moments()
+        half = 0.0 if error == 0 else float(student.ppf(0.5 + confidence / 2, freedom)) * error
+        return Estimate(mean, mean - half, mean + half)
+
+    def p_value(self, least: float = 0.0, sign: float = 0.0) -> float:
+        """How likely a mean so far from zero would be if the truth were within ``least`` of it.
+
+        With a ``sign``, a mean of the other sign counts as nothing; without one, both tails count.
+        """
+        if self.same and not self.exact:
+            return 1.0
+        mean, error, freedom = self._moments()
+        size = mean * np.sign(sign) if sign else abs(mean)
+        if error == 0:
+            return 0.0 if size > least else 1.0
+        tail = float(student.sf((size - least) / error, freedom))
+        return tail if sign or least > 0 else min(1.0, 2 * tail)
+
+
+def replicate(
+    evaluate: PerPromptGame,
+    sets: Sequence[Term],
+    contexts: Masks,
+    *,
+    start: int | None = None,
+    precision: float = 0.0,
+    n_parts: int = 1,
+    uniform: bool = False,
+) -> dict[Term, Measured]:
+    """Measure sets in contexts, in more of them where the interval is still wide.
+
+    Args:
+        evaluate: masks ``(K, n)`` in, the metric ``(K, P)`` out.
+        sets: component indices of each set.
+        contexts: bool ``(C, n)``, the random masks around which sets are switched; at most these are used.
+        start: with how many of them to begin; by default all are used at once.
+        precision: a set gets as many contexts again, until contexts widen its 95 % interval by at most this to either
+            side, as a share of the largest measured effect, or are used up. How much the effect differs between prompts
+            does not count: more contexts don't help there.
+        n_parts: the columns of ``evaluate`` are so many games of as many prompts each, measured in the same contexts;
+            the widest of their intervals decides.
+        uniform: the contexts are masks that keep half of the components, so that all contexts of a set count the same:
+            where all of them were run, the mean is taken over each once and is exact.
+
+    Raises:
+        UserError: fewer than two contexts to start with, or as in ``measure``.
+    """
+    size = len(contexts) if start is None else start
+    if not 2 <= size <= len(contexts):
+        raise UserError(f"measuring starts with 2 to {len(contexts)} contexts here, not {size}")
+    parts: dict[Term, list[FloatArray]] = {tuple(members): [] for members in sets}
+    rows: dict[Term, list[FloatArray]] = {members: [] for members in parts}
+    wanted, first = list(parts), 0
+    while wanted and first < size:
+        found, tables = measure(evaluate, wanted, contexts[first:size], tables=True)
+        for members in wanted:
+            parts[members].append(found[members])
+            rows[members].append(tables[members])
+        so_far = {members: _measured(members, parts[members], rows[members], contexts, uniform) for members in parts}
+        largest = max(abs(float(part.differences.mean())) for each in so_far.values() for part in each.split(n_parts))
+        wide = [
+            members
+            for members in wanted
+            if max(part.width for part in so_far[members].split(n_parts)) > precision * largest
+        ]
+        wanted = wide if precision > 0 else []
+        first, size = size, min(2 * size, len(contexts))
+    return {members: _measured(members, parts[members], rows[members], contexts, uniform) for members in parts}
+
+
+def _measured(
+    members: Term, parts: list[FloatArray], rows: list[FloatArray], contexts: Masks, uniform: bool
+) -> Measured:
+    differences = np.concatenate(parts)
+    others = np.delete(contexts[: len(differences)], list(members), axis=1)
+    n_others = others.shape[1]
+    first = np.unique(others, axis=0, return_index=True)[1] if n_others else np.zeros(1, dtype=np.int64)
+    exact = uniform and n_others < 63 and len(first) == 2**n_others
+    if exact:
+        differences = differences[np.sort(first)]
+    weights = [len(part) for part in parts]
+    values = np.average(np.stack(rows), axis=0, weights=weights)
+    kept = list(product((False, True), repeat=len(members)))
+    table = tuple(Combination(each, float(value)) for each, value in zip(kept, values, strict=True))
+    return Measured(members, differences, table, exact, len(first) == 1)
+
+
+def adjusted(p_values: Sequence[float]) -> list[float]:
+    """Benjamini and Hochberg's q values (1995): the smallest false discovery rate at which each is a discovery."""
+    p = np.asarray(p_values, dtype=np.float64)
+    if len(p) == 0:
+        return []
+    if not np.isfinite(p).all() or p.min() < 0 or p.max() > 1:
+        raise UserError("p values must lie between 0 and 1")
+    order = np.argsort(p)[::-1]
+    scaled = p[order] * len(p) / np.arange(len(p), 0, -1)
+    q = np.empty(len(p))
+    q[order] = np.minimum.accumulate(scaled)
+    return [float(min(1.0, value)) for value in q]

@@ -1,0 +1,58 @@
+"""Does the circuit do the task by itself? Checked on prompts that played no part in finding it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from circuitspex.circuits.circuit import Estimate, Verification
+from circuitspex.circuits.evidence._measure import PerPromptGame, estimate
+from circuitspex.typing import FloatArray, Masks
+
+
+def verify(
+    evaluate: PerPromptGame, n_players: int, circuit: Sequence[int], *, n_random: int = 20, seed: int = 0
+) -> Verification:
+    """Keep only the circuit; remove only the circuit; and the same for random circuits of its size.
+
+    Args:
+        evaluate: masks ``(K, n)`` in, the metric of each held-out prompt ``(K, P)`` out.
+        n_players: how many components there are.
+        circuit: the indices of the circuit's components.
+        n_random: how many random circuits of the same size.
+        seed: draws them.
+    """
+    members = list(circuit)
+    rng = np.random.default_rng(seed)
+    kept = np.zeros((1 + n_random, n_players), dtype=bool)
+    kept[0, members] = True
+    for row in range(1, 1 + n_random):
+        kept[row, rng.choice(n_players, len(members), replace=False)] = True
+    ends = np.array([np.ones(n_players, dtype=bool), np.zeros(n_players, dtype=bool)])
+    masks: Masks = np.concatenate([ends, kept, ~kept])
+    results = evaluate(masks)
+    full, empty = results[0].mean(), results[1].mean()
+    with_circuit, without = results[2 : 3 + n_random], results[3 + n_random :]
+    return Verification(
+        n_prompts=results.shape[1],
+        n_components=len(members),
+        n_random=n_random,
+        full=float(full),
+        empty=float(empty),
+        circuit_kept=_over_prompts(with_circuit[0]),
+        circuit_removed=_over_prompts(without[0]),
+        random_kept=_over_circuits(with_circuit[1:].mean(1)),
+        random_removed=_over_circuits(without[1:].mean(1)),
+    )
+
+
+def _over_prompts(values: FloatArray) -> Estimate:
+    if len(values) < 2:
+        return Estimate(float(values.mean()), float(values.mean()), float(values.mean()))
+    return estimate(values[None, :])
+
+
+def _over_circuits(means: FloatArray) -> Estimate:
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Estimate(float(means.mean()), float(low), float(high))

@@ -1,0 +1,131 @@
+"""The result of the token lens: the prompt itself, with the effect of each word and the interactions between them.
+
+    game = cx.TokenGame(model, "The film was not good.", " positive", " negative")
+    found = cx.explain(game, budget=32)
+    cx.PromptMap.of(game, found).to_html("prompt.html")
+
+Effects have the units and the sign of ``circuitspex.circuits.circuit``: how much the metric falls when a word is
+ablated; of a set, negative where its words back each other up or turn each other round, positive where they work
+together only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from circuitspex.circuits import formats
+from circuitspex.circuits.circuit import Circuit, Estimate
+from circuitspex.circuits.found import Found
+from circuitspex.errors import UserError
+from circuitspex.games import TokenGame
+
+
+@dataclass(frozen=True)
+class Word:
+    """One player: its ``name``, the characters ``start`` to ``end`` of the text that it is, and its effect.
+
+    ``decoded`` is the effect that the decoded function gives; ``measured`` what paired ablations gave, for the words
+    that were measured again and have a place in the circuit.
+    """
+
+    name: str
+    start: int
+    end: int
+    decoded: float
+    measured: Estimate | None = None
+
+    @property
+    def effect(self) -> float:
+        """The measured effect where there is one, else the decoded."""
+        return self.decoded if self.measured is None else self.measured.value
+
+
+@dataclass(frozen=True)
+class PromptMap:
+    """A prompt, its ``words`` in the order of the ``text``, and the ``circuit`` of those that matter.
+
+    ``text`` is what was split; ``rendered`` the whole text that the model read, with a chat template where there was
+    one. In a notebook it draws itself.
+    """
+
+    text: str
+    rendered: str
+    words: tuple[Word, ...]
+    circuit: Circuit
+
+    def __post_init__(self) -> None:
+        end = 0
+        for word in self.words:
+            if not end <= word.start < word.end <= len(self.text):
+                raise UserError(f"the word {word.name!r} is not in its place in the text")
+            end = word.end
+        names = {word.name for word in self.words}
+        used = [node.name for node in self.circuit.nodes]
+        used += [name for edge in self.circuit.interactions for name in edge.components]
+        for name in used:
+            if name not in names:
+                raise UserError(f"the circuit has {name!r}, which is no word of this prompt")
+
+    @classmethod
+    def of(cls, game: TokenGame, found: Found) -> PromptMap:
+        """The map of what ``explain`` found in a token game.
+
+        Raises:
+            UserError: it was found in another game.
+        """
+        if found.interactions.names != tuple(getattr(game, "names", ())) or not hasattr(game, "players"):
+            raise UserError("this was not found in that token game: their words are not the same")
+        nodes = {node.name: node for node in found.circuit.nodes}
+        words = []
+        for index, player in enumerate(game.players):
+            node = nodes.get(player.name)
+            decoded = float(found.interactions.effect(index)) if node is None else node.decoded
+            words.append(Word(player.name, player.start, player.end, decoded, None if node is None else node.measured))
+        return cls(game.prompt.text, game.prompt.rendered, tuple(words), found.circuit)
+
+    def member_indices(self, names: Sequence[str]) -> tuple[int, ...]:
+        """The places of words in ``words``, in the order of the text."""
+        places = {word.name: index for index, word in enumerate(self.words)}
+        return tuple(sorted(places[name] for name in names))
+
+    def save(self, path: str | Path) -> Path:
+        """Write ``prompt.json``; ``PromptMap.load`` reads it back. Whole or not at all."""
+        return formats.write(self, "json", path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> PromptMap:
+        """Read a ``prompt.json``.
+
+        Raises:
+            FileFormatError: the file is damaged, or was written by a newer version.
+        """
+        found: PromptMap = formats.read(cls, path)
+        return found
+
+    def table(self) -> str:
+        """The words and their interactions as a text table."""
+        return formats.render(self, "text")
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write one HTML page that needs no network."""
+        return formats.write(self, "html", path)
+
+    def to_svg(self, path: str | Path) -> Path:
+        """Write the picture as SVG."""
+        return formats.write(self, "svg", path)
+
+    def to_png(self, path: str | Path) -> Path:
+        """Write the picture as PNG."""
+        return formats.write(self, "png", path)
+
+    def __repr__(self) -> str:
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        return formats.render(self, "html")
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/plain": self.table(), "text/html": self._repr_html_()}

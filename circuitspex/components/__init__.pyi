@@ -1,0 +1,16 @@
+from ._select import Selector as Selector
+from ._select import select as select
+from .component import Component as Component
+from .component import Kind as Kind
+from .component import head as head
+from .component import mlp as mlp
+from .component import neurons as neurons
+from .component import one as one
+from .component import parse_component as parse_component
+from .experts import Router as Router
+from .latents import Latents as Latents
+from .nesting import check_levels as check_levels
+from .structure import LayerStructure as LayerStructure
+from .structure import ModelStructure as ModelStructure
+from .structure import Part as Part
+from .structure import model_structure as model_structure

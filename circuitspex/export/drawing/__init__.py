@@ -1,0 +1,1 @@
+"""Where the marks of a diagram stand, and how they look; no file is written here."""

@@ -1,0 +1,201 @@
+"""How a circuit is drawn, said once for every drawing: colours, text sizes, how numbers are written.
+
+Sign is told by colour (Okabe and Ito's palette, which colour-blind readers can tell apart) and by dashes; measured
+effects are solid and estimates hollow.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from circuitspex.circuits.circuit import Circuit, Direction, Interaction, Node, Verification
+
+NAME_SIZE = 10.0
+"""Size of a component's name, in the layout's units (points)."""
+DETAIL_SIZE = 7.5
+"""Size of effects and captions."""
+FONTS = ("DejaVu Sans", "Verdana", "Arial", "sans-serif")
+DASH = (5.0, 3.0)
+"""Dash of negative interactions: on, off."""
+RING_GAP = 3.0
+"""How far outside a negative component its dashed ring is drawn."""
+
+
+# What a component is, by its kind: how its mark looks, and what legends call it. Other kinds have diamonds.
+_KINDS: dict[str, tuple[str, str]] = {
+    "residual": ("bar", "residual stream"),
+    "query": ("up", "query, key, value"),
+    "key": ("up", "query, key, value"),
+    "value": ("up", "query, key, value"),
+    "head": ("circle", "head"),
+    "attention": ("hexagon", "attention"),
+    "mlp": ("square", "MLP"),
+    "neurons": ("diamond", "neurons"),
+    "expert": ("pentagon", "expert"),
+    "latents": ("plus", "latents"),
+}
+# Corners on a circle: how many, and the angle of the first, in turns from the top.
+_CORNERS = {"up": (3, 0.0), "diamond": (4, 0.0), "pentagon": (5, 0.0), "hexagon": (6, 1 / 12)}
+_PLUS = 0.38
+_BAR = 0.45
+
+
+def shape_of(kind: str) -> str:
+    """The shape of a kind's mark: 'circle', 'square', or one that ``corners`` knows."""
+    return _KINDS.get(kind, ("diamond", ""))[0]
+
+
+def kind_order(kind: str) -> int:
+    """Where a kind stands among those of one layer, roughly in the order in which the layer computes them."""
+    return list(_KINDS).index(kind) if kind in _KINDS else len(_KINDS)
+
+
+def legend_of(kinds: set[str]) -> list[tuple[str, str]]:
+    """The marks that a legend explains: one kind for each mark, and what it is called."""
+    found: dict[str, str] = {}
+    for kind, (_, label) in _KINDS.items():
+        if kind in kinds:
+            found.setdefault(label, kind)
+    return [(kind, label) for label, kind in found.items()]
+
+
+def corners(shape: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
+    """The corners of a mark of that shape around (x, y), y pointing down."""
+    if shape == "bar":  # upright, as a stream through the layers; a triangle would look like an arrow
+        a, b = radius * _BAR, radius
+        return [(x - a, y - b), (x + a, y - b), (x + a, y + b), (x - a, y + b)]
+    if shape == "plus":
+        a, b = radius * _PLUS, radius
+        arm = [(-a, -b), (a, -b), (a, -a)]
+        turned = [(-dy, dx) for dx, dy in arm]
+        return [(x + side * dx, y + side * dy) for side in (1, -1) for dx, dy in (*arm, *turned)]
+    count, first = _CORNERS[shape]
+    turns = [2 * math.pi * (first + i / count) for i in range(count)]
+    return [(x + radius * math.sin(turn), y - radius * math.cos(turn)) for turn in turns]
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a drawing."""
+
+    background: str
+    band: str
+    line: str
+    text: str
+    muted: str
+    positive: str
+    negative: str
+
+
+LIGHT = Palette("#ffffff", "#f5f7f9", "#d5dbe1", "#1a1f26", "#59636e", "#0072B2", "#D55E00")
+DARK = Palette("#12161b", "#1a2027", "#38424d", "#e9edf1", "#a2adb9", "#56B4E9", "#E69F00")
+
+# Widths of DejaVu Sans in 1/1000 of the text size, rounded up; wider than the sans-serif fonts of browsers.
+_NARROW = {**dict.fromkeys("iIjl|", 300), **dict.fromkeys(" ,.:;'!·", 340), **dict.fromkeys("()[]-ft/", 400)}
+_WIDE = {**dict.fromkeys("+−<>=±×~", 840), **dict.fromkeys("mMWw@%—…→▲▼◆", 1000)}
+
+
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """An upper estimate of the width of a text, in the unit of ``size``."""
+    total = sum(_NARROW.get(c) or _WIDE.get(c) or (790 if c.isupper() else 650) for c in text)
+    return total * size / 1000 * (1.12 if bold else 1.0)
+
+
+def shorten(text: str, size: float, width: float) -> str:
+    """The text, cut with an ellipsis where it is wider than ``width``."""
+    text = printable(text)
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(text + "…", size) > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def printable(text: object) -> str:
+    """Text on one line in which control characters and broken surrogates, which SVG can't hold, are replaced."""
+    line = " ".join(str(text).split())
+    return "".join(c if c.isprintable() and c not in "\ufffe\uffff" else "\ufffd" for c in line)
+
+
+def decimals(circuit: Circuit) -> int:
+    """How many decimals the circuit's effects need: three significant digits of the largest."""
+    parts: list[Node | Interaction] = [*circuit.nodes, *circuit.interactions]
+    return decimals_of([part.effect for part in parts])
+
+
+def verification_decimals(found: Verification) -> int:
+    """How many decimals the numbers of a verification need."""
+    return decimals_of([found.full, found.empty, found.circuit_kept.value, found.circuit_removed.value])
+
+
+def decimals_of(values: list[float]) -> int:
+    """How many decimals show three significant digits of the largest."""
+    largest = max(map(abs, values), default=0.0)
+    if largest == 0 or not math.isfinite(largest):
+        return 2
+    return min(max(2 - math.floor(math.log10(largest)), 0), 6)
+
+
+def number(value: float | None, places: int, sign: bool = True) -> str:
+    """A number as it is printed in drawings, with a true minus; '–' where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage, or as a multiple where that would be a very long number."""
+    if share is None:
+        return "undefined"
+    return (f"{share:.0%}" if abs(share) < 100 else f"{share:.1e}×").replace("-", "−", 1 if share < 0 else 0)
+
+
+def interval(low: float, high: float, places: int) -> str:
+    """An interval as it is printed in drawings."""
+    return f"[{number(low, places)}, {number(high, places)}]"
+
+
+def effect_text(part: Node | Interaction, places: int) -> str:
+    """An effect with its interval, or marked as an estimate."""
+    if part.measured is None:
+        return f"{number(part.decoded, places)} est."
+    return f"{number(part.measured.value, places)} {interval(part.measured.low, part.measured.high, places)}"
+
+
+def direction_text(direction: Direction) -> str:
+    """'L1H2 → L3H4: 78 % [60, 95]': how much of an interaction travels which way."""
+    share = direction.share
+    value, low, high = (number(100 * x, 0, sign=False) for x in (share.value, share.low, share.high))
+    return f"{direction.source} → {direction.target}: {value} % [{low}, {high}]"
+
+
+def title_of(circuit: Circuit) -> str:
+    """'model · task (metric)', with what is known."""
+    model = printable(circuit.model.get("name") or ("unnamed model" if circuit.has_layers else ""))
+    task, metric = (printable(circuit.task.get(key) or "") for key in ("name", "metric"))
+    return " · ".join(part for part in (model, f"{task} ({metric})" if task and metric else task or metric) if part)
+
+
+def faithfulness_text(circuit: Circuit) -> str:
+    """R² with its interval, or why there is none."""
+    found = circuit.faithfulness
+    if found.n_masks == 0:
+        return "R² not measured: no held-out masks"
+    if found.r2 is None:
+        return f"R² undefined (the metric is constant on {found.n_masks} held-out masks)"
+    ends = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    return f"R² {found.r2:.3f}{ends} on {found.n_masks} held-out masks".replace("-", "−", 1 if found.r2 < 0 else 0)
+
+
+def budget_text(circuit: Circuit) -> str:
+    """How many ablations the circuit cost; empty where the run does not say."""
+    run = circuit.run
+    counts = [(run.get("gradient_ablations"), "gradient ablations"), (run.get("plain_ablations"), "plain ablations")]
+    parts = [f"{count:,} {what}" for count, what in counts if isinstance(count, int) and count]
+    if not parts and isinstance(run.get("budget"), int):
+        parts = [f"{run['budget']:,} ablations"]
+    return " + ".join(parts)

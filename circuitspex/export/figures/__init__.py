@@ -1,0 +1,1 @@
+"""Diagrams and plots by matplotlib: PNG, PDF and SVG."""

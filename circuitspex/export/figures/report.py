@@ -1,0 +1,164 @@
+"""The examination of a circuit as a figure: its curve beside the baselines, what it leaves, what each part is for."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from circuitspex.circuits.report import Report
+from circuitspex.errors import UserError
+from circuitspex.export.drawing.style import DARK, LIGHT, Palette, printable, shorten
+from circuitspex.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ENDINGS = ("png", "svg", "pdf")
+MAX_PARTS = 20
+# Colour, dash and marker of each way: told apart without colour too. Okabe and Ito's palette.
+_LOOKS = {
+    "chosen": ("#0072B2", "-", "o", 2.4),
+    "matched": ("#009E73", "-", "s", 2.0),
+    "NAP": ("#D55E00", "--", "^", 1.4),
+    "|NAP|": ("#D55E00", ":", "v", 1.4),
+    "NAP-IG": ("#CC79A7", "--", "D", 1.4),
+    "|NAP-IG|": ("#CC79A7", ":", "d", 1.4),
+    "random": ("#888888", "-.", "x", 1.4),
+}
+_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "circuitspex", "pdf.fonttype": 42, "font.size": 9}
+
+
+def draw(report: Report, dark: bool = False) -> Figure:
+    """The figure, outside pyplot: faithfulness over size, the areas, and what the circuit loses with each component."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    palette = DARK if dark else LIGHT
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        figure = Figure(figsize=(11, 6.4), facecolor=palette.background, layout="constrained", dpi=100)
+        grid = figure.add_gridspec(2, 2, width_ratios=(1.7, 1))
+        curve, areas = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1])
+        parts = figure.add_subplot(grid[1, 1])
+        for axes in (curve, areas, parts):
+            _clean(axes, palette)
+        _curves(curve, report, palette)
+        _areas(areas, report, palette)
+        _parts(parts, report, palette)
+        about = report.about
+        title = " · ".join(printable(about[key]) for key in ("model", "task", "metric") if about.get(key))
+        figure.suptitle(
+            shorten(f"{title} · {report.n_prompts} held-out prompts", 12, 700),
+            color=palette.text,
+            fontsize=12,
+            fontweight="bold",
+            x=0.01,
+            ha="left",
+        )
+    return figure
+
+
+def write(report: Report, path: Path) -> Path:
+    """Write the figure; the ending says how.
+
+    Raises:
+        UserError: an ending that is not png, svg or pdf.
+    """
+    return save_figure(draw(report), path)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as png, svg or pdf by the ending of the path; equal figures give equal bytes."""
+    import matplotlib
+
+    form = path.suffix.removeprefix(".").lower()
+    if form not in ENDINGS:
+        raise UserError(f"{path}: a figure's name ends in {', '.join(ENDINGS)}, not '{path.suffix}'")
+    metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    buffer = io.BytesIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        figure.savefig(buffer, format=form, dpi=160, metadata=metadata.get(form))
+    return write_atomically(path, buffer.getvalue())
+
+
+def _clean(axes: Axes, palette: Palette) -> None:
+    axes.set_facecolor(palette.background)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(palette.line)
+    axes.tick_params(colors=palette.muted, labelsize=8)
+
+
+def _curves(axes: Axes, report: Report, palette: Palette) -> None:
+    sizes = report.sizes
+    places = [sizes.index(size) for size in dict.fromkeys(sizes) if size]
+    x = list(range(len(places)))
+    axes.axhline(1, color=palette.line, linewidth=0.8)
+    axes.axhline(0, color=palette.line, linewidth=0.8)
+    for name, curve in report.curves.items():
+        if name not in _LOOKS:
+            continue
+        colour, dash, marker, width = _LOOKS[name]
+        values = [curve.values[place] for place in places]
+        label = f"{name} (CPR {curve.cpr.value:.2f}, CMD {curve.cmd.value:.2f})"
+        axes.plot(
+            x,
+            [v.value for v in values],
+            color=colour,
+            linestyle=dash,
+            marker=marker,
+            markersize=4,
+            linewidth=width,
+            label=label,
+        )
+        if name in ("chosen", "matched"):
+            axes.fill_between(x, [v.low for v in values], [v.high for v in values], color=colour, alpha=0.15, lw=0)
+    left = [report.removed[place] for place in places]
+    axes.plot(
+        x,
+        [v.value for v in left],
+        color=palette.muted,
+        linewidth=1.2,
+        linestyle=(0, (1, 2)),
+        label="left when the chosen circuit is removed",
+    )
+    axes.set_xticks(x, [str(sizes[place]) for place in places])
+    axes.set_xlabel("components in the circuit", color=palette.text)
+    axes.set_ylabel("faithfulness (1 = the whole model, 0 = everything ablated)", color=palette.text)
+    legend = axes.legend(fontsize=7.5, frameon=False, loc="upper left")
+    for text in legend.get_texts():
+        text.set_color(palette.text)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.35 * (high - low))  # room for the legend above the curves
+
+
+def _areas(axes: Axes, report: Report, palette: Palette) -> None:
+    names = [name for name in _LOOKS if name in report.curves][::-1]
+    for row, name in enumerate(names):
+        cpr = report.curves[name].cpr
+        colour = _LOOKS[name][0]
+        axes.plot([cpr.low, cpr.high], [row, row], color=colour, linewidth=2)
+        axes.plot([cpr.value], [row], color=colour, marker=_LOOKS[name][2], markersize=6)
+    axes.set_yticks(range(len(names)), names)
+    for text in axes.get_yticklabels():
+        text.set_color(palette.text)
+    axes.set_title("CPR with its interval over prompts", fontsize=9, color=palette.text, loc="left")
+
+
+def _parts(axes: Axes, report: Report, palette: Palette) -> None:
+    shown = report.parts[:MAX_PARTS][::-1]
+    for row, part in enumerate(shown):
+        colour = palette.positive if part.needed else palette.muted
+        axes.plot([part.loss.low, part.loss.high], [row, row], color=colour, linewidth=1.6)
+        axes.plot([part.loss.value], [row], color=colour, marker="o" if part.needed else "x", markersize=4)
+    axes.axvline(0, color=palette.line, linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [printable(part.name) for part in shown], fontsize=7)
+    for text in axes.get_yticklabels():
+        text.set_color(palette.text)
+    axes.set_title("what the circuit loses without one component", fontsize=9, color=palette.text, loc="left")

@@ -1,0 +1,1 @@
+"""Our own JSON files: written whole, and checked when they are read."""

@@ -1,0 +1,97 @@
+"""Two CSV tables: the components in ``x.csv``, the interactions beside it in ``x.interactions.csv``.
+
+RFC 4180: commas, quotes doubled, lines ended by CR LF, UTF-8. Numbers are written so that they read back exactly; a
+part that was not measured has empty cells for the ends of its interval. Text that a spreadsheet would run as a formula
+has an apostrophe before it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from circuitspex.circuits.circuit import Circuit, Interaction, Node
+from circuitspex.export.graphs.parts import Parts, Value, evidence_of, numbers_of, parts_of
+from circuitspex.files import write_atomically
+
+NUMBERS = ("effect", "low", "high", "measured", "decoded")
+EVIDENCE = ("q", "path_from", "path_to", "path_share", "path_low", "path_high")
+
+
+def components_table(circuit: Circuit) -> str:
+    """The table of components: name, layer, kind and numbers, a row each, strongest first.
+
+    Raises:
+        UserError: what ``parts_of`` refuses.
+    """
+    return _components(parts_of(circuit))
+
+
+def interactions_table(circuit: Circuit) -> str:
+    """The table of interactions: the members in columns of their own, order, label and numbers, strongest first.
+
+    Raises:
+        UserError: what ``parts_of`` refuses.
+    """
+    return _interactions(parts_of(circuit))
+
+
+def interactions_path(path: Path) -> Path:
+    """Where the interactions go when the components go to ``path``: ``x.interactions.csv`` for ``x.csv``."""
+    stem = path.stem if path.suffix.lower() == ".csv" else path.name
+    return path.with_name(f"{stem}.interactions.csv")
+
+
+def write(circuit: Circuit, path: Path) -> Path:
+    """Write both tables, and give the path of the components'.
+
+    Raises:
+        UserError: what ``parts_of`` refuses, or a path that can't be written.
+    """
+    parts = parts_of(circuit)
+    write_atomically(interactions_path(path), _interactions(parts).encode("utf-8", "replace"))
+    return write_atomically(path, _components(parts).encode("utf-8", "replace"))
+
+
+def safe(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "'")) else text
+
+
+def _components(parts: Parts) -> str:
+    nodes = sorted((part.node for part in parts.components), key=lambda node: (-abs(node.effect), node.name))
+    rows = [[safe(node.name), str(node.layer), safe(node.kind), *_numbers(node)] for node in nodes]
+    return _table(["component", "layer", "kind", *NUMBERS], rows)
+
+
+def _interactions(parts: Parts) -> str:
+    width = max([2, *(interaction.edge.order for interaction in parts.interactions)])
+    rows = []
+    for interaction in parts.interactions:
+        members = [safe(part.node.name) for part in interaction.members]
+        empty = [""] * (width - len(members))
+        edge, evidence = interaction.edge, evidence_of(interaction.edge)
+        cells = [_cell(evidence.get(name, "")) for name in EVIDENCE]
+        rows.append([*members, *empty, str(edge.order), edge.label, *_numbers(edge), *cells])
+    return _table([*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, *EVIDENCE], rows)
+
+
+def _table(header: list[str], rows: Iterable[list[str]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\r\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _numbers(part: Node | Interaction) -> list[str]:
+    numbers = numbers_of(part)
+    return [_cell(numbers.get(name, "")) for name in NUMBERS]
+
+
+def _cell(value: Value) -> str:
+    if isinstance(value, str):
+        return safe(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

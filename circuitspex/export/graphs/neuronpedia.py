@@ -1,0 +1,213 @@
+"""Attribution-graph JSON, as Neuronpedia shows it and circuit-tracer writes it (schema 1.0.0, JSON Schema draft-07).
+
+- Every component is a node; one more node, of type 'metric', stands for what the effects are measured in, and every
+  component is linked to it with its effect as weight. Interactions of two are links, earlier component first.
+- Interactions of three and more become supernodes, strongest first, as long as no member is in one already: the viewer
+  can't show a node in two. All interactions, with intervals, are under ``metadata.generation_settings``.
+- ``feature`` is a negative number of its own for every component. The viewer takes nodes of the same layer, position
+  and feature for one and shows one label for all, so that null would mislabel them; negative numbers are no index of
+  any feature dictionary.
+- The prompt is cut into ``circuit.task["example"]["tokens"]`` where these are there; else into words, or not at all
+  where components sit at positions that words can't name. ``metadata.info.description`` says which.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from circuitspex.circuits.circuit import Circuit
+from circuitspex.components.component import parse_component
+from circuitspex.errors import UserError
+from circuitspex.export.drawing.style import decimals, effect_text, faithfulness_text, printable, title_of
+from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, interaction_fields, parts_of
+from circuitspex.files import write_atomically
+
+METRIC = "metric"
+"""The id and the type of the node that stands for the metric."""
+_TYPES = {
+    "head": "attention head",
+    "query": "attention query",
+    "key": "attention key",
+    "value": "attention value",
+    "attention": "attention",
+    "mlp": "mlp",
+    "neurons": "mlp neurons",
+    "residual": "residual stream",
+    "expert": "expert",
+    "latents": "latents",
+}
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """What the format requires, as a JSON Schema."""
+    text = resources.files("circuitspex.export.graphs").joinpath("neuronpedia.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def to_json(circuit: Circuit) -> dict[str, Any]:
+    """The circuit as an attribution graph.
+
+    Raises:
+        UserError: what ``parts_of`` refuses, or a token position outside the prompt.
+    """
+    parts, places = parts_of(circuit), decimals(circuit)
+    tokens, cut = _tokens(circuit, parts)
+    ids = {part.id: _id(part) for part in parts.components}
+    name = _text(circuit.model.get("name")) or "unnamed model"
+    task, metric = (_text(circuit.task.get(key)) for key in ("name", "metric"))
+    nodes = [
+        {
+            "node_id": ids[part.id],
+            "feature": -1 - i,
+            "layer": str(part.node.layer),
+            "ctx_idx": _position(part, tokens),
+            "feature_type": _TYPES.get(part.node.kind, part.node.kind),
+            "jsNodeId": ids[part.id],
+            "clerp": _label(f"{part.node.name} {effect_text(part.node, places)}"),
+        }
+        for i, part in enumerate(parts.components)
+    ]
+    layer = max([0, *(part.node.layer for part in parts.components)]) + 1
+    n_layers = circuit.model.get("n_layers")
+    nodes.append(
+        {
+            "node_id": METRIC,
+            "feature": -1 - len(parts.components),
+            "layer": str(max(layer, n_layers if isinstance(n_layers, int) else 0)),
+            "ctx_idx": max(len(tokens) - 1, 0),
+            "feature_type": METRIC,
+            "jsNodeId": METRIC,
+            "clerp": _label(metric or METRIC),
+        }
+    )
+    links = [{"source": ids[part.id], "target": METRIC, "weight": float(part.node.effect)} for part in parts.components]
+    for interaction in parts.interactions:
+        if interaction.joint is None:
+            source, target = (ids[part.id] for part in interaction.members)
+            links.append({"source": source, "target": target, "weight": float(interaction.edge.effect)})
+    description = f"{title_of(circuit)}. {faithfulness_text(circuit)}. {cut}"
+    data = {
+        "metadata": {
+            "slug": re.sub(r"[^a-z0-9]+", "-", f"{name} {task}".lower()).strip("-")[:80] or "circuit",
+            "scan": name,
+            "transcoder_list": [],
+            "prompt_tokens": tokens,
+            "prompt": _prompt(circuit) or "".join(tokens),
+            "schema_version": 1,
+            "info": {"description": description, "generator": {"name": "circuitspex", "version": _version()}},
+            "generation_settings": {"interactions": [interaction_fields(each) for each in parts.interactions]},
+        },
+        "qParams": {
+            "pinnedIds": [node["node_id"] for node in nodes],
+            "supernodes": _supernodes(parts.interactions, ids, places),
+            "linkType": "both",
+            "clickedId": "",
+            "sg_pos": "",
+        },
+        "nodes": nodes,
+        "links": links,
+    }
+    _check(data)
+    return data
+
+
+def write(circuit: Circuit, path: Path) -> Path:
+    """Write the graph.
+
+    Raises:
+        UserError: what ``to_json`` refuses, or a path that can't be written.
+    """
+    text = json.dumps(to_json(circuit), indent=1, ensure_ascii=False, allow_nan=False)
+    return write_atomically(path, (text + "\n").encode("utf-8", "replace"))
+
+
+def _tokens(circuit: Circuit, parts: Parts) -> tuple[list[str], str]:
+    """The prompt in pieces, and a sentence that says what they are."""
+    tokens, prompt = _example(circuit).get("tokens"), _prompt(circuit)
+    if isinstance(tokens, list | tuple) and tokens and all(isinstance(token, str) for token in tokens):
+        return [str(token) for token in tokens], "The tokens are those of the task's first prompt."
+    if not prompt:
+        return [], "The circuit names no prompt."
+    if any(_written_position(part) not in (None, -1) for part in parts.components):
+        return [prompt], "The prompt stands as one piece, since its tokens are not known; labels name token positions."
+    words = re.findall(r"\s*\S+|\s+\Z", prompt)
+    return words, "prompt_tokens are words, not the model's tokens; components of all positions stand at the last."
+
+
+def _example(circuit: Circuit) -> Mapping[str, Any]:
+    example = circuit.task.get("example")
+    return example if isinstance(example, Mapping) else {}
+
+
+def _prompt(circuit: Circuit) -> str:
+    return _text(_example(circuit).get("prompt"))
+
+
+def _position(part: Part, tokens: list[str]) -> int:
+    """Where a component stands: at its token, or where the metric is read."""
+    last, position = max(len(tokens) - 1, 0), _written_position(part)
+    if position is None or position == -1 or last == 0:
+        return last
+    at = position if position >= 0 else len(tokens) + position
+    if not 0 <= at <= last:
+        raise UserError(f"{part.node.name} is at a position that the prompt of {len(tokens)} tokens does not have")
+    return at
+
+
+def _written_position(part: Part) -> int | None:
+    try:
+        return parse_component(part.node.name).position
+    except UserError:
+        return None
+
+
+def _supernodes(interactions: tuple[InteractionPart, ...], ids: dict[str, str], places: int) -> list[list[str]]:
+    taken: set[str] = set()
+    found = []
+    for interaction in interactions:
+        members = {part.id for part in interaction.members}
+        if interaction.joint is not None and not members & taken:
+            taken |= members
+            label = _label(f"{interaction.edge.label} {effect_text(interaction.edge, places)}")
+            found.append([label, *(ids[part.id] for part in interaction.members)])
+    return found
+
+
+def _id(part: Part) -> str:
+    """The component's name in characters that page ids and addresses can hold, made unique."""
+    return f"{part.node.layer}_{re.sub(r'[^A-Za-z0-9:@.-]+', '-', part.node.name)}_{part.id}"
+
+
+def _label(text: str) -> str:
+    """A label that is safe where the viewer puts it into its page as HTML."""
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _version() -> str:
+    try:
+        return version("circuitspex")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _check(data: dict[str, Any]) -> None:
+    from jsonschema import Draft7Validator
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft7Validator(schema()).iter_errors(data))
+    if error is not None:
+        where = "/".join(map(str, error.absolute_path)) or "the top level"
+        raise UserError(f"this circuit can't be written as an attribution graph: {where}: {error.message[:200]}")

@@ -1,0 +1,145 @@
+"""A circuit as plain graph parts: ids without special characters, and joints for interactions of three or more.
+
+The graph formats (DOT, Mermaid, GraphML, GEXF) know nodes and edges between two of them. An interaction of two
+components becomes an edge; one of three or more becomes a *joint*, a node of its own that is linked to every member.
+Interactions are sets, so that links have no direction; they are written from the earlier layer to the later.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from circuitspex.circuits.circuit import Circuit, Interaction, Node
+from circuitspex.errors import UserError
+from circuitspex.export.drawing.style import kind_order
+
+_NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+Value = str | float | int | bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component, by its id in the file."""
+
+    id: str
+    node: Node
+
+
+@dataclass(frozen=True)
+class InteractionPart:
+    """An interaction, its members from the earliest layer on; three or more of them meet in a joint, here by its id."""
+
+    id: str
+    edge: Interaction
+    members: tuple[Part, ...]
+    joint: str | None
+
+    def links(self) -> Iterator[tuple[str, str]]:
+        """The pairs of ids to connect: members of the first layer to the joint, the joint to those above."""
+        if self.joint is None:
+            yield self.members[0].id, self.members[1].id
+            return
+        first = self.members[0].node.layer
+        for member in self.members:
+            yield (member.id, self.joint) if member.node.layer == first else (self.joint, member.id)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components by layer, and the interactions from the strongest to the weakest."""
+
+    components: tuple[Part, ...]
+    interactions: tuple[InteractionPart, ...]
+
+    def layers(self) -> dict[int, list[Part]]:
+        """The components of each layer that has any, lowest layer first."""
+        found: dict[int, list[Part]] = {}
+        for part in self.components:
+            found.setdefault(part.node.layer, []).append(part)
+        return found
+
+
+def parts_of(circuit: Circuit) -> Parts:
+    """The parts of a circuit, in an order that does not depend on the order of its nodes and edges.
+
+    Raises:
+        UserError: a component is there twice, an interaction names one that is not there or names one twice, or a
+            number is not finite.
+    """
+    nodes = sorted(circuit.nodes, key=_sort_key)
+    components = tuple(Part(f"n{i}", node) for i, node in enumerate(nodes))
+    by_name = {part.node.name: part for part in components}
+    for part in components:
+        if by_name[part.node.name] is not part:
+            raise UserError(f"the component {part.node.name!r} is in the circuit twice")
+    for node in nodes:
+        _check_numbers(node, repr(node.name))
+    interactions = []
+    for i, edge in enumerate(sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))):
+        what = "the interaction of " + ", ".join(map(repr, edge.components))
+        missing = [name for name in edge.components if name not in by_name]
+        if missing:
+            raise UserError(f"{what} names {missing[0]!r}, which is not a node")
+        if len(set(edge.components)) != edge.order or edge.order < 2:
+            raise UserError(f"{what} needs two or more different components")
+        _check_numbers(edge, what)
+        members = tuple(sorted((by_name[name] for name in edge.components), key=lambda part: int(part.id[1:])))
+        interactions.append(InteractionPart(f"e{i}", edge, members, f"j{i}" if edge.order > 2 else None))
+    return Parts(components, tuple(interactions))
+
+
+def numbers_of(part: Node | Interaction) -> dict[str, Value]:
+    """Effect, interval (where it was measured) and decoded effect, named as every table of the exports names them."""
+    found: dict[str, Value] = {
+        "effect": float(part.effect),
+        "measured": part.measured is not None,
+        "decoded": float(part.decoded),
+    }
+    if part.measured is not None:
+        found |= {"low": float(part.measured.low), "high": float(part.measured.high)}
+    return found
+
+
+def component_fields(part: Part) -> dict[str, Value]:
+    """What a graph file says of a component."""
+    node = part.node
+    fields: dict[str, Value] = {"role": "component", "name": node.name, "layer": node.layer, "kind": node.kind}
+    return fields | numbers_of(node)
+
+
+def interaction_fields(interaction: InteractionPart) -> dict[str, Value]:
+    """What a graph file says of an interaction: of its edge for two components, of its joint for more."""
+    names = " × ".join(part.node.name for part in interaction.members)
+    edge = interaction.edge
+    fields: dict[str, Value] = {"role": "interaction", "name": names, "order": edge.order, "label": edge.label}
+    return fields | numbers_of(edge) | evidence_of(edge)
+
+
+def evidence_of(edge: Interaction) -> dict[str, Value]:
+    """The q value of an interaction, and how much of it travels along which path, as far as they were measured."""
+    found: dict[str, Value] = {} if edge.q is None else {"q": float(edge.q)}
+    if edge.direction is not None:
+        share = edge.direction.share
+        found |= {"path_from": edge.direction.source, "path_to": edge.direction.target}
+        found |= {"path_share": float(share.value), "path_low": float(share.low), "path_high": float(share.high)}
+    return found
+
+
+def xml_text(text: str) -> str:
+    """The text, with what XML 1.0 can't hold replaced (control characters, half a surrogate pair)."""
+    return _NOT_IN_XML.sub("\ufffd", text)
+
+
+def _check_numbers(part: Node | Interaction, what: str) -> None:
+    fields = numbers_of(part) | (evidence_of(part) if isinstance(part, Interaction) else {})
+    for value in fields.values():
+        if not isinstance(value, str) and not math.isfinite(value):
+            raise UserError(f"a number of {what} is {value}; only finite numbers can be exported")
+
+
+def _sort_key(node: Node) -> tuple[int, int, list[int], str]:
+    return node.layer, kind_order(node.kind), [int(digits) for digits in re.findall(r"-?\d+", node.name)], node.name

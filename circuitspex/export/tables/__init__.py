@@ -1,0 +1,1 @@
+"""Text for a terminal, and the wording that tables and pictures share."""

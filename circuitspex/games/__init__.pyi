@@ -1,0 +1,12 @@
+from .component_game import ComponentGame as ComponentGame
+from .function_game import FunctionGame as FunctionGame
+from .function_game import as_game as as_game
+from .grouped import GroupedGame as GroupedGame
+from .lens import LensGame as LensGame
+from .run import Run as Run
+from .tokens.game import TokenGame as TokenGame
+from .training import SGD as SGD
+from .training import Adam as Adam
+from .training import TrainFunction as TrainFunction
+from .training import Training as Training
+from .training import TrainingGame as TrainingGame

@@ -1,0 +1,334 @@
+"""The lens on a prompt: the players are its words, tokens, sentences or spans."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+import torch
+
+from circuitspex.ablation import Store
+from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
+from circuitspex.errors import NoGradientError, UserError
+from circuitspex.games.lens import Done, LensGame
+from circuitspex.games.tokens import Answer, Unit, split_prompt
+from circuitspex.games.tokens.forward import (
+    BatchedPasses,
+    HookedPasses,
+    Passes,
+    check_ablate,
+    mean_embedding,
+    needs_patterns,
+)
+from circuitspex.games.tokens.prompt import Messages, Player
+from circuitspex.games.tokens.replacement import alone_id, replacement_id
+from circuitspex.games.tokens.spans import Range
+from circuitspex.games.tokens.trial import why_not
+from circuitspex.models import model_identity, model_name
+from circuitspex.models.tokens import decode_token
+from circuitspex.tasks.metrics import Metric
+from circuitspex.typing import FloatArray, Gradients, IntArray, PerPrompt
+
+TokenExecutor = Literal["auto", "batched", "hooks"]
+
+# Rows of the same length under 'delete' are run together; chunks of at least this many masks give them company.
+_DELETE_CHUNK = 256
+# With fewer rows than this in a pass with gradients, computing activations twice costs less than the small batches.
+_FEW_ROWS = 4
+
+
+class TokenGame(LensGame):
+    """Words of a prompt as players; the value of a mask is the metric of the answer with the other words ablated.
+
+    What each way to ablate does to embeddings, attention and positions is in ``circuitspex.games.tokens.forward``.
+    Special tokens, a chat template's tokens and white space are never ablated.
+
+    Args:
+        model: a TransformerBridge with a tokenizer, from ``load_model`` for example.
+        prompt: the text; with ``chat`` the user's message, or a list of messages whose last by the user is split.
+        answer: what should follow, with its leading space where the model writes one; one token or several.
+        wrong_answer: the token that it is compared with by 'logit_diff'.
+        unit: 'words', 'tokens', 'sentences', or a list of spans ``(start, end)``, in characters of the text.
+        part: only what lies in this piece of the text is a player; the rest is never ablated, and what stands before it
+            is computed once for all masks.
+        ablate: 'mean' (the mean embedding of the vocabulary), 'token' (the embedding of ``token``), 'delete' or
+            'attention'.
+        token: the replacement under 'token': 'mask', 'pad', 'unk', 'auto' (the first of these that there is), the text
+            of one token, or an id.
+        metric: as in tasks; by default 'logit_diff' where there is a wrong answer, else 'answer_logprob', which for an
+            answer of several tokens is the log-probability of the whole answer.
+        chat: put the prompt into the model's chat template.
+        executor: 'batched' (many masks a pass), 'hooks' (one mask at a time, the plain reference), or 'auto': 'batched'
+            where a trial on this model gives the logits of 'hooks'.
+        batch_rows: masks to run at once; None chooses by the free memory.
+        store: where finished ablations are kept and taken from: a path, a ``Store``, 'auto' or None.
+
+    Raises:
+        UserError: an empty prompt, spans outside it or overlapping, an answer without tokens, a replacement that the
+            tokenizer lacks, a prompt longer than the model's context.
+    """
+
+    lens: ClassVar[str] = "tokens"
+
+    def __init__(
+        self,
+        model: Any,
+        prompt: str | Messages,
+        answer: str,
+        wrong_answer: str | None = None,
+        *,
+        unit: Unit | Sequence[Range] = "words",
+        part: str | None = None,
+        ablate: str = "mean",
+        token: str | int = "auto",
+        metric: str | Metric | Callable[..., Any] | None = None,
+        chat: bool = False,
+        executor: TokenExecutor = "auto",
+        batch_rows: int | None = None,
+        store: Store | str | Path | None = None,
+    ) -> None:
+        if executor not in get_args(TokenExecutor):
+            raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(TokenExecutor))}")
+        if batch_rows is not None and batch_rows < 1:
+            raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
+        super().__init__(store)
+        if self.store is not None and any(point.fwd_hooks for point in model.hook_dict.values()):
+            warnings.warn(
+                "the model has hooks of its own, which the store can't tell apart; going on without it", stacklevel=2
+            )
+            self.store = None
+        self.model = model
+        self.ablate = check_ablate(ablate)
+        self.unit = unit if isinstance(unit, str) else "spans"
+        self.chat = chat
+        self.prompt = split_prompt(model, prompt, unit, part=part, chat=chat)
+        self.answer = Answer.of(model, self.prompt, answer, wrong_answer, metric)
+        self.batch_rows = batch_rows
+        self._parameter = next(model.parameters())
+        tokens = [*self.prompt.ids, *self.answer.read_on]
+        longest = int(getattr(model.cfg, "n_ctx", None) or len(tokens))
+        if len(tokens) > longest:
+            raise UserError(f"the prompt has {len(tokens)} tokens, and the model's context holds {longest}")
+        self.replaced_by: int | None = None
+        self._passes = self._made(tokens, token, executor)
+        # Activations of a long prompt would fill the memory. (Under 'attention' hooks stand inside the blocks.)
+        fit = rows_that_fit(model, len(tokens), gradients=True)
+        embeds = self.ablate in ("mean", "token") and isinstance(self._passes, BatchedPasses)
+        self._checkpoints = embeds and fit < _FEW_ROWS
+        self._clean = self._clean_logits() if self.answer.metric.needs_clean else None
+
+    def _made(self, tokens: list[int], token: str | int, executor: TokenExecutor) -> Passes:
+        device = self._parameter.device
+        owner = torch.full((len(tokens),), self.n_players, device=device)
+        for index, player in enumerate(self.prompt.players):
+            owner[list(player.positions)] = index
+        replacement = None
+        if self.ablate == "token":
+            self.replaced_by = replacement_id(self.model, token)
+            with torch.inference_mode(False), torch.no_grad():
+                table = self.model.original_model.get_input_embeddings()
+                replacement = table(torch.tensor([self.replaced_by], device=device))[0].clone()
+        elif self.ablate == "mean":
+            replacement = mean_embedding(self.model)
+        elif self.ablate == "attention":
+            needs_patterns(self.model)
+        alone = alone_id(self.model)
+        given = (self.model, torch.tensor(tokens, device=device), owner, len(self.answer.ids))
+        plain = HookedPasses(*given, self.ablate, replacement, alone)
+        self.note = "hooks: one mask at a time"
+        if executor == "hooks":
+            return plain
+        reasons = []
+        for shared in (True, False):
+            make = functools.partial(BatchedPasses, *given, self.ablate, replacement, alone, shared=shared)
+            made, reason = why_not(make, plain, self.n_players)
+            if made is not None:
+                start = made.start
+                self.note = "batched" + (f", the first {start} tokens computed once" if start else "")
+                return made
+            reasons.append(reason)
+        if executor == "batched":
+            raise UserError(f"executor 'batched' is not for this model: {reasons[-1]}")
+        self.note += f"; not batched: {reasons[-1]}"
+        return plain
+
+    @property
+    def players(self) -> tuple[Player, ...]:
+        """The players, with their characters and their tokens' positions."""
+        return self.prompt.players
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The words, a second 'not' as 'not#2', in the order of the text."""
+        return self.prompt.names
+
+    @property
+    def n_samples(self) -> int:
+        """One prompt."""
+        return 1
+
+    @property
+    def executor(self) -> str:
+        """How masks are run, and what is shared."""
+        return self.note
+
+    @property
+    def model_name(self) -> str:
+        """The name the model was loaded by."""
+        return model_name(self.model)
+
+    @property
+    def model_identity(self) -> str:
+        """The hash of the model's weights and configuration."""
+        return model_identity(self.model)
+
+    def part(self, index: int) -> tuple[int, str]:
+        """No layer, and what kind of piece the players are: 'word', 'token', 'sentence' or 'span'."""
+        return 0, self.unit.removesuffix("s")
+
+    def describe(self) -> dict[str, Mapping[str, Any]]:
+        """What ``circuit.json`` says of the model and of the prompt."""
+        cfg = self.model.cfg
+        return {
+            "model": {
+                "name": self.model_name,
+                "identity": self.model_identity,
+                "architecture": str(getattr(cfg, "architecture", None) or ""),
+                "n_layers": int(cfg.n_layers),
+                "n_heads": int(cfg.n_heads),
+                "d_model": int(cfg.d_model),
+                "parallel_attn_mlp": bool(getattr(cfg, "parallel_attn_mlp", False)),
+                "dtype": str(self._parameter.dtype).removeprefix("torch."),
+            },
+            "task": {
+                "name": "prompt",
+                "identity": self._task_identity(),
+                "metric": self.answer.metric.name,
+                "n_prompts": 1,
+                "example": {
+                    "prompt": self.prompt.rendered,
+                    "counterfactual": "",
+                    "answer": self.answer.text,
+                    "wrong_answer": self.answer.wrong_text or "",
+                    "tokens": [decode_token(self.model, token) for token in self.prompt.ids],
+                },
+            },
+            "run": {"components": self.unit, "baseline": self.ablate},
+        }
+
+    def _play(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
+        if gradients:
+            self._check_gradients()
+        if self.ablate == "delete" and not np.isin(gates, (0, 1)).all():
+            raise UserError(
+                "ablate='delete' knows kept and deleted, no gates between; use 'token', 'mean' or 'attention'"
+            )
+        values = np.empty((len(gates), 1))
+        slopes = np.empty((len(gates), self.n_players)) if gradients else None
+        for rows in self._batches(gates):
+            start, size = 0, self._rows(gradients)
+            while start < len(rows):
+                part = rows[start : start + size]
+                try:
+                    found, slope = self._run(gates[part], gradients)
+                except (RuntimeError, MemoryError) as error:
+                    if not is_out_of_memory(error) or len(part) == 1:
+                        raise
+                    size = self.batch_rows = len(part) // 2
+                    continue
+                values[part, 0] = found
+                if slopes is not None:
+                    slopes[part] = slope
+                start += len(part)
+                done(len(part))
+        return values, slopes
+
+    def _run(self, gates: FloatArray, gradients: bool) -> tuple[FloatArray, Gradients | None]:
+        leaf = torch.tensor(gates, device=self._parameter.device, dtype=self._parameter.dtype, requires_grad=gradients)
+        if isinstance(self._passes, BatchedPasses):
+            self._passes.checkpointing = gradients and self._checkpoints
+        with torch.set_grad_enabled(gradients):
+            logits = self._passes.logits(torch.cat([leaf, leaf.new_ones((len(leaf), 1))], dim=1))
+            metric = self.answer.values(logits, self._clean)
+            slope = None
+            if gradients:
+                if not metric.requires_grad:
+                    raise NoGradientError(f"metric '{self.answer.metric.name}' has no gradient; use gradients=False")
+                slope = torch.autograd.grad(metric.sum(), leaf)[0].double().cpu().numpy()
+        return metric.detach().double().cpu().numpy(), slope
+
+    def _check_gradients(self) -> None:
+        if self.ablate == "delete":
+            raise NoGradientError("ablate='delete' has no gradients: a token is there or not; use gradients=False")
+        if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+            raise UserError(
+                "gradients=True needs autograd, which torch.no_grad() or torch.inference_mode() has switched off here"
+            )
+
+    def _batches(self, gates: FloatArray) -> Iterator[IntArray]:
+        """Rows that can run together: those that leave the same number of tokens."""
+        lengths = self._lengths(gates)
+        for length in np.unique(lengths):
+            yield np.flatnonzero(lengths == length)
+
+    def _lengths(self, gates: FloatArray) -> IntArray:
+        if self.ablate != "delete":
+            return np.zeros(len(gates), dtype=np.int64)
+        owned = np.array([len(player.positions) for player in self.players])
+        return np.asarray((gates == 1) @ owned, dtype=np.int64)
+
+    def _rows(self, gradients: bool) -> int:
+        if self.batch_rows is not None:
+            return self.batch_rows
+        lean = gradients and self._checkpoints
+        return rows_that_fit(self.model, len(self.prompt.ids), gradients=gradients, checkpointing=lean)
+
+    def _order(self, gates: FloatArray, gradients: bool) -> IntArray:
+        return np.argsort(self._lengths(gates), kind="stable")
+
+    def _chunk(self, gradients: bool) -> int:
+        return max(self._rows(gradients), _DELETE_CHUNK) if self.ablate == "delete" else self._rows(gradients)
+
+    def _bar_word(self) -> str:
+        return self.unit
+
+    def _clean_logits(self) -> torch.Tensor:
+        ones = self._parameter.new_ones((1, self.n_players + 1))
+        with torch.inference_mode(False), torch.no_grad():
+            return self._passes.logits(ones)
+
+    def _task_identity(self) -> str:
+        text = repr([self.prompt.ids, self.answer.identity])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _facts(self) -> dict[str, Any]:
+        """All that a value depends on."""
+        return {
+            "lens": self.lens,
+            "weights": self.model_identity,
+            "tokens": list(self.prompt.ids),
+            "players": [list(player.positions) for player in self.players],
+            "answer": self.answer.identity,
+            "ablate": self.ablate,
+            "replaced_by": self.replaced_by,
+            "dtype": str(self._parameter.dtype).removeprefix("torch."),
+            "device": self._parameter.device.type,
+            "executor": self.note.split(";")[0],
+        }
+
+    def _about(self) -> dict[str, Any]:
+        """What people want to know of a run."""
+        text = " ".join(self.prompt.text.split())
+        return {
+            "model": self.model_name,
+            "task_name": text if len(text) <= 40 else text[:39] + "…",
+            "metric": self.answer.metric.name,
+            "n_prompts": 1,
+            "selector": self.unit,
+            "baseline": self.ablate,
+        }

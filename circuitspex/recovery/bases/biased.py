@@ -1,0 +1,62 @@
+"""The Fourier basis of masks that keep each component with a probability other than one half.
+
+``phi_S(m) = prod over i in S of (m_i - p) / sqrt(p (1 - p))`` with ``m_i`` = 1 kept, 0 ablated. These are orthonormal
+over masks that keep each component independently with probability p (O'Donnell 2014, Analysis of Boolean Functions,
+section 8.4). At p = 1/2 they are the parities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from math import sqrt
+
+from circuitspex.errors import UserError
+from circuitspex.recovery.bases.polynomial import recentred
+from circuitspex.typing import Term
+
+
+def _centre_and_scale(keep: float) -> tuple[float, float]:
+    """The mean and the standard deviation of a sign ``x_i = 2 m_i - 1``."""
+    if not 0 < keep < 1:
+        raise UserError(f"keep must be between 0 and 1, both excluded, not {keep}: with no chance there is no basis")
+    return 2 * keep - 1, 2 * sqrt(keep * (1 - keep))
+
+
+def fourier_to_biased(table: Mapping[Term, float], keep: float) -> dict[Term, float]:
+    """Coefficients of parities to those of ``phi_S`` at p = ``keep``.
+
+    ``x_i = (2p - 1) + 2 sqrt(p(1-p)) phi_i``, so
+    ``b_S = sum over T >= S of (2 sqrt(p(1-p)))^|S| (2p - 1)^(|T|-|S|) c_T``. ``b_()`` is the mean.
+
+    Raises:
+        UserError: ``keep`` is not strictly between 0 and 1.
+    """
+    centre, scale = _centre_and_scale(keep)
+    out: dict[Term, float] = {}
+    for term, value in table.items():
+        for size in range(len(term) + 1):
+            factor = scale**size * centre ** (len(term) - size)
+            if factor == 0:
+                continue
+            for subset in combinations(term, size):
+                out[subset] = out.get(subset, 0.0) + factor * value
+    return out
+
+
+def biased_to_fourier(table: Mapping[Term, float], keep: float) -> dict[Term, float]:
+    """Coefficients of ``phi_S`` at p = ``keep`` to those of parities; undoes ``fourier_to_biased``.
+
+    Raises:
+        UserError: ``keep`` is not strictly between 0 and 1.
+    """
+    return recentred(table, *_centre_and_scale(keep))
+
+
+def variance(table: Mapping[Term, float], keep: float) -> float:
+    """The variance of a sum of parities over masks that keep each component with probability ``keep`` (Parseval).
+
+    Raises:
+        UserError: ``keep`` is not strictly between 0 and 1.
+    """
+    return sum(value * value for term, value in fourier_to_biased(table, keep).items() if term)

@@ -1,0 +1,1 @@
+"""The decoders: values in, a sparse function out."""

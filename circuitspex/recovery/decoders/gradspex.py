@@ -1,0 +1,82 @@
+"""GradSPEX: values and gradients decoded together.
+
+One backward pass gives the slope of the value along every gate, ``n`` numbers for the price of about two forward
+passes. They are noisy measurements of the same sparse function: a Gaussian process over interactions of order 1 to 3
+(``anova.py``) takes both in. How far the slopes of each component can be trusted is measured, not assumed: their noise
+is what cross-validation leaves unexplained, per component and heavy-tailed within it, so that a few slopes that dwarf
+every real effect count little. At last the result is stacked with decoders that never saw a gradient, weighted by what
+each predicts out of fold, so that gradients can't make it much worse than leaving them out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuitspex.recovery.decoders.gp import AnovaFit, Prior, fit_anova, relevance_from_slopes
+from circuitspex.recovery.decoders.gp_terms import largest_terms, read
+from circuitspex.recovery.samples import Fitted, Samples
+from circuitspex.typing import FloatArray, Values
+
+# Student's t with this many degrees of freedom for the slopes' noise: the usual choice for robust regression.
+_FREEDOM = 4.0
+# The median square of a standard normal number; scales a median of squares to a variance.
+_MEDIAN_SQUARE = 0.455
+# Before anything is known: the share of a component's mean square slope that is taken as noise.
+_FIRST_NOISE = 0.2
+# The first fit only measures the noise: it need not be solved as far.
+_FIRST_TOLERANCE = 1e-2
+# No component's slopes are trusted beyond this share of their mean square.
+_LEAST_NOISE = 1e-3
+
+
+@dataclass(frozen=True)
+class _CrossFit:
+    """Fits without each fold, and what they predict for their own fold."""
+
+    fits: tuple[AnovaFit, ...]
+    values: Values
+    slopes: FloatArray
+
+
+def fit_gradspex(samples: Samples, *, max_order: int | None = None) -> Fitted:
+    """The Gaussian process on values and slopes, read out as parities. ``samples.slopes`` must be given."""
+    if samples.slopes is None:
+        raise ValueError("gradspex needs gradients")
+    slopes = samples.slopes
+    square = (slopes**2).mean(0)
+    floor = max(float(square.max()) * 1e-9, 1e-30)
+    orders = tuple(1.0 if order <= (max_order or 3) else 0.0 for order in (1, 2, 3))
+    prior = Prior(relevance_from_slopes(slopes), float(samples.values.var()), orders=orders)  # type: ignore[arg-type]
+    noise = np.broadcast_to(np.maximum(_FIRST_NOISE * square, floor), slopes.shape)
+    first = _cross_fit(samples, noise, prior, tolerance=_FIRST_TOLERANCE)
+    noise = _robust_noise(slopes - first.slopes, np.maximum(square, floor))
+    second = _cross_fit(samples, noise, prior)
+    whole = fit_anova(samples.x, samples.values, slopes, noise, prior)
+    terms = largest_terms(whole)
+    functions = [read(fit, terms) for fit in second.fits]
+    return Fitted(read(whole, terms), tuple(functions), second.values)
+
+
+def _cross_fit(samples: Samples, noise: FloatArray, prior: Prior, *, tolerance: float = 1e-3) -> _CrossFit:
+    values = np.empty_like(samples.values)
+    slopes = np.empty_like(samples.x)
+    fits = []
+    for fold in samples.folds:
+        part, left = samples.without(fold), samples.fold != fold
+        assert part.slopes is not None
+        fit = fit_anova(part.x, part.values, part.slopes, noise[left], prior, tolerance=tolerance)
+        values[~left] = fit.predict(samples.x[~left])
+        slopes[~left] = fit.predict_slopes(samples.x[~left])
+        fits.append(fit)
+    return _CrossFit(tuple(fits), values, slopes)
+
+
+def _robust_noise(error: FloatArray, square: FloatArray) -> FloatArray:
+    """The noise variance of each slope, ``(K, n)``: its component's, and more where this one slope is far off.
+
+    The component's scale is a median, so that outliers don't widen it; the weight of each slope is that of Student's t.
+    """
+    scale = np.maximum(np.median(error**2, axis=0) / _MEDIAN_SQUARE, _LEAST_NOISE * square)
+    return np.asarray(scale * (_FREEDOM + error**2 / scale) / (_FREEDOM + 1))

@@ -1,0 +1,85 @@
+"""Many thousands of components: interactions are looked for among those with the largest slopes.
+
+The rest enter with their mean slope alone, as main effects, and nothing of size n² is formed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from circuitspex.half_precision import HALF_FROM
+from circuitspex.recovery.bases.polynomial import Polynomial, combine
+from circuitspex.recovery.samples import Fitted, Samples
+from circuitspex.typing import FloatArray, IntArray, Values
+
+# With more than HALF_FROM components, so many are looked at one by one.
+_CHOSEN = 1000
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The chosen components as samples of their own, and the main effects of the others.
+
+    ``samples`` have the values without what the others add; ``columns`` ``(m,)`` are the chosen components;
+    ``rest`` the others' function, ``rest_without`` the same without each fold, and ``added`` ``(K,)`` what they add to
+    each value, from the slopes of the other folds.
+    """
+
+    samples: Samples
+    columns: IntArray | None
+    rest: Polynomial
+    rest_without: tuple[Polynomial, ...]
+    added: Values
+
+    @classmethod
+    def of(cls, samples: Samples) -> Screen:
+        """All components where they are few, else those with the largest mean square slope."""
+        if samples.slopes is None or samples.n_players <= HALF_FROM:
+            nothing = Polynomial.of({})
+            return cls(samples, None, nothing, tuple(nothing for _ in samples.folds), np.zeros_like(samples.values))
+        slopes = samples.slopes
+        ranked = np.argsort(-np.einsum("kn,kn->n", slopes, slopes), kind="stable")
+        columns = np.sort(ranked[:_CHOSEN])
+        # In the order of how strongly they go with the values, as ``Standard`` has it.
+        x = samples.x[:, columns].astype(np.float64)
+        columns = columns[np.argsort(-np.abs(samples.values @ x), kind="stable")]
+        others = np.sort(ranked[_CHOSEN:])
+        rest_x, rest_slopes = samples.x[:, others], slopes[:, others]
+        added = np.empty_like(samples.values)
+        without = []
+        for fold in samples.folds:
+            out = samples.fold == fold
+            mean = rest_slopes[~out].mean(0, dtype=np.float64)
+            added[out] = rest_x[out] @ mean
+            without.append(_linear(others, mean))
+        part = replace(
+            samples,
+            x=np.ascontiguousarray(samples.x[:, columns], dtype=np.float64),
+            values=samples.values - added,
+            slopes=np.ascontiguousarray(slopes[:, columns], dtype=np.float64),
+        )
+        return cls(part, columns, _linear(others, rest_slopes.mean(0, dtype=np.float64)), tuple(without), added)
+
+    def whole(self, fitted: Fitted) -> Fitted:
+        """A fit to the chosen components, with the others put back."""
+        if self.columns is None:
+            return fitted
+        functions = [
+            combine([(1.0, self._renamed(function)), (1.0, rest)])
+            for function, rest in zip(fitted.without_fold, self.rest_without, strict=True)
+        ]
+        function = combine([(1.0, self._renamed(fitted.function)), (1.0, self.rest)])
+        return Fitted(function, tuple(functions), fitted.out_of_fold + self.added)
+
+    def _renamed(self, function: Polynomial) -> Polynomial:
+        assert self.columns is not None
+        names = self.columns.tolist()
+        return Polynomial(
+            tuple(tuple(sorted(names[i] for i in term)) for term in function.terms), function.coefficients
+        )
+
+
+def _linear(members: IntArray, weights: FloatArray) -> Polynomial:
+    return Polynomial.of({(int(i),): float(w) for i, w in zip(members, weights, strict=True)})

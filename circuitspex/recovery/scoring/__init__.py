@@ -1,0 +1,1 @@
+"""How well a function predicts: R², learning curves, bootstrap."""

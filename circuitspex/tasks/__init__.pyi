@@ -1,0 +1,16 @@
+from ._capitals import capitals as capitals
+from ._gendered_pronoun import gendered_pronoun as gendered_pronoun
+from ._greater_than import greater_than as greater_than
+from ._induction import induction as induction
+from ._ioi import ioi as ioi
+from .catalogue import BUILTIN as BUILTIN
+from .catalogue import build as build
+from .example import Example as Example
+from .groups import TaskGroup as TaskGroup
+from .metrics import METRICS as METRICS
+from .metrics import Metric as Metric
+from .metrics import MetricRows as MetricRows
+from .metrics import as_metric as as_metric
+from .metrics import check_metric_values as check_metric_values
+from .report import TaskReport as TaskReport
+from .task import Task as Task
