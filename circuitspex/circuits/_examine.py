@@ -14,11 +14,12 @@ from circuitspex.circuits.evidence.attribution import nap, nap_ig, ranked
 from circuitspex.circuits.evidence.curve import curves, faithfulness, sizes_of
 from circuitspex.circuits.report import Gain, Part, Report, Stability
 from circuitspex.errors import NoGradientError, UserError
-from circuitspex.games import ComponentGame
+from circuitspex.games import ComponentGame, RememberingGame
 from circuitspex.masks import sample_masks
+from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions, decode
 from circuitspex.tasks import Task
-from circuitspex.typing import FloatArray, Masks, PerPrompt, Term
+from circuitspex.typing import FloatArray, PerPrompt, Term
 
 # Attribution patching with as many steps as the circuit had gradient ablations, but no more than this: by then its
 # scores have long stopped changing.
@@ -65,32 +66,35 @@ def examine(
     if n_random < 1 or stability < 0 or (steps is not None and steps < 1):
         raise UserError("n_random and steps must be at least 1, stability at least 0")
     spent = interactions.n_gradients or 1
-    ways, passes = _ways(game, interactions, sizes_of(n), steps or min(_MOST_STEPS, spent), progress)
+    asked = RememberingGame(game, progress)
+    ways, passes = _ways(asked, interactions, sizes_of(n), steps or min(_MOST_STEPS, spent))
     passes = {**passes, CHOSEN: interactions.n_gradients, MATCHED: interactions.n_gradients}
     sizes = sizes_of(n)
     rng = np.random.default_rng(seed)
     random = [[tuple(order[:size]) for size in sizes] for order in (rng.permutation(n) for _ in range(n_random))]
-    bench = _Bench(game.on(heldout), progress)
-    bench.will_need([(), tuple(range(n)), members, *(m for way in [*ways.values(), *random] for m in way)])
-    bench.will_need([tuple(i for i in members if i != gone) for gone in members])
-    bench.will_need([_without(m, n) for m in [*ways[CHOSEN], members]])
-    full, empty = bench.kept(tuple(range(n))), bench.kept(())
-    metric = {name: np.stack([bench.kept(m) for m in way]) for name, way in ways.items()}
-    by_order = np.stack([np.stack([bench.kept(m) for m in way]) for way in random])  # (n_random, 10, P)
+    kept = _Kept(RememberingGame(game.on(heldout), progress))
+    kept.will_need(
+        [
+            *[(), tuple(range(n)), members, *(m for way in [*ways.values(), *random] for m in way)],
+            *[tuple(i for i in members if i != gone) for gone in members],
+            *[_without(m, n) for m in [*ways[CHOSEN], members]],
+        ]
+    )
+    full, empty = kept(tuple(range(n))), kept(())
+    metric = {name: np.stack([kept(m) for m in way]) for name, way in ways.items()}
+    by_order = np.stack([np.stack([kept(m) for m in way]) for way in random])  # (n_random, 10, P)
     metric["random"] = by_order.mean(0)
     found, draws = curves(metric, full, empty, sizes, seed=seed)
     one_by_one, _ = curves({str(i): v for i, v in enumerate(by_order)}, full, empty, sizes, seed=seed)
-    removed = [bench.kept(_without(m, n)) for m in ways[CHOSEN]]
+    removed = [kept(_without(m, n)) for m in ways[CHOSEN]]
     others = [name for name in found if name not in (CHOSEN, MATCHED)]
     gains = [
         Gain(way, other, draws.cpr_gain(found, way, other), draws.cmd_gain(found, way, other))
         for way in (CHOSEN, MATCHED)
         for other in others
     ]
-    alone = bench.kept(members)
-    parts = [
-        Part(game.names[i], _over_prompts(alone - bench.kept(tuple(j for j in members if j != i)))) for i in members
-    ]
+    alone = kept(members)
+    parts = [Part(game.names[i], _over_prompts(alone - kept(tuple(j for j in members if j != i)))) for i in members]
     return Report(
         n_prompts=heldout.n_prompts,
         full=float(full.mean()),
@@ -105,7 +109,7 @@ def examine(
         gains=tuple(gains),
         circuit=tuple(game.names[i] for i in members),
         kept=_share(alone, full, empty, seed),
-        left=_share(bench.kept(_without(members, n)), full, empty, seed),
+        left=_share(kept(_without(members, n)), full, empty, seed),
         parts=tuple(sorted(parts, key=lambda part: -part.loss.value)),
         passes=passes,
         stability=_stability(game, circuit, interactions, stability, seed, progress) if stability else None,
@@ -124,7 +128,7 @@ def _places(game: ComponentGame, names: Iterable[str]) -> Term:
 
 
 def _ways(
-    game: ComponentGame, interactions: Interactions, sizes: Sequence[int], steps: int, progress: bool | None
+    game: RememberingGame, interactions: Interactions, sizes: Sequence[int], steps: int
 ) -> tuple[dict[str, list[Term]], dict[str, int]]:
     """The circuit of each size, by each way to choose; and the gradient ablations that the baselines took."""
     distinct = sorted(set(sizes))
@@ -135,7 +139,7 @@ def _ways(
     scores = {"main effects": main}
     passes = {"main effects": interactions.n_gradients}
     try:
-        scores |= {"NAP": nap(game, progress=progress), "NAP-IG": nap_ig(game, steps=steps, progress=progress)}
+        scores |= {"NAP": nap(game), "NAP-IG": nap_ig(game, steps=steps)}
         passes |= {"NAP": 1, "NAP-IG": steps}
     except NoGradientError:
         pass
@@ -147,37 +151,23 @@ def _ways(
     return ways, passes
 
 
-class _Bench:
-    """The metric of each held-out prompt with only some components kept; everything that is needed is run at once."""
+class _Kept:
+    """The metric of each held-out prompt with only some components kept; what is needed is run at once beforehand."""
 
-    def __init__(self, game: ComponentGame, progress: bool | None) -> None:
-        self.game, self.progress = game, progress
-        self._values: dict[Term, FloatArray] = {}
-        self._wanted: dict[Term, None] = {}
+    def __init__(self, game: RememberingGame) -> None:
+        self.game = game
 
     def will_need(self, circuits: Iterable[Iterable[int]]) -> None:
-        """Say beforehand what will be asked for."""
-        self._wanted |= dict.fromkeys(tuple(sorted(map(int, members))) for members in circuits)
+        """Run these circuits in one go."""
+        self._run([tuple(members) for members in circuits])
 
-    def kept(self, circuit: Iterable[int]) -> FloatArray:
+    def __call__(self, circuit: Iterable[int]) -> FloatArray:
         """The metric ``(P,)`` with only these kept."""
-        members = tuple(sorted(map(int, circuit)))
-        if members not in self._values:
-            self._wanted[members] = None
-            wanted = [each for each in self._wanted if each not in self._values]
-            values = self._run(_masks(wanted, self.game.n_players))
-            self._values |= dict(zip(wanted, values, strict=True))
-        return self._values[members]
+        return np.asarray(self._run([tuple(circuit)])[0])
 
-    def _run(self, masks: Masks) -> PerPrompt:
-        return self.game.evaluate(masks, progress=self.progress, label="held-out circuits").per_prompt
-
-
-def _masks(circuits: Sequence[Term], n: int) -> Masks:
-    masks = np.zeros((len(circuits), n), dtype=bool)
-    for row, members in zip(masks, circuits, strict=True):
-        row[list(members)] = True
-    return masks
+    def _run(self, circuits: Sequence[Term]) -> PerPrompt:
+        masks = masks_keeping(circuits, self.game.n_players)
+        return self.game.evaluate(masks, stage="held-out circuits").per_prompt
 
 
 def _without(members: Iterable[int], n: int) -> Term:

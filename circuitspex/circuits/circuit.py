@@ -12,13 +12,13 @@ together ("synergistic").
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from circuitspex.circuits import formats
+from circuitspex.renamed import warn_renamed
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class Circuit:
     @property
     def edges(self) -> tuple[Interaction, ...]:
         """The old name of ``interactions``; it warns."""
-        warnings.warn("Circuit.edges is now Circuit.interactions", DeprecationWarning, stacklevel=2)
+        warn_renamed("Circuit.edges", "Circuit.interactions")
         return self.interactions
 
     def node(self, name: str) -> Node:

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from circuitspex.ablation import Executor, Precision, Store, store_at
 from circuitspex.circuits.found import Found
-from circuitspex.circuits.search._coarse_to_fine import coarse_to_fine
-from circuitspex.circuits.search._search import Plan, search
-from circuitspex.circuits.search.on_model import found_on_model, hold_out
+from circuitspex.circuits.search._coarse_to_fine import search_levels
+from circuitspex.circuits.search._search import search
+from circuitspex.circuits.search.options import Options
+from circuitspex.circuits.search.prompts import hold_out, report_fields
 from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
-from circuitspex.games import ComponentGame, LensGame, as_game
+from circuitspex.games import LensGame, as_game
 from circuitspex.masks import Keep
+from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Method
+from circuitspex.renamed import warn_renamed
 from circuitspex.tasks import Task
 from circuitspex.typing import Game
 
@@ -39,6 +40,7 @@ def find_circuit(
     n_random: int = 20,
     directions: bool = True,
     refine: int | Sequence[str] = 0,
+    levels: Sequence[str] | None = None,
     until: float | None = None,
     heldout: Task | None = None,
     executor: Executor = "auto",
@@ -72,7 +74,7 @@ def find_circuit(
         directions: say for each pair how much of it travels from the earlier component to the later (path patching).
         refine: rounds in which the circuits that the decoded function chooses are run for real, added to the data, and
             decoded again, until it is right about them; about a dozen gradient ablations each, on top of the budget.
-            Or levels from coarse to fine, such as ['layers', 'heads+mlps', 'neurons'], which take the place of
+        levels: selectors from coarse to fine, such as ['layers', 'heads+mlps', 'neurons'], which take the place of
             ``components``: see ``coarse_to_fine``.
         until: stop early, once R² on new masks is at least this: the ablations are run in stages (an eighth, a quarter,
             a half and all of the budget, of 16 or more), and end when the lower end of the interval of R² reaches it.
@@ -93,43 +95,37 @@ def find_circuit(
         reached, with the budget that likely would.
     """
     if not isinstance(refine, int):
-        return coarse_to_fine(
-            model,
-            task,
-            refine,
-            baseline,
-            budget,
-            latents=latents,
-            keep=keep,
-            method=method,
-            max_nodes=max_nodes,
-            max_interactions=max_interactions,
-            n_heldout=n_heldout,
-            n_contexts=n_contexts,
-            n_random=n_random,
-            directions=directions,
-            until=until,
-            heldout=heldout,
-            executor=executor,
-            precision=precision,
-            store=store,
-            seed=seed,
-            progress=progress,
-        )
-    plan = Plan(
-        budget, keep, method, max_nodes, max_interactions, n_heldout, n_contexts, refine, until, seed, progress
-    ).check()
-    if n_random < 1:
-        raise UserError(f"n_random must be at least 1, not {n_random}")
-    plan.check_memory(len(select(model_structure(model, latents), components)))
+        warn_renamed("find_circuit(refine=[levels])", "levels=[levels]", stacklevel=2)
+        levels, refine = refine, 0
+    options = Options(
+        budget=budget,
+        keep=keep,
+        method=method,
+        max_nodes=max_nodes,
+        max_interactions=max_interactions,
+        n_heldout=n_heldout,
+        n_contexts=n_contexts,
+        refine=refine,
+        until=until,
+        directions=directions,
+        n_random=n_random,
+        latents=latents,
+        executor=executor,
+        precision=precision,
+        store=store_at(store),
+        seed=seed,
+        progress=progress,
+    ).checked()
+    if levels is not None:
+        if refine:
+            raise UserError("refine (rounds) and levels can't be combined; give one of the two")
+        return search_levels(model, task, levels, baseline, options, heldout)
+    options.check_memory(len(select(model_structure(model, latents), components)))
     if heldout is None:
         task, heldout = hold_out(task, seed)
     report = task.report(model)
-    kept = store_at(store)
-    game = ComponentGame(
-        model, task, components, baseline, latents=latents, executor=executor, precision=precision, store=kept
-    )
-    return found_on_model(game, plan, report, heldout, directions=directions, n_random=n_random)
+    done = search(options.game(model, task, components, baseline), options, heldout=heldout)
+    return done.found(report_fields(report), report)
 
 
 def explain(
@@ -182,20 +178,20 @@ def explain(
         would.
     """
     lens = as_game(game)
-    plan = Plan(
-        budget, keep, method, max_nodes, max_interactions, n_heldout, n_contexts, refine, until, seed, progress
-    ).check()
-    done = search(lens, plan)
-    whole = done.counter(np.ones((1, lens.n_players), dtype=bool))
-    circuit = done.circuit({"n_prompts": whole.shape[1], "unablated": float(whole.mean())})
-    return Found(
-        circuit,
-        done.interactions,
-        done.run,
-        None,
-        done.curve,
-        done.pilot,
-        lens.n_stored,
-        lens.n_run,
-        done.refined,
-    )
+    options = Options(
+        budget=budget,
+        keep=keep,
+        method=method,
+        max_nodes=max_nodes,
+        max_interactions=max_interactions,
+        n_heldout=n_heldout,
+        n_contexts=n_contexts,
+        refine=refine,
+        until=until,
+        directions=False,
+        seed=seed,
+        progress=progress,
+    ).checked()
+    done = search(lens, options)
+    whole = done.asked.evaluate(masks_keeping([range(lens.n_players)], lens.n_players), stage="nothing ablated")
+    return done.found({"n_prompts": whole.per_prompt.shape[1], "unablated": float(whole.values[0])})

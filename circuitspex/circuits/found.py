@@ -9,6 +9,7 @@ from circuitspex.errors import UserError
 from circuitspex.games import Run
 from circuitspex.masks import Pilot
 from circuitspex.recovery import Interactions
+from circuitspex.renamed import warn_renamed
 from circuitspex.tasks import TaskReport
 from circuitspex.typing import Term
 
@@ -130,12 +131,18 @@ class Found:
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a search from coarse to fine: what was asked, what it gave, and what was opened for the next."""
+    """One level of a search from coarse to fine: what was asked, what it gave, and what was expanded for the next."""
 
     selector: str
-    opened: tuple[str, ...]
+    expanded: tuple[str, ...]
     found: Found
+
+    @property
+    def opened(self) -> tuple[str, ...]:
+        """The old name of ``expanded``; it warns."""
+        warn_renamed("Level.opened", "Level.expanded")
+        return self.expanded
 
     def __str__(self) -> str:
         about = f"{self.selector}: {self.found.interactions.n_players} components, {self.found.faithfulness}"
-        return about + (f"; opened {', '.join(self.opened)}" if self.opened else "")
+        return about + (f"; expanded {', '.join(self.expanded)}" if self.expanded else "")

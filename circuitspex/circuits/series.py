@@ -10,21 +10,23 @@ from typing import Any
 import numpy as np
 
 from circuitspex.ablation import Executor, Store, store_at
-from circuitspex.circuits._compare import check_comparable
+from circuitspex.circuits.checkpoints import check_comparable
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Point, Series
+from circuitspex.circuits.comparison_circuits import whole
 from circuitspex.circuits.evidence._measure import estimate
 from circuitspex.circuits.evidence._replicate import replicate
 from circuitspex.circuits.evidence._strongest import strongest
 from circuitspex.circuits.record import versions
+from circuitspex.circuits.search.options import Options
 from circuitspex.components import Selector
-from circuitspex.errors import NoGradientError, UserError
-from circuitspex.games import ComponentGame
-from circuitspex.masks import Keep, check_keep, mean_keep, sample_masks
+from circuitspex.errors import UserError
+from circuitspex.games import RememberingGame
+from circuitspex.masks import Keep, check_keep, sample_masks
 from circuitspex.models import model_identity
 from circuitspex.recovery import Interactions, decode
 from circuitspex.tasks import Task
-from circuitspex.typing import Term
+from circuitspex.typing import Masks, Term
 
 
 def compare_series(
@@ -77,15 +79,25 @@ def compare_series(
     if len(names) < 2:
         raise UserError(f"a series needs at least two checkpoints, not {len(names)}")
     keep = check_keep(keep)
+    options = Options(
+        budget=budget,
+        keep=keep,
+        max_nodes=max_nodes,
+        max_interactions=max_interactions,
+        n_contexts=n_contexts,
+        executor=executor,
+        store=store_at(store),
+        seed=seed,
+        progress=progress,
+    ).checked()
     chosen = list(decode_at) if decode_at is not None else [names[0], names[len(names) // 2], names[-1]]
     unknown = [name for name in chosen if name not in models]
     if unknown:
         raise UserError(f"there is no checkpoint '{unknown[0]}'; there are {', '.join(names)}")
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
-    kept = store_at(store)
 
-    def game_of(model: Any) -> ComponentGame:
-        return ComponentGame(model, task, components, baseline, executor=executor, store=kept)
+    def game_of(model: Any) -> RememberingGame:
+        return RememberingGame(options.game(model, task, components, baseline), progress)
 
     sets: dict[Term, None] = {}
     labels: tuple[str, ...] = ()
@@ -95,11 +107,11 @@ def compare_series(
         check_comparable(first, model, task)
         game = game_of(model)
         labels = game.names
-        decoded = _decoded(game, budget, keep, seeds, progress)
+        decoded = _decoded(game, options, keep, seeds)
         sets |= dict.fromkeys(strongest(decoded, max_interactions))
         sets |= dict.fromkeys((members[0],) for members in strongest(decoded, max_nodes, order=1))
     wanted = sorted(sets, key=lambda members: (len(members), members))
-    contexts = sample_masks(len(labels), n_contexts, keep=mean_keep(keep), seed=seeds[2])
+    contexts = sample_masks(len(labels), n_contexts, keep=options.share, seed=seeds[2])
     points: list[Point] = []
     same_as: dict[str, str] = {}
     for name in names:
@@ -111,14 +123,14 @@ def compare_series(
             same_as[name] = same_as.get(earlier.name, earlier.name)
             points.append(Point(name, identity, earlier.metric, earlier.effects))
             continue
-        points.append(_point(name, identity, game_of(model), wanted, contexts, progress))
+        points.append(_point(name, identity, game_of(model), wanted, contexts))
     about = {
         "task": task.name,
         "metric": task.metric.name,
         "components": components if isinstance(components, str) else "+".join(labels),
         "n_components": len(labels),
         "baseline": baseline,
-        "keep": mean_keep(keep),
+        "keep": options.share,
         "budget": budget,
         "seed": seed,
         "versions": versions(),
@@ -132,27 +144,19 @@ def _loaded(model: Any) -> Any:
     return model() if is_loader else model
 
 
-def _decoded(game: ComponentGame, budget: int, keep: Keep, seeds: Sequence[int], progress: bool | None) -> Interactions:
-    masks = sample_masks(game.n_players, budget, keep=keep, seed=seeds[0])
-    try:
-        run = game.evaluate(masks, gradients=True, progress=progress, label="ablations to decode")
-    except NoGradientError:
-        run = game.evaluate(masks, progress=progress, label="ablations to decode")
+def _decoded(game: RememberingGame, options: Options, keep: Keep, seeds: Sequence[int]) -> Interactions:
+    masks = sample_masks(game.n_players, options.budget, keep=keep, seed=seeds[0])
+    run = game.evaluate(masks, gradients=None, stage="ablations to decode")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # before a model has learnt the task there is nothing to explain
         return decode(
-            run.masks, run.values, gradients=run.gradients, keep=mean_keep(keep), seed=seeds[1], names=game.names
+            run.masks, run.values, gradients=run.gradients, keep=options.share, seed=seeds[1], names=game.names
         )
 
 
-def _point(
-    name: str, identity: str, game: ComponentGame, wanted: Sequence[Term], contexts: Any, progress: bool | None
-) -> Point:
-    def evaluate(masks: Any) -> Any:
-        return game.evaluate(masks, progress=progress, label=f"measuring {name}").per_prompt
-
-    found = replicate(evaluate, wanted, contexts) if wanted else {}
-    whole = evaluate(np.ones((1, game.n_players), dtype=bool))[0]
-    value = float(whole.mean())
-    metric = estimate(whole[None, :]) if len(whole) > 1 else Estimate(value, value, value)
-    return Point(name, identity, metric, tuple(found[members].estimate() for members in wanted))
+def _point(name: str, identity: str, game: RememberingGame, wanted: Sequence[Term], contexts: Masks) -> Point:
+    found = replicate(game.stage(f"measuring {name}"), wanted, contexts) if wanted else {}
+    metric = whole(game)
+    value = float(metric.mean())
+    over_prompts = estimate(metric[None, :]) if len(metric) > 1 else Estimate(value, value, value)
+    return Point(name, identity, over_prompts, tuple(found[members].estimate() for members in wanted))

@@ -3,6 +3,8 @@ from .function_game import FunctionGame as FunctionGame
 from .function_game import as_game as as_game
 from .grouped import GroupedGame as GroupedGame
 from .lens import LensGame as LensGame
+from .remembering import RememberingGame as RememberingGame
+from .remembering import StageCount as StageCount
 from .run import Run as Run
 from .tokens.game import TokenGame as TokenGame
 from .training import SGD as SGD

@@ -14,7 +14,8 @@ from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Stor
 from circuitspex.checks import check_gates
 from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
-from circuitspex.games.lens import Done, LensGame
+from circuitspex.games.chunks import Done
+from circuitspex.games.lens import LensGame
 from circuitspex.models import model_identity, model_name
 from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt

@@ -10,7 +10,8 @@ import numpy as np
 
 from circuitspex.ablation import Store
 from circuitspex.errors import NoGradientError, UserError
-from circuitspex.games.lens import Done, LensGame
+from circuitspex.games.chunks import Done
+from circuitspex.games.lens import LensGame
 from circuitspex.typing import FloatArray, Game, Gradients, Masks, PerPrompt
 
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from circuitspex.errors import UserError
-from circuitspex.games.lens import Done, LensGame
+from circuitspex.games.chunks import Done
+from circuitspex.games.lens import LensGame
 from circuitspex.half_precision import HALF_FROM, HalfMatrix
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
@@ -83,12 +84,12 @@ class GroupedGame(LensGame):
         per_prompt, slopes = self.game._play(np.asarray(self.expanded(gates), dtype=np.float64), gradients, done)
         return per_prompt, None if slopes is None else np.asarray(self._summed(slopes))
 
-    def _finished(
+    def _in_chunks(
         self, gates: FloatArray | Masks, gradients: bool, done: Done
     ) -> tuple[PerPrompt, Gradients | HalfMatrix | None]:
         """The game's own way with its store; distinct gates of groups are distinct gates of players."""
         stored, run = self.game.n_stored, self.game.n_run
-        per_prompt, slopes = self.game._finished(self.expanded(gates), gradients, done)
+        per_prompt, slopes = self.game._in_chunks(self.expanded(gates), gradients, done)
         self.n_stored += self.game.n_stored - stored
         self.n_run += self.game.n_run - run
         return per_prompt, None if slopes is None else self._summed(slopes)

@@ -100,7 +100,7 @@ def pilot(
     *,
     shares: Sequence[float] = SHARES,
     n_masks: int = 24,
-    gradients: bool = False,
+    gradients: bool | None = False,
     seed: int = 0,
 ) -> Pilot:
     """Pick the share of components to keep by a few ablations at each of several shares.
@@ -110,7 +110,8 @@ def pilot(
         shares: what to try; it is tried from the smallest up, and ends at the first that is usable.
         n_masks: masks for each share.
         gradients: also ask whether main effects and pairs explain the differences, by ``game.evaluate(masks,
-            gradients=True)``, whose result has ``values (K,)`` and ``gradients (K, n)``.
+            gradients=True)``, whose result has ``values (K,)`` and ``gradients (K, n)``; None is passed on to the game,
+            which then gives gradients where it has them.
         seed: of the masks: those of a share are ``sample_masks(n, n_masks, keep=share, seed=seed)``.
 
     Raises:
@@ -156,12 +157,12 @@ def explained_by_pairs(masks: Masks, values: Values, gradients: Gradients) -> fl
     return float(1 - ((differences - predicted) ** 2).sum() / total)
 
 
-def _evaluate(game: Any, masks: Masks, gradients: bool) -> tuple[Values, Gradients | None]:
-    if not gradients:
+def _evaluate(game: Any, masks: Masks, gradients: bool | None) -> tuple[Values, Gradients | None]:
+    if gradients is False:
         return check_finite(game(masks), (len(masks),), "values"), None
     if not hasattr(game, "evaluate"):
         raise UserError("this game has no evaluate(masks, gradients=True); use gradients=False")
-    run = game.evaluate(masks, gradients=True)
+    run = game.evaluate(masks, gradients=gradients)
     values = check_finite(run.values, (len(masks),), "values")
     return values, None if run.gradients is None else check_finite(run.gradients, masks.shape, "gradients")
 

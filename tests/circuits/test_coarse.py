@@ -21,7 +21,7 @@ def made(tiny):
 
 @pytest.fixture(scope="module")
 def found(made):
-    return coarse_to_fine(*made, LEVELS, share=0.2, most=1, seed=3, progress=False, **FEW)
+    return coarse_to_fine(*made, LEVELS, threshold=0.2, max_expanded=1, seed=3, progress=False, **FEW)
 
 
 @pytest.mark.filterwarnings("ignore:the decoded function")
@@ -31,7 +31,7 @@ def test_find_circuit_takes_levels_in_place_of_rounds(made, tmp_path):
     two = coarse_to_fine(*made, LEVELS[:2], **options)
     np.testing.assert_array_equal(one.interactions.coefficients, two.interactions.coefficients)
     assert one.interactions.terms == two.interactions.terms
-    assert [level.opened for level in one.levels] == [level.opened for level in two.levels]
+    assert [level.expanded for level in one.levels] == [level.expanded for level in two.levels]
     assert two.n_run == 0
     assert two.n_stored == one.n_stored + one.n_run
 
@@ -39,10 +39,10 @@ def test_find_circuit_takes_levels_in_place_of_rounds(made, tmp_path):
 def test_the_record_says_what_was_opened(found, tmp_path):
     run = Circuit.load(found.circuit.save(tmp_path / "circuit.json")).run
     assert [level["components"] for level in run["levels"]] == LEVELS
-    assert run["levels"][0]["opened"] == list(found.levels[0].opened)
+    assert run["levels"][0]["opened"] == list(found.levels[0].expanded)
     assert run["lens"] == "groups"
-    assert all(len(level.opened) == 1 for level in found.levels[:-1])
-    closed = {"L0", "L1", "L2"} - set(found.levels[0].opened)
+    assert all(len(level.expanded) == 1 for level in found.levels[:-1])
+    closed = {"L0", "L1", "L2"} - set(found.levels[0].expanded)
     assert set(run["groups"]) == closed
     assert closed < set(found.interactions.names)
     assert found.interactions is found.levels[-1].found.interactions
@@ -74,8 +74,8 @@ def test_the_variance_through_a_component_counts_its_interactions():
     [
         ({"levels": ["heads", "mlps"]}, "levels must nest: L0M of 'mlps'"),
         ({"levels": ["mlps", "neurones"]}, "'neurones' is neither a selector"),
-        ({"share": 0.0}, "share must lie between 0 and 1"),
-        ({"most": 0}, "most must be at least 1"),
+        ({"threshold": 0.0}, "threshold must lie between 0 and 1"),
+        ({"max_expanded": 0}, "max_expanded must be at least 1"),
         ({"budget": 1}, "budget must be at least 2"),
         ({"n_random": 0}, "n_random must be at least 1"),
     ],

@@ -137,9 +137,9 @@ def test_a_metric_without_gradients_is_compared_from_values(tiny: SimpleNamespac
     ("options", "said"),
     [
         ({"budget": 1}, "budget must be at least 2"),
-        ({"rate": 0.0}, "rate must lie between 0 and 1"),
-        ({"least": float("nan")}, "least must be a number"),
-        ({"least": -1.0}, "least must be a number"),
+        ({"fdr": 0.0}, "fdr must lie between 0 and 1"),
+        ({"min_effect": float("nan")}, "min_effect must be a number"),
+        ({"min_effect": -1.0}, "min_effect must be a number"),
         ({"method": "spex"}, "masks of its own design"),
         ({"keep": 1.0}, "keep must lie between 0 and 1"),
         ({"components": "L7H0"}, "L7H0"),

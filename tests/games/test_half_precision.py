@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from circuitspex.ablation import Store
-from circuitspex.ablation.store import _packed, _unpacked
+from circuitspex.ablation.store.store import _packed, _unpacked
 from circuitspex.games import FunctionGame
 from circuitspex.half_precision import HALF_FROM, HalfMatrix
 

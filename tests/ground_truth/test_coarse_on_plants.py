@@ -31,7 +31,7 @@ def found():
         ["layers", "heads+mlps", "neurons"],
         budget=64,
         keep=0.7,
-        share=0.01,
+        threshold=0.01,
         n_heldout=60,
         n_contexts=12,
         seed=1,
@@ -41,8 +41,8 @@ def found():
 
 def test_the_planted_layers_are_opened_and_the_decoy_stays_whole(found):
     layers, parts, _ = found.levels
-    assert set(layers.opened) == {"L0", "L2", "L3"}
-    assert parts.opened == ("L3M",)
+    assert set(layers.expanded) == {"L0", "L2", "L3"}
+    assert parts.expanded == ("L3M",)
     names = found.interactions.names
     assert "L1" in names
     assert not any(name.startswith("L1H") for name in names)

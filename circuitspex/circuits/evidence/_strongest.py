@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from circuitspex.circuits.circuit import Interaction, Node
 from circuitspex.circuits.evidence._replicate import RATE, adjusted, replicate
 from circuitspex.games import LensGame
 from circuitspex.recovery import Interactions
-from circuitspex.typing import FloatArray, Masks, PerPrompt, Term
+from circuitspex.typing import Masks, PerPrompt, Term
 
 PRECISION = 0.1
 """A set whose interval is wider to either side than this share of the largest effect is measured in more contexts."""
-MORE_CONTEXTS = 2
-"""So many times the first number of contexts at most."""
 
 
 def strongest(interactions: Interactions, count: int, *, order: int | None = None) -> list[Term]:
@@ -72,25 +68,3 @@ def measured_parts(
     edges.sort(key=lambda edge: (-abs(edge.effect), edge.components))
     dropped.sort(key=lambda edge: (-abs(edge.decoded), edge.components))
     return tuple(nodes), tuple(edges), tuple(dropped)
-
-
-class Remembered:
-    """A game whose evaluations are counted, and remembered: what is asked for again is not run again."""
-
-    def __init__(self, game: LensGame, progress: bool | None, label: str) -> None:
-        self.game, self.progress, self.label = game, progress, label
-        self._known: dict[bytes, FloatArray] = {}
-
-    @property
-    def count(self) -> int:
-        """How many different masks were run."""
-        return len(self._known)
-
-    def __call__(self, masks: Masks) -> PerPrompt:
-        """Masks ``(K, n)`` in, the metric of each prompt ``(K, P)`` out."""
-        keys = [row.tobytes() for row in np.packbits(masks, axis=1)]
-        new = {key: row for key, row in zip(keys, masks, strict=True) if key not in self._known}
-        if new:
-            found = self.game.evaluate(np.array(list(new.values())), progress=self.progress, label=self.label)
-            self._known |= dict(zip(new, found.per_prompt, strict=True))
-        return np.array([self._known[key] for key in keys])

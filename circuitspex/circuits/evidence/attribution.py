@@ -12,16 +12,16 @@ from __future__ import annotations
 import numpy as np
 
 from circuitspex.errors import UserError
-from circuitspex.games import ComponentGame
+from circuitspex.games import ComponentGame, RememberingGame
 from circuitspex.typing import FloatArray
 
 
-def nap(game: ComponentGame, *, progress: bool | None = None) -> FloatArray:
+def nap(game: ComponentGame | RememberingGame, *, progress: bool | None = None) -> FloatArray:
     """Attribution patching on nodes: float ``(n,)``, in units of the metric; one gradient ablation."""
-    return _slopes(game, np.ones((1, game.n_players)), progress)
+    return _gradients(game, np.ones((1, game.n_players)), progress)
 
 
-def nap_ig(game: ComponentGame, *, steps: int = 5, progress: bool | None = None) -> FloatArray:
+def nap_ig(game: ComponentGame | RememberingGame, *, steps: int = 5, progress: bool | None = None) -> FloatArray:
     """Attribution patching on nodes with integrated gradients: float ``(n,)``; ``steps`` gradient ablations.
 
     Gates are at the middles of ``steps`` equal parts of the way from 0 to 1.
@@ -29,7 +29,7 @@ def nap_ig(game: ComponentGame, *, steps: int = 5, progress: bool | None = None)
     if steps < 1:
         raise UserError(f"integrated gradients need at least one step, not {steps}")
     shares = (np.arange(steps) + 0.5) / steps
-    return _slopes(game, np.repeat(shares[:, None], game.n_players, axis=1), progress)
+    return _gradients(game, np.repeat(shares[:, None], game.n_players, axis=1), progress)
 
 
 def ranked(scores: FloatArray, *, absolute: bool = False) -> list[int]:
@@ -38,7 +38,8 @@ def ranked(scores: FloatArray, *, absolute: bool = False) -> list[int]:
     return [int(i) for i in np.argsort(-keys, kind="stable")]
 
 
-def _slopes(game: ComponentGame, gates: FloatArray, progress: bool | None) -> FloatArray:
-    run = game.evaluate(gates, gradients=True, progress=progress, label="attribution patching")
+def _gradients(game: ComponentGame | RememberingGame, gates: FloatArray, progress: bool | None) -> FloatArray:
+    asked = game if isinstance(game, RememberingGame) else RememberingGame(game, progress)
+    run = asked.evaluate(gates, gradients=True, stage="attribution patching")
     assert run.gradients is not None
     return np.asarray(np.asarray(run.gradients, dtype=np.float64).mean(0))

@@ -19,56 +19,53 @@ from dataclasses import replace
 import numpy as np
 
 from circuitspex.circuits.circuit import Direction, Estimate, Interaction
-from circuitspex.circuits.evidence._measure import PerPromptGame
-from circuitspex.games import ComponentGame
+from circuitspex.games import ComponentGame, RememberingGame
 from circuitspex.typing import FloatArray, Masks
 
 _RESAMPLES = 2000
 
 
 def with_directions(
-    game: ComponentGame,
-    edges: Sequence[Interaction],
+    game: ComponentGame | RememberingGame,
+    interactions: Sequence[Interaction],
     contexts: Masks,
     *,
-    evaluate: PerPromptGame | None = None,
+    stage: str = "path patching",
     seed: int = 0,
     progress: bool | None = None,
 ) -> tuple[Interaction, ...]:
-    """The same edges; the pairs in different layers carry how much of them travels.
+    """The same interactions; the pairs in different layers carry how much of them travels.
 
     Args:
-        game: the game that they were measured in.
-        edges: interactions; those of three and more, those within a layer, and those that end at an expert or at
+        game: the game that they were measured in; where it remembers, what it knows is not run again.
+        interactions: those of three and more, those within a layer, and those that end at an expert or at
             latents, which are no activations that could be taken from another pass, stay as they are.
         contexts: bool ``(C, n)``, random masks of the other components.
-        evaluate: the same game, where it remembers what was run; by default the game itself.
+        stage: under which the game counts what is run.
         seed: of the bootstrap over contexts and prompts.
-        progress: progress bars.
+        progress: progress bars, where the game does not remember and has none of its own.
     """
-    layer = {name: component.layer for name, component in zip(game.names, game.components, strict=True)}
-    ends_there = {name: component.is_activation for name, component in zip(game.names, game.components, strict=True)}
+    asked = game if isinstance(game, RememberingGame) else RememberingGame(game, progress)
+    components = dict(zip(asked.names, asked.game.components, strict=True))
     out = []
-    for edge in edges:
-        if edge.order == 2 and layer[edge.components[0]] != layer[edge.components[1]]:
-            source, target = sorted(edge.components, key=lambda name: layer[name])
-            if not ends_there[target]:
-                out.append(edge)
-                continue
-            ends = game.names.index(source), game.names.index(target)
-            share = travelled(game, *ends, contexts, evaluate=evaluate, seed=seed, progress=progress)
-            edge = replace(edge, direction=Direction(source, target, share))
-        out.append(edge)
+    for one in interactions:
+        if one.order == 2:
+            source, target = sorted(one.components, key=lambda name: components[name].layer)
+            if components[source].layer < components[target].layer and components[target].is_activation:
+                ends = asked.names.index(source), asked.names.index(target)
+                share = travelled(asked, *ends, contexts, stage=stage, seed=seed)
+                one = replace(one, direction=Direction(source, target, share))
+        out.append(one)
     return tuple(out)
 
 
 def travelled(
-    game: ComponentGame,
+    game: ComponentGame | RememberingGame,
     source: int,
     target: int,
     contexts: Masks,
     *,
-    evaluate: PerPromptGame | None = None,
+    stage: str = "path patching",
     seed: int = 0,
     progress: bool | None = None,
 ) -> Estimate:
@@ -79,9 +76,9 @@ def travelled(
         source: the index of the component in the earlier layer.
         target: the index of that in the later one.
         contexts: bool ``(C, n)``; what they say of the two does not matter.
-        evaluate: the same game, where it remembers what was run; by default the game itself.
+        stage: under which a game that remembers counts what is run.
         seed: of the bootstrap over contexts and prompts, which gives the 95 % interval.
-        progress: progress bars.
+        progress: progress bars, where the game does not remember and has none of its own.
 
     Raises:
         UserError: the target is not in a later layer.
@@ -89,12 +86,9 @@ def travelled(
     corners = np.repeat(np.asarray(contexts, dtype=bool)[:, None], 4, axis=1)
     for place, (one, two) in enumerate(((True, True), (True, False), (False, True), (False, False))):
         corners[:, place, source], corners[:, place, target] = one, two
-    patched = game.patched(corners[:, 0], source, target, progress=progress)
-    flat = corners.reshape(-1, game.n_players)
-    if evaluate is None:
-        rows = game.evaluate(flat, progress=progress, label="path patching").per_prompt
-    else:
-        rows = evaluate(flat)
+    asked = game if isinstance(game, RememberingGame) else RememberingGame(game, progress)
+    patched = asked.patched(corners[:, 0], source, target)
+    rows = asked.evaluate(corners.reshape(-1, asked.n_players), stage=stage).per_prompt
     values = rows.reshape(len(contexts), 4, -1)
     whole = values[:, 0] - values[:, 1] - values[:, 2] + values[:, 3]
     return _ratio(values[:, 0] - patched, whole, seed)

@@ -1,8 +1,8 @@
 """Active refinement: circuits chosen by the decoded function are run for real, and decoded again with what they gave.
 
 A small circuit keeps far fewer components than the masks that the function was decoded from, so its decoded value is a
-guess. Each round runs the circuits that the function now chooses, with their slopes, and adds them to the data, until
-the function predicts the circuits that it chooses, or the rounds are used up.
+guess. Each round runs the circuits that the function now chooses, with their gradients, and adds them to the data,
+until the function predicts the circuits that it chooses, or the rounds are used up.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import numpy as np
 from circuitspex.circuits._choose import choose_curve, match
 from circuitspex.circuits.found import Refined, Tried
 from circuitspex.errors import UserError
-from circuitspex.games import LensGame, Run
+from circuitspex.games import LensGame, RememberingGame, Run
+from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions
-from circuitspex.typing import FloatArray, Masks, Term
+from circuitspex.typing import FloatArray, Term
 
 
 def refine(
-    game: LensGame,
+    game: LensGame | RememberingGame,
     run: Run,
     decode: Callable[[Run], Interactions],
     sizes: Sequence[int],
@@ -33,14 +34,14 @@ def refine(
     """Choose circuits, run them, and decode again, until the decoded function is right about the circuits it chooses.
 
     Args:
-        game: what is run.
+        game: what is run; where it remembers, what it knows is not run again.
         run: finished ablations to begin with.
         decode: from finished ablations to a function.
         sizes: of the circuits: for each, the one with the highest decoded value and the one that matches the model.
         rounds: at most so many.
         tolerance: the largest difference between prediction and truth, as a share of the metric's difference between
             nothing and everything ablated.
-        progress: progress bars.
+        progress: progress bars, where the game does not remember and has none of its own.
 
     Raises:
         UserError: no rounds, or a tolerance that is not positive.
@@ -48,15 +49,16 @@ def refine(
     if rounds < 1 or not tolerance > 0:
         raise UserError(f"refinement needs at least one round and a positive tolerance, not {rounds} and {tolerance}")
     sizes = sorted({size for size in sizes if 0 < size < game.n_players})
-    ends = game.evaluate(np.array([np.ones(game.n_players), np.zeros(game.n_players)]), progress=False).values
+    asked = game if isinstance(game, RememberingGame) else RememberingGame(game, progress)
+    ends = asked(masks_keeping([range(game.n_players), ()], game.n_players))
     span = abs(float(ends[0] - ends[1])) or 1.0
     interactions = decode(run)
     done: list[tuple[Tried, ...]] = []
     agreed = False
     for _ in range(rounds):
         circuits = _circuits(interactions, sizes)
-        masks = _masks(circuits, game.n_players)
-        found = game.evaluate(masks, gradients=run.gradients is not None, progress=progress, label="chosen circuits")
+        masks = masks_keeping(circuits, game.n_players)
+        found = asked.evaluate(masks, gradients=run.gradients is not None, stage="chosen circuits")
         predicted = interactions.predict(masks)
         tried = tuple(
             Tried(members, float(guess), float(value))
@@ -77,13 +79,6 @@ def _circuits(interactions: Interactions, sizes: Sequence[int]) -> list[Term]:
     highest = choose_curve(interactions, sizes)
     matched = [match(interactions, choice.size, start=choice.members) for choice in highest]
     return list(dict.fromkeys(choice.members for choice in [*highest, *matched]))
-
-
-def _masks(circuits: Sequence[Term], n: int) -> Masks:
-    masks = np.zeros((len(circuits), n), dtype=bool)
-    for row, members in zip(masks, circuits, strict=True):
-        row[list(members)] = True
-    return masks
 
 
 def _joined(one: Run, two: Run) -> Run:

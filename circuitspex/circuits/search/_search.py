@@ -1,28 +1,34 @@
-"""The steps that every search has, whatever is ablated: run, decode, score on new masks, measure again."""
+"""The stages that every search has, whatever is ablated.
+
+Run the masks and decode them, refine, score the function on new masks, measure its strongest parts again, say which way
+they go, and verify the circuit on held-out prompts. All of them ask one ``RememberingGame``.
+"""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from circuitspex.circuits.ablations import Ablations, unseen
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Interaction, Node, Verification
-from circuitspex.circuits.evidence._strongest import MORE_CONTEXTS, Remembered, measured_parts
+from circuitspex.circuits.evidence._strongest import measured_parts
+from circuitspex.circuits.evidence._verify import verify
 from circuitspex.circuits.evidence.curve import sizes_of
-from circuitspex.circuits.found import Refined, Stage
+from circuitspex.circuits.evidence.direction import with_directions
+from circuitspex.circuits.found import Found, Refined, Stage
 from circuitspex.circuits.record import Clock, versions
-from circuitspex.circuits.search._refine import refine as refine_choices
-from circuitspex.circuits.search.footprint import check_memory, peak_memory
-from circuitspex.circuits.search.stages import advice, check_until, explore
-from circuitspex.errors import UserError
-from circuitspex.games import LensGame, Run
-from circuitspex.masks import Keep, Pilot, check_keep, every_mask, mean_keep, pilot, sample_masks
-from circuitspex.masks.coded import CodedDesign
-from circuitspex.recovery import Interactions, Method, decode
+from circuitspex.circuits.search._refine import refine
+from circuitspex.circuits.search.footprint import peak_memory
+from circuitspex.circuits.search.options import MORE_CONTEXTS, Options
+from circuitspex.circuits.search.stages import advice, explore
+from circuitspex.games import ComponentGame, LensGame, RememberingGame, Run
+from circuitspex.masks import CodedDesign, Keep, Pilot, every_mask, mean_keep, pilot, sample_masks
+from circuitspex.masks.members import unseen
+from circuitspex.recovery import Interactions, decode
 from circuitspex.recovery.decoders.exact import MOST_PLAYERS
+from circuitspex.tasks import Task, TaskReport
 from circuitspex.typing import Masks
 
 EVERY_CONTEXT = 64
@@ -30,238 +36,265 @@ EVERY_CONTEXT = 64
 LEAST_HELDOUT = 4
 """With fewer masks left that no fit has seen, R² is not measured."""
 
+MEASURING = "measuring again"
+
 
 @dataclass(frozen=True)
-class Plan:
-    """What a search is asked for; see ``explain`` for each."""
+class Decoded:
+    """What was run to decode, and what it gave."""
 
-    budget: int = 100
-    keep: Keep | Literal["auto"] = 0.5
-    method: Method = "auto"
-    max_nodes: int = 16
-    max_interactions: int = 12
-    n_heldout: int = 200
-    n_contexts: int = 16
-    refine: int = 0
-    until: float | None = None
-    seed: int = 0
-    progress: bool | None = None
-
-    def check(self) -> Plan:
-        """The plan with its share checked.
-
-        Raises:
-            UserError: an argument out of range.
-        """
-        keep = self.keep if self.keep == "auto" else _check_keep_or_auto(self.keep)
-        check_until(self.until)
-        for name, least in (
-            ("budget", 2),
-            ("max_nodes", 1),
-            ("max_interactions", 0),
-            ("n_heldout", 2),
-            ("n_contexts", 2),
-            ("refine", 0),
-        ):
-            if getattr(self, name) < least:
-                raise UserError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        if self.method == "spex" and (keep != 0.5 or self.until is not None):
-            raise UserError("method 'spex' runs its own masks, which keep half of the components: no keep, no until")
-        return Plan(**{**self.__dict__, "keep": keep})
-
-    def check_memory(self, n_players: int) -> int:
-        """What the search will keep in memory, in bytes.
-
-        Raises:
-            UserError: more than is free.
-        """
-        n_measured = MORE_CONTEXTS * self.n_contexts * (self.max_nodes + 3 * self.max_interactions + 1)
-        return check_memory(n_players, self.budget, self.n_heldout, n_measured)
-
-
-@dataclass
-class Search:
-    """A search as far as it has come; ``circuit`` makes the graph of it."""
-
-    game: LensGame
-    plan: Plan
     run: Run
     interactions: Interactions
     keep: Keep
-    seeds: list[int]
-    clock: Clock
-    counter: Remembered
-    contexts: Masks
-    nodes: tuple[Node, ...]
-    edges: tuple[Interaction, ...]
-    dropped: tuple[Interaction, ...]
-    faithfulness: Faithfulness
-    n_heldout: int
-    gradients: bool
-    curve: tuple[Stage, ...] = ()
+    curve: tuple[Stage, ...]
     pilot: Pilot | None = None
+    n_pilot: int = 0
+    """Masks that only the pilot needed."""
     refined: Refined | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured on the model: parts that replicate, those that do not, and the check on held-out prompts."""
+
+    nodes: tuple[Node, ...] = ()
+    interactions: tuple[Interaction, ...] = ()
+    dropped: tuple[Interaction, ...] = ()
     verification: Verification | None = None
-    more: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A finished search: what was decoded, how well it predicts, what was measured, and what it cost."""
+
+    options: Options
+    decoded: Decoded
+    faithfulness: Faithfulness
+    evidence: Evidence
+    asked: RememberingGame
+    others: RememberingGame | None
+    """The same components on held-out prompts, where there were any to verify on."""
+    record: dict[str, Any]
 
     def circuit(self, task: dict[str, Any]) -> Circuit:
         """The graph with its record; ``task`` adds to what the game says of its task."""
-        about, plan, peak = self.game.describe(), self.plan, peak_memory()
+        game: LensGame = self.asked.game
+        about, keep, peak = game.describe(), self.decoded.keep, peak_memory()
+        n_decoded, with_gradients = len(self.decoded.run), self.decoded.run.gradients is not None
         return Circuit(
-            nodes=self.nodes,
-            interactions=self.edges,
-            dropped=self.dropped,
+            nodes=self.evidence.nodes,
+            interactions=self.evidence.interactions,
+            dropped=self.evidence.dropped,
             faithfulness=self.faithfulness,
-            verification=self.verification,
+            verification=self.evidence.verification,
             model=about.get("model", {}),
             task={**about.get("task", {}), **task},
             run={
-                "lens": self.game.lens,
-                "n_components": self.game.n_players,
-                "keep": mean_keep(self.keep),
-                "method": self.interactions.method,
-                "seed": plan.seed,
-                "budget": plan.budget,
-                "gradient_ablations": len(self.run) if self.gradients else 0,
-                "plain_ablations": 0 if self.gradients else len(self.run),
-                "heldout_ablations": self.n_heldout,
-                "measurement_ablations": self.counter.count,
-                "executor": self.game.executor,
+                "lens": game.lens,
+                "n_components": game.n_players,
+                "keep": mean_keep(keep),
+                "method": self.decoded.interactions.method,
+                "seed": self.options.seed,
+                "budget": self.options.budget,
+                "gradient_ablations": n_decoded if with_gradients else 0,
+                "plain_ablations": 0 if with_gradients else n_decoded,
+                "heldout_ablations": self.faithfulness.n_masks,
+                "measurement_ablations": self.asked.counts[MEASURING].asked if MEASURING in self.asked.counts else 0,
+                "executor": game.executor,
                 "versions": versions(),
-                "timings": self.clock.seconds,
                 **about.get("run", {}),
-                **({"keep_range": list(self.keep)} if isinstance(self.keep, tuple) else {}),
-                **self.more,
+                **({"keep_range": list(keep)} if isinstance(keep, tuple) else {}),
+                **self.record,
                 **({} if peak is None else {"peak_memory_bytes": peak}),
             },
         )
 
+    def found(self, task: dict[str, Any], report: TaskReport | None = None) -> Found:
+        """What the public functions give."""
+        one, games = self.decoded, [each.game for each in (self.asked, self.others) if each is not None]
+        return Found(
+            self.circuit(task),
+            one.interactions,
+            one.run,
+            report,
+            one.curve,
+            one.pilot,
+            sum(game.n_stored for game in games),
+            sum(game.n_run for game in games),
+            one.refined,
+        )
 
-def search(game: LensGame, plan: Plan) -> Search:
-    """Run the ablations, decode them, score the function on new masks, and measure its strongest parts again.
+
+class _Seeds(NamedTuple):
+    """A seed for each random choice of a search."""
+
+    masks: int
+    decoding: int
+    heldout: int
+    contexts: int
+    verification: int
+
+    @classmethod
+    def of(cls, seed: int) -> _Seeds:
+        return cls(*(int(s) for s in np.random.SeedSequence(seed).generate_state(5)))
+
+
+def search(
+    game: LensGame, options: Options, *, heldout: Task | None = None, record: dict[str, Any] | None = None
+) -> Search:
+    """The whole search in a game.
+
+    Args:
+        game: what is ablated; directions are measured only between components of a model.
+        options: what is asked for.
+        heldout: prompts to verify the circuit on, if there are any.
+        record: further fields of the run's record.
 
     Raises:
         UserError: it would take more memory than is free; said before anything runs.
     """
-    estimate = plan.check_memory(game.n_players)
-    seeds = [int(s) for s in np.random.SeedSequence(plan.seed).generate_state(5)]
-    clock = Clock()
-    ablations = Ablations(
-        game,
-        gradients=plan.method in ("auto", "gradspex"),
-        required=plan.method == "gradspex",
-        progress=plan.progress,
+    estimate = options.check_memory(game.n_players)
+    seeds, clock = _Seeds.of(options.seed), Clock()
+    asked = RememberingGame(game, options.progress)
+    decoded = _decoded(asked, options, seeds, clock)
+    faithfulness, curve = _scored(asked, options, decoded, seeds)
+    decoded = replace(decoded, curve=curve)
+    clock.mark("held_out")
+    evidence, contexts = _measured(asked, options, decoded, seeds)
+    clock.mark("measure")
+    interactions = evidence.interactions
+    if options.directions and isinstance(game, ComponentGame):
+        few = contexts[: max(2, options.n_contexts // 2)]
+        interactions = with_directions(asked, interactions, few, stage=MEASURING, seed=options.seed)
+        clock.mark("directions")
+    others, verification = None, None
+    if heldout is not None and evidence.nodes:
+        others = asked.on(heldout)
+        place = {name: index for index, name in enumerate(game.names)}
+        members = [place[node.name] for node in evidence.nodes]
+        verification = verify(
+            others.stage("verifying"), game.n_players, members, n_random=options.n_random, seed=seeds.verification
+        )
+    clock.mark("verify")
+    return Search(
+        options=options,
+        decoded=decoded,
+        faithfulness=faithfulness,
+        evidence=Evidence(evidence.nodes, interactions, evidence.dropped, verification),
+        asked=asked,
+        others=others,
+        record={
+            "timings": clock.seconds,
+            "stages": {name: asdict(count) for name, count in asked.counts.items()},
+            "memory_estimate_bytes": estimate,
+            **_record(options, decoded),
+            **(record or {}),
+        },
     )
-    trial = None
-    if plan.keep == "auto":
+
+
+def _decoded(asked: RememberingGame, options: Options, seeds: _Seeds, clock: Clock) -> Decoded:
+    """Run the budget, in stages where it may stop early, and decode it; then refine."""
+    wanted, trial = options.gradients, None
+
+    def ablate(masks: Masks) -> Run:
+        return asked.evaluate(masks, gradients=wanted, stage="ablations to decode")
+
+    share: Keep
+    if options.keep == "auto":
         # With the seed of the masks to decode, so that the pilot's masks of the chosen share are the first of them.
-        trial = pilot(ablations, gradients=ablations.gradients, seed=seeds[0])
-        share: Keep = trial.keep
+        trial = pilot(asked, gradients=wanted, seed=seeds.masks)
+        share = trial.keep
         clock.mark("pilot")
     else:
-        share = plan.keep
+        share = options.keep
 
-    def decode_run(run: Run) -> Interactions:
+    def fit(run: Run) -> Interactions:
         clock.mark("ablate")
-        decoded = decode(
+        fitted = decode(
             run.masks,
             run.values,
             gradients=run.gradients,
-            method=plan.method,
+            method=options.method,
             keep=mean_keep(share),
-            seed=seeds[1],
-            names=game.names,
+            seed=seeds.decoding,
+            names=asked.names,
         )
         clock.mark("decode")
-        return decoded
+        return fitted
 
-    if plan.method == "spex":
-        masks = CodedDesign.choose(game.n_players, plan.budget, seed=seeds[0]).masks()
+    if options.method == "spex":
+        masks = CodedDesign.choose(asked.n_players, options.budget, seed=seeds.masks).masks()
     else:
-        masks = _drawn(game.n_players, plan.budget, share, seeds[0])
-    run, interactions, curve = explore(ablations, masks, decode_run, until=plan.until, seed=plan.seed)
-    refined = None
-    if plan.refine and plan.method != "spex":
-        sizes = sizes_of(game.n_players)
-        refined = refine_choices(game, run, decode_run, sizes, rounds=plan.refine, progress=plan.progress)
-        run, interactions = refined.run, refined.interactions
-        clock.mark("refine")
+        masks = drawn(asked.n_players, options.budget, share, seeds.masks)
+    run, interactions, curve = explore(ablate, masks, fit, until=options.until, seed=options.seed)
+    n_pilot = len(asked) - len(np.unique(run.masks, axis=0)) if trial is not None else 0
+    if not options.refine or options.method == "spex":
+        return Decoded(run, interactions, share, curve, trial, n_pilot)
+    refined = refine(asked, run, fit, sizes_of(asked.n_players), rounds=options.refine)
+    clock.mark("refine")
+    return Decoded(refined.run, refined.interactions, share, curve, trial, n_pilot, refined)
 
-    more_drawn = len(run) if game.n_players <= MOST_PLAYERS else 0  # of few masks many have been seen
-    drawn = _drawn(game.n_players, plan.n_heldout + more_drawn, share, seeds[2])
-    fresh = unseen(drawn, run.masks)[: plan.n_heldout]
-    faithfulness = Faithfulness(None, None, None, 0)
-    if len(fresh) < min(max(2, plan.n_heldout // 2), LEAST_HELDOUT):
-        fresh = fresh[:0]  # an R² of a few masks would say nothing
-    else:
-        seen = game.evaluate(fresh, progress=plan.progress, label="held-out ablations")
-        score = interactions.score(fresh, seen.values, seed=plan.seed)
-        faithfulness = Faithfulness(score.r2, score.low, score.high, score.n_masks)
-        curve = (*curve, Stage(len(run), score.r2, score.low, score.high, score.n_masks))
-        if plan.until is not None and not any(stage.reaches(plan.until) for stage in curve):
-            warnings.warn(advice(curve, plan.until, plan.budget), stacklevel=3)
-    clock.mark("held_out")
 
-    counter = Remembered(game, plan.progress, "measuring again")
+def _scored(
+    asked: RememberingGame, options: Options, decoded: Decoded, seeds: _Seeds
+) -> tuple[Faithfulness, tuple[Stage, ...]]:
+    """R² on masks that no fit has seen, and the learning curve with it."""
+    n, run, curve = asked.n_players, decoded.run, decoded.curve
+    more_drawn = len(run) if n <= MOST_PLAYERS else 0  # of few masks many have been seen
+    fresh = unseen(drawn(n, options.n_heldout + more_drawn, decoded.keep, seeds.heldout), run.masks)
+    fresh = fresh[: options.n_heldout]
+    if len(fresh) < min(max(2, options.n_heldout // 2), LEAST_HELDOUT):
+        return Faithfulness(None, None, None, 0), curve  # an R² of a few masks would say nothing
+    seen = asked.evaluate(fresh, stage="held-out ablations")
+    score = decoded.interactions.score(fresh, seen.values, seed=options.seed)
+    curve = (*curve, Stage(len(run), score.r2, score.low, score.high, score.n_masks))
+    if options.until is not None and not any(stage.reaches(options.until) for stage in curve):
+        warnings.warn(advice(curve, options.until, options.budget), stacklevel=4)
+    return Faithfulness(score.r2, score.low, score.high, score.n_masks), curve
+
+
+def _measured(asked: RememberingGame, options: Options, decoded: Decoded, seeds: _Seeds) -> tuple[Evidence, Masks]:
+    """The strongest parts, measured again by paired ablations; and the contexts in which they were."""
+    n, run = asked.n_players, decoded.run
     # One share, also where the masks mix several: the measured effect is then the same quantity as the decoded one.
-    uniform = mean_keep(share) == 0.5
-    n_contexts = plan.n_contexts
-    if uniform and game.n_players <= MOST_PLAYERS and 2**game.n_players <= max(len(run), EVERY_CONTEXT):
-        contexts = every_mask(game.n_players, seed=seeds[3])
+    share = mean_keep(decoded.keep)
+    n_contexts = options.n_contexts
+    if share == 0.5 and n <= MOST_PLAYERS and 2**n <= max(len(run), EVERY_CONTEXT):
+        contexts = every_mask(n, seed=seeds.contexts)
         n_contexts = len(contexts)  # what is measured in all of them is exact
     else:
-        contexts = _drawn(game.n_players, MORE_CONTEXTS * n_contexts, mean_keep(share), seeds[3])
-    nodes, edges, dropped = measured_parts(
-        interactions, game, counter, contexts, n_contexts, plan.max_nodes, plan.max_interactions, uniform
+        contexts = drawn(n, MORE_CONTEXTS * n_contexts, share, seeds.contexts)
+    nodes, interactions, dropped = measured_parts(
+        decoded.interactions,
+        asked.game,
+        asked.stage(MEASURING),
+        contexts,
+        n_contexts,
+        options.max_nodes,
+        options.max_interactions,
+        uniform=share == 0.5,
     )
-    clock.mark("measure")
-    more: dict[str, Any] = {"memory_estimate_bytes": estimate}
-    if trial is not None:
-        more |= _pilot_fields(trial, ablations, run)
-    if refined is not None:
-        more["refined"] = {"rounds": len(refined.rounds), "agreed": refined.agreed}
-    if plan.until is not None:
-        more |= {"until": plan.until, "learning_curve": [asdict(stage) for stage in curve]}
-    return Search(
-        game=game,
-        plan=plan,
-        run=run,
-        interactions=interactions,
-        keep=share,
-        seeds=seeds,
-        clock=clock,
-        counter=counter,
-        contexts=contexts,
-        nodes=nodes,
-        edges=edges,
-        dropped=dropped,
-        faithfulness=faithfulness,
-        n_heldout=len(fresh),
-        gradients=ablations.gradients,
-        curve=curve,
-        pilot=trial,
-        refined=refined,
-        more=more,
-    )
+    return Evidence(nodes, interactions, dropped), contexts
 
 
-def _drawn(n_players: int, count: int, keep: Keep, seed: int) -> Masks:
+def drawn(n_players: int, count: int, keep: Keep, seed: int) -> Masks:
     """Random masks; where there are few of them, without drawing any twice (and as many as there are at most)."""
     if keep == 0.5 and n_players <= MOST_PLAYERS and 2**n_players <= 2 * count:
         return every_mask(n_players, seed=seed)[:count]
     return sample_masks(n_players, count, keep=keep, seed=seed)
 
 
-def _check_keep_or_auto(keep: Keep) -> Keep:
-    try:
-        return check_keep(keep)
-    except UserError as error:
-        raise UserError(f"{error}; 'auto' picks it by a pilot") from None
-
-
-def _pilot_fields(trial: Pilot, ablations: Ablations, run: Run) -> dict[str, Any]:
-    """The pilot in the run's record; its cost without the masks that were then decoded."""
-    return {
-        "keep_chosen": {"reason": trial.reason, "shares": [asdict(row) for row in trial.rows]},
-        "pilot_ablations": len(ablations) - len(np.unique(run.masks, axis=0)),
-    }
+def _record(options: Options, decoded: Decoded) -> dict[str, Any]:
+    """What the record says of the optional stages."""
+    out: dict[str, Any] = {}
+    trial, refined = decoded.pilot, decoded.refined
+    if trial is not None:
+        shares = [asdict(row) for row in trial.rows]
+        out["keep_chosen"] = {"reason": trial.reason, "shares": shares}
+        out["pilot_ablations"] = decoded.n_pilot
+    if refined is not None:
+        out["refined"] = {"rounds": len(refined.rounds), "agreed": refined.agreed}
+    if options.until is not None:
+        out |= {"until": options.until, "learning_curve": [asdict(stage) for stage in decoded.curve]}
+    return out

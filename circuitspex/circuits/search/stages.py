@@ -9,10 +9,9 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 
-from circuitspex.circuits.ablations import Ablations, unseen
 from circuitspex.circuits.found import LEAST, Stage
-from circuitspex.errors import UserError
 from circuitspex.games import Run
+from circuitspex.masks.members import unseen
 from circuitspex.recovery import Interactions
 from circuitspex.recovery.scoring.learning_curve import power_law, round_up
 from circuitspex.typing import Masks
@@ -21,15 +20,8 @@ BEYOND = 10
 """A forecast beyond this many times the budget is not given as a number."""
 
 
-def check_until(until: float | None) -> float | None:
-    """``until`` itself; UserError unless it is None or 0 < until < 1."""
-    if until is not None and not 0 < until < 1:
-        raise UserError(f"until must lie between 0 and 1 and be neither (the R² to stop at), not {until}")
-    return until
-
-
 def explore(
-    ablations: Ablations,
+    ablate: Callable[[Masks], Run],
     masks: Masks,
     decode: Callable[[Run], Interactions],
     *,
@@ -43,7 +35,7 @@ def explore(
     it join the final decode.
 
     Args:
-        ablations: what runs the masks, each once.
+        ablate: from masks to finished ablations; it remembers, so that each mask is run once.
         masks: the whole budget, bool ``(K, n)``, True = kept; a stage is a prefix of it.
         decode: from finished ablations to a function.
         until: the R² to stop at; None runs the whole budget in one go.
@@ -54,16 +46,16 @@ def explore(
         each stage that had a next one.
     """
     sizes = (len(masks),) if until is None else stages(len(masks))
-    run = ablations.evaluate(masks[: sizes[0]])
+    run = ablate(masks[: sizes[0]])
     curve: list[Stage] = []
     for size in sizes[1:]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that little is explained yet is what the next stage is for
             so_far = decode(run)
         new = unseen(masks[len(run) : size], run.masks)
-        run = ablations.evaluate(masks[:size])
+        run = ablate(masks[:size])
         if len(new):
-            score = so_far.score(new, ablations(new), seed=seed)
+            score = so_far.score(new, ablate(new).values, seed=seed)
             curve.append(Stage(so_far.n_ablations, score.r2, score.low, score.high, score.n_masks))
         if until is not None and curve and curve[-1].reaches(until):
             break

@@ -15,7 +15,8 @@ import torch
 from circuitspex.ablation import Store
 from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
 from circuitspex.errors import NoGradientError, UserError
-from circuitspex.games.lens import Done, LensGame
+from circuitspex.games.chunks import Done
+from circuitspex.games.lens import LensGame
 from circuitspex.games.tokens import Answer, Unit, split_prompt
 from circuitspex.games.tokens.forward import (
     BatchedPasses,

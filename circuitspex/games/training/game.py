@@ -12,7 +12,8 @@ import torch
 from circuitspex.ablation import Store
 from circuitspex.ablation.batch_size import in_parts
 from circuitspex.errors import NoGradientError, TrainingError, UserError
-from circuitspex.games.lens import Done, LensGame
+from circuitspex.games.chunks import Done
+from circuitspex.games.lens import LensGame
 from circuitspex.games.run import Run
 from circuitspex.games.training.batch_size import runs_that_fit
 from circuitspex.games.training.players import Players, players_of
@@ -176,7 +177,7 @@ class TrainingGame(LensGame):
         fit = runs_that_fit(self.training, n_masks, self.n_players, gradients=gradients)
         return fit if self.runs_at_once is None else self.runs_at_once
 
-    def _finished(
+    def _in_chunks(
         self, gates: FloatArray | Masks, gradients: bool, done: Done
     ) -> tuple[PerPrompt, Gradients | HalfMatrix | None]:
         gates = np.asarray(gates, dtype=np.float64)
@@ -187,7 +188,7 @@ class TrainingGame(LensGame):
         elif not np.isin(gates, (0, 1)).all():
             raise UserError("a training function is run with masks, True or False; gates between were given")
         self._failed = {}
-        per_prompt, slopes = super()._finished(gates, gradients, done)
+        per_prompt, slopes = super()._in_chunks(gates, gradients, done)
         works = np.isfinite(per_prompt).all(1)
         if not works.all():
             kept = None if slopes is None else np.asarray(slopes, dtype=np.float64)[works]

@@ -1,0 +1,128 @@
+"""What a search or a comparison is asked for: one object that is made once, checked once, and passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from circuitspex.ablation import Executor, Precision, Store
+from circuitspex.circuits.search.footprint import check_memory
+from circuitspex.components import Latents, Selector
+from circuitspex.errors import UserError
+from circuitspex.games import ComponentGame
+from circuitspex.masks import Keep, check_keep, mean_keep
+from circuitspex.recovery import Method
+from circuitspex.tasks import Task
+
+MORE_CONTEXTS = 2
+"""A set whose interval is wide is measured in so many times ``n_contexts`` at most."""
+
+_LEAST = {
+    "budget": 2,
+    "max_nodes": 1,
+    "max_interactions": 0,
+    "n_heldout": 2,
+    "n_contexts": 2,
+    "refine": 0,
+    "n_random": 1,
+    "max_expanded": 1,
+}
+_OPEN_SHARES = {
+    "until": "the R² to stop at",
+    "fdr": "the false discovery rate",
+    "threshold": "of the decoded variance",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Every option of ``find_circuit``, ``explain``, ``coarse_to_fine`` and ``compare``, which say what each means.
+
+    The defaults here are those of ``find_circuit``; a function passes what it has.
+    """
+
+    budget: int = 100
+    keep: Keep | Literal["auto"] = 0.5
+    method: Method = "auto"
+    max_nodes: int = 16
+    max_interactions: int = 12
+    n_heldout: int = 200
+    n_contexts: int = 16
+    refine: int = 0
+    until: float | None = None
+    directions: bool = True
+    n_random: int = 20
+    threshold: float = 0.05
+    max_expanded: int = 8
+    min_effect: float | None = None
+    fdr: float = 0.05
+    latents: Latents | Sequence[Latents] | None = None
+    executor: Executor = "auto"
+    precision: Precision = "model"
+    store: Store | None = None
+    seed: int = 0
+    progress: bool | None = None
+
+    def checked(self) -> Options:
+        """The same, with the share of a mask in its usual form.
+
+        Raises:
+            UserError: an option out of range.
+        """
+        keep = self.keep if self.keep == "auto" else _check_keep_or_auto(self.keep)
+        for name, about in _OPEN_SHARES.items():
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1:
+                raise UserError(f"{name} must lie between 0 and 1 and be neither ({about}), not {value}")
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise UserError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if self.min_effect is not None and not (self.min_effect >= 0 and np.isfinite(self.min_effect)):
+            raise UserError(f"min_effect must be a number of the metric's units, at least 0, not {self.min_effect}")
+        if self.method == "spex" and (keep != 0.5 or self.until is not None):
+            raise UserError("method 'spex' runs its own masks, which keep half of the components: no keep, no until")
+        return replace(self, keep=keep)
+
+    @property
+    def gradients(self) -> bool | None:
+        """Whether ablations are decoded with their gradients; None where that depends on the game."""
+        return None if self.method == "auto" else self.method == "gradspex"
+
+    @property
+    def share(self) -> float:
+        """The share of components that a mask keeps on average."""
+        if self.keep == "auto":
+            raise ValueError("the share is not known before the pilot")
+        return mean_keep(self.keep)
+
+    def check_memory(self, n_players: int) -> int:
+        """What the search will keep in memory, in bytes.
+
+        Raises:
+            UserError: more than is free.
+        """
+        n_measured = MORE_CONTEXTS * self.n_contexts * (self.max_nodes + 3 * self.max_interactions + 1)
+        return check_memory(n_players, self.budget, self.n_heldout, n_measured)
+
+    def game(self, model: Any, task: Task, components: Selector, baseline: str) -> ComponentGame:
+        """The game of these components, run and stored as the options say."""
+        return ComponentGame(
+            model,
+            task,
+            components,
+            baseline,
+            latents=self.latents,
+            executor=self.executor,
+            precision=self.precision,
+            store=self.store,
+        )
+
+
+def _check_keep_or_auto(keep: Keep) -> Keep:
+    try:
+        return check_keep(keep)
+    except UserError as error:
+        raise UserError(f"{error}; 'auto' picks it by a pilot") from None
