@@ -23,6 +23,9 @@ from circuitspex.games.run import Run
 from circuitspex.half_precision import HALF_FROM, HalfMatrix
 from circuitspex.typing import FloatArray, Masks, PerPrompt, Values
 
+DECODING = "ablations to decode"
+"""The stage that asks where none is named."""
+
 _Row = FloatArray | tuple[NDArray[np.float16], np.int32]  # a gradient, or one in half precision
 
 
@@ -85,7 +88,7 @@ class RememberingGame:
         """A function from masks ``(K, n)`` to the metric ``(K, P)`` that counts under this stage's name."""
         return lambda masks: self.evaluate(masks, stage=name).per_prompt
 
-    def evaluate(self, masks: Masks | FloatArray, *, gradients: bool | None = False, stage: str = "ablations") -> Run:
+    def evaluate(self, masks: Masks | FloatArray, *, gradients: bool | None = False, stage: str = DECODING) -> Run:
         """The results of the masks, in their order; only what is not known is run.
 
         Args:

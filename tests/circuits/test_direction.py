@@ -75,17 +75,13 @@ def test_patching_is_what_plain_hooks_give(tiny: SimpleNamespace, family: str) -
     assert np.abs(found - game.evaluate(masks, progress=False).per_prompt).max() > 1e-6  # something did travel
 
 
-class Formula:
+class Formula(cx.FunctionGame):
     """A game of two components whose metric and patched metric are given by hand."""
 
-    n_players = 2
-
     def __init__(self, metric, patched):
-        self.metric, self.value = metric, patched
-
-    def evaluate(self, masks, **options):
-        values = np.array([[self.metric(*row) * scale for scale in (0.9, 1.0, 1.1)] for row in masks.astype(float)])
-        return SimpleNamespace(per_prompt=values)
+        scales = np.array([0.9, 1.0, 1.1])
+        super().__init__(lambda masks: np.array([metric(*row) * scales for row in masks.astype(float)]), 2)
+        self.value = patched
 
     def patched(self, masks, source, target, **options):
         return np.tile(self.value * np.array([0.9, 1.0, 1.1]), (len(masks), 1))

@@ -11,11 +11,12 @@ import pytest
 
 import circuitspex as cx
 from circuitspex.circuits import Circuit, find_circuit
-from circuitspex.circuits.ablations import Ablations, unseen
-from circuitspex.circuits.search.stages import check_until, explore
+from circuitspex.circuits.search.options import Options
+from circuitspex.circuits.search.stages import explore
 from circuitspex.errors import NoGradientError, UserError
-from circuitspex.games import Run
+from circuitspex.games import FunctionGame, RememberingGame, Run
 from circuitspex.masks import sample_masks
+from circuitspex.masks.members import unseen
 
 N = 20
 QUICK: dict[str, Any] = {"n_heldout": 60, "n_contexts": 3, "n_random": 3, "max_nodes": 4, "max_interactions": 2}
@@ -45,6 +46,22 @@ class Watched:
         return Run(masks, np.stack([values - 1, values + 1], 1), slopes if gradients else None, 1.0)
 
 
+def asking(game: Watched) -> Any:
+    """From masks to what the game gives with gradients; what is known is not run again."""
+
+    def play(masks: np.ndarray) -> np.ndarray:
+        return game.evaluate(masks).per_prompt
+
+    def gradients(masks: np.ndarray) -> Any:
+        known = len(game.ran)
+        found = game.evaluate(masks, gradients=True).gradients
+        del game.ran[known:]  # the same masks again, for their gradients
+        return found
+
+    asked = RememberingGame(FunctionGame(play, N, gradients=gradients, batch_size=1000), progress=False)
+    return lambda masks: asked.evaluate(masks, gradients=True)
+
+
 def decode_run(run: Run) -> Any:
     return cx.decode(run.masks, run.values, gradients=run.gradients, method="gradspex", seed=0)
 
@@ -55,34 +72,10 @@ def quiet_find(*args: Any, **options: Any) -> Any:
         return find_circuit(*args, **{**QUICK, "progress": False, **options})
 
 
-def test_an_ablation_is_run_once_and_results_keep_their_order() -> None:
-    game = Watched()
-    ablations = Ablations(game, gradients=True)
-    masks = sample_masks(N, 30, seed=1)
-    ablations.evaluate(masks[10:20])
-    mixed = masks[[25, 3, 12, 3, 19, 25]]
-    run = ablations.evaluate(mixed)
-    expected = Watched().evaluate(mixed, gradients=True)
-    np.testing.assert_array_equal(run.per_prompt, expected.per_prompt)
-    np.testing.assert_array_equal(run.gradients, expected.gradients)
-    np.testing.assert_array_equal(run.masks, mixed)
-    assert len(ablations) == len(game.ran) == len(set(game.ran)) == 12
-    np.testing.assert_array_equal(ablations(mixed), expected.values)
-
-
-def test_a_metric_without_gradients_falls_back_unless_they_are_required() -> None:
-    masks = sample_masks(N, 4)
-    ablations = Ablations(Watched(has_gradients=False), gradients=True)
-    assert ablations.evaluate(masks).gradients is None
-    assert not ablations.gradients
-    with pytest.raises(NoGradientError):
-        Ablations(Watched(has_gradients=False), gradients=True, required=True).evaluate(masks)
-
-
 def test_an_easy_game_stops_early_and_the_confirming_masks_are_used() -> None:
     game = Watched()
     masks = sample_masks(N, 400, seed=3)
-    run, interactions, curve = explore(Ablations(game, gradients=True), masks, decode_run, until=0.95)
+    run, interactions, curve = explore(asking(game), masks, decode_run, until=0.95)
     assert [stage.n_ablations for stage in curve] == [50]
     assert curve[0].low >= 0.95
     assert curve[0].n_masks == 50
@@ -93,7 +86,7 @@ def test_an_easy_game_stops_early_and_the_confirming_masks_are_used() -> None:
 
 def test_the_r2_of_a_stage_is_that_of_masks_its_fit_has_not_seen() -> None:
     masks = sample_masks(N, 128, seed=4)
-    _, _, curve = explore(Ablations(Watched(noise=30), gradients=True), masks, decode_run, until=0.999)
+    _, _, curve = explore(asking(Watched(noise=30)), masks, decode_run, until=0.999)
     assert [stage.n_ablations for stage in curve] == [16, 32, 64]
     game = Watched(noise=30)
     with warnings.catch_warnings():
@@ -106,7 +99,7 @@ def test_the_r2_of_a_stage_is_that_of_masks_its_fit_has_not_seen() -> None:
 def test_a_target_that_is_never_reached_uses_the_whole_budget_once() -> None:
     game = Watched(noise=30)
     masks = sample_masks(N, 128, seed=4)
-    run, interactions, _ = explore(Ablations(game, gradients=True), masks, decode_run, until=0.999)
+    run, interactions, _ = explore(asking(game), masks, decode_run, until=0.999)
     np.testing.assert_array_equal(run.masks, masks)
     assert len(game.ran) == len(set(game.ran)) == 128
     whole = decode_run(Watched(noise=30).evaluate(masks, gradients=True))
@@ -115,7 +108,7 @@ def test_a_target_that_is_never_reached_uses_the_whole_budget_once() -> None:
 
 def test_without_a_target_there_is_one_stage() -> None:
     game = Watched()
-    run, _, curve = explore(Ablations(game, gradients=True), sample_masks(N, 100), decode_run)
+    run, _, curve = explore(asking(game), sample_masks(N, 100), decode_run)
     assert (len(run), curve) == (100, ())
 
 
@@ -128,7 +121,7 @@ def test_unseen_masks_are_distinct_and_new() -> None:
 @pytest.mark.parametrize("until", [0, 1, -0.5, 2, float("nan")])
 def test_a_target_out_of_range_is_refused(until: float) -> None:
     with pytest.raises(UserError, match=r"until must lie between 0 and 1.*the R² to stop at"):
-        check_until(until)
+        Options(until=until).checked()
 
 
 @pytest.fixture(scope="module")
@@ -180,14 +173,14 @@ def test_auto_keeps_what_the_pilot_picked_and_runs_its_masks_once(
     tiny: SimpleNamespace, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[bytes] = []
-    evaluate = cx.ComponentGame.evaluate
+    play = cx.ComponentGame._play
 
-    def counted(game: Any, masks: Any, **options: Any) -> Run:
-        if options.get("label") == "ablations to decode":
-            ran.extend(row.tobytes() for row in np.asarray(masks))
-        return evaluate(game, masks, **options)
+    def counted(game: Any, gates: Any, gradients: bool, done: Any) -> Any:
+        if gradients:
+            ran.extend(row.tobytes() for row in gates == 1)
+        return play(game, gates, gradients, done)
 
-    monkeypatch.setattr(cx.ComponentGame, "evaluate", counted)
+    monkeypatch.setattr(cx.ComponentGame, "_play", counted)
     model = tiny.bridge("llama")
     found = quiet_find(model, tiny.task(model, (5, 5, 5, 5)), budget=40, keep="auto")
     run = found.circuit.run
