@@ -47,7 +47,7 @@ class JsonForm(Generic[T]):
     ascii: bool = False
 
     def __post_init__(self) -> None:
-        changed = {field: override(rename=name) for field, name in (self.renamed or {}).items()}
+        changed: dict[str, Any] = {field: override(rename=name) for field, name in (self.renamed or {}).items()}
         fields: Callable[[T], dict[str, Any]] = make_dict_unstructure_fn(self.kind, CONVERTER, **changed)
         CONVERTER.register_structure_hook(self.kind, make_dict_structure_fn(self.kind, CONVERTER, **changed))
 

@@ -6,16 +6,13 @@ and safe in spreadsheets.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Comparison, Series
 from circuitspex.export.files.codec import JsonForm
 from circuitspex.export.files.comparison_check import problem_of, problem_of_series, schema
-from circuitspex.export.graphs.csv import safe
+from circuitspex.export.graphs.csv import safe, table
 from circuitspex.files import write_atomically
 
 COMPARISON = JsonForm(Comparison, "circuitspex.comparison", 1, problem_of, order=schema()["properties"])
@@ -34,7 +31,7 @@ def write_csv(comparison: Comparison, path: Path) -> Path:
         members = [safe(name) for name in change.components] + [""] * (width - change.order)
         numbers = [*_three(change.before), *_three(change.after), *_three(change.difference), change.decoded, change.q]
         rows.append([*members, str(change.order), change.kind, *(repr(float(number)) for number in numbers)])
-    return write_atomically(path, _csv(heads, rows))
+    return write_atomically(path, table(heads, rows).encode("utf-8", "replace"))
 
 
 def write_series_csv(series: Series, path: Path) -> Path:
@@ -47,16 +44,8 @@ def write_series_csv(series: Series, path: Path) -> Path:
         for members, effect in zip(series.sets, point.effects, strict=True):
             ends = (repr(float(end)) for end in _three(effect))
             rows.append([*about, "effect", safe(" × ".join(members)), str(len(members)), *ends])
-    return write_atomically(path, _csv(heads, rows))
+    return write_atomically(path, table(heads, rows).encode("utf-8", "replace"))
 
 
 def _three(estimate: Estimate) -> tuple[float, float, float]:
     return estimate.value, estimate.low, estimate.high
-
-
-def _csv(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    file = io.StringIO()
-    table = csv.writer(file, lineterminator="\r\n")
-    table.writerow(heads)
-    table.writerows(rows)
-    return file.getvalue().encode("utf-8", "replace")
