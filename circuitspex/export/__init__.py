@@ -23,7 +23,9 @@ _CIRCUIT = {
     "pdf": Format(_in("figures.circuit:write_pdf"), ending="pdf", about="the diagram"),
     "svg-dark": Format(_in("figures.circuit:write_svg_dark"), ending="dark.svg", about="for dark pages"),
     "png-dark": Format(_in("figures.circuit:write_png_dark"), ending="dark.png", about="for dark pages"),
-    "html": Format(_in("pages.circuit:write"), None, _in("pages.notebook:render"), "html", "a page, needs no network"),
+    "html": Format(
+        _in("pages.circuit:write"), None, _in("pages.circuit:render_cell"), "html", "a page, needs no network"
+    ),
     "text": Format(_in("tables.circuit:write"), None, _in("tables.circuit:render"), "txt", "a table"),
     "dot": Format(_in("graphs.dot:write"), None, _in("graphs.dot:render"), "dot", "Graphviz"),
     "mermaid": Format(_in("graphs.mermaid:write"), None, _in("graphs.mermaid:render"), "mmd", "Mermaid"),
@@ -37,7 +39,7 @@ _CIRCUIT = {
 _COMPARISON = {
     "json": Format(_in("files.comparison:write"), _in("files.comparison:read"), ending="json"),
     "csv": Format(_in("files.comparison:write_csv"), ending="csv"),
-    "html": Format(_in("pages.comparison:write"), None, _in("pages.comparison_notebook:render"), "html"),
+    "html": Format(_in("pages.comparison:write"), None, _in("pages.comparison:render_cell"), "html"),
     "svg": Format(_in("figures.comparison:write_svg"), ending="svg"),
     "png": Format(_in("figures.comparison:write_png"), ending="png"),
     "pdf": Format(_in("figures.comparison:write_pdf"), ending="pdf"),

@@ -1,10 +1,11 @@
 """GEXF: networkx reads every number back exactly; the order and types that Gephi needs; any name."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import networkx as nx
 import pytest
-from drawn_circuits import circuits, empty
+from drawn_circuits import circuits, empty, realistic
 from hypothesis import given, settings
 from test_dot import HOSTILE, damaged, hostile, mixed, refused
 from test_graphml import circuit_of, parts
@@ -42,17 +43,18 @@ def test_any_circuit_is_read_back(tmp_path_factory, circuit):
 
 def test_the_document_is_gexf_1_3():
     root = ET.fromstring(gexf.render(hostile()))
-    space = f"{{{gexf.NAMESPACE}}}"
+    space = "{http://gexf.net/1.3}"
     assert (root.tag, root.get("version")) == (f"{space}gexf", "1.3")
     graph = root.find(f"{space}graph")
     assert [child.tag.removeprefix(space) for child in graph] == ["attributes", "attributes", "nodes", "edges"]
     assert graph.get("defaultedgetype") == "undirected"
     types = {}
     for block in graph.findall(f"{space}attributes"):
-        types[block.get("class")] = {a.get("id"): a.get("type") for a in block}
-    assert types["node"]["layer"] == "integer"
-    assert types["edge"]["measured"] == "boolean"
-    assert set(types["node"].values()) <= {"string", "integer", "double", "boolean"}
+        types[block.get("class")] = {a.get("id"): (a.get("title"), a.get("type")) for a in block}
+    assert ("layer", "long") in types["node"].values()
+    assert ("measured", "boolean") in types["edge"].values()
+    assert {kind for _, kind in types["node"].values()} <= {"string", "long", "double", "boolean"}
+    assert "label" not in dict([*types["node"].values(), *types["edge"].values()])
     for kind in ("node", "edge"):
         ids = [part.get("id") for part in graph.iter(space + kind)]
         assert len(ids) == len(set(ids))
@@ -60,8 +62,21 @@ def test_the_document_is_gexf_1_3():
             names = [value.get("for") for value in part.iter(f"{space}attvalue")]
             assert set(names) <= set(types[kind])
             assert len(names) == len(set(names))
-    shapes = {shape.get("value") for shape in root.iter(f"{{{gexf.VIZ}}}shape")}
+    shapes = {shape.get("value") for shape in root.iter("{http://gexf.net/1.3/viz}shape")}
     assert shapes == {"solid", "dashed"}
+
+
+def test_a_document_does_not_depend_on_the_day():
+    assert b"lastmodified" not in gexf.render(mixed(0))
+    assert gexf.render(mixed(0)) == gexf.render(mixed(0))
+
+
+def test_the_same_pair_twice_is_two_edges(tmp_path):
+    circuit = realistic(3, 1)
+    twice = replace(circuit, interactions=circuit.interactions * 2)
+    graph = _read(twice, tmp_path / "c.gexf")
+    assert graph.is_multigraph()
+    assert graph.size() == 2
 
 
 def test_names_of_any_kind_survive_as_far_as_xml_can_hold_them(tmp_path):

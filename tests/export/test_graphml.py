@@ -73,18 +73,23 @@ def test_any_circuit_is_read_back(circuit):
 
 def test_keys_are_declared_with_types_and_ids_are_plain():
     root = ET.fromstring(graphml.render(hostile()))
-    space = f"{{{graphml.NAMESPACE}}}"
+    space = "{http://graphml.graphdrawing.org/xmlns}"
     keys = {key.get("id"): key for key in root.iter(f"{space}key")}
     used = {data.get("key") for data in root.iter(f"{space}data")}
     assert used <= set(keys)
-    assert keys["node_effect"].get("attr.type") == "double"
-    assert keys["node_layer"].get("attr.type") == "int"
-    assert keys["edge_measured"].get("attr.type") == "boolean"
+    types = {(key.get("for"), key.get("attr.name")): key.get("attr.type") for key in keys.values()}
+    assert len(types) == len(keys)
+    assert types["node", "effect"] == "double"
+    assert types["node", "layer"] == "long"
+    assert types["edge", "measured"] == "boolean"
+    flags = {id for id, key in keys.items() if key.get("attr.type") == "boolean"}
+    assert {data.text for data in root.iter(f"{space}data") if data.get("key") in flags} <= {"true", "false"}
     ids = [part.get("id") for kind in ("node", "edge") for part in root.iter(space + kind)]
     assert len(ids) == len(set(ids))
     assert all(i.replace(".", "").isalnum() for i in ids)
     graph = root.find(f"{space}graph")
-    assert {d.get("key") for d in graph.findall(f"{space}data")} == {"graph_title", "graph_faithfulness"}
+    about = [keys[data.get("key")].get("attr.name") for data in graph.findall(f"{space}data")]
+    assert about == ["title", "faithfulness"]
 
 
 def test_names_of_any_kind_survive_as_far_as_xml_can_hold_them():

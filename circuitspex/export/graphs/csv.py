@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
@@ -60,10 +60,19 @@ def safe(text: str) -> str:
     return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "'")) else text
 
 
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The text of a CSV table."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\r\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return file.getvalue()
+
+
 def _components(parts: Parts) -> str:
     nodes = sorted((part.node for part in parts.components), key=lambda node: (-abs(node.effect), node.name))
     rows = [[safe(node.name), str(node.layer), safe(node.kind), *_numbers(node)] for node in nodes]
-    return _table(["component", "layer", "kind", *NUMBERS], rows)
+    return table(["component", "layer", "kind", *NUMBERS], rows)
 
 
 def _interactions(parts: Parts) -> str:
@@ -75,15 +84,7 @@ def _interactions(parts: Parts) -> str:
         edge, evidence = interaction.edge, evidence_of(interaction.edge)
         cells = [_cell(evidence.get(name, "")) for name in EVIDENCE]
         rows.append([*members, *empty, str(edge.order), edge.label, *_numbers(edge), *cells])
-    return _table([*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, *EVIDENCE], rows)
-
-
-def _table(header: list[str], rows: Iterable[list[str]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\r\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return file.getvalue()
+    return table([*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, *EVIDENCE], rows)
 
 
 def _numbers(part: Node | Interaction) -> list[str]:

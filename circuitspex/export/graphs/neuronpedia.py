@@ -13,11 +13,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Mapping
-from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from typing import Any
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.components.component import parse_component
 from circuitspex.errors import UserError
+from circuitspex.export import schemas
 from circuitspex.export.drawing.style import decimals, effect_text, faithfulness_text, printable, title_of
 from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, interaction_fields, parts_of
 from circuitspex.files import write_atomically
@@ -45,12 +44,9 @@ _TYPES = {
 }
 
 
-@functools.cache
 def schema() -> dict[str, Any]:
     """What the format requires, as a JSON Schema."""
-    text = resources.files("circuitspex.export.graphs").joinpath("neuronpedia.schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
+    return schemas.load("graphs", "neuronpedia.schema.json")
 
 
 def to_json(circuit: Circuit) -> dict[str, Any]:
@@ -116,7 +112,9 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
         "nodes": nodes,
         "links": links,
     }
-    _check(data)
+    problem = schemas.problem_of(data, "graphs", "neuronpedia.schema.json")
+    if problem:
+        raise UserError(f"this circuit can't be written as an attribution graph: {problem}")
     return data
 
 
@@ -201,13 +199,3 @@ def _version() -> str:
         return version("circuitspex")
     except PackageNotFoundError:
         return "unknown"
-
-
-def _check(data: dict[str, Any]) -> None:
-    from jsonschema import Draft7Validator
-    from jsonschema.exceptions import best_match
-
-    error = best_match(Draft7Validator(schema()).iter_errors(data))
-    if error is not None:
-        where = "/".join(map(str, error.absolute_path)) or "the top level"
-        raise UserError(f"this circuit can't be written as an attribution graph: {where}: {error.message[:200]}")

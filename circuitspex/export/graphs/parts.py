@@ -11,10 +11,11 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.errors import UserError
-from circuitspex.export.drawing.style import kind_order
+from circuitspex.export.drawing.style import faithfulness_text, kind_order, title_of
 
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -107,7 +108,7 @@ def numbers_of(part: Node | Interaction) -> dict[str, Value]:
 def component_fields(part: Part) -> dict[str, Value]:
     """What a graph file says of a component."""
     node = part.node
-    fields: dict[str, Value] = {"role": "component", "name": node.name, "layer": node.layer, "kind": node.kind}
+    fields: dict[str, Value] = {"role": "component", "name": node.name, "layer": int(node.layer), "kind": node.kind}
     return fields | numbers_of(node)
 
 
@@ -127,6 +128,39 @@ def evidence_of(edge: Interaction) -> dict[str, Value]:
         found |= {"path_from": edge.direction.source, "path_to": edge.direction.target}
         found |= {"path_share": float(share.value), "path_low": float(share.low), "path_high": float(share.high)}
     return found
+
+
+def graph_of(circuit: Circuit) -> Any:
+    """The circuit as a ``networkx.MultiGraph``, whose attributes XML can hold.
+
+    Components are nodes of role 'component'. An interaction of two is an edge of role 'interaction'; one of three or
+    more is a node of that role (a joint) with an edge of role 'member' to each of its components. A joint comes after
+    the components of its first layer, so that edges are written from the earlier layer to the later.
+
+    Raises:
+        UserError: what ``parts_of`` refuses.
+    """
+    import networkx
+
+    parts = parts_of(circuit)
+    graph = networkx.MultiGraph(title=xml_text(title_of(circuit)), faithfulness=xml_text(faithfulness_text(circuit)))
+    for layer, members in parts.layers().items():
+        for part in members:
+            graph.add_node(part.id, **_in_xml(component_fields(part)))
+        for interaction in parts.interactions:
+            if interaction.joint is not None and interaction.members[0].node.layer == layer:
+                graph.add_node(interaction.joint, **_in_xml(interaction_fields(interaction)))
+    for interaction in parts.interactions:
+        for i, (source, target) in enumerate(interaction.links()):
+            if interaction.joint is None:
+                graph.add_edge(source, target, key=interaction.id, **_in_xml(interaction_fields(interaction)))
+            else:
+                graph.add_edge(source, target, key=f"{interaction.id}.{i}", role="member")
+    return graph
+
+
+def _in_xml(fields: dict[str, Value]) -> dict[str, Value]:
+    return {name: xml_text(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def xml_text(text: str) -> str:

@@ -1,7 +1,6 @@
 """A comparison as one HTML page: both circuits and what changed, drawn with every component in one place.
 
-It is made like the page of a circuit (``html.py``): one file, no network, and a content security policy that names its
-style and its script by their hashes.
+In a notebook it is the three diagrams and the largest changes, without scripts or style sheets.
 """
 
 from __future__ import annotations
@@ -9,18 +8,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from circuitspex.circuits.circuit import Estimate, Interaction, Node
 from circuitspex.circuits.comparison import Change, Comparison
 from circuitspex.export.drawing.circuit_layout import Layout
 from circuitspex.export.drawing.comparison_layout import KIND_MARKS, UnionLayout, union_layout
 from circuitspex.export.drawing.style import interval, number
-from circuitspex.export.pages import parts as page_parts
-from circuitspex.export.pages.circuit import embedded, filled, hash_of, script_of, stylesheet
+from circuitspex.export.pages.parts import MAX_ROWS, Facts, pairs, said
+from circuitspex.export.pages.rendering import page, render, sized
 from circuitspex.export.pages.svg import diagram
 from circuitspex.export.tables.comparison_words import (
     KINDS,
     counts,
     estimate_text,
+    members,
     metric_name,
     metric_places,
     model_names,
@@ -37,26 +39,34 @@ _SIDES = ("before", "after", "difference")
 
 def render_page(comparison: Comparison) -> str:
     """The whole page as text."""
-    style, script = stylesheet("page.css", "compare.css"), script_of("page_common.js", "compare.js")
-    one, two = model_names(comparison)
-    metric, task = metric_name(comparison), task_name(comparison)
-    placed = union_layout(comparison)
-    values = {
-        "script_hash": hash_of(script),
-        "style_hash": hash_of(style),
-        "style": style,
-        "script": script,
-        "title": page_parts.text(f"{title_of(comparison)} · comparison"),
-        "heading": f"{page_parts.text(one)} → {page_parts.text(two)}",
-        "task": page_parts.text(f"{task} ({metric})" if task else metric),
-        "verdict": page_parts.text(verdict(comparison)),
-        "tiles": "" if comparison.identical else _tiles(comparison),
-        "work": "" if comparison.identical else _work(comparison, placed),
-        "facts": _facts(comparison),
-        "footer": page_parts.text(_footer(comparison)),
-        "data": embedded(_data(comparison, placed)),
-    }
-    return filled("compare.html", values)
+    metric, task, placed = metric_name(comparison), task_name(comparison), union_layout(comparison)
+    about = (*model_names(comparison), "after minus before; ▲ gained, ▼ lost, ◆ changed")
+    drawn: list[tuple[str, str, Layout]] = [
+        (side, a, getattr(placed, side)) for side, a in zip(_SIDES, about, strict=True)
+    ]
+    return page(
+        "comparison.html",
+        ["compare.css"],
+        ["page_common.js", "compare.js"],
+        title=title_of(comparison),
+        names=model_names(comparison),
+        task=f"{task} ({metric})" if task else metric,
+        metric=metric,
+        verdict=verdict(comparison),
+        identical=comparison.identical,
+        tiles=[] if comparison.identical else _tiles(comparison),
+        sides=[
+            {"name": side, "about": about, "diagram": Markup(diagram(one, f"{side}: {about}", interactive=True))}
+            for side, about, one in drawn
+        ],
+        counts=counts(comparison),
+        kinds={mark.node.kind for mark in placed.before.nodes},
+        arrows=any(mark.arrow for _, _, one in drawn for mark in one.edges),
+        changes=comparison.changes,
+        places=places_of(comparison),
+        facts=_facts(comparison),
+        data=_data(comparison, placed),
+    )
 
 
 def write(comparison: Comparison, path: Path) -> Path:
@@ -64,35 +74,49 @@ def write(comparison: Comparison, path: Path) -> Path:
     return write_atomically(path, render_page(comparison).encode("utf-8"))
 
 
-def kind_cell(kind: str) -> str:
-    """A kind with its shape, as HTML."""
-    return f'<span class="kind {kind}"><b aria-hidden="true">{KIND_MARKS[kind]}</b>{kind}</span>'
+def render_cell(comparison: Comparison) -> str:
+    """An HTML fragment that draws the comparison, without scripts or style sheets."""
+    drawings = []
+    if not comparison.identical and (comparison.before.nodes or comparison.after.nodes):
+        one, two = model_names(comparison)
+        placed = union_layout(comparison)
+        for side, about in (("difference", ""), ("before", one), ("after", two)):
+            caption, drawn = f"{side.capitalize()} {about}", getattr(placed, side)
+            drawings.append((caption, sized(diagram(drawn, caption), drawn)))
+    places, n = places_of(comparison), len(comparison.found)
+    return render(
+        "cell.html",
+        title=title_of(comparison),
+        about=verdict(comparison),
+        drawings=drawings,
+        summary=f"Changes ({f'the largest {MAX_ROWS} of {n}' if n > MAX_ROWS else n})" if n else "",
+        heads=("", "kind", *_SIDES),
+        rows=[
+            (
+                members(change),
+                f"{KIND_MARKS[change.kind]} {change.kind}",
+                *(estimate_text(getattr(change, side), places) for side in _SIDES),
+            )
+            for change in comparison.found[:MAX_ROWS]
+        ],
+    )
 
 
-def _tiles(comparison: Comparison) -> str:
-    places, found, said = metric_places(comparison), comparison.faithfulness, counts(comparison)
+def _tiles(comparison: Comparison) -> list[tuple[str, ...]]:
+    places, found, n_of = metric_places(comparison), comparison.faithfulness, counts(comparison)
     one, two = model_names(comparison)
     metric = metric_name(comparison)
     r2, _, ends = r2_text(comparison).partition(" ")
     if found.r2 is None:
         r2, ends = "–", "undefined: the difference does not vary" if found.n_masks else "not measured"
-    parts = [
+    kinds = ", ".join(f"{KIND_MARKS[kind]} {n_of[kind]} {kind}" for kind in KINDS)
+    return [
         (f"{metric}, before", *_ends(comparison.metric_before, places), one),
         (f"{metric}, after", *_ends(comparison.metric_after, places), two),
-        (f"{metric}, difference", *_ends(comparison.metric_difference, places), ""),
-        ("R² of the decoded difference", r2, ends, ""),
-        (
-            "Changes",
-            str(len(comparison.found)),
-            ", ".join(f"{KIND_MARKS[kind]} {said[kind]} {kind}" for kind in KINDS),
-            "",
-        ),
+        (f"{metric}, difference", *_ends(comparison.metric_difference, places)),
+        ("R² of the decoded difference", r2, ends),
+        ("Changes", str(len(comparison.found)), kinds),
     ]
-    return "".join(
-        f'<dl class="tile"><dt>{page_parts.text(name)}</dt><dd>{page_parts.text(value)}'
-        f"<small>{page_parts.text(more)}</small>{f'<small>{page_parts.text(who)}</small>' if who else ''}</dd></dl>"
-        for name, value, more, who in parts
-    )
 
 
 def _ends(estimate: Estimate | None, places: int) -> tuple[str, str]:
@@ -101,92 +125,19 @@ def _ends(estimate: Estimate | None, places: int) -> tuple[str, str]:
     return number(estimate.value, places), interval(estimate.low, estimate.high, places)
 
 
-def _work(comparison: Comparison, placed: UnionLayout) -> str:
-    one, two = model_names(comparison)
-    sides: tuple[tuple[str, str, Layout], ...] = (
-        ("before", one, placed.before),
-        ("after", two, placed.after),
-        ("difference", "after minus before; ▲ gained, ▼ lost, ◆ changed", placed.difference),
-    )
-    panes = "".join(
-        f'<figure class="pane" id="pane-{side}"><figcaption>{side.capitalize()} '
-        f"<small>{page_parts.text(about)}</small></figcaption>"
-        f'<div id="diagram-{side}" class="canvas" tabindex="0" role="group" aria-label="Diagram: {side}. '
-        'Arrow keys move it, plus and minus zoom, 0 fits it.">'
-        f"{diagram(drawn, f'{side}: {about}', interactive=True)}</div></figure>"
-        for side, about, drawn in sides
-    )
-    kinds: set[str] = {mark.node.kind for mark in placed.before.nodes}
-    legend = page_parts.legend(kinds, any(mark.arrow for _, _, drawn in sides for mark in drawn.edges))
-    said = counts(comparison)
-    boxes = "".join(
-        f'<label><input type="checkbox" value="{kind}" checked> {KIND_MARKS[kind]} {kind} ({said[kind]})</label>'
-        for kind in KINDS
-    )
-    values = {
-        "kinds": boxes,
-        "panes": panes,
-        "legend": legend.replace("</ul>", "<li>Faint: not part of that circuit</li></ul>"),
-        "changes": _table(comparison),
-    }
-    return filled("compare_work.html", values)
-
-
-def _table(comparison: Comparison) -> str:
-    if not comparison.changes:
-        return '<p class="muted">No component or interaction was tested.</p>'
-    places = places_of(comparison)
-    heads = [("Components", ""), ("Kind", ""), ("Before", "n"), ("After", "n"), ("Difference", "n")]
-    heads += [("95 % interval", "n"), ("Decoded", "n"), ("q", "n"), ("Order", "n")]
-    return page_parts.sortable("Changes", heads, [_row(i, c, places) for i, c in enumerate(comparison.changes)])
-
-
-def _row(index: int, change: Change, places: int) -> str:
-    gap = change.difference
-    names = " × ".join(f"<span>{page_parts.text(name)}</span>" for name in change.components)
-    sides = "".join(
-        f'<td class="num" data-v="{side.value:.7g}" title="{interval(side.low, side.high, places)}">'
-        f"{number(side.value, places)}</td>"
-        for side in (change.before, change.after)
-    )
-    return (
-        f'<tr data-kind="change" data-index="{index}"><td class="name"><button class="link">{names}</button></td>'
-        f"<td>{kind_cell(change.kind)}</td>{sides}"
-        f'<td class="num" data-v="{gap.value:.7g}"><span class="{"sign negative" if gap.value < 0 else "sign"}">'
-        f"{number(gap.value, places)}</span></td>"
-        f'<td class="num" data-v="{gap.high - gap.low:.7g}">{interval(gap.low, gap.high, places)}</td>'
-        f'<td class="num" data-v="{change.decoded:.7g}">{number(change.decoded, places)}</td>'
-        f'<td class="num" data-v="{change.q:.7g}">{change.q:.2g}</td><td class="num">{change.order}</td></tr>'
-    )
-
-
-def _facts(comparison: Comparison) -> str:
-    run, sides = comparison.run, (comparison.before, comparison.after)
-    rows = [
+def _facts(comparison: Comparison) -> Facts:
+    run, task, sides = comparison.run, comparison.before.task, (comparison.before, comparison.after)
+    names = ("components", "n_components", "baseline", "method", "keep", "seed", "budget", "executor")
+    return said(
         *((side, circuit.model.get("name")) for side, circuit in zip(("Before", "After"), sides, strict=True)),
         *((f"Weights {side}", c.model.get("identity")) for side, c in zip(("before", "after"), sides, strict=True)),
-        ("Task", comparison.before.task.get("name")),
-        ("Metric", comparison.before.task.get("metric")),
-        ("Prompts", comparison.before.task.get("n_prompts")),
+        ("Task", task.get("name")),
+        ("Metric", task.get("metric")),
+        ("Prompts", task.get("n_prompts")),
         ("Smallest difference of interest", f"{comparison.least:.3g}"),
         ("False discovery rate", f"{comparison.rate:.3g}"),
-    ]
-    names = ("components", "n_components", "baseline", "method", "keep", "seed", "budget", "executor")
-    rows += [(name.replace("n_", "number of ").capitalize(), run.get(name)) for name in names]
-    versions = run.get("versions")
-    if isinstance(versions, dict):
-        rows.append(("Versions", ", ".join(f"{name} {value}" for name, value in versions.items() if value)))
-    said = "".join(
-        f"<dt>{page_parts.text(a)}</dt><dd>{page_parts.text(b)}</dd>" for a, b in rows if b not in (None, "")
-    )
-    return f'<dl class="facts">{said}</dl>'
-
-
-def _footer(comparison: Comparison) -> str:
-    return (
-        f"Effects are in units of {metric_name(comparison)}. Both models ran the same prompts under the same masks, "
-        "and a difference is measured in the same contexts in both. Gained: no effect before; lost: none after; "
-        "changed: an effect in both. Intervals are 95 % intervals."
+        *((name.replace("n_", "number of ").capitalize(), run.get(name)) for name in names),
+        ("Versions", pairs(run.get("versions"))),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from circuitspex.circuits.circuit import Circuit, Estimate, Interaction, Node, Verification
 from circuitspex.export.drawing.style import (
@@ -18,6 +19,9 @@ from circuitspex.export.drawing.style import (
 )
 from circuitspex.files import write_atomically
 
+if TYPE_CHECKING:
+    from circuitspex.circuits.prompt_map import Word
+
 WIDTH = 100
 MAX_ROWS = 20
 
@@ -28,8 +32,8 @@ def render(circuit: Circuit) -> str:
     lines = _wrapped(f"Circuit: {title_of(circuit)}") + _facts(circuit) + [""]
     nodes = sorted(circuit.nodes, key=lambda node: (-abs(node.effect), node.name))
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
-    lines += _section("Components", "component", [(node.name, node, "") for node in nodes], places)
-    lines += ["", *_section("Interactions", "interaction", [(_members(e), e, e.label) for e in edges], places)]
+    lines += section("Components", "component", [(node.name, node, "") for node in nodes], places)
+    lines += ["", *section("Interactions", "interaction", [(_members(e), e, e.label) for e in edges], places)]
     if circuit.dropped:
         lines += ["", _dropped(len(circuit.dropped))]
     if circuit.verification is not None:
@@ -57,7 +61,10 @@ def _facts(circuit: Circuit) -> list[str]:
     return [line for fact in facts if fact for line in _wrapped(fact)]
 
 
-def _section(title: str, kind: str, rows: Sequence[tuple[str, Node | Interaction, str]], places: int) -> list[str]:
+def section(
+    title: str, kind: str, rows: Sequence[tuple[str, Node | Interaction | Word, str]], places: int
+) -> list[str]:
+    """The strongest rows under a title: name, effect with interval, decoded effect, label."""
     if not rows:
         return [f"{title}: none"]
     shown = rows[:MAX_ROWS]
