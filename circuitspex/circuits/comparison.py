@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from circuitspex.circuits import formats
 from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness
+from circuitspex.renamed import warn_renamed
 
 Kind = Literal["gained", "lost", "changed", "unchanged"]
 
@@ -19,9 +20,9 @@ class Change:
 
     ``before`` and ``after`` are its measured effects in the first and the second model, ``difference`` the second minus
     the first, measured in the same contexts on the same prompts. ``q`` is the smallest false discovery rate at which it
-    is a discovery that the difference is larger than the comparison's ``least``. ``kind`` is 'gained' where there was
-    no effect before (the interval holds zero, or it is below ``least``), 'lost' where there is none after, 'changed'
-    where there is one in both, and 'unchanged' where the difference is not a discovery.
+    is a discovery that the difference is larger than the comparison's ``min_effect``. ``kind`` is 'gained' where there
+    was no effect before (the interval holds zero, or it is below ``min_effect``), 'lost' where there is none after,
+    'changed' where there is one in both, and 'unchanged' where the difference is not a discovery.
     """
 
     components: tuple[str, ...]
@@ -44,8 +45,8 @@ class Comparison:
 
     ``changes`` are all components and interactions that were tested, the largest difference first; ``found`` those of
     them that changed. ``metric_before``, ``metric_after`` and ``metric_difference`` are the unablated metric over the
-    prompts. ``faithfulness`` is the R² of the decoded *difference* on held-out masks. ``least`` is the smallest
-    difference of interest, in units of the metric, and ``rate`` the false discovery rate.
+    prompts. ``faithfulness`` is the R² of the decoded *difference* on held-out masks. ``min_effect`` is the smallest
+    difference of interest, in units of the metric, and ``fdr`` the false discovery rate.
     ``before``, ``after`` and ``difference`` are circuits, ready to be drawn: the measured effects in the first model,
     in the second, and what changed.
     """
@@ -56,12 +57,24 @@ class Comparison:
     after: Circuit
     difference: Circuit
     faithfulness: Faithfulness
-    least: float
-    rate: float
+    min_effect: float
+    fdr: float
     metric_before: Estimate | None = None
     metric_after: Estimate | None = None
     metric_difference: Estimate | None = None
     run: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def least(self) -> float:
+        """The old name of ``min_effect``; it warns."""
+        warn_renamed("Comparison.least", "Comparison.min_effect")
+        return self.min_effect
+
+    @property
+    def rate(self) -> float:
+        """The old name of ``fdr``; it warns."""
+        warn_renamed("Comparison.rate", "Comparison.fdr")
+        return self.fdr
 
     @property
     def found(self) -> tuple[Change, ...]:

@@ -53,7 +53,7 @@ def test_a_head_that_was_switched_off_is_lost(found: Any) -> None:
     assert lost.kind == "lost"
     assert lost.after.value == pytest.approx(0, abs=1e-5)
     assert lost.difference.value == pytest.approx(lost.after.value - lost.before.value, abs=1e-9)
-    assert lost.q <= found.rate
+    assert lost.q <= found.fdr
     assert not found.identical
     for change in found.changes:
         if change.order > 1 and "L0H1" in change.components:

@@ -15,7 +15,14 @@ from circuitspex.export.files.comparison_check import problem_of, problem_of_ser
 from circuitspex.export.graphs.csv import safe, table
 from circuitspex.files import write_atomically
 
-COMPARISON = JsonForm(Comparison, "circuitspex.comparison", 1, problem_of, order=schema()["properties"])
+COMPARISON = JsonForm(
+    Comparison,
+    "circuitspex.comparison",
+    1,
+    problem_of,
+    renamed={"min_effect": "least", "fdr": "rate"},
+    order=schema()["properties"],
+)
 SERIES = JsonForm(Series, "circuitspex.series", 1, problem_of_series)
 to_json, from_json, write, read = COMPARISON.to_json, COMPARISON.from_json, COMPARISON.write, COMPARISON.read
 series_to_json, write_series, read_series = SERIES.to_json, SERIES.write, SERIES.read

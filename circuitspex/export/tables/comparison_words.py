@@ -51,8 +51,8 @@ def verdict(comparison: Comparison) -> str:
     if not n:
         return "No change: neither model has a component or interaction that was worth testing."
     tested = f"{n} components and interactions tested" if n > 1 else "1 component tested"
-    than = f"by more than {comparison.least:.3g} {metric_name(comparison)}"
-    than += f" at a false discovery rate of {100 * comparison.rate:.3g} %."
+    than = f"by more than {comparison.min_effect:.3g} {metric_name(comparison)}"
+    than += f" at a false discovery rate of {100 * comparison.fdr:.3g} %."
     if not found:
         return f"No change shown: of {tested}, none differs {than}{_undecided(comparison)}"
     said = counts(comparison)
