@@ -28,7 +28,7 @@ from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games import ComponentGame, Run
 from circuitspex.masks import Keep, check_keep, mean_keep, sample_masks
 from circuitspex.models import model_identity, model_name
-from circuitspex.recovery import Interactions, Method, decode
+from circuitspex.recovery import DECODERS, Interactions, Method, decode
 from circuitspex.tasks import Task
 from circuitspex.typing import Masks, PerPrompt, Term
 
@@ -103,7 +103,8 @@ def compare(
     n, names = games[0].n_players, games[0].names
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
     masks = sample_masks(n, budget, keep=keep, seed=seeds[0])
-    runs = _both(games, masks, method in ("auto", "gradspex"), method == "gradspex", progress)
+    gradients = DECODERS[method].uses_gradients
+    runs = _both(games, masks, gradients != "no", gradients == "needs", progress)
     decoded = [
         _decode(masks, runs[1].values - runs[0].values, _gap(runs), method, keep, seeds[1], names),
         *(_decode(masks, run.values, run.gradients, method, keep, seeds[1], names) for run in runs),
@@ -205,8 +206,8 @@ def _check(
         raise UserError(f"least must be a number of the metric's units, at least 0, not {least}")
     if not 0 < rate < 1:
         raise UserError(f"rate must lie between 0 and 1 and be neither (the false discovery rate), not {rate}")
-    if method == "spex":
-        raise UserError("method 'spex' runs masks of its own design, which compare does not; use 'auto'")
+    if DECODERS[method].makes_its_own_masks:
+        raise UserError(f"method '{method}' runs masks of its own design, which compare does not; use 'auto'")
 
 
 def _both(

@@ -20,8 +20,7 @@ from circuitspex.circuits.search.stages import advice, check_until, explore
 from circuitspex.errors import UserError
 from circuitspex.games import LensGame, Run
 from circuitspex.masks import Keep, Pilot, check_keep, every_mask, mean_keep, pilot, sample_masks
-from circuitspex.masks.coded import CodedDesign
-from circuitspex.recovery import Interactions, Method, decode
+from circuitspex.recovery import DECODERS, Interactions, Method, decode
 from circuitspex.recovery.decoders.exact import MOST_PLAYERS
 from circuitspex.typing import Masks
 
@@ -65,8 +64,10 @@ class Plan:
         ):
             if getattr(self, name) < least:
                 raise UserError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        if self.method == "spex" and (keep != 0.5 or self.until is not None):
-            raise UserError("method 'spex' runs its own masks, which keep half of the components: no keep, no until")
+        if DECODERS[self.method].makes_its_own_masks and (keep != 0.5 or self.until is not None):
+            raise UserError(
+                f"method '{self.method}' runs its own masks, which keep half of the components: no keep, no until"
+            )
         return Plan(**{**self.__dict__, "keep": keep})
 
     def check_memory(self, n_players: int) -> int:
@@ -144,12 +145,13 @@ def search(game: LensGame, plan: Plan) -> Search:
         UserError: it would take more memory than is free; said before anything runs.
     """
     estimate = plan.check_memory(game.n_players)
+    decoder = DECODERS[plan.method]
     seeds = [int(s) for s in np.random.SeedSequence(plan.seed).generate_state(5)]
     clock = Clock()
     ablations = Ablations(
         game,
-        gradients=plan.method in ("auto", "gradspex"),
-        required=plan.method == "gradspex",
+        gradients=decoder.uses_gradients != "no",
+        required=decoder.uses_gradients == "needs",
         progress=plan.progress,
     )
     trial = None
@@ -175,13 +177,13 @@ def search(game: LensGame, plan: Plan) -> Search:
         clock.mark("decode")
         return decoded
 
-    if plan.method == "spex":
-        masks = CodedDesign.choose(game.n_players, plan.budget, seed=seeds[0]).masks()
+    if decoder.own_masks is not None:
+        masks = decoder.own_masks(game.n_players, plan.budget, seed=seeds[0])
     else:
         masks = _drawn(game.n_players, plan.budget, share, seeds[0])
     run, interactions, curve = explore(ablations, masks, decode_run, until=plan.until, seed=plan.seed)
     refined = None
-    if plan.refine and plan.method != "spex":
+    if plan.refine and not decoder.makes_its_own_masks:
         sizes = sizes_of(game.n_players)
         refined = refine_choices(game, run, decode_run, sizes, rounds=plan.refine, progress=plan.progress)
         run, interactions = refined.run, refined.interactions
