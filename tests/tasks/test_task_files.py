@@ -7,7 +7,7 @@ import json
 import pytest
 
 from circuitspex.errors import TaskError
-from circuitspex.tasks import BUILTIN, Example, Task
+from circuitspex.tasks import TASKS, Example, Task, build
 
 GOOD = {
     "prompt": "When Mary and John went to the",
@@ -21,9 +21,9 @@ def line(**changes) -> str:
     return json.dumps({name: value for name, value in {**GOOD, **changes}.items() if value is not None})
 
 
-@pytest.mark.parametrize("name", list(BUILTIN))
+@pytest.mark.parametrize("name", list(TASKS))
 def test_round_trip(name, any_model, tmp_path):
-    task = BUILTIN[name](any_model, n_prompts=5)
+    task = build(name, any_model, n_prompts=5)
     path = tmp_path / "task.jsonl"
     task.to_jsonl(path)
     again = Task.from_jsonl(path, any_model, reference=task.reference)
