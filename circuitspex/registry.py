@@ -80,19 +80,11 @@ class Table(Mapping[str, T], Generic[T]):
         Raises:
             UserError: there is none; the names that there are are listed. Or another package's can't be loaded.
         """
-        self.check(name)
         if name not in self._entries:
+            if name not in self._found():
+                raise self.error(f"unknown {self.word} '{name}'; known: {', '.join(self)}{self.besides}")
             self._entries[name] = self._loaded(self._found()[name])
         return self._entries[name]
-
-    def check(self, name: str) -> None:
-        """Nothing where there is an entry of that name, and nothing is loaded.
-
-        Raises:
-            UserError: there is none; the names that there are are listed.
-        """
-        if name not in self:
-            raise self.error(f"unknown {self.word} '{name}'; known: {', '.join(self)}{self.besides}")
 
     def ready(self, name: str) -> T | None:
         """The entry of that name if it is there without loading anything, else None."""
@@ -118,7 +110,8 @@ class Table(Mapping[str, T], Generic[T]):
         try:
             entry = point.load()
         except Exception as error:
-            raise UserError(f"{whose} can't be loaded: {type(error).__name__}: {error}") from error
+            reason = " ".join(str(error).split())
+            raise UserError(f"{whose} can't be loaded: {type(error).__name__}: {reason}") from error
         if not isinstance(entry, self.kind):
             raise UserError(f"{whose} must be a {self.kind.__name__}, not a {type(entry).__name__}")
         return entry

@@ -82,15 +82,16 @@ def method_option(parser: argparse.ArgumentParser, note: str = "") -> None:
 
 
 def check_names(options: argparse.Namespace) -> None:
-    """What can be said of the task's and the metric's names before a model is loaded.
+    """What can be said of the names of the task, the metric and the decoder before a model is loaded.
 
     Raises:
-        TaskError: there is no such task or metric.
+        UserError: there is no such task or metric, or another package's can't be loaded.
     """
     if getattr(options, "task", None):
         check_name(options.task)
     if options.metric is not None:
-        METRICS.check(options.metric)
+        METRICS[options.metric]
+    DECODERS[options.method]
 
 
 def store_option(parser: argparse.ArgumentParser) -> None:

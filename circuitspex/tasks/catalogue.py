@@ -57,11 +57,11 @@ def check_name(name_or_path: str | Path) -> None:
     """Nothing where ``build`` can begin; no model is needed for this.
 
     Raises:
-        TaskError: no task has this name, or the file can't be read.
+        UserError: no task has this name, another package's can't be loaded, or the file can't be read.
     """
     name = str(name_or_path)
-    if not name.endswith(".jsonl"):
-        TASKS.check(name)
+    if name in TASKS or not name.endswith(".jsonl"):
+        TASKS[name]
     elif not os.access(name, os.R_OK):
         raise TaskError(f"can't read task file {name}: {'no such file' if not Path(name).exists() else 'not allowed'}")
 
