@@ -225,6 +225,7 @@ class AblationEngine:
             gradients=gradients,
             checkpointing=self._checkpointing,
             a_token=sum(site.numbers_a_token for site in self._sites),
+            n_read=group.task.reads.shape[1],
         )
         if gradients and rows < _FEW_ROWS and self.executor == "fused" and not self._checkpointing:
             self._use_checkpointing()

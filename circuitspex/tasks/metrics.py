@@ -77,10 +77,9 @@ class Metric:
     vocab)``. By default the function is one of the last logits alone, ``(rows, vocab)``, and of answers ``(rows,)``."""
 
     def __post_init__(self) -> None:
-        if self.reads is not None and (
-            isinstance(self.reads, str) or not self.reads or len(set(self.reads)) != len(self.reads)
-        ):
-            raise TaskError(f"metric '{self.name}' must read one or more different positions, not {self.reads!r}")
+        reads = self.positions
+        if not isinstance(reads, tuple) or not reads or len(set(reads)) != len(reads):
+            raise TaskError(f"metric '{self.name}' must read one or more different positions, not {reads!r}")
         if self.fingerprint is None:
             from circuitspex.tasks.fingerprint import fingerprint
 
@@ -90,7 +89,7 @@ class Metric:
     @property
     def positions(self) -> tuple[str, ...]:
         """The positions whose logits it must be given, in their order."""
-        return self.reads or (END,)
+        return (END,) if self.reads is None else self.reads
 
     def __call__(self, logits: Float[Tensor, "rows reads vocab"], rows: MetricRows) -> Float[Tensor, " rows"]:
         """The metric of each row; raises :class:`TaskError` when the result is not one number a row."""

@@ -13,6 +13,7 @@ from circuitspex.errors import TaskError, UserError
 from circuitspex.games import ComponentGame, TokenGame
 from circuitspex.tasks import Example, Metric, MetricRows, Task
 
+pytestmark = pytest.mark.filterwarnings("ignore:the model answers only")
 FAMILIES = ("llama", "gpt2", "gemma2")  # grouped heads; learned positions; sliding windows and softcaps
 
 
