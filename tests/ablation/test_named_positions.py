@@ -89,6 +89,19 @@ def test_what_is_ablated_at_the_last_position_changes_nothing_before_it(tiny: Si
         assert np.abs(everywhere.evaluate(masks).per_prompt - clean).min() > 1e-3
 
 
+def test_a_named_position_may_be_the_last(tiny: SimpleNamespace) -> None:
+    model = tiny.bridge("llama")
+    examples = [
+        Example(e.prompt, e.counterfactual, e.answer, e.wrong_answer, {"subject": -1}) for e in task_of(model).examples
+    ]
+    task = Task.from_examples(model, examples, metric=BETWEEN)
+    games = [ComponentGame(model, task, "heads", executor=name) for name in ("hooks", "batched", "fused")]
+    masks = np.random.default_rng(1).random((5, 12)) < 0.5
+    plain, *others = (game.evaluate(masks).per_prompt for game in games)
+    for other in others:
+        np.testing.assert_allclose(other, plain, atol=1e-4)
+
+
 def test_a_metric_of_the_clean_logits_sees_them_at_each_position(tiny: SimpleNamespace) -> None:
     model = tiny.bridge("llama")
 

@@ -124,7 +124,7 @@ class FusedForward:
 
     def _read(self, h: torch.Tensor, prompts: slice) -> torch.Tensor:
         """``[masks or 1, prompts, tail, d_model]`` at the positions that are read."""
-        if self._tail == 1:
+        if self._tail == self._reads.shape[1] == 1:
             return h
         places = self._reads[prompts] - (self._n_positions - self._tail)
         return h[:, torch.arange(len(places))[:, None], places]
