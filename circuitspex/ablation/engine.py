@@ -15,7 +15,7 @@ from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
 from circuitspex.ablation.cost import pass_cost
 from circuitspex.ablation.executors.agreement import disagreement, parts_of
 from circuitspex.ablation.executors.clean import clean_pass
-from circuitspex.ablation.executors.dense import NotDenseError
+from circuitspex.ablation.executors.dense import DenseModel, NotDenseError
 from circuitspex.ablation.executors.fused import FUSED_KINDS, FusedForward
 from circuitspex.ablation.executors.hooks import BatchedForward, Forward, HooksForward
 from circuitspex.ablation.executors.path_patching import PathForward
@@ -108,16 +108,17 @@ class AblationEngine:
     def _forwards(self, executor: Executor) -> tuple[str, str, list[Forward]]:
         """The executor that runs, what to say of it, and one for each group of prompts."""
         tokens = [group.tokens.to(self._device) for group in self.task.groups]
+        reads = [group.reads for group in self.task.groups]
         baselines = [baseline_activations(self.model, self._sites, group, self._baseline) for group in self.task.groups]
-        pairs = list(zip(tokens, baselines, strict=True))
-        self._pairs = pairs
-        plain: list[HooksForward] = [HooksForward(self.model, self._sites, self.n_players, *pair) for pair in pairs]
+        given = list(zip(tokens, baselines, reads, strict=True))
+        self._given = given
+        plain: list[HooksForward] = [HooksForward(self.model, self._sites, self.n_players, *one) for one in given]
         if executor == "hooks":
             return "hooks", "hooks: one mask at a time", list(plain)
         reason = ""
         if executor != "batched":
             try:
-                fused = self._fused(tokens, baselines, plain)
+                fused = self._fused(tokens, baselines, reads, plain)
                 products = ", products in bfloat16" if self.precision == "bfloat16" else ""
                 return "fused", f"fused: shared and ablated work is skipped{products}", list(fused)
             except NotDenseError as error:
@@ -133,25 +134,31 @@ class AblationEngine:
                 self.model,
                 self._sites,
                 self.n_players,
-                *pair,
-                prefix=Prefix(self.model, pair[0]) if unshared is None else None,
+                *one,
+                prefix=Prefix(self.model, one[0]) if unshared is None else None,
             )
-            for pair in pairs
+            for one in given
         ]
         return "batched", note + reason, forwards
 
     def _fused(
-        self, tokens: Sequence[torch.Tensor], baselines: Sequence[Any], plain: Sequence[HooksForward]
+        self,
+        tokens: Sequence[torch.Tensor],
+        baselines: Sequence[Any],
+        reads: Sequence[torch.Tensor],
+        plain: Sequence[HooksForward],
     ) -> list[FusedForward]:
         if self._unfused:
             other = self._unfused[0]
             raise NotDenseError(f"only heads, MLP layers and neurons are fused, not {other} ({other.kind})")
         dense = parts_of(self.model, self._structure, None)
         cleans = [clean_pass(self.model, rows) for rows in tokens]
-        made = [
-            FusedForward(dense, clean, self._sites, self.n_players, baseline)
-            for clean, baseline in zip(cleans, baselines, strict=True)
-        ]
+
+        def forwards(dense: DenseModel) -> list[FusedForward]:
+            each = zip(cleans, baselines, reads, strict=True)
+            return [FusedForward(dense, clean, self._sites, self.n_players, *rest) for clean, *rest in each]
+
+        made = forwards(dense)
         first_layer = min(component.layer for component in self.components)
         for forward, hooks, rows in zip(made, plain, tokens, strict=True):
             length = rows.shape[1]
@@ -160,11 +167,7 @@ class AblationEngine:
             if reason is not None:
                 raise NotDenseError(reason)
         if self.precision == "bfloat16":
-            dense = parts_of(self.model, self._structure, torch.bfloat16)
-            made = [
-                FusedForward(dense, clean, self._sites, self.n_players, baseline)
-                for clean, baseline in zip(cleans, baselines, strict=True)
-            ]
+            made = forwards(parts_of(self.model, self._structure, torch.bfloat16))
         return made
 
     def _prepare(self, group: TaskGroup, forward: Forward) -> _Group:
@@ -222,6 +225,7 @@ class AblationEngine:
             gradients=gradients,
             checkpointing=self._checkpointing,
             a_token=sum(site.numbers_a_token for site in self._sites),
+            n_read=group.task.reads.shape[1],
         )
         if gradients and rows < _FEW_ROWS and self.executor == "fused" and not self._checkpointing:
             self._use_checkpointing()
@@ -288,9 +292,9 @@ class AblationEngine:
             )
         values = np.empty((len(gates), self.task.n_prompts))
         with _frozen(self.model):
-            for group, pair in zip(self._groups, self._pairs, strict=True):
+            for group, given in zip(self._groups, self._given, strict=True):
                 forward = PathForward(
-                    self.model, self._sites, self.n_players, *pair, source=source, target=self.components[target]
+                    self.model, self._sites, self.n_players, *given, source=source, target=self.components[target]
                 )
                 for batch, part, metric, _ in self._batches(replace(group, forward=forward), gates, False):
                     values[np.ix_(batch.masks, group.task.indices.numpy()[part])] = metric
@@ -333,9 +337,9 @@ class AblationEngine:
             padded = torch.cat([leaf, leaf.new_ones((n_masks, 1))], dim=1)
             logits = group.forward(padded, prompts, batch.first_layer, batch.first_position).to(self._device)
             rows = MetricRows(
-                answers=group.answers[prompts].repeat(n_masks),
-                wrong_answers=group.wrong_answers[prompts].repeat(n_masks),
-                clean_logits=None if group.clean_logits is None else group.clean_logits[prompts].repeat(n_masks, 1),
+                answers=group.answers[prompts].repeat(n_masks)[:, None],
+                wrong_answers=group.wrong_answers[prompts].repeat(n_masks)[:, None],
+                clean_logits=None if group.clean_logits is None else group.clean_logits[prompts].repeat(n_masks, 1, 1),
             )
             metric = self.task.metric(logits, rows)
             _check_overflow(logits, metric)

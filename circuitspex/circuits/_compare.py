@@ -30,7 +30,7 @@ from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame, Run
 from circuitspex.masks import Keep, check_keep, sample_masks
 from circuitspex.models import model_identity
-from circuitspex.recovery import Interactions, Method, decode
+from circuitspex.recovery import DECODERS, Interactions, Method, decode
 from circuitspex.renamed import renamed
 from circuitspex.tasks import Task
 from circuitspex.typing import Masks, PerPrompt, Term
@@ -110,8 +110,8 @@ def compare(
         seed=seed,
         progress=progress,
     ).checked()
-    if method == "spex":
-        raise UserError("method 'spex' runs masks of its own design, which compare does not; use 'auto'")
+    if DECODERS[method].makes_its_own_masks:
+        raise UserError(f"method '{method}' runs masks of its own design, which compare does not; use 'auto'")
     check_comparable(before, after, task)
     if model_identity(before) == model_identity(after):
         return identical(before, after, task, baseline, options)

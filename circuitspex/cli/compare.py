@@ -6,8 +6,18 @@ import argparse
 import json
 from pathlib import Path
 
-from circuitspex.cli.find import METHODS
-from circuitspex.cli.options import share, store_option, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import (
+    check_names,
+    method_option,
+    metric_option,
+    share,
+    store_option,
+    task_option,
+    verb_parser,
+    whole_number,
+    writable_folder,
+)
+from circuitspex.recovery import DECODERS
 
 EXAMPLE = "circuitspex compare --model smollm2-135m --model ./fine-tuned --task ioi --out runs/diff"
 FILES = {
@@ -30,16 +40,14 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="given twice: the first and the second model; a catalogue name, directory, .gguf file, or hub name, "
         "with @REVISION for a hub branch or tag",
     )
-    parser.add_argument("--task", required=True, help="a built-in task, or a .jsonl file of your own examples")
+    task_option(parser)
     parser.add_argument("--components", default="heads", help="selector, such as heads, heads+mlps")
     parser.add_argument("--baseline", default="mean", choices=("mean", "resample", "zero"), help="default: mean")
     parser.add_argument("--budget", type=whole_number(2), default=100, help="ablations of each model (default: 100)")
     parser.add_argument("--keep", type=share, default=0.5, metavar="SHARE", help="share of components kept by a mask")
-    parser.add_argument(
-        "--method", default="auto", choices=[name for name in METHODS if name != "spex"], help="decoder (default: auto)"
-    )
+    method_option(parser, ", but none with masks of its own")
     parser.add_argument("--prompts", type=whole_number(1), help="how many prompts of a built-in task (default: 16)")
-    parser.add_argument("--metric", default="logit_diff", help="logit_diff, answer_logprob, answer_prob or kl")
+    metric_option(parser)
     parser.add_argument("--least", type=float, help="smallest difference of interest (default: 2 %% of the sd)")
     parser.add_argument("--rate", type=share, default=0.05, help="false discovery rate (default: 0.05)")
     parser.add_argument("--heldout", type=whole_number(2), default=100, help="held-out masks for the R² (default: 100)")
@@ -57,6 +65,9 @@ def run(options: argparse.Namespace) -> int:
     """Do it."""
     if len(options.model) != 2:
         options.usage_error(f"two models are needed, --model A --model B, not {len(options.model)}")
+    if DECODERS[options.method].makes_its_own_masks:
+        options.usage_error(f"--method {options.method} runs masks of its own, which compare does not; use auto")
+    check_names(options)
     folder = None if options.out is None else writable_folder(options.out)
     from circuitspex.circuits import compare
     from circuitspex.tasks import build

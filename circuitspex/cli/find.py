@@ -6,19 +6,21 @@ import argparse
 from pathlib import Path
 
 from circuitspex.cli.options import (
+    check_names,
     latents_option,
+    method_option,
+    metric_option,
     rounds_or_levels,
     share,
     share_kept,
     store_option,
+    task_option,
     verb_parser,
     whole_number,
     writable_folder,
 )
 from circuitspex.cli.result import show
 
-# The names in ``circuitspex.recovery.Method``, which is slow to import.
-METHODS = ("auto", "gradspex", "gp", "proxyspex", "pursuit", "spex", "linear")
 EXAMPLE = "circuitspex find --model smollm2-135m --task ioi --components heads --budget 100 --out runs/ioi"
 
 
@@ -26,7 +28,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     """Add this verb."""
     parser = verb_parser(verbs, "find", "find the circuit that a model uses for a task", EXAMPLE)
     parser.add_argument("--model", required=True, help="offline catalogue name, directory, .gguf file, or hub name")
-    parser.add_argument("--task", required=True, help="a built-in task, or a .jsonl file of your own examples")
+    task_option(parser)
     parser.add_argument(
         "--components",
         help="selector, such as heads (the default), heads+mlps, neurons, layers[20:30].heads.v, residuals@-1",
@@ -44,9 +46,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="SHARE",
         help="share of components kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)",
     )
-    parser.add_argument("--method", default="auto", choices=METHODS, help="decoder (default: auto)")
+    method_option(parser)
     parser.add_argument("--prompts", type=whole_number(1), help="how many prompts of a built-in task (default: 16)")
-    parser.add_argument("--metric", default="logit_diff", help="logit_diff, answer_logprob, answer_prob or kl")
+    metric_option(parser)
     parser.add_argument("--group-by-length", action="store_true", help="allow prompts of different token lengths")
     parser.add_argument("--heldout", type=whole_number(2), default=200, help="held-out masks for the R² (default: 200)")
     parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
@@ -85,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.components and not isinstance(options.refine, int):
         raise UserError("the levels of --refine take the place of --components; give one of the two")
+    check_names(options)
     folder = None if options.out is None else writable_folder(options.out)
     from circuitspex.circuits import find_circuit
     from circuitspex.components import Latents, check_levels, model_structure, select

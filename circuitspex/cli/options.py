@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from circuitspex.errors import UserError
+from circuitspex.recovery.decoders.table import DECODERS
+from circuitspex.tasks.catalogue import TASKS, check_name
+from circuitspex.tasks.metrics import METRICS
 
 if TYPE_CHECKING:
     from circuitspex.masks import Keep
@@ -29,6 +32,66 @@ def verb_parser(
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+class Named:
+    """Choices that are listed where help is asked for; whether a name is one of them, the verb itself says later."""
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self._names = names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def task_option(parser: argparse.ArgumentParser) -> None:
+    """``--task``, as the verbs that run a task have it."""
+    parser.add_argument(
+        "--task",
+        required=True,
+        choices=Named(lambda: TASKS),
+        metavar="TASK",
+        help="%(choices)s, or a .jsonl file of your own examples",
+    )
+
+
+def metric_option(parser: argparse.ArgumentParser, default: str | None = "logit_diff") -> None:
+    """``--metric``; the default None is chosen by the answers."""
+    what = "default: %(default)s" if default else "default: by the answers given"
+    parser.add_argument(
+        "--metric",
+        default=default,
+        choices=Named(lambda: METRICS),
+        metavar="METRIC",
+        help=f"what is measured: %(choices)s ({what})",
+    )
+
+
+def method_option(parser: argparse.ArgumentParser, note: str = "") -> None:
+    """``--method``; ``note`` is a word on which of them don't serve."""
+    parser.add_argument(
+        "--method",
+        default="auto",
+        choices=DECODERS,
+        metavar="METHOD",
+        help=f"decoder: %(choices)s{note} (default: %(default)s)",
+    )
+
+
+def check_names(options: argparse.Namespace) -> None:
+    """What can be said of the names of the task, the metric and the decoder before a model is loaded.
+
+    Raises:
+        UserError: there is no such task or metric, or another package's can't be loaded.
+    """
+    if getattr(options, "task", None):
+        check_name(options.task)
+    if options.metric is not None:
+        METRICS[options.metric]
+    DECODERS[options.method]
 
 
 def store_option(parser: argparse.ArgumentParser) -> None:

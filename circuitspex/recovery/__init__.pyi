@@ -1,5 +1,7 @@
-from ._decode import Method as Method
 from ._decode import decode as decode
+from .decoders.table import DECODERS as DECODERS
+from .decoders.table import Decoder as Decoder
+from .decoders.table import Method as Method
 from .interactions import Interactions as Interactions
 from .interactions import InteractionTable as InteractionTable
 from .interactions import Row as Row

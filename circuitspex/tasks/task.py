@@ -27,7 +27,7 @@ from circuitspex.tasks.arrays import encode_examples, encode_reference
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import TaskGenerator
 from circuitspex.tasks.groups import TaskGroup
-from circuitspex.tasks.metrics import Metric, as_metric
+from circuitspex.tasks.metrics import END, Metric, as_metric
 from circuitspex.tasks.report import ACCURACY_WARNING, TaskReport, run_plain
 from circuitspex.tasks.vocabulary import Vocabulary
 
@@ -55,6 +55,15 @@ class Task:
     reference_lengths: Int[Tensor, " references"]
     metric: Metric
     generator: TaskGenerator | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        for name in self.metric.positions:
+            lacking = next((i for i, e in enumerate(self.examples) if name != END and name not in e.positions), None)
+            if lacking is not None:
+                raise TaskError(
+                    f"metric '{self.metric.name}' reads the position '{name}', which prompt {lacking} does not name; "
+                    f"it has {', '.join([*self.examples[lacking].positions, END])}"
+                )
 
     # Making tasks
 
@@ -176,6 +185,17 @@ class Task:
         size = f"{low}" if low == high else f"{low} to {high}"
         return f"Task({self.name!r}, {self.n_prompts} prompts of {size} tokens, metric {self.metric.name!r})"
 
+    def position(self, name: str) -> Int[Tensor, " prompts"]:
+        """Where the named position is in each prompt, counted from 0; ``END`` is the last.
+
+        Raises :class:`TaskError` where a prompt does not name it.
+        """
+        if name == END:
+            return self.lengths - 1
+        if any(name not in example.positions for example in self.examples):
+            raise TaskError(f"not every prompt of task '{self.name}' names the position '{name}'")
+        return torch.tensor([example.positions[name] for example in self.examples]) % self.lengths
+
     @cached_property
     def groups(self) -> tuple[TaskGroup, ...]:
         """The prompts by length, shortest first; every prompt is in exactly one group."""
@@ -190,6 +210,7 @@ class Task:
                     reference_tokens=self.reference_tokens[self.reference_lengths == length, :length],
                     answers=self.answers[rows],
                     wrong_answers=self.wrong_answers[rows],
+                    reads=torch.stack([self.position(name)[rows] for name in self.metric.positions], dim=1),
                 )
             )
         return tuple(groups)
@@ -202,7 +223,10 @@ class Task:
         """
         digest = hashlib.sha256(self.metric.identity.encode())
         for group in self.groups:
-            for name in ("indices", "tokens", "counterfactual_tokens", "reference_tokens", "answers", "wrong_answers"):
+            names = ["indices", "tokens", "counterfactual_tokens", "reference_tokens", "answers", "wrong_answers"]
+            if self.metric.positions != (END,):
+                names.append("reads")
+            for name in names:
                 array = getattr(group, name).to(torch.int64).contiguous().numpy()
                 digest.update(f"{name}{array.shape}".encode())
                 digest.update(array.astype("<i8").tobytes())

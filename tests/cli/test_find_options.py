@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from circuitspex.cli.main import build_parser, main
+from circuitspex.recovery import DECODERS
+from circuitspex.tasks import METRICS, TASKS
 
 
 def options(*more: str) -> Any:
@@ -111,10 +113,35 @@ def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("circuitspex: levels must nest: L0H0 of 'heads'")
 
 
-def test_the_methods_are_those_of_the_decoders():
-    from typing import get_args
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--task", "chess"), "unknown task 'chess'; known: ioi, greater_than"),
+        (("--task", "gone.jsonl"), "can't read task file gone.jsonl: no such file"),
+        (("--task", "ioi", "--metric", "joy"), "unknown metric 'joy'; known: logit_diff, answer_logprob"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["find", "compare"])
+def test_wrong_names_are_refused_before_a_model_is_loaded(
+    verb: str, more: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = ["--model", "no-such-model"] * (2 if verb == "compare" else 1)
+    assert main([verb, *models, *more]) == 1
+    assert capsys.readouterr().err.startswith(f"circuitspex: {message}")
 
-    from circuitspex.cli.find import METHODS
-    from circuitspex.recovery import Method
 
-    assert set(METHODS) == set(get_args(Method))
+def test_compare_takes_no_decoder_of_its_own_masks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "--model", "a", "--model", "b", "--task", "ioi", "--method", "spex"])
+    assert stop.value.code == 2
+    assert "--method spex runs masks of its own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["find", "compare", "explain", "tokens"])
+def test_help_lists_what_is_in_the_tables(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"decoder: {', '.join(DECODERS)}" in said
+    assert (f"what is measured: {', '.join(METRICS)}" in said) == (verb != "explain")
+    assert (f"{', '.join(TASKS)}, or a .jsonl file" in said) == (verb in ("find", "compare"))

@@ -2,8 +2,9 @@
 
 Rows are masks times prompts. What all masks share has a mask axis of length 1 until the first gate that differs, so the
 attention before the first ablated head is computed once per prompt, and so on. Layers before the first ablated one, and
-positions before the first ablated one, come from one unablated pass. In the last block only the last position goes on,
-and only it is unembedded. The MLP of a row whose MLP is ablated is not computed.
+positions before the first ablated one, come from one unablated pass. In the last block only the positions from the
+first one that is read go on, and only those that are read are unembedded. The MLP of a row whose MLP is ablated is not
+computed.
 
 On CUDA devices the fused kernels skip ablated heads, and ablated groups of neurons, too; on CPUs gathering the rows of
 each head costs what it saves, so heads are gated in one product there.
@@ -37,7 +38,7 @@ Kept = tuple[torch.Tensor, torch.Tensor]  # keys and values of the unablated pas
 
 
 class FusedForward:
-    """Logits at the last position under masks, for one group of prompts of equal length.
+    """Logits at the positions that are read under masks, for one group of prompts of equal length.
 
     Args:
         dense: the model's parts.
@@ -45,6 +46,7 @@ class FusedForward:
         sites: where components are gated.
         n_players: how many components there are.
         baselines: what ablated components output, by hook.
+        reads: the positions whose logits are wanted, ``[prompts, reads]``; by default the last.
         checkpointing: compute each block again in the backward pass instead of keeping what it made.
     """
 
@@ -57,6 +59,7 @@ class FusedForward:
         sites: Sequence[Site],
         n_players: int,
         baselines: Mapping[str, torch.Tensor | None],
+        reads: torch.Tensor | None = None,
         *,
         checkpointing: bool = False,
     ) -> None:
@@ -64,6 +67,9 @@ class FusedForward:
         self.checkpointing = checkpointing
         self._clean = clean
         self._n_positions = clean.entry.shape[1]
+        last = torch.full((len(clean.entry), 1), self._n_positions - 1)
+        self._reads = last if reads is None else reads.cpu()
+        self._tail = self._n_positions - int(self._reads.min())  # positions that go on in the last block
         self._residuals = {0: clean.entry}
         self._kept: dict[int, Kept] = {}
         self._gates: dict[tuple[int, str], _Gate] = {}
@@ -88,12 +94,12 @@ class FusedForward:
             for index in range(last + 1):
                 # A new pass for every block: none may add to what an earlier one handed on, which is kept here.
                 run = _Pass(self, None, slice(None), 0, keep=self._kept if positions else None)
-                h = run.block(index, h.to(self.dense.layers[index].device), tail=False)
+                h = run.block(index, h.to(self.dense.layers[index].device))
                 if index + 1 in wanted:
                     self._residuals[index + 1] = h[0]
 
     def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
-        """Logits ``[masks * prompts, vocab]`` at the last position, all prompts of mask 0 first.
+        """Logits ``[masks * prompts, reads, vocab]`` where they are read, all prompts of mask 0 first.
 
         Args:
             gates: ``[masks, players + 1]``; the last column is all ones.
@@ -101,19 +107,27 @@ class FusedForward:
             first_layer: nothing before this layer is ablated.
             first_position: nothing before this position is ablated.
         """
-        first_position = min(first_position, self._n_positions - 1)
+        first_position = min(first_position, self._n_positions - self._tail)
         self.share([first_layer], positions=first_position > 0)
         h = self._residuals[first_layer][prompts, first_position:].unsqueeze(0)
         run = _Pass(self, gates, prompts, first_position)
         last = len(self.dense.layers) - 1
         for index in range(first_layer, last + 1):
             h = h.to(self.dense.layers[index].device)
+            tail = self._tail if index == last else None
             if self.checkpointing and gates.requires_grad:
-                h = checkpoint(run.block, index, h, index == last, use_reentrant=False)
+                h = checkpoint(run.block, index, h, tail, use_reentrant=False)
             else:
-                h = run.block(index, h, tail=index == last)
-        logits = self._unembed(h[:, :, -1])
-        return logits.expand(gates.shape[0], -1, -1).flatten(0, 1)
+                h = run.block(index, h, tail)
+        logits = self._unembed(self._read(h, prompts))
+        return logits.expand(gates.shape[0], -1, -1, -1).flatten(0, 1)
+
+    def _read(self, h: torch.Tensor, prompts: slice) -> torch.Tensor:
+        """``[masks or 1, prompts, tail, d_model]`` at the positions that are read."""
+        if self._tail == self._reads.shape[1] == 1:
+            return h
+        places = self._reads[prompts] - (self._n_positions - self._tail)
+        return h[:, torch.arange(len(places))[:, None], places]
 
     def use_kernels(self, x: torch.Tensor) -> bool:
         """Whether the fused kernels run on this tensor: on CUDA devices, in the dtypes that they have."""
@@ -172,16 +186,16 @@ class _Pass:
         self._own: torch.Tensor | None = None  # a residual stream made here, which may be added to in place
         self._in_place = gates is None or not gates.requires_grad
 
-    def block(self, index: int, h: torch.Tensor, tail: bool) -> torch.Tensor:
-        """One block: ``[masks or 1, prompts, pos, d_model]`` in and out; with ``tail`` only the last position out."""
+    def block(self, index: int, h: torch.Tensor, tail: int | None = None) -> torch.Tensor:
+        """One block: ``[masks or 1, prompts, pos, d_model]`` in and out; ``tail`` is how many positions come out."""
         layer = self._owner.dense.layers[index]
         where = slice(self._from, None)
         x = layer.norm_1(h)
         g = self._skippable(index, "head", x)
         z = self._attend(index, layer.attention, x, tail, g if x.shape[0] > 1 else None)
-        if tail:
-            where = slice(self._owner._n_positions - 1, None)
-            h = h[:, :, -1:]
+        if tail is not None:
+            where = slice(self._owner._n_positions - tail, None)
+            h = h[:, :, -tail:]
         if g is None:
             out = layer.attention.o(self._gated(index, "head", z, where).flatten(3))
         else:
@@ -218,13 +232,13 @@ class _Pass:
         return out.reshape(*shape, -1)
 
     def _attend(
-        self, index: int, a: DenseAttention, x: torch.Tensor, tail: bool, gates: torch.Tensor | None
+        self, index: int, a: DenseAttention, x: torch.Tensor, tail: int | None, gates: torch.Tensor | None
     ) -> torch.Tensor:
         """``z`` of every head, ``[masks or 1, prompts, pos, head, d_head]``; with ``gates`` what is off is skipped."""
         places = self._owner._clean.positions[index]
         masks, prompts, length = x.shape[:3]
         x = x.flatten(0, 1)
-        rows = x[:, -1:] if tail else x
+        rows = x if tail is None else x[:, -tail:]
         if gates is not None:
             groups = gates.reshape(masks, a.n_kv, -1).amax(-1)  # a key/value head serves while one of its heads is on
             q, k, v = (
@@ -235,7 +249,7 @@ class _Pass:
                 .to(x.dtype)
                 for part, given, on in ((a.q, rows, gates), (a.k, x, groups), (a.v, x, groups))
             )
-        elif a.joined is not None and not tail:
+        elif a.joined is not None and tail is None:
             parts = a.joined(x).reshape(*x.shape[:2], -1, a.d_head).to(x.dtype)
             q, k, v = torch.split(parts, [a.n_heads, a.n_kv, a.n_kv], dim=2)
         else:

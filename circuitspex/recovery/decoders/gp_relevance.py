@@ -18,6 +18,8 @@ from scipy.optimize import minimize
 from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.decoders.gp import CONSTANT, AnovaFit, Prior, cubes, heavy_ones
 from circuitspex.recovery.decoders.gp_terms import largest_terms, read
+from circuitspex.recovery.decoders.linear import fit_linear
+from circuitspex.recovery.decoders.proxyspex import fit_proxyspex
 from circuitspex.recovery.samples import Fitted, Samples, cross_fit
 from circuitspex.typing import FloatArray, Values
 
@@ -35,6 +37,13 @@ _IN_DOUBLE = 400_000
 _STEPS = 15
 # Relevances and weights stay within e^-20 and e^7 of each other; the noise above 1e-5.
 _LOWEST, _HIGHEST, _LEAST_NOISE = -20.0, 7.0, 1e-5
+
+
+def fit_gp(samples: Samples, *, max_order: int | None = None) -> Fitted:
+    """The Gaussian process on values alone, with boosted trees as the first guess."""
+    if max_order == 1:
+        return fit_linear(samples)
+    return fit_learned(samples, fit_proxyspex(samples, max_order=max_order), max_order=max_order)
 
 
 def fit_learned(samples: Samples, start: Fitted, *, max_order: int | None = None) -> Fitted:

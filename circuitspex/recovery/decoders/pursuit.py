@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitspex.recovery.bases.polynomial import Polynomial, combine
+from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.ridge import fit_ridge
 from circuitspex.recovery.samples import Fitted, Samples, cross_fit
 from circuitspex.typing import FloatArray, Term, Values
@@ -66,6 +67,8 @@ class Feature:
 
 def fit_pursuit(samples: Samples, *, max_order: int | None = None) -> Fitted:
     """The features that the values call for, and ridge on them."""
+    if max_order == 1:
+        return fit_linear(samples)
 
     def fit(part: Samples, _: int | None) -> Polynomial:
         return _pursue(part.x, part.values, part.keep, min(max_order or _MOST_ORDER, _MOST_ORDER))

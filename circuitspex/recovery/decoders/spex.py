@@ -32,7 +32,7 @@ from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.stack import clearly_better
 from circuitspex.recovery.samples import N_FOLDS, Fitted, Samples
 from circuitspex.recovery.scoring.r2 import is_constant
-from circuitspex.typing import FloatArray, IntArray, Term, Values
+from circuitspex.typing import FloatArray, IntArray, Masks, Term, Values
 
 _ROUNDS = 100
 _FLIPS = 6
@@ -281,7 +281,29 @@ def _screened(x: FloatArray, y: Values, found: list[Term], more: list[Term], mos
     return [more[i] for i in np.sort(np.argsort(-size, kind="stable")[:room])]
 
 
-def fit_spex(samples: Samples, design: CodedDesign) -> Fitted:
+def coded_masks(n_players: int, n_masks: int, *, seed: int = 0) -> Masks:
+    """The masks that this decoder needs: those of its design for so many components and masks."""
+    return CodedDesign.choose(n_players, n_masks, seed=seed).masks()
+
+
+def design_of(samples: Samples) -> CodedDesign:
+    """The design that the masks follow.
+
+    Raises:
+        UserError: they follow none.
+    """
+    design = CodedDesign.recognise(samples.x > 0)
+    if design is None:
+        n_masks, n = samples.x.shape
+        raise UserError(
+            f"method 'spex' needs the {n_masks} masks of its own design for {n} components, in their order: "
+            f"CodedDesign.choose({n}, {n_masks}).masks(), or call circuitspex.spex(game, budget={n_masks}); "
+            "'auto' takes any masks"
+        )
+    return design
+
+
+def fit_spex(samples: Samples, design: CodedDesign | None = None, *, max_order: int | None = None) -> Fitted:
     """The sum of parities that coded masks show, fitted to all masks.
 
     Folds are whole repetitions, with the random masks spread over them: the support is decoded from the other
@@ -293,7 +315,8 @@ def fit_spex(samples: Samples, design: CodedDesign) -> Fitted:
 
     Args:
         samples: the masks of ``design`` in its order, and their values.
-        design: which of them are coded, and how.
+        design: which of them are coded, and how; by default the one that they follow.
+        max_order: changes nothing: parities of every order are read off the same masks.
 
     Returns:
         the function, the functions without each fold, and the predictions for every mask out of its fold ``(K,)``.
@@ -301,6 +324,7 @@ def fit_spex(samples: Samples, design: CodedDesign) -> Fitted:
     Raises:
         UserError: the samples are not those of the design.
     """
+    design = design_of(samples) if design is None else design
     _check(samples, design)
     y = samples.values
     if not design.repetitions:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from circuitspex.recovery.bases.polynomial import Polynomial, combine
+from circuitspex.recovery.decoders.exact import fit_complete
 from circuitspex.recovery.decoders.gp_relevance import fit_learned
 from circuitspex.recovery.decoders.gradspex import fit_gradspex
 from circuitspex.recovery.decoders.linear import fit_linear
@@ -95,3 +96,9 @@ def fit_with_gradients(samples: Samples, *, max_order: int | None = None) -> Fit
         plain = stack([*quick, *slower], part.values)
     chosen = with_slopes if clearly_better(with_slopes, plain, part.values) else plain
     return screen.whole(chosen)
+
+
+def fit_auto(samples: Samples, *, max_order: int | None = None) -> Fitted:
+    """The exact transform where every mask is there without noise, else all that values and gradients say."""
+    complete = fit_complete(samples) if max_order is None or max_order >= samples.n_players else None
+    return complete or fit_with_gradients(samples, max_order=max_order)
