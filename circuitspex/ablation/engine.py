@@ -16,13 +16,13 @@ from circuitspex.ablation.cost import pass_cost
 from circuitspex.ablation.executors.agreement import disagreement, parts_of
 from circuitspex.ablation.executors.clean import clean_pass
 from circuitspex.ablation.executors.dense import NotDenseError
-from circuitspex.ablation.executors.fused import FUSED_KINDS, FusedForward
+from circuitspex.ablation.executors.fused import FusedForward
 from circuitspex.ablation.executors.hooks import BatchedForward, Forward, HooksForward
 from circuitspex.ablation.executors.path_patching import PathForward
 from circuitspex.ablation.executors.prefix import Prefix, why_not
 from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
 from circuitspex.ablation.site_map import sites_of
-from circuitspex.components import Component, ModelStructure
+from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
@@ -92,7 +92,7 @@ class AblationEngine:
         self.task = task
         self.components = tuple(components)
         self.n_players = len(components)
-        self._unfused = [component for component in self.components if component.kind not in FUSED_KINDS]
+        self._unfused = [component for component in self.components if not component.about.fused]
         self.batch_rows = batch_rows
         self.precision: str = precision
         self._structure = structure
@@ -145,7 +145,8 @@ class AblationEngine:
     ) -> list[FusedForward]:
         if self._unfused:
             other = self._unfused[0]
-            raise NotDenseError(f"only heads, MLP layers and neurons are fused, not {other} ({other.kind})")
+            *most, last = [kind.plural for kind in KINDS.values() if kind.fused]
+            raise NotDenseError(f"only {', '.join(most)} and {last} are fused, not {other} ({other.kind})")
         dense = parts_of(self.model, self._structure, None)
         cleans = [clean_pass(self.model, rows) for rows in tokens]
         made = [

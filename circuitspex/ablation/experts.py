@@ -11,20 +11,15 @@ from typing import Any
 
 import torch
 
-from circuitspex.ablation.sites import Hook, Site
-from circuitspex.components import Router
+from circuitspex.ablation.sites import Hook, Members, Site
+from circuitspex.components import Part, Router
 
 
 @dataclass(frozen=True)
 class ExpertSite(Site):
-    """The experts of one layer; units are experts, and there is no baseline."""
+    """The experts of one layer; units are experts. There is no baseline: other experts write instead."""
 
     router: Router = field(kw_only=True)
-
-    @property
-    def has_baseline(self) -> bool:
-        """None: what an expert would have written is not replaced, other experts write instead."""
-        return False
 
     def hooks(
         self,
@@ -58,3 +53,9 @@ class ExpertSite(Site):
 
         hooks: list[Hook] = [(f"{router.path}.hook_in", see), (f"{router.path}.hook_expert_weights", weigh)]
         return [*hooks, (f"{router.path}.hook_expert_indices", choose)]
+
+
+def expert_site(part: Part, layer: int, kind: str, members: Members) -> ExpertSite:
+    """The site of some experts of one layer."""
+    assert part.hook is not None
+    return ExpertSite(part.hook, layer, kind, part.n_units, members, router=part.source)

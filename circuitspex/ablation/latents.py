@@ -9,13 +9,12 @@ so what the autoencoder does not explain of x stays as it is, and with every gat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from circuitspex.ablation.sites import Site
-from circuitspex.components import Component, Latents
+from circuitspex.ablation.sites import Members, Site
+from circuitspex.components import Component, Latents, Part
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,6 @@ class LatentSite(Site):
     latents: Latents = field(kw_only=True)
     places: dict[int, int] = field(kw_only=True)
     _kept: dict[tuple[torch.device, torch.dtype], _Ready] = field(default_factory=dict, repr=False, compare=False)
-
-    @classmethod
-    def of(cls, latents: Latents, members: Sequence[tuple[int, Component]]) -> LatentSite:
-        """The site of these components."""
-        chosen = sorted({i for _, component in members for i in range(component.start, component.stop)})
-        places = {latent: place for place, latent in enumerate(chosen)}
-        return cls(latents.hook, latents.layer, "latents", len(chosen), tuple(members), latents=latents, places=places)
 
     @property
     def numbers_a_token(self) -> int:
@@ -99,3 +91,11 @@ class LatentSite(Site):
                 None if some else chosen.to(activation.device),
             )
         return self._kept[key]
+
+
+def latent_site(part: Part, layer: int, kind: str, members: Members) -> LatentSite:
+    """The site of some latents of one layer."""
+    latents: Latents = part.source
+    chosen = sorted({i for _, component in members for i in range(component.start, component.stop)})
+    places = {latent: place for place, latent in enumerate(chosen)}
+    return LatentSite(latents.hook, layer, kind, len(chosen), members, latents=latents, places=places)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 
-from circuitspex.components import Component
+from circuitspex.components import KINDS, Component, Part
 from circuitspex.errors import ComponentError
 
 Hook = tuple[str, Callable[[Any, Any], Any]]
@@ -34,7 +34,7 @@ class Site:
     @property
     def has_baseline(self) -> bool:
         """Whether a baseline stands in for what is ablated here."""
-        return True
+        return KINDS[self.kind].has_baseline
 
     @property
     def numbers_a_token(self) -> int:
@@ -96,6 +96,16 @@ class Site:
             return self.gate(activation, gates.to(there), index.to(there), base)
 
         return [(self.hook, gate)]
+
+
+Members = tuple[tuple[int, Component], ...]
+"""Components of one kind in one layer, each with its place in the game's list."""
+
+
+def plain_site(part: Part, layer: int, kind: str, members: Members) -> Site:
+    """The site of units of one activation."""
+    assert part.hook is not None
+    return Site(part.hook, layer, kind, part.n_units, members)
 
 
 def ablate(

@@ -167,8 +167,7 @@ class ComponentGame(LensGame):
     def _latents(self) -> list[Latents]:
         """The sparse autoencoders whose latents are among the components."""
         layers = sorted({component.layer for component in self.components if component.kind == "latents"})
-        found = [self.structure.layers[layer].latents for layer in layers]
-        return [latents for latents in found if latents is not None]
+        return [self.structure.layers[layer].part("latents").source for layer in layers]
 
     def _pieces(self) -> list[str]:
         """The tokens of the first prompt as text; none where the model has no tokenizer."""

@@ -113,10 +113,11 @@ def dense_model(model: Any, structure: ModelStructure, *, products: torch.dtype 
     parallel = bool(getattr(model.cfg, "parallel_attn_mlp", False))
     layers = []
     for index, about in enumerate(structure.layers):
-        if about.head_hook is None or about.mlp_hook is None or about.neuron_hook is None:
+        heads = about.part("head")
+        if any(about.part(kind).hook is None for kind in ("head", "mlp", "neurons")):
             raise NotDenseError(f"layer {index} has not one attention and one dense MLP")
         block = model.blocks[index]
-        layers.append(_layer(block, about.n_heads, about.d_head, parallel, products, copy=copy))
+        layers.append(_layer(block, heads.n_units, heads.width, parallel, products, copy=copy))
     return DenseModel(
         tuple(layers),
         _norm(model.ln_final),

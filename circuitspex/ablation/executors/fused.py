@@ -30,9 +30,6 @@ from circuitspex.ablation.sites import Site
 # Groups of fewer neurons than this are gated one by one: tiles of a product can't be narrower.
 _SKIPPED_NEURONS = 16
 
-FUSED_KINDS = ("head", "mlp", "neurons")
-"""The kinds of components that are gated here; the others go through hooks."""
-
 Kept = tuple[torch.Tensor, torch.Tensor]  # keys and values of the unablated pass, [prompts, pos, kv heads, d_head]
 
 
