@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from circuitspex.ablation.baselines import Baseline, baseline_activations
+from circuitspex.ablation.baselines import baselines_of
 from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
 from circuitspex.ablation.cost import pass_cost
 from circuitspex.ablation.executors.agreement import disagreement, parts_of
@@ -53,7 +53,7 @@ class AblationEngine:
         structure: its structure, from ``model_structure``.
         components: what the columns of the masks mean.
         task: prompts and metric; prompts of different lengths run in groups of equal length.
-        baseline: what an ablated component outputs instead.
+        baseline: what an ablated component outputs instead, a name in ``BASELINES``.
         executor: 'fused' (dense transformers: shared and ablated work is skipped), 'batched' (many masks a pass through
             hooks), 'hooks' (one mask at a time, the plain reference), or 'auto': 'fused' where the model's parts were
             understood, which is tried against 'hooks' first, else 'batched'.
@@ -74,7 +74,7 @@ class AblationEngine:
         structure: ModelStructure,
         components: Sequence[Component],
         task: Task,
-        baseline: Baseline,
+        baseline: str,
         *,
         executor: Executor = "auto",
         precision: Precision = "model",
@@ -108,7 +108,7 @@ class AblationEngine:
     def _forwards(self, executor: Executor) -> tuple[str, str, list[Forward]]:
         """The executor that runs, what to say of it, and one for each group of prompts."""
         tokens = [group.tokens.to(self._device) for group in self.task.groups]
-        baselines = [baseline_activations(self.model, self._sites, group, self._baseline) for group in self.task.groups]
+        baselines = [baselines_of(self._baseline, self.model, self._sites, group) for group in self.task.groups]
         pairs = list(zip(tokens, baselines, strict=True))
         self._pairs = pairs
         plain: list[HooksForward] = [HooksForward(self.model, self._sites, self.n_players, *pair) for pair in pairs]

@@ -7,7 +7,15 @@ import json
 from pathlib import Path
 
 from circuitspex.cli.find import METHODS
-from circuitspex.cli.options import share, store_option, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import (
+    baseline_option,
+    components_option,
+    share,
+    store_option,
+    verb_parser,
+    whole_number,
+    writable_folder,
+)
 
 EXAMPLE = "circuitspex compare --model smollm2-135m --model ./fine-tuned --task ioi --out runs/diff"
 FILES = {
@@ -31,8 +39,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "with @REVISION for a hub branch or tag",
     )
     parser.add_argument("--task", required=True, help="a built-in task, or a .jsonl file of your own examples")
-    parser.add_argument("--components", default="heads", help="selector, such as heads, heads+mlps")
-    parser.add_argument("--baseline", default="mean", choices=("mean", "resample", "zero"), help="default: mean")
+    components_option(parser, "heads")
+    baseline_option(parser)
     parser.add_argument("--budget", type=whole_number(2), default=100, help="ablations of each model (default: 100)")
     parser.add_argument("--keep", type=share, default=0.5, metavar="SHARE", help="share of components kept by a mask")
     parser.add_argument(

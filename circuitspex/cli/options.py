@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from circuitspex.ablation import BASELINES
+from circuitspex.components import KINDS
 from circuitspex.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,6 +54,27 @@ def latents_option(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a sparse autoencoder (.safetensors, from Latents.save) whose latents are among the components; repeat it "
         "for several layers",
+    )
+
+
+def components_option(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """``--components``, as every verb that ablates components has it."""
+    words = ", ".join(kind.word for kind in KINDS.values())
+    parser.add_argument(
+        "--components",
+        default=default,
+        help=f"selector of {words}; such as heads (the default), heads+mlps, layers[20:30].heads.v, residuals@-1",
+    )
+
+
+def baseline_option(parser: argparse.ArgumentParser) -> None:
+    """``--baseline``, as every verb that ablates components has it."""
+    known = "; ".join(f"{name}: {about.about}" for name, about in BASELINES.items())
+    parser.add_argument(
+        "--baseline",
+        default="mean",
+        choices=tuple(BASELINES),
+        help=f"what an ablated component outputs instead; {known} (default: mean)",
     )
 
 
