@@ -8,14 +8,16 @@ from typing import Any
 import torch
 
 from circuitspex.ablation.batch_size import in_parts
+from circuitspex.ablation.shapes import Activation, BaselineOfSite, Tokens
 from circuitspex.ablation.sites import Site
 from circuitspex.errors import TaskError
+from circuitspex.models.protocol import Model
 from circuitspex.tasks import TaskGroup
 
 _BATCH = 64
 
 
-def mean(model: Any, sites: Sequence[Site], group: TaskGroup) -> dict[str, torch.Tensor]:
+def mean(model: Model, sites: Sequence[Site], group: TaskGroup) -> dict[str, BaselineOfSite]:
     """The mean over the group's reference prompts, by position: ``[1, pos, ...]`` by hook name.
 
     Raises:
@@ -29,19 +31,19 @@ def mean(model: Any, sites: Sequence[Site], group: TaskGroup) -> dict[str, torch
     return _activations(model, sites, group.reference_tokens, mean=True)
 
 
-def resample(model: Any, sites: Sequence[Site], group: TaskGroup) -> dict[str, torch.Tensor]:
+def resample(model: Model, sites: Sequence[Site], group: TaskGroup) -> dict[str, BaselineOfSite]:
     """What each prompt's counterfactual gives: ``[prompts, pos, ...]`` by hook name."""
     return _activations(model, sites, group.counterfactual_tokens, mean=False)
 
 
-def _activations(model: Any, sites: Sequence[Site], tokens: torch.Tensor, *, mean: bool) -> dict[str, torch.Tensor]:
+def _activations(model: Model, sites: Sequence[Site], tokens: Tokens, *, mean: bool) -> dict[str, BaselineOfSite]:
     device = next(model.parameters()).device
 
-    def run(rows: slice) -> dict[str, torch.Tensor]:
-        found: dict[str, torch.Tensor] = {}
+    def run(rows: slice) -> dict[str, BaselineOfSite]:
+        found: dict[str, BaselineOfSite] = {}
 
         def keeper(site: Site) -> Any:
-            def keep(activation: torch.Tensor, hook: Any) -> None:
+            def keep(activation: Activation, hook: Any) -> None:
                 value = site.read(activation.detach())
                 # Sums in double precision, so that the mean does not depend on how the prompts were batched.
                 found[site.hook] = value.double().sum(0, keepdim=True) if mean else value.clone()

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from circuitspex.errors import UserError
+from circuitspex.models.protocol import Model
 from circuitspex.registry import Later, Table
 
 if TYPE_CHECKING:
-    import torch
-
+    from circuitspex.ablation.shapes import BaselineOfSite
     from circuitspex.ablation.sites import Site
     from circuitspex.tasks import TaskGroup
 
@@ -34,7 +34,7 @@ class Baseline:
 
     about: str
     needs: Literal["", "reference prompts", "counterfactuals"]
-    activations: Callable[[Any, Sequence[Site], TaskGroup], Mapping[str, torch.Tensor]]
+    activations: Callable[[Any, Sequence[Site], TaskGroup], Mapping[str, BaselineOfSite]]
 
 
 BASELINES: Table[Baseline] = Table("baseline", Baseline, "circuitspex.baselines")
@@ -70,12 +70,14 @@ def check_baseline(baseline: str) -> str:
     return baseline
 
 
-def baselines_of(name: str, model: Any, sites: Sequence[Site], group: TaskGroup) -> Mapping[str, torch.Tensor | None]:
+def baselines_of(
+    name: str, model: Model, sites: Sequence[Site], group: TaskGroup
+) -> Mapping[str, BaselineOfSite | None]:
     """The baseline at each site for the prompts of one group, by hook name: None is zero, or that there is none.
 
     Raises:
         TaskError: the task lacks what the baseline needs.
     """
-    nothing: dict[str, torch.Tensor | None] = {site.hook: None for site in sites}
+    nothing: dict[str, BaselineOfSite | None] = {site.hook: None for site in sites}
     replaced = [site for site in sites if site.has_baseline]
     return nothing | (dict(BASELINES[name].activations(model, replaced, group)) if replaced else {})

@@ -24,6 +24,7 @@ from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, gr
 from circuitspex.ablation.site_map import sites_of
 from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
+from circuitspex.models.protocol import Model
 from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
@@ -70,7 +71,7 @@ class AblationEngine:
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         structure: ModelStructure,
         components: Sequence[Component],
         task: Task,
@@ -362,7 +363,7 @@ def _check_overflow(logits: torch.Tensor, metric: torch.Tensor) -> None:
 
 
 @contextlib.contextmanager
-def _frozen(model: Any) -> Iterator[None]:
+def _frozen(model: Model) -> Iterator[None]:
     """No gradients for the weights within the block, and no inference mode; as before afterwards."""
     wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in wanted:

@@ -16,6 +16,7 @@ from circuitspex.cli.options import (
     whole_number,
     writable_folder,
 )
+from circuitspex.models.protocol import Model
 
 EXAMPLE = "circuitspex compare --model smollm2-135m --model ./fine-tuned --task ioi --out runs/diff"
 FILES = {
@@ -103,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _load(name: str, options: argparse.Namespace) -> object:
+def _load(name: str, options: argparse.Namespace) -> Model:
     """A model by its name, and by its revision where one follows an @ and no such path exists."""
     from circuitspex.models import load_model
 

@@ -64,7 +64,7 @@ class Kind:
     long_name: str = ""
     lack: str = ""
     lacking: Literal["leave out", "refuse", "say why"] = "say why"
-    order: float = 1000
+    order: int = 1000
     hook: str = ""
     axes: int = 3
     find: Callable[[Kind, LayerView], Part] = _ACTIVATION

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuitspex.components.latents import Latents
+from circuitspex.models.protocol import Model
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class LayerView:
     ``shapes`` are by the ``id`` of a hook point, since one can have several names in ``hooks``.
     """
 
-    model: Any
+    model: Model
     hooks: Mapping[str, Any]
     layer: int
     shapes: Mapping[int, tuple[int, ...]]

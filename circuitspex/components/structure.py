@@ -11,6 +11,7 @@ from circuitspex.components.kinds import KINDS
 from circuitspex.components.latents import Latents, one_a_layer
 from circuitspex.components.layer_view import LayerView, Part
 from circuitspex.errors import ComponentError
+from circuitspex.models.protocol import Model
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class ModelStructure:
         return component
 
 
-def model_structure(model: Any, latents: Latents | Iterable[Latents] | None = None) -> ModelStructure:
+def model_structure(model: Model, latents: Latents | Iterable[Latents] | None = None) -> ModelStructure:
     """Look at a TransformerBridge: which hooks each layer has, and the shapes that pass through them.
 
     One forward pass over two tokens shows the shapes, so that layers may differ from each other, and a
@@ -105,7 +106,7 @@ def model_structure(model: Any, latents: Latents | Iterable[Latents] | None = No
     )
 
 
-def _shapes(model: Any, names: list[str], of_latents: list[str]) -> dict[int, tuple[int, ...]]:
+def _shapes(model: Model, names: list[str], of_latents: list[str]) -> dict[int, tuple[int, ...]]:
     """The shapes of the activations at these hooks, by hook point: one hook can have several names."""
     import torch
 

@@ -16,6 +16,7 @@ from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games.lens import Done, LensGame
 from circuitspex.models import model_identity, model_name
+from circuitspex.models.protocol import Model
 from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
@@ -55,7 +56,7 @@ class ComponentGame(LensGame):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         task: Task,
         components: Selector = "heads",
         baseline: str = "mean",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitspex.errors import TaskError
+from circuitspex.models.protocol import Model
 from circuitspex.tasks._capitals import capitals
 from circuitspex.tasks._gendered_pronoun import gendered_pronoun
 from circuitspex.tasks._greater_than import greater_than
@@ -25,7 +26,7 @@ BUILTIN: dict[str, Callable[..., Task]] = {
 """The built-in tasks; each is called with a model, and maybe ``n_prompts``, ``seed``, ``metric``, ``prepend_bos``."""
 
 
-def build(name_or_path: str | Path, model: Any, **options: Any) -> Task:
+def build(name_or_path: str | Path, model: Model, **options: Any) -> Task:
     """A built-in task by its name, or the task of a ``.jsonl`` file.
 
     ``options`` are those of the built-in task, or of :meth:`Task.from_jsonl`; another one is a :class:`TaskError`.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuitspex.errors import TaskError
+from circuitspex.models.protocol import Model
 from circuitspex.tasks.groups import TaskGroup
 from circuitspex.tasks.metrics import Metric, MetricRows, check_metric_values
 
@@ -65,7 +65,7 @@ class PlainRun:
     top: tuple[tuple[int, float], ...]
 
 
-def run_plain(model: Any, groups: Sequence[TaskGroup], metric: Metric | None, batch_size: int) -> PlainRun:
+def run_plain(model: Model, groups: Sequence[TaskGroup], metric: Metric | None, batch_size: int) -> PlainRun:
     """Runs the model on the prompts of ``groups``, in batches and without gradients."""
     if batch_size < 1:
         raise TaskError(f"batch_size must be at least 1, not {batch_size}")
@@ -87,7 +87,7 @@ def run_plain(model: Any, groups: Sequence[TaskGroup], metric: Metric | None, ba
 
 
 def _last_logits(
-    model: Any, tokens: Int[Tensor, "rows positions"], batch_size: int
+    model: Model, tokens: Int[Tensor, "rows positions"], batch_size: int
 ) -> Iterator[tuple[slice, Float[Tensor, "rows vocab"]]]:
     """The model's logits at the last position of each row, batch by batch, without gradients.
 

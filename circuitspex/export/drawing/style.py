@@ -34,9 +34,9 @@ def shape_of(kind: str) -> str:
     return KINDS[kind].shape if kind in KINDS else "diamond"
 
 
-def kind_order(kind: str) -> float:
+def kind_order(kind: str) -> int:
     """Where a kind stands among those of one layer, roughly in the order in which the layer computes them."""
-    return KINDS[kind].order if kind in KINDS else math.inf
+    return KINDS[kind].order if kind in KINDS else 1 + max(each.order for each in KINDS.values())
 
 
 def legend_of(kinds: set[str]) -> list[tuple[str, str]]:
