@@ -344,11 +344,11 @@ def _rotated(x: torch.Tensor, places: Positions, start: int) -> torch.Tensor:
         return x
     cos, sin = (part[:, start : start + x.shape[1], None].to(x.device) for part in (places.cos, places.sin))
     size = cos.shape[-1]
-    half = size // 2
-    first, second = x[..., :half], x[..., half:size]
+    middle = size // 2
+    first, second = x[..., :middle], x[..., middle:size]
     turned = [
-        torch.addcmul(first * cos[..., :half], second, sin[..., :half], value=-1),
-        torch.addcmul(second * cos[..., half:], first, sin[..., half:]),
+        torch.addcmul(first * cos[..., :middle], second, sin[..., :middle], value=-1),
+        torch.addcmul(second * cos[..., middle:], first, sin[..., middle:]),
     ]
     return torch.cat([*turned, x[..., size:]] if size < x.shape[-1] else turned, dim=-1)
 
