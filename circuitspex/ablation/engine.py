@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 
 from circuitspex.ablation.baselines import baselines_of
 from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
@@ -20,7 +20,9 @@ from circuitspex.ablation.executors.fused import FusedForward
 from circuitspex.ablation.executors.hooks import BatchedForward, Forward, HooksForward
 from circuitspex.ablation.executors.path_patching import PathForward
 from circuitspex.ablation.executors.prefix import Prefix, why_not
+from circuitspex.ablation.frozen import frozen
 from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
+from circuitspex.ablation.shapes import Logits
 from circuitspex.ablation.site_map import sites_of
 from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
@@ -41,9 +43,9 @@ class _Group:
 
     task: TaskGroup
     forward: Forward
-    answers: torch.Tensor
-    wrong_answers: torch.Tensor
-    clean_logits: torch.Tensor | None
+    answers: Int[torch.Tensor, " prompts"]
+    wrong_answers: Int[torch.Tensor, " prompts"]
+    clean_logits: Float[torch.Tensor, "prompts vocab"] | None
 
 
 class AblationEngine:
@@ -102,7 +104,7 @@ class AblationEngine:
         self._device = next(model.parameters()).device
         self._dtype = next(model.parameters()).dtype
         self._sites = sites_of(structure, components)
-        with _frozen(model):
+        with frozen(model):
             self.executor, self.note, forwards = self._forwards(executor)
             self._groups = [self._prepare(group, forward) for group, forward in zip(task.groups, forwards, strict=True)]
 
@@ -260,7 +262,7 @@ class AblationEngine:
         n_masks, n_prompts = len(gates), self.task.n_prompts
         values = np.empty((n_masks, n_prompts))
         slopes = np.zeros((n_masks, self.n_players)) if gradients else None
-        with _frozen(self.model):
+        with frozen(self.model):
             for group in self._groups:
                 share = len(group.task) / n_prompts
                 for batch, part, metric, slope in self._batches(group, gates, gradients):
@@ -289,7 +291,7 @@ class AblationEngine:
                 "taken from another pass"
             )
         values = np.empty((len(gates), self.task.n_prompts))
-        with _frozen(self.model):
+        with frozen(self.model):
             for group, pair in zip(self._groups, self._pairs, strict=True):
                 forward = PathForward(
                     self.model, self._sites, self.n_players, *pair, source=source, target=self.components[target]
@@ -350,7 +352,7 @@ class AblationEngine:
         return metric.detach().double().cpu().numpy().reshape(n_masks, -1), slope
 
 
-def _check_overflow(logits: torch.Tensor, metric: torch.Tensor) -> None:
+def _check_overflow(logits: Logits, metric: Float[torch.Tensor, " rows"]) -> None:
     """A half-precision model whose numbers grew too large is told from a metric that went wrong."""
     if logits.dtype not in (torch.float16, torch.bfloat16) or bool(torch.isfinite(metric).all()):
         return
@@ -360,19 +362,3 @@ def _check_overflow(logits: torch.Tensor, metric: torch.Tensor) -> None:
             f"the model's logits overflowed in {name}, which holds numbers up to {largest:.3g}; load it in float32"
             + (" or bfloat16" if logits.dtype == torch.float16 else "")
         )
-
-
-@contextlib.contextmanager
-def _frozen(model: Model) -> Iterator[None]:
-    """No gradients for the weights within the block, and no inference mode; as before afterwards."""
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in wanted:
-        parameter.requires_grad_(False)
-    # What is kept for later passes must serve gradients too, which tensors made in inference mode don't.
-    ordinary = torch.inference_mode(False) if torch.is_inference_mode_enabled() else contextlib.nullcontext()
-    try:
-        with ordinary:
-            yield
-    finally:
-        for parameter in wanted:
-            parameter.requires_grad_(True)
