@@ -25,7 +25,7 @@ from circuitspex.ablation.executors.clean import CleanPass
 from circuitspex.ablation.executors.dense import DenseAttention, DenseLayer, DenseMLP, DenseModel
 from circuitspex.ablation.executors.linear import Linear
 from circuitspex.ablation.executors.site_gate import SiteGate
-from circuitspex.ablation.shapes import BaselineOfSite, Gates, Logits, Shared
+from circuitspex.ablation.shapes import Gates, Shared
 from circuitspex.ablation.sites import Site
 
 # Groups of fewer neurons than this are gated one by one: tiles of a product can't be narrower.
@@ -56,7 +56,7 @@ class FusedForward:
         clean: CleanPass,
         sites: Sequence[Site],
         n_players: int,
-        baselines: Mapping[str, BaselineOfSite | None],
+        baselines: Mapping[str, torch.Tensor | None],
         *,
         checkpointing: bool = False,
     ) -> None:
@@ -92,7 +92,7 @@ class FusedForward:
                 if index + 1 in wanted:
                     self._residuals[index + 1] = h[0]
 
-    def __call__(self, gates: Gates, prompts: slice, first_layer: int, first_position: int = 0) -> Logits:
+    def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
         """Logits ``[masks * prompts, vocab]`` at the last position, all prompts of mask 0 first.
 
         Args:
@@ -145,7 +145,7 @@ class _Pass:
         self._own: torch.Tensor | None = None  # a residual stream made here, which may be added to in place
         self._in_place = gates is None or not gates.requires_grad
 
-    def block(self, index: int, h: Shared, tail: bool) -> Shared:
+    def block(self, index: int, h: torch.Tensor, tail: bool) -> torch.Tensor:
         """One block: ``[masks or 1, prompts, pos, d_model]`` in and out; with ``tail`` only the last position out."""
         layer = self._owner.dense.layers[index]
         where = slice(self._from, None)
@@ -188,7 +188,9 @@ class _Pass:
             out = kernels.gated_output_projection(rows, g, project.weight, extra, project.bias)
         return out.reshape(*shape, -1)
 
-    def _attend(self, index: int, a: DenseAttention, x: Shared, tail: bool, gates: UnitGates | None) -> Shared:
+    def _attend(
+        self, index: int, a: DenseAttention, x: torch.Tensor, tail: bool, gates: torch.Tensor | None
+    ) -> torch.Tensor:
         """``z`` of every head, ``[masks or 1, prompts, pos, head, d_head]``; with ``gates`` what is off is skipped."""
         places = self._owner._clean.positions[index]
         masks, prompts, length = x.shape[:3]

@@ -95,8 +95,8 @@ def estimate(differences: FloatArray, confidence: float = 0.95) -> Estimate:
         UserError: one context and one prompt; nothing tells how much the number varies.
     """
     mean, error, freedom = moments(differences)
-    margin = 0.0 if error == 0 else float(student.ppf(0.5 + confidence / 2, freedom)) * error
-    return Estimate(mean, mean - margin, mean + margin)
+    half = 0.0 if error == 0 else float(student.ppf(0.5 + confidence / 2, freedom)) * error
+    return Estimate(mean, mean - half, mean + half)
 
 
 def moments(differences: FloatArray) -> tuple[float, float, float]:

@@ -71,8 +71,8 @@ class Measured:
     def estimate(self, confidence: float = 0.95) -> Estimate:
         """The mean with its interval over contexts and prompts."""
         mean, error, freedom = self._moments()
-        margin = 0.0 if error == 0 else float(student.ppf(0.5 + confidence / 2, freedom)) * error
-        return Estimate(mean, mean - margin, mean + margin)
+        half = 0.0 if error == 0 else float(student.ppf(0.5 + confidence / 2, freedom)) * error
+        return Estimate(mean, mean - half, mean + half)
 
     def p_value(self, least: float = 0.0, sign: float = 0.0) -> float:
         """How likely a mean so far from zero would be if the truth were within ``least`` of it.
