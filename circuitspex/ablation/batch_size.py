@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psutil
 import torch
+
+from circuitspex.models.protocol import Model
 
 T = TypeVar("T")
 
@@ -17,7 +19,7 @@ _MOST_ROWS = {"cpu": 64, "other": 4096}
 
 
 def rows_that_fit(
-    model: Any, n_positions: int, *, gradients: bool, checkpointing: bool = False, a_token: int = 0, n_read: int = 1
+    model: Model, n_positions: int, *, gradients: bool, checkpointing: bool = False, a_token: int = 0, n_read: int = 1
 ) -> int:
     """How many rows (one mask on one prompt each) to run at once.
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 
-from circuitspex.ablation.baselines import Baseline, baseline_activations
+from circuitspex.ablation.baselines import baselines_of
 from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
 from circuitspex.ablation.cost import pass_cost
 from circuitspex.ablation.executors.agreement import disagreement, parts_of
 from circuitspex.ablation.executors.clean import clean_pass
 from circuitspex.ablation.executors.dense import DenseModel, NotDenseError
-from circuitspex.ablation.executors.fused import FUSED_KINDS, FusedForward
+from circuitspex.ablation.executors.fused import FusedForward
 from circuitspex.ablation.executors.hooks import BatchedForward, Forward, HooksForward
 from circuitspex.ablation.executors.path_patching import PathForward
 from circuitspex.ablation.executors.prefix import Prefix, why_not
+from circuitspex.ablation.frozen import frozen
 from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
+from circuitspex.ablation.shapes import Logits
 from circuitspex.ablation.site_map import sites_of
-from circuitspex.components import Component, ModelStructure
+from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
+from circuitspex.models.protocol import Model
 from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
@@ -40,9 +43,9 @@ class _Group:
 
     task: TaskGroup
     forward: Forward
-    answers: torch.Tensor
-    wrong_answers: torch.Tensor
-    clean_logits: torch.Tensor | None
+    answers: Int[torch.Tensor, " prompts"]
+    wrong_answers: Int[torch.Tensor, " prompts"]
+    clean_logits: Float[torch.Tensor, "prompts vocab"] | None
 
 
 class AblationEngine:
@@ -53,7 +56,7 @@ class AblationEngine:
         structure: its structure, from ``model_structure``.
         components: what the columns of the masks mean.
         task: prompts and metric; prompts of different lengths run in groups of equal length.
-        baseline: what an ablated component outputs instead.
+        baseline: what an ablated component outputs instead, a name in ``BASELINES``.
         executor: 'fused' (dense transformers: shared and ablated work is skipped), 'batched' (many masks a pass through
             hooks), 'hooks' (one mask at a time, the plain reference), or 'auto': 'fused' where the model's parts were
             understood, which is tried against 'hooks' first, else 'batched'.
@@ -70,11 +73,11 @@ class AblationEngine:
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         structure: ModelStructure,
         components: Sequence[Component],
         task: Task,
-        baseline: Baseline,
+        baseline: str,
         *,
         executor: Executor = "auto",
         precision: Precision = "model",
@@ -92,7 +95,7 @@ class AblationEngine:
         self.task = task
         self.components = tuple(components)
         self.n_players = len(components)
-        self._unfused = [component for component in self.components if component.kind not in FUSED_KINDS]
+        self._unfused = [component for component in self.components if not component.about.fused]
         self.batch_rows = batch_rows
         self.precision: str = precision
         self._structure = structure
@@ -101,7 +104,7 @@ class AblationEngine:
         self._device = next(model.parameters()).device
         self._dtype = next(model.parameters()).dtype
         self._sites = sites_of(structure, components)
-        with _frozen(model):
+        with frozen(model):
             self.executor, self.note, forwards = self._forwards(executor)
             self._groups = [self._prepare(group, forward) for group, forward in zip(task.groups, forwards, strict=True)]
 
@@ -109,7 +112,7 @@ class AblationEngine:
         """The executor that runs, what to say of it, and one for each group of prompts."""
         tokens = [group.tokens.to(self._device) for group in self.task.groups]
         reads = [group.reads for group in self.task.groups]
-        baselines = [baseline_activations(self.model, self._sites, group, self._baseline) for group in self.task.groups]
+        baselines = [baselines_of(self._baseline, self.model, self._sites, group) for group in self.task.groups]
         given = list(zip(tokens, baselines, reads, strict=True))
         self._given = given
         plain: list[HooksForward] = [HooksForward(self.model, self._sites, self.n_players, *one) for one in given]
@@ -150,7 +153,8 @@ class AblationEngine:
     ) -> list[FusedForward]:
         if self._unfused:
             other = self._unfused[0]
-            raise NotDenseError(f"only heads, MLP layers and neurons are fused, not {other} ({other.kind})")
+            *most, last = [kind.plural for kind in KINDS.values() if kind.fused]
+            raise NotDenseError(f"only {', '.join(most)} and {last} are fused, not {other} ({other.kind})")
         dense = parts_of(self.model, self._structure, None)
         cleans = [clean_pass(self.model, rows) for rows in tokens]
 
@@ -262,7 +266,7 @@ class AblationEngine:
         n_masks, n_prompts = len(gates), self.task.n_prompts
         values = np.empty((n_masks, n_prompts))
         slopes = np.zeros((n_masks, self.n_players)) if gradients else None
-        with _frozen(self.model):
+        with frozen(self.model):
             for group in self._groups:
                 share = len(group.task) / n_prompts
                 for batch, part, metric, slope in self._batches(group, gates, gradients):
@@ -291,7 +295,7 @@ class AblationEngine:
                 "taken from another pass"
             )
         values = np.empty((len(gates), self.task.n_prompts))
-        with _frozen(self.model):
+        with frozen(self.model):
             for group, given in zip(self._groups, self._given, strict=True):
                 forward = PathForward(
                     self.model, self._sites, self.n_players, *given, source=source, target=self.components[target]
@@ -352,7 +356,7 @@ class AblationEngine:
         return metric.detach().double().cpu().numpy().reshape(n_masks, -1), slope
 
 
-def _check_overflow(logits: torch.Tensor, metric: torch.Tensor) -> None:
+def _check_overflow(logits: Logits, metric: Float[torch.Tensor, " rows"]) -> None:
     """A half-precision model whose numbers grew too large is told from a metric that went wrong."""
     if logits.dtype not in (torch.float16, torch.bfloat16) or bool(torch.isfinite(metric).all()):
         return
@@ -362,19 +366,3 @@ def _check_overflow(logits: torch.Tensor, metric: torch.Tensor) -> None:
             f"the model's logits overflowed in {name}, which holds numbers up to {largest:.3g}; load it in float32"
             + (" or bfloat16" if logits.dtype == torch.float16 else "")
         )
-
-
-@contextlib.contextmanager
-def _frozen(model: Any) -> Iterator[None]:
-    """No gradients for the weights within the block, and no inference mode; as before afterwards."""
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in wanted:
-        parameter.requires_grad_(False)
-    # What is kept for later passes must serve gradients too, which tensors made in inference mode don't.
-    ordinary = torch.inference_mode(False) if torch.is_inference_mode_enabled() else contextlib.nullcontext()
-    try:
-        with ordinary:
-            yield
-    finally:
-        for parameter in wanted:
-            parameter.requires_grad_(True)

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 
 from circuitspex.cli.options import (
+    baseline_option,
     check_names,
+    components_option,
     method_option,
     metric_option,
     share,
@@ -17,6 +19,7 @@ from circuitspex.cli.options import (
     whole_number,
     writable_folder,
 )
+from circuitspex.models.protocol import Model
 from circuitspex.recovery import DECODERS
 
 EXAMPLE = "circuitspex compare --model smollm2-135m --model ./fine-tuned --task ioi --out runs/diff"
@@ -41,8 +44,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "with @REVISION for a hub branch or tag",
     )
     task_option(parser)
-    parser.add_argument("--components", default="heads", help="selector, such as heads, heads+mlps")
-    parser.add_argument("--baseline", default="mean", choices=("mean", "resample", "zero"), help="default: mean")
+    components_option(parser, "heads")
+    baseline_option(parser)
     parser.add_argument("--budget", type=whole_number(2), default=100, help="ablations of each model (default: 100)")
     parser.add_argument("--keep", type=share, default=0.5, metavar="SHARE", help="share of components kept by a mask")
     method_option(parser, ", but none with masks of its own")
@@ -106,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _load(name: str, options: argparse.Namespace) -> object:
+def _load(name: str, options: argparse.Namespace) -> Model:
     """A model by its name, and by its revision where one follows an @ and no such path exists."""
     from circuitspex.models import load_model
 

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from circuitspex.cli.options import (
+    baseline_option,
     check_names,
+    components_option,
     latents_option,
     method_option,
     metric_option,
@@ -29,12 +31,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser = verb_parser(verbs, "find", "find the circuit that a model uses for a task", EXAMPLE)
     parser.add_argument("--model", required=True, help="offline catalogue name, directory, .gguf file, or hub name")
     task_option(parser)
-    parser.add_argument(
-        "--components",
-        help="selector, such as heads (the default), heads+mlps, neurons, layers[20:30].heads.v, residuals@-1",
-    )
+    components_option(parser, None)
     latents_option(parser)
-    parser.add_argument("--baseline", default="mean", choices=("mean", "resample", "zero"), help="default: mean")
+    baseline_option(parser)
     parser.add_argument("--budget", type=whole_number(2), default=100, help="ablations to decode from (default: 100)")
     parser.add_argument(
         "--until", type=share, metavar="R2", help="stop before the budget is used up once R² on new masks reaches this"

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from circuitspex.ablation import BASELINES
+from circuitspex.components import KINDS
 from circuitspex.errors import UserError
 from circuitspex.recovery.decoders.table import DECODERS
 from circuitspex.tasks.catalogue import TASKS, check_name
@@ -82,16 +84,18 @@ def method_option(parser: argparse.ArgumentParser, note: str = "") -> None:
 
 
 def check_names(options: argparse.Namespace) -> None:
-    """What can be said of the names of the task, the metric and the decoder before a model is loaded.
+    """What can be said of the names of the task, the metric, the decoder and the baseline before a model is loaded.
 
     Raises:
-        UserError: there is no such task or metric, or another package's can't be loaded.
+        UserError: there is no such thing, or another package's can't be loaded.
     """
     if getattr(options, "task", None):
         check_name(options.task)
     if options.metric is not None:
         METRICS[options.metric]
     DECODERS[options.method]
+    if getattr(options, "baseline", None):
+        BASELINES[options.baseline]
 
 
 def store_option(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +119,29 @@ def latents_option(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a sparse autoencoder (.safetensors, from Latents.save) whose latents are among the components; repeat it "
         "for several layers",
+    )
+
+
+def components_option(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """``--components``, as every verb that ablates components has it."""
+    words = ", ".join(kind.word for kind in map(KINDS.ready, KINDS) if kind is not None)
+    parser.add_argument(
+        "--components",
+        default=default,
+        help=f"selector of {words}; such as heads (the default), heads+mlps, layers[20:30].heads.v, residuals@-1",
+    )
+
+
+def baseline_option(parser: argparse.ArgumentParser) -> None:
+    """``--baseline``, as every verb that ablates components has it."""
+    known = {name: BASELINES.ready(name) for name in BASELINES}
+    words = "; ".join(name if entry is None else f"{name}: {entry.about}" for name, entry in known.items())
+    parser.add_argument(
+        "--baseline",
+        default="mean",
+        choices=Named(lambda: BASELINES),
+        metavar="BASELINE",
+        help=f"what an ablated component outputs instead; {words} (default: mean)",
     )
 
 

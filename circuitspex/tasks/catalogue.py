@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import TaskError
+from circuitspex.models.protocol import Model
 from circuitspex.registry import Later, Table
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def check_name(name_or_path: str | Path) -> None:
         raise TaskError(f"can't read task file {name}: {'no such file' if not Path(name).exists() else 'not allowed'}")
 
 
-def build(name_or_path: str | Path, model: Any, **options: Any) -> Task:
+def build(name_or_path: str | Path, model: Model, **options: Any) -> Task:
     """A task by its name, or the task of a ``.jsonl`` file.
 
     ``options`` are those of the named task, or of :meth:`Task.from_jsonl`; another one is a :class:`TaskError`.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuitspex.errors import TaskError
+from circuitspex.models.protocol import Model
 from circuitspex.tasks.groups import TaskGroup
 from circuitspex.tasks.metrics import Metric, MetricRows, check_metric_values
 
@@ -65,7 +65,7 @@ class PlainRun:
     top: tuple[tuple[int, float], ...]
 
 
-def run_plain(model: Any, groups: Sequence[TaskGroup], metric: Metric | None, batch_size: int) -> PlainRun:
+def run_plain(model: Model, groups: Sequence[TaskGroup], metric: Metric | None, batch_size: int) -> PlainRun:
     """Runs the model on the prompts of ``groups``, in batches and without gradients."""
     if batch_size < 1:
         raise TaskError(f"batch_size must be at least 1, not {batch_size}")
@@ -88,7 +88,7 @@ def run_plain(model: Any, groups: Sequence[TaskGroup], metric: Metric | None, ba
 
 
 def _logits(
-    model: Any, group: TaskGroup, batch_size: int
+    model: Model, group: TaskGroup, batch_size: int
 ) -> Iterator[tuple[slice, Float[Tensor, "rows vocab"], Float[Tensor, "rows reads vocab"]]]:
     """The model's logits, batch by batch, without gradients.
 

@@ -21,6 +21,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuitspex.errors import TaskError
+from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import decode_token
 from circuitspex.tasks import jsonl
 from circuitspex.tasks.arrays import encode_examples, encode_reference
@@ -70,7 +71,7 @@ class Task:
     @classmethod
     def from_examples(
         cls,
-        model: Any,
+        model: Model,
         examples: Iterable[Example],
         *,
         name: str = "custom",
@@ -100,7 +101,7 @@ class Task:
     def from_jsonl(
         cls,
         path: str | Path,
-        model: Any,
+        model: Model,
         *,
         name: str | None = None,
         metric: str | Metric | Callable[..., Any] = "logit_diff",
@@ -295,11 +296,11 @@ class Task:
 
     # Running the model
 
-    def accuracy(self, model: Any, batch_size: int = 64) -> float:
+    def accuracy(self, model: Model, batch_size: int = 64) -> float:
         """The share of prompts whose answer has a larger logit than the wrong answer at the last position."""
         return float(run_plain(model, self.groups, None, batch_size).right.double().mean())
 
-    def report(self, model: Any, batch_size: int = 64) -> TaskReport:
+    def report(self, model: Model, batch_size: int = 64) -> TaskReport:
         """How the unablated model does on this task; warns where it does badly."""
         run = run_plain(model, self.groups, self.metric, batch_size)
         accuracy = float(run.right.double().mean())

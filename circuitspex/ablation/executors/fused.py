@@ -14,27 +14,27 @@ TransformerLens is asked for the parts and for what is to be compared with; its 
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
+from jaxtyping import Float
 from torch.utils.checkpoint import checkpoint
 
 from circuitspex import kernels
-from circuitspex.ablation.executors.clean import CleanPass, Positions
+from circuitspex.ablation.executors.attention import attention, rotated
+from circuitspex.ablation.executors.clean import CleanPass
 from circuitspex.ablation.executors.dense import DenseAttention, DenseLayer, DenseMLP, DenseModel
 from circuitspex.ablation.executors.linear import Linear
+from circuitspex.ablation.executors.site_gate import SiteGate
+from circuitspex.ablation.shapes import Gates, Shared
 from circuitspex.ablation.sites import Site
 
 # Groups of fewer neurons than this are gated one by one: tiles of a product can't be narrower.
 _SKIPPED_NEURONS = 16
 
-FUSED_KINDS = ("head", "mlp", "neurons")
-"""The kinds of components that are gated here; the others go through hooks."""
-
-Kept = tuple[torch.Tensor, torch.Tensor]  # keys and values of the unablated pass, [prompts, pos, kv heads, d_head]
+Kept = tuple[Float[torch.Tensor, "prompts pos kv_heads d_head"], Float[torch.Tensor, "prompts pos kv_heads d_head"]]
+"""Keys and values of the unablated pass."""
+UnitGates = Float[torch.Tensor, "masks units"]
 
 
 class FusedForward:
@@ -72,10 +72,10 @@ class FusedForward:
         self._tail = self._n_positions - int(self._reads.min())  # positions that go on in the last block
         self._residuals = {0: clean.entry}
         self._kept: dict[int, Kept] = {}
-        self._gates: dict[tuple[int, str], _Gate] = {}
+        self._gates: dict[tuple[int, str], SiteGate] = {}
         for site in sites:
             index = site.unit_index(n_players, self._n_positions).to(dense.layers[site.layer].device)
-            self._gates[site.layer, site.kind] = _Gate(index, baselines[site.hook])
+            self._gates[site.layer, site.kind] = SiteGate(index, baselines[site.hook])
 
     def share(self, layers: Sequence[int], *, positions: bool) -> None:
         """Run the prompts once, unablated, and keep what later passes start from.
@@ -129,42 +129,15 @@ class FusedForward:
         places = self._reads[prompts] - (self._n_positions - self._tail)
         return h[:, torch.arange(len(places))[:, None], places]
 
-    def use_kernels(self, x: torch.Tensor) -> bool:
+    def use_kernels(self, x: Shared) -> bool:
         """Whether the fused kernels run on this tensor: on CUDA devices, in the dtypes that they have."""
         return x.device.type == "cuda" and kernels.use_triton(x)
 
-    def _unembed(self, h: torch.Tensor) -> torch.Tensor:
+    def _unembed(self, h: Float[torch.Tensor, "*rows d_model"]) -> Float[torch.Tensor, "*rows vocab"]:
         h = h.to(self.dense.unembed.weight.device)
         logits = self.dense.unembed(self.dense.norm(h))
         cap = self.dense.softcap
         return cap * torch.tanh(logits / cap) if cap else logits
-
-
-class _Gate:
-    """The gates of one site, and what it outputs at gate 0."""
-
-    def __init__(self, index: torch.Tensor, baseline: torch.Tensor | None) -> None:
-        self.index = index  # [pos or 1, unit]: which column of the gates
-        self.baseline = baseline if baseline is None else baseline.to(index.device)
-
-    @functools.cached_property
-    def width(self) -> int:
-        """The largest number of units in a row that always share a gate: blocks of this width can be skipped."""
-        units = self.index[0]
-        ends = (units[1:] != units[:-1]).nonzero().flatten() + 1
-        return math.gcd(*ends.tolist(), len(units))
-
-    def of(self, gates: torch.Tensor, where: slice) -> torch.Tensor:
-        """``[masks, 1, pos or 1, unit]`` for the positions ``where``."""
-        index = self.index if len(self.index) == 1 else self.index[where]
-        return gates.to(index.device)[:, index].unsqueeze(1)
-
-    def base(self, prompts: slice, where: slice) -> torch.Tensor | None:
-        """``[1, prompts or 1, pos, ...]``."""
-        if self.baseline is None:
-            return None
-        chosen = self.baseline if len(self.baseline) == 1 else self.baseline[prompts]
-        return chosen[:, where].unsqueeze(0)
 
 
 class _Pass:
@@ -173,7 +146,7 @@ class _Pass:
     def __init__(
         self,
         owner: FusedForward,
-        gates: torch.Tensor | None,
+        gates: Gates | None,
         prompts: slice,
         first_position: int,
         keep: dict[int, Kept] | None = None,
@@ -206,7 +179,7 @@ class _Pass:
         h = self._added(h, out, fresh=layer.parallel)
         return self._mlp(index, layer, h, entry if layer.parallel else h, where)
 
-    def _skippable(self, index: int, kind: str, x: torch.Tensor) -> torch.Tensor | None:
+    def _skippable(self, index: int, kind: str, x: Shared) -> UnitGates | None:
         """The gates ``[masks, unit]`` of a site whose ablated units a kernel can skip; None where none runs."""
         gate = self._owner._gates.get((index, kind))
         if gate is None or self._gates is None or self._gates.requires_grad or len(gate.index) > 1:
@@ -215,9 +188,7 @@ class _Pass:
             return None
         return gate.of(self._gates, slice(None))[:, 0, 0].contiguous()
 
-    def _projected(
-        self, index: int, kind: str, z: torch.Tensor, g: torch.Tensor, project: Linear, where: slice
-    ) -> torch.Tensor:
+    def _projected(self, index: int, kind: str, z: Shared, g: UnitGates, project: Linear, where: slice) -> Shared:
         """The output projection of gated units, ``[masks, prompts, pos, d_model]``, by a kernel."""
         gate = self._owner._gates[index, kind]
         base = gate.base(self._prompts, where)
@@ -259,7 +230,7 @@ class _Pass:
             )
         q = q if a.q_norm is None else a.q_norm(q)
         k = k if a.k_norm is None else a.k_norm(k)
-        q, k = _rotated(q, places, self._from + length - q.shape[1]), _rotated(k, places, self._from)
+        q, k = rotated(q, places, self._from + length - q.shape[1]), rotated(k, places, self._from)
         if self._keep is not None:
             self._keep[index] = (k, v)
         if self._from:
@@ -272,10 +243,10 @@ class _Pass:
             start = k.shape[2] - q.shape[2]
             z = kernels.gated_attention(q, k, v, gates, scale=a.scale, softcap=a.softcap, query_start=start)
         else:
-            z = _attention(q, k, v, a, places)
+            z = attention(q, k, v, a, places)
         return z.transpose(1, 2).reshape(masks, prompts, z.shape[2], a.n_heads, a.d_head)
 
-    def _gated(self, index: int, kind: str, z: torch.Tensor, where: slice) -> torch.Tensor:
+    def _gated(self, index: int, kind: str, z: Shared, where: slice) -> Shared:
         """``b + g (z - b)``; ``z`` itself where every gate is 1."""
         gate = self._owner._gates.get((index, kind))
         if gate is None or self._gates is None:
@@ -289,7 +260,7 @@ class _Pass:
         g = g.to(z.dtype)
         return z * g if base is None else torch.lerp(base.to(z.dtype), z, g)
 
-    def _mlp(self, index: int, layer: DenseLayer, h: torch.Tensor, x: torch.Tensor, where: slice) -> torch.Tensor:
+    def _mlp(self, index: int, layer: DenseLayer, h: Shared, x: Shared, where: slice) -> Shared:
         """``h`` plus the MLP's output on ``x``, gated; rows whose MLP is ablated at every position skip it."""
         gate = self._owner._gates.get((index, "mlp"))
         if gate is None or self._gates is None or self._gates.requires_grad or len(gate.index) > 1:
@@ -311,12 +282,10 @@ class _Pass:
         self._own = result
         return result
 
-    def _mlp_gated(self, index: int, layer: DenseLayer, x: torch.Tensor, where: slice) -> torch.Tensor:
+    def _mlp_gated(self, index: int, layer: DenseLayer, x: Shared, where: slice) -> Shared:
         return self._gated(index, "mlp", self._mlp_out(index, layer, x, where, self._gates), where)
 
-    def _mlp_out(
-        self, index: int, layer: DenseLayer, x: torch.Tensor, where: slice, gates: torch.Tensor | None
-    ) -> torch.Tensor:
+    def _mlp_out(self, index: int, layer: DenseLayer, x: Shared, where: slice, gates: Gates | None) -> Shared:
         g = self._skippable(index, "neurons", x) if gates is self._gates else None
         width = 0 if g is None else self._owner._gates[index, "neurons"].width
         if g is not None and width >= _SKIPPED_NEURONS:
@@ -336,55 +305,20 @@ class _Pass:
         out = layer.mlp.out(neurons)
         return out if layer.post_2 is None else layer.post_2(out.to(x.dtype))
 
-    def _some_neurons(self, mlp: DenseMLP, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    def _some_neurons(self, mlp: DenseMLP, x: Shared, g: UnitGates) -> Shared:
         """The activations of the neurons in blocks that are on; zeros, not computed, in those that are off."""
         rows = x.reshape(len(x), -1, x.shape[-1])
 
-        def into(part: Linear) -> torch.Tensor:
+        def into(part: Linear) -> Float[torch.Tensor, "masks rows outputs"]:
             return kernels.gated_input_projection(rows.to(part.weight.dtype), g, part.weight, part.bias)
 
         up = into(mlp.up)
         active = mlp.activation(up) if mlp.gate is None else mlp.activation(into(mlp.gate)) * up
         return active.reshape(*x.shape[:-1], -1)
 
-    def _added(self, h: torch.Tensor, out: torch.Tensor, *, fresh: bool) -> torch.Tensor:
+    def _added(self, h: Shared, out: Shared, *, fresh: bool) -> Shared:
         """``h + out``; in place where ``h`` was made here and nothing else reads it."""
         if self._in_place and not fresh and h is self._own and h.shape == out.shape:
             return h.add_(out)
         self._own = h + out
         return self._own
-
-
-def _rotated(x: torch.Tensor, places: Positions, start: int) -> torch.Tensor:
-    """Rotary positions on the first dimensions of each head; ``x`` ``[rows, pos, head, d_head]`` from ``start`` on."""
-    if places.cos is None or places.sin is None:
-        return x
-    cos, sin = (part[:, start : start + x.shape[1], None].to(x.device) for part in (places.cos, places.sin))
-    size = cos.shape[-1]
-    half = size // 2
-    first, second = x[..., :half], x[..., half:size]
-    turned = [
-        torch.addcmul(first * cos[..., :half], second, sin[..., :half], value=-1),
-        torch.addcmul(second * cos[..., half:], first, sin[..., half:]),
-    ]
-    return torch.cat([*turned, x[..., size:]] if size < x.shape[-1] else turned, dim=-1)
-
-
-def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, a: DenseAttention, places: Positions) -> torch.Tensor:
-    """Attention of the last ``q.shape[2]`` positions on all of ``k``'s; ``[rows, head, pos, d_head]`` throughout."""
-    queries, keys = q.shape[2], k.shape[2]
-    allowed = places.allowed
-    if allowed is not None:
-        allowed = allowed[-queries:, -keys:].to(q.device)
-    elif 1 < queries < keys or (a.softcap and queries > 1):
-        allowed = torch.ones((keys, keys), dtype=torch.bool, device=q.device).tril()[-queries:]
-    if not a.softcap:
-        causal = allowed is None and queries > 1
-        return F.scaled_dot_product_attention(
-            q, k, v, attn_mask=allowed, is_causal=causal, scale=a.scale, enable_gqa=a.n_heads != a.n_kv
-        )
-    k, v = (part.repeat_interleave(a.n_heads // a.n_kv, dim=1) for part in (k, v))
-    if allowed is None:  # one query, at the last position
-        allowed = torch.ones((queries, keys), dtype=torch.bool, device=q.device)
-    scores = a.softcap * torch.tanh(q @ k.transpose(-1, -2) * (a.scale / a.softcap))
-    return scores.masked_fill(~allowed, -torch.inf).softmax(-1) @ v

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from circuitspex.ablation.executors.prefix import Prefix, entry_hook, passed_over
 from circuitspex.ablation.sites import Hook, Site
+from circuitspex.models.protocol import Model
 
 
 class Forward(Protocol):
@@ -46,7 +47,7 @@ class GroupForward:
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         sites: Sequence[Site],
         n_players: int,
         tokens: torch.Tensor,

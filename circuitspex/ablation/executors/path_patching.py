@@ -15,6 +15,7 @@ import torch
 from circuitspex.ablation.executors.hooks import GroupForward
 from circuitspex.ablation.sites import Site
 from circuitspex.components import Component
+from circuitspex.models.protocol import Model
 
 
 class PathForward(GroupForward):
@@ -35,7 +36,7 @@ class PathForward(GroupForward):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         sites: Sequence[Site],
         n_players: int,
         tokens: torch.Tensor,

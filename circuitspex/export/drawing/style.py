@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from circuitspex.circuits.circuit import Circuit, Direction, Interaction, Node, Verification
+from circuitspex.components import KINDS
 
 NAME_SIZE = 10.0
 """Size of a component's name, in the layout's units (points)."""
@@ -22,19 +23,6 @@ RING_GAP = 3.0
 """How far outside a negative component its dashed ring is drawn."""
 
 
-# What a component is, by its kind: how its mark looks, and what legends call it. Other kinds have diamonds.
-_KINDS: dict[str, tuple[str, str]] = {
-    "residual": ("bar", "residual stream"),
-    "query": ("up", "query, key, value"),
-    "key": ("up", "query, key, value"),
-    "value": ("up", "query, key, value"),
-    "head": ("circle", "head"),
-    "attention": ("hexagon", "attention"),
-    "mlp": ("square", "MLP"),
-    "neurons": ("diamond", "neurons"),
-    "expert": ("pentagon", "expert"),
-    "latents": ("plus", "latents"),
-}
 # Corners on a circle: how many, and the angle of the first, in turns from the top.
 _CORNERS = {"up": (3, 0.0), "diamond": (4, 0.0), "pentagon": (5, 0.0), "hexagon": (6, 1 / 12)}
 _PLUS = 0.38
@@ -43,20 +31,19 @@ _BAR = 0.45
 
 def shape_of(kind: str) -> str:
     """The shape of a kind's mark: 'circle', 'square', or one that ``corners`` knows."""
-    return _KINDS.get(kind, ("diamond", ""))[0]
+    return KINDS[kind].shape if kind in KINDS else "diamond"
 
 
 def kind_order(kind: str) -> int:
     """Where a kind stands among those of one layer, roughly in the order in which the layer computes them."""
-    return list(_KINDS).index(kind) if kind in _KINDS else len(_KINDS)
+    return KINDS[kind].order if kind in KINDS else 1 + max(each.order for each in KINDS.values())
 
 
 def legend_of(kinds: set[str]) -> list[tuple[str, str]]:
     """The marks that a legend explains: one kind for each mark, and what it is called."""
     found: dict[str, str] = {}
-    for kind, (_, label) in _KINDS.items():
-        if kind in kinds:
-            found.setdefault(label, kind)
+    for kind in sorted(kinds & set(KINDS), key=kind_order):
+        found.setdefault(KINDS[kind].legend, kind)
     return [(kind, label) for label, kind in found.items()]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from circuitspex.errors import UserError
 from circuitspex.games.tokens.prompt import SplitPrompt
+from circuitspex.models.protocol import Model
 from circuitspex.tasks.metrics import END, METRICS, Metric, MetricRows, as_metric, check_metric_values
 from circuitspex.tasks.vocabulary import Vocabulary
 
@@ -36,7 +37,7 @@ class Answer:
     @classmethod
     def of(
         cls,
-        model: Any,
+        model: Model,
         prompt: SplitPrompt,
         answer: str,
         wrong_answer: str | None = None,
