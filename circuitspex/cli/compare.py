@@ -51,8 +51,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     method_option(parser, ", but none with masks of its own")
     parser.add_argument("--prompts", type=whole_number(1), help="how many prompts of a built-in task (default: 16)")
     metric_option(parser)
-    parser.add_argument("--least", type=float, help="smallest difference of interest (default: 2 %% of the sd)")
-    parser.add_argument("--rate", type=share, default=0.05, help="false discovery rate (default: 0.05)")
+    parser.add_argument(
+        "--min-effect", "--least", type=float, help="smallest difference of interest (default: 2 %% of the sd)"
+    )
+    parser.add_argument("--fdr", "--rate", type=share, default=0.05, help="false discovery rate (default: 0.05)")
     parser.add_argument("--heldout", type=whole_number(2), default=100, help="held-out masks for the R² (default: 100)")
     parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
     parser.add_argument("--executor", default="auto", choices=("auto", "fused", "batched", "hooks"))
@@ -91,8 +93,8 @@ def run(options: argparse.Namespace) -> int:
         method=options.method,
         n_heldout=options.heldout,
         n_contexts=options.contexts,
-        min_effect=options.least,
-        fdr=options.rate,
+        min_effect=options.min_effect,
+        fdr=options.fdr,
         executor=options.executor,
         store=options.store,
         seed=options.seed,

@@ -10,9 +10,10 @@ from circuitspex.cli.options import (
     check_names,
     components_option,
     latents_option,
+    levels,
     method_option,
     metric_option,
-    rounds_or_levels,
+    rounds,
     share,
     share_kept,
     store_option,
@@ -62,11 +63,16 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument(
         "--refine",
-        type=rounds_or_levels,
+        type=rounds,
         default=0,
-        metavar="ROUNDS|LEVELS",
-        help="rounds in which chosen circuits are run and decoded with the rest (default: 0); or levels from coarse to "
-        "fine, such as layers,heads+mlps,neurons, in place of --components",
+        metavar="ROUNDS",
+        help="rounds in which chosen circuits are run and decoded with the rest (default: 0)",
+    )
+    parser.add_argument(
+        "--levels",
+        type=levels,
+        metavar="LEVELS",
+        help="from coarse to fine, such as layers,heads+mlps,neurons, in place of --components",
     )
     store_option(parser)
     parser.add_argument("--seed", type=int, default=0)
@@ -83,9 +89,14 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(options: argparse.Namespace) -> int:
     """Do it."""
     from circuitspex.errors import UserError
+    from circuitspex.renamed import warn_renamed
 
-    if options.components and not isinstance(options.refine, int):
-        raise UserError("the levels of --refine take the place of --components; give one of the two")
+    if not isinstance(options.refine, int):
+        warn_renamed("--refine LEVELS", "--levels LEVELS")
+        options.levels, options.refine = options.refine, 0
+    if options.levels and (options.components or options.refine):
+        other = "--components" if options.components else "--refine"
+        raise UserError(f"--levels and {other} can't be combined; give one of the two")
     check_names(options)
     folder = None if options.out is None else writable_folder(options.out)
     from circuitspex.circuits import find_circuit
@@ -103,10 +114,10 @@ def run(options: argparse.Namespace) -> int:
     latents = [Latents.load(path) for path in options.latents]
     structure = model_structure(model, latents)
     components = options.components or "heads"
-    if isinstance(options.refine, int):
+    if options.levels is None:
         select(structure, components)  # a wrong selector is named before anything is printed
     else:
-        check_levels(structure, options.refine)
+        check_levels(structure, options.levels)
     wanted = {"metric": options.metric}
     if options.prompts is not None:
         wanted["n_prompts"] = options.prompts
@@ -128,6 +139,7 @@ def run(options: argparse.Namespace) -> int:
         n_heldout=options.heldout,
         n_contexts=options.contexts,
         refine=options.refine,
+        levels=options.levels,
         executor=options.executor,
         precision=options.precision,
         store=options.store,

@@ -139,7 +139,7 @@ def baseline_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         default="mean",
-        choices=Named(lambda: BASELINES),
+        choices=BASELINES,
         metavar="BASELINE",
         help=f"what an ablated component outputs instead; {words} (default: mean)",
     )
@@ -160,14 +160,17 @@ def whole_number(least: int) -> Callable[[str], int]:
     return read
 
 
-def rounds_or_levels(text: str) -> int | list[str]:
-    """An option's type: a whole number of rounds, or levels from coarse to fine with commas between."""
-    if "," not in text:
-        try:
-            return whole_number(0)(text)
-        except argparse.ArgumentTypeError as error:
-            raise argparse.ArgumentTypeError(f"{error} (or two or more levels: layers,heads+mlps,neurons)") from None
-    return [level.strip() for level in text.split(",")]
+def levels(text: str) -> list[str]:
+    """An option's type: two or more selectors from coarse to fine, with commas between."""
+    found = [level.strip() for level in text.split(",")]
+    if len(found) < 2 or not all(found):
+        raise argparse.ArgumentTypeError(f"'{text}' is not two or more levels (such as layers,heads+mlps,neurons)")
+    return found
+
+
+def rounds(text: str) -> int | list[str]:
+    """An option's type: a whole number of rounds; the levels of before ``--levels`` go on for one release."""
+    return levels(text) if "," in text else whole_number(0)(text)
 
 
 def share(text: str) -> float:

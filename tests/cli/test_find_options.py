@@ -36,7 +36,8 @@ def test_shares_are_read() -> None:
         (("--keep", "0:0.3"), "0 < LOW < HIGH < 1"),
         (("--keep", "0.1:0.2:0.3"), "'0.1:0.2:0.3' is not a range LOW:HIGH such as 0.3:0.9"),
         (("--keep", "0.1:"), "is not a range"),
-        (("--refine", "layers"), "'layers' is not a whole number (or two or more levels: layers,heads+mlps,neurons)"),
+        (("--refine", "layers"), "'layers' is not a whole number"),
+        (("--levels", "layers"), "'layers' is not two or more levels (such as layers,heads+mlps,neurons)"),
         (("--until", "95"), "must lie between 0 and 1 and be neither, not 95"),
     ],
 )
@@ -50,12 +51,15 @@ def test_wrong_values_are_named(more: tuple[str, ...], message: str, capsys: pyt
 def test_rounds_and_levels_are_read() -> None:
     assert options().refine == 0
     assert options("--refine", "2").refine == 2
-    assert options("--refine", "layers, heads+mlps,neurons").refine == ["layers", "heads+mlps", "neurons"]
+    assert options().levels is None
+    assert options("--levels", "layers, heads+mlps,neurons").levels == ["layers", "heads+mlps", "neurons"]
 
 
 def test_levels_take_the_place_of_components(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["find", "--model", "m", "--task", "ioi", "--components", "heads", "--refine", "layers,heads"]) == 1
-    assert "the levels of --refine take the place of --components" in capsys.readouterr().err
+    assert main(["find", "--model", "m", "--task", "ioi", "--components", "heads", "--levels", "layers,heads"]) == 1
+    assert "--levels and --components can't be combined" in capsys.readouterr().err
+    with pytest.warns(FutureWarning, match="is now --levels LEVELS"):
+        assert main(["find", "--model", "m", "--task", "ioi", "--components", "heads", "--refine", "layers,heads"]) == 1
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +102,10 @@ def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = [*command[:5], "--budget", "12", "--heldout", "8", "--contexts", "2"]
-    assert main([*few, "--refine", "layers,heads+mlps,neurons:16", "--out", str(tmp_path)]) == 0
+    assert main([*few, "--levels", "layers,heads+mlps,neurons:16", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "coarse to fine\n  layers: 3 components" in out
-    assert "; opened L" in out
+    assert "; expanded L" in out
     assert (tmp_path / "circuit.svg").exists()
     assert json.loads((tmp_path / "circuit.json").read_text())["run"]["levels"][2]["components"] == "neurons:16"
     grouped = json.loads((tmp_path / "circuit.json").read_text())
@@ -109,7 +113,7 @@ def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
     (tmp_path / "circuit.json").write_text(json.dumps(grouped))
     assert main(["verify", str(tmp_path / "circuit.json")]) == 1
     assert "no circuit of single components" in capsys.readouterr().err
-    assert main([*few, "--refine", "mlps,heads"]) == 1
+    assert main([*few, "--levels", "mlps,heads"]) == 1
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("circuitspex: levels must nest: L0H0 of 'heads'")
 
 
