@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Series
 from circuitspex.errors import UserError
+from circuitspex.export.drawing.layered import separated
 from circuitspex.export.drawing.style import FONTS, LIGHT, shorten, text_width
 from circuitspex.export.figures.circuit import TITLE_SIZE, file_bytes
 from circuitspex.files import write_atomically
@@ -197,19 +200,11 @@ def _labels(axes: Axes, series: Series, chosen: Sequence[int], names: Sequence[s
 
 def spread(wanted: Sequence[float], apart: float, height: float) -> list[float]:
     """Places near the wanted ones, in their order, at least ``apart`` from each other and inside where that fits."""
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    blocks: list[tuple[float, int]] = []  # mean of (wanted - offset), count
-    for rank, i in enumerate(order):
-        mean, count = wanted[i] - rank * apart, 1
-        while blocks and blocks[-1][0] >= mean:
-            other, n = blocks.pop()
-            mean, count = (mean * count + other * n) / (count + n), count + n
-        blocks.append((mean, count))
-    places = [0.0] * len(wanted)
-    rank = 0
-    room = max(0.0, height - (len(wanted) - 1) * apart)
-    for mean, count in blocks:
-        for _ in range(count):
-            places[order[rank]] = min(max(mean, 0.0), room) + rank * apart
-            rank += 1
-    return places
+    order = np.argsort(wanted, kind="stable")
+    offsets = apart * np.arange(len(wanted))
+    room = max(0.0, height - apart * (len(wanted) - 1))
+    places = np.empty(len(wanted))
+    places[order] = (
+        np.clip(separated(np.asarray(wanted, float)[order], np.diff(offsets)) - offsets, 0.0, room) + offsets
+    )
+    return places.tolist()
