@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from circuitspex.circuits.report import Report
 from circuitspex.errors import UserError
+from circuitspex.export.drawing.sheet import figure_bytes
 from circuitspex.export.drawing.style import DARK, LIGHT, Palette, printable, shorten
 from circuitspex.files import write_atomically
 
@@ -27,7 +27,6 @@ _LOOKS = {
     "|NAP-IG|": ("#CC79A7", ":", "d", 1.4),
     "random": ("#888888", "-.", "x", 1.4),
 }
-_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "circuitspex", "pdf.fonttype": 42, "font.size": 9}
 
 
 def draw(report: Report, dark: bool = False) -> Figure:
@@ -38,7 +37,7 @@ def draw(report: Report, dark: bool = False) -> Figure:
     palette = DARK if dark else LIGHT
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
+        matplotlib.rcParams["font.size"] = 9
         figure = Figure(figsize=(11, 6.4), facecolor=palette.background, layout="constrained", dpi=100)
         grid = figure.add_gridspec(2, 2, width_ratios=(1.7, 1))
         curve, areas = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1])
@@ -67,23 +66,10 @@ def write(report: Report, path: Path) -> Path:
     Raises:
         UserError: an ending that is not png, svg or pdf.
     """
-    return save_figure(draw(report), path)
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as png, svg or pdf by the ending of the path; equal figures give equal bytes."""
-    import matplotlib
-
     form = path.suffix.removeprefix(".").lower()
     if form not in ENDINGS:
         raise UserError(f"{path}: a figure's name ends in {', '.join(ENDINGS)}, not '{path.suffix}'")
-    metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    buffer = io.BytesIO()
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
-        figure.savefig(buffer, format=form, dpi=160, metadata=metadata.get(form))
-    return write_atomically(path, buffer.getvalue())
+    return write_atomically(path, figure_bytes(draw(report), form, "Report", dpi=160))
 
 
 def _clean(axes: Axes, palette: Palette) -> None:

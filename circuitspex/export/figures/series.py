@@ -17,8 +17,8 @@ from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Series
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.layered import separated
-from circuitspex.export.drawing.style import FONTS, LIGHT, shorten, text_width
-from circuitspex.export.figures.circuit import TITLE_SIZE, file_bytes
+from circuitspex.export.drawing.sheet import figure_bytes
+from circuitspex.export.drawing.style import FONTS, LIGHT, TITLE_SIZE, shorten, text_width
 from circuitspex.files import write_atomically
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def write(series: Series, path: Path) -> Path:
     form = ENDINGS.get(path.suffix.lower())
     if form is None:
         raise UserError(f"can't draw to {path.name!r}: the ending must be one of {', '.join(ENDINGS)}")
-    return write_atomically(path, file_bytes(draw(series), form, "Timeline"))
+    return write_atomically(path, figure_bytes(draw(series), form, "Timeline"))
 
 
 def _indices(series: Series) -> range:
