@@ -53,6 +53,7 @@ def test_an_arc_rises_from_one_end_to_the_other_over_what_stands_between(ends):
         ([(0, 30, 0), (0, 20, 10)], [1, 0]),
         ([(0, 0, 20), (0, 10, 30)], [0, 1]),
         ([(0, 0, 30), (2, 10, 20)], [0, 0]),
+        ([(0, 0, 10), (0, 1, 12), (0, 2, 14), (0, 13, 40), (0, 20, 25)], [0, 1, 2, 3, 0]),  # above all that it meets
         ([(0, 0, 100), (0, 10, 50), (0, 20, 30), (0, 60, 90)], [2, 1, 0, 0]),
     ],
 )
@@ -102,8 +103,9 @@ def test_labels_keep_clear_of_each_other_and_the_first_has_the_choice():
     assert 0 < abs(middle(second)[1] - middle(first)[1]) < 25
 
 
-def test_a_label_prefers_where_it_hides_no_other_line():
-    crossing = [straight((440.0, y), (560.0, y)) for y in (190.0, 196.0, 200.0, 204.0, 210.0)]
+@pytest.mark.parametrize(("left", "right"), [(440.0, 560.0), (440.0, 490.0), (510.0, 560.0)])
+def test_a_label_prefers_where_it_hides_no_other_line(left, right):
+    crossing = [straight((left, y), (right, y)) for y in (190.0, 196.0, 200.0, 204.0, 210.0)]
     (label, _) = place_labels([([upright(500.0)], None, 40.0, 10.0), (crossing, None, 1.0, 1.0)], [], PAGE)
     assert label.bottom < 190 or label.top > 210
 
