@@ -50,7 +50,7 @@ def arrange(rows: Sequence[Sequence[int]], reach: Sequence[Reach], links: Sequen
         x[linked] -= ((x - graph.left)[linked].min() + (x + graph.right)[linked].max()) / 2
     for row in rows:
         graph.add_loners(row, x)
-    return x.tolist()
+    return list(map(float, x))
 
 
 def separated(wanted: Floats, apart: Floats, weights: Floats | None = None) -> Floats:
@@ -64,16 +64,13 @@ def separated(wanted: Floats, apart: Floats, weights: Floats | None = None) -> F
     if len(wanted) < 2:
         return wanted
     offsets = np.append(0.0, apart.cumsum())
-    return np.asarray(isotonic_regression(wanted - offsets, weights=weights).x) + offsets
+    nearest: Floats = isotonic_regression(wanted - offsets, weights=weights).x
+    nearest += offsets
+    return nearest
 
 
-@dataclass(frozen=True)
-class _Pull:
-    """Which vertices draw those of one row, and how much: three arrays with an entry for each of the links' ends."""
-
-    drawn: Ints
-    towards: Ints
-    weight: Floats
+Pull = tuple[Ints, Ints, Floats]
+"""Which vertices are drawn, by which others, and how much: an entry for each link."""
 
 
 class _Graph:
@@ -91,10 +88,10 @@ class _Graph:
         self.gaps = [upward[(low == r) & (high != r)].T for r in np.unique(low)]
         drawn, towards, weight = ends.ravel(), ends[:, ::-1].ravel(), self.weight.repeat(2)
         climb = row_of[towards] - row_of[drawn]
-        self.pulls: list[dict[int, _Pull]] = []  # of each row: by the row below (-1), above (1), or both (0)
+        self.pulls: list[dict[int, Pull]] = []  # of each row: by the row below (-1), above (1), or both (0)
         for r in range(len(rows)):
             chosen = {side: (row_of[drawn] == r) & (np.abs(climb) <= 1) & (climb * side >= 0) for side in (-1, 0, 1)}
-            self.pulls.append({side: _Pull(drawn[at], towards[at], weight[at]) for side, at in chosen.items()})
+            self.pulls.append({side: (drawn[at], towards[at], weight[at]) for side, at in chosen.items()})
 
     def order(self, rows: list[Ints]) -> Floats:
         """Sweep up and down; the positions of the best order, straightened."""
@@ -123,10 +120,11 @@ class _Graph:
             self.place(row, np.zeros(len(row)), np.ones(len(row)), x)
         return x
 
-    def wanted(self, row: Ints, x: Floats, pull: _Pull) -> tuple[Floats, Floats]:
+    def wanted(self, row: Ints, x: Floats, pull: Pull) -> tuple[Floats, Floats]:
         """Where each vertex would like to be, given those that draw it, and how much."""
-        sums = np.bincount(pull.drawn, x[pull.towards] * pull.weight, minlength=len(x))[row]
-        total = np.bincount(pull.drawn, pull.weight, minlength=len(x))[row]
+        drawn, towards, weight = pull
+        sums = np.bincount(drawn, x[towards] * weight, minlength=len(x))[row]
+        total = np.bincount(drawn, weight, minlength=len(x))[row]
         weights = total + (
             0.02 + 0.02 * total
         )  # a little to the middle: parts without links between them stay together

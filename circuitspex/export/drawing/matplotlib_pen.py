@@ -88,7 +88,7 @@ class MatplotlibPen:
         self._axes = outer
 
     def _add(self, patch: Patch) -> None:
-        self._axes.add_patch(patch)
+        self._axes.add_artist(patch)  # limits are fixed: no need to look at where it ends
 
 
 def _style(look: Look) -> dict[str, Any]:

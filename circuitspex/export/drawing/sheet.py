@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from circuitspex.errors import UserError
 from circuitspex.export.drawing.matplotlib_pen import MatplotlibPen
 from circuitspex.export.drawing.pen import Pen
 from circuitspex.export.drawing.style import DARK, FONTS, LIGHT
@@ -64,6 +65,14 @@ def writer(sheet_of: Callable[[T], Sheet], form: str, dark: bool = False) -> Cal
         return write_atomically(path, data)
 
     return write
+
+
+def write_figure(figure: Figure, path: Path, title: str, dpi: int = PNG_DPI) -> Path:
+    """Write a figure as its path's ending says; UserError for an ending that is not png, svg or pdf."""
+    form = path.suffix.removeprefix(".").lower()
+    if form not in ("png", "svg", "pdf"):
+        raise UserError(f"can't draw to {path.name!r}: the ending must be one of .png, .svg, .pdf")
+    return write_atomically(path, figure_bytes(figure, form, title, dpi))
 
 
 def figure_bytes(figure: Figure, form: str, title: str, dpi: int = PNG_DPI) -> bytes:

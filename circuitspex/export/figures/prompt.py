@@ -1,8 +1,6 @@
-"""The map of a prompt as a matplotlib figure, and as SVG, PNG and PDF files."""
+"""The map of a prompt as SVG, PNG and PDF files."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.drawing.circuit_marks import line_sample
@@ -12,9 +10,6 @@ from circuitspex.export.drawing.prompt_marks import prompt_map
 from circuitspex.export.drawing.sheet import Sheet, writer
 from circuitspex.export.drawing.style import DASH, FACTS_SIZE, faithfulness_text, shorten, text_width, title_of
 from circuitspex.export.tables.prompt import answer_text, how_text
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 HEADER = 66.0
 FOOTER = 34.0
@@ -41,11 +36,6 @@ def sheet(found: PromptMap) -> Sheet:
         _legend(pen, placed.height + 14)
 
     return Sheet(title_of(found.circuit), placed.width, HEADER + placed.height + FOOTER, paint, top=-HEADER)
-
-
-def draw(found: PromptMap, dark: bool = False) -> Figure:
-    """The map as a figure of its own, outside pyplot: ``figure.savefig`` writes it anywhere."""
-    return sheet(found).figure(dark)
 
 
 write_svg, write_png, write_pdf = (writer(sheet, form) for form in ("svg", "png", "pdf"))

@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitspex.circuits.report import Report
-from circuitspex.errors import UserError
-from circuitspex.export.drawing.sheet import figure_bytes
+from circuitspex.export.drawing.sheet import write_figure
 from circuitspex.export.drawing.style import DARK, LIGHT, Palette, printable, shorten
-from circuitspex.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ENDINGS = ("png", "svg", "pdf")
 MAX_PARTS = 20
 # Colour, dash and marker of each way: told apart without colour too. Okabe and Ito's palette.
 _LOOKS = {
@@ -61,15 +58,8 @@ def draw(report: Report, dark: bool = False) -> Figure:
 
 
 def write(report: Report, path: Path) -> Path:
-    """Write the figure; the ending says how.
-
-    Raises:
-        UserError: an ending that is not png, svg or pdf.
-    """
-    form = path.suffix.removeprefix(".").lower()
-    if form not in ENDINGS:
-        raise UserError(f"{path}: a figure's name ends in {', '.join(ENDINGS)}, not '{path.suffix}'")
-    return write_atomically(path, figure_bytes(draw(report), form, "Report", dpi=160))
+    """Write the figure as PNG, SVG or PDF, by the ending of the path; UserError names these."""
+    return write_figure(draw(report), path, "Report", dpi=160)
 
 
 def _clean(axes: Axes, palette: Palette) -> None:

@@ -17,9 +17,8 @@ from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Series
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.layered import separated
-from circuitspex.export.drawing.sheet import figure_bytes
+from circuitspex.export.drawing.sheet import write_figure
 from circuitspex.export.drawing.style import FONTS, LIGHT, TITLE_SIZE, shorten, text_width
-from circuitspex.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +29,6 @@ MAX_HIGHLIGHTED = 8
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#1a1f26", "#8A6FBF")
 STYLES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1.2, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-ENDINGS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 LABEL_SIZE = 8.0
 TICK_SIZE = 8.0
 MAX_LABEL = 190.0
@@ -109,10 +107,7 @@ def write(series: Series, path: Path) -> Path:
     Raises:
         UserError: another ending, or a series without checkpoints.
     """
-    form = ENDINGS.get(path.suffix.lower())
-    if form is None:
-        raise UserError(f"can't draw to {path.name!r}: the ending must be one of {', '.join(ENDINGS)}")
-    return write_atomically(path, figure_bytes(draw(series), form, "Timeline"))
+    return write_figure(draw(series), path, "Timeline")
 
 
 def _indices(series: Series) -> range:
