@@ -10,12 +10,16 @@ import math
 from dataclasses import dataclass
 
 from circuitspex.circuits.circuit import Circuit, Direction, Interaction, Node, Verification
+from circuitspex.circuits.prompt_map import Word
 from circuitspex.components import KINDS
 
 NAME_SIZE = 10.0
 """Size of a component's name, in the layout's units (points)."""
 DETAIL_SIZE = 7.5
 """Size of effects and captions."""
+TITLE_SIZE = 13.0
+FACTS_SIZE = 9.0
+"""Size of the lines below a figure's title."""
 FONTS = ("DejaVu Sans", "Verdana", "Arial", "sans-serif")
 DASH = (5.0, 3.0)
 """Dash of negative interactions: on, off."""
@@ -146,7 +150,7 @@ def interval(low: float, high: float, places: int) -> str:
     return f"[{number(low, places)}, {number(high, places)}]"
 
 
-def effect_text(part: Node | Interaction, places: int) -> str:
+def effect_text(part: Node | Interaction | Word, places: int) -> str:
     """An effect with its interval, or marked as an estimate."""
     if part.measured is None:
         return f"{number(part.decoded, places)} est."
