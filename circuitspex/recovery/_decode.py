@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from circuitspex.checks import check_finite
 from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign
+from circuitspex.recovery.decoders.constant import fit_constant
 from circuitspex.recovery.decoders.exact import fit_complete
 from circuitspex.recovery.decoders.gp_relevance import fit_learned
 from circuitspex.recovery.decoders.linear import fit_linear
@@ -24,15 +25,14 @@ from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.result import (
     LOW_R2,
     check_names,
-    constant,
     interactions_of,
     warn_of_fixed_components,
     warn_of_little,
 )
 from circuitspex.recovery.samples import Fitted, Samples, Standard
-from circuitspex.recovery.scoring.bootstrap import bootstrap_errors
 from circuitspex.recovery.scoring.learning_curve import learning_curve, likely_budget
 from circuitspex.recovery.scoring.r2 import is_constant
+from circuitspex.recovery.scoring.standard_errors import bootstrap_errors
 from circuitspex.typing import PerPrompt
 
 # Decoding parts of the masks again, for the learning curve, is worth its time up to so many masks times components.
@@ -143,7 +143,7 @@ def decode(
 
 def _fit(samples: Samples, method: str, max_order: int | None) -> Fitted:
     if is_constant(samples.values):
-        return constant(samples)
+        return fit_constant(samples)
     standard = Standard.of(samples, reorder=method != "spex")
     return standard.restored(_fit_standard(standard.samples, method, max_order))
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from circuitspex.errors import UserError
-from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import cross_validated_score
+from circuitspex.recovery.scoring.standard_errors import fold_errors
 from circuitspex.typing import FloatArray
 
 # Below this cross-validated R² the caller is warned that the result explains too little.
@@ -31,7 +31,7 @@ def interactions_of(
     """The result of a decoder; its standard errors are those of the jackknife unless they are given."""
     return Interactions(
         function=fitted.function,
-        standard_errors=standard_errors(fitted) if errors is None else errors,
+        standard_errors=fold_errors(fitted) if errors is None else errors,
         names=names,
         method=method,
         keep=samples.keep,
@@ -41,20 +41,6 @@ def interactions_of(
         seconds=seconds,
         seed=samples.seed,
     )
-
-
-def constant(samples: Samples) -> Fitted:
-    """The fit to values that do not vary."""
-    function = Polynomial.of({(): float(samples.values.mean())})
-    return Fitted(function, tuple(function for _ in samples.folds), np.full_like(samples.values, samples.values.mean()))
-
-
-def standard_errors(fitted: Fitted) -> FloatArray:
-    """Delete-one-fold jackknife: ``se² = (F - 1)/F sum_f (c_f - mean c)²``."""
-    tables = [function.table() for function in fitted.without_fold]
-    draws = np.array([[table.get(term, 0.0) for term in fitted.function.terms] for table in tables])
-    n_folds = len(draws)
-    return np.asarray(np.sqrt((n_folds - 1) / n_folds * ((draws - draws.mean(0)) ** 2).sum(0)))
 
 
 def check_names(names: Sequence[str] | None, n_players: int) -> tuple[str, ...]:

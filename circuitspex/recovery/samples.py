@@ -88,6 +88,12 @@ class Samples:
         slopes = None if self.slopes is None else self.slopes[left]
         return Samples(self.x[left], self.values[left], slopes, self.fold[left], self.keep, self.seed)
 
+    def rows(self, rows: IntArray, values: Values | None = None) -> Samples:
+        """Some of the masks, or some several times over, with folds of their own; ``values`` ``(K,)`` replace these."""
+        values = self.values if values is None else values
+        gradients = None if self.slopes is None else 2 * self.slopes[rows]
+        return Samples.check(self.x[rows] > 0, values[rows], gradients, self.seed)
+
 
 def _half_of(gradients: Any, shape: tuple[int, int]) -> FloatArray:
     """Half of the gradients; in single precision where there are many components."""

@@ -11,11 +11,11 @@ from tqdm.auto import tqdm
 
 from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign
+from circuitspex.recovery.decoders.constant import fit_constant
 from circuitspex.recovery.decoders.spex import fit_spex
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.result import (
     check_names,
-    constant,
     interactions_of,
     warn_of_fixed_components,
     warn_of_little,
@@ -127,7 +127,7 @@ def _decoded(samples: Samples, design: CodedDesign, labels: tuple[str, ...]) -> 
     started = time.perf_counter()
     with threadpool_limits(limits=1):
         if is_constant(samples.values):
-            fitted = constant(samples)
+            fitted = fit_constant(samples)
         else:
             standard = Standard.of(samples, reorder=False)
             fitted = standard.restored(fit_spex(standard.samples, design))

@@ -72,7 +72,4 @@ def _rows(samples: Samples, rows: IntArray) -> Samples | None:
     """Some of the samples with folds of their own; None where they are too few or do not vary."""
     if len(np.unique(samples.x[rows], axis=0)) < 10 or is_constant(samples.values[rows]):
         return None
-    slopes = None if samples.slopes is None else samples.slopes[rows]
-    gradients = None if slopes is None else 2 * slopes
-    part = Samples.check(samples.x[rows] > 0, samples.values[rows], gradients, samples.seed)
-    return replace(part, keep=samples.keep)
+    return replace(samples.rows(rows), keep=samples.keep)
