@@ -131,11 +131,12 @@ def bootstrap_rows(n_rows: int, n_resamples: int, rng: np.random.Generator) -> I
     return rng.integers(0, n_rows, (n_resamples, n_rows))
 
 
-def pigeonhole_draws(n_rows: int, n_columns: int, rng: np.random.Generator) -> Iterator[tuple[IntArray, IntArray]]:
-    """Row numbers ``(n_rows,)`` and column numbers ``(n_columns,)`` of one resample after another, without end.
+def pigeonhole_draws(shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[tuple[IntArray, IntArray]]:
+    """Row numbers ``(C,)`` and column numbers ``(P,)`` of one resample of ``(C, P)`` after another, without end.
 
     Rows and columns are drawn with replacement, independently: Owen's pigeonhole bootstrap for crossed data (2007).
     """
+    n_rows, n_columns = shape
     while True:
         yield rng.integers(0, n_rows, n_rows), rng.integers(0, n_columns, n_columns)
 
@@ -159,7 +160,7 @@ def ratio_of_means(part: FloatArray, whole: FloatArray, *, seed: int, n_resample
     Where the mean of the whole is 0, the ratio is given as 0; resamples in which it is 0 are left out.
     """
     draws = []
-    for rows, columns in islice(pigeonhole_draws(*whole.shape, np.random.default_rng(seed)), n_resamples):
+    for rows, columns in islice(pigeonhole_draws(whole.shape, np.random.default_rng(seed)), n_resamples):
         total = whole[np.ix_(rows, columns)].mean()
         if total != 0:
             draws.append(part[np.ix_(rows, columns)].mean() / total)

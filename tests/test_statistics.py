@@ -118,7 +118,7 @@ def test_the_bootstrap_varies_as_much_as_the_mean_does():
 
 def test_the_pigeonhole_bootstrap_varies_as_its_moments_do():
     numbers = crossed(np.random.default_rng(5), 40, 30, noise=0.1)
-    draws = statistics.pigeonhole_draws(40, 30, np.random.default_rng(0))
+    draws = statistics.pigeonhole_draws((40, 30), np.random.default_rng(0))
     means = [numbers[np.ix_(rows, columns)].mean() for rows, columns in islice(draws, 3000)]
     assert np.std(means) == pytest.approx(statistics.moments(numbers)[1], rel=0.05)
 

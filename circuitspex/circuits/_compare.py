@@ -19,8 +19,7 @@ import numpy as np
 from circuitspex.ablation import Executor, Precision, Store, store_at
 from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness, Interaction, Node
 from circuitspex.circuits.comparison import Change, Comparison, Kind
-from circuitspex.circuits.evidence._measure import estimate
-from circuitspex.circuits.evidence._replicate import RATE, Measured, adjusted, replicate
+from circuitspex.circuits.evidence._replicate import RATE, Measured, replicate
 from circuitspex.circuits.evidence._strongest import MORE_CONTEXTS, PRECISION, strongest
 from circuitspex.circuits.record import versions
 from circuitspex.components import ModelStructure, Selector, model_structure
@@ -29,6 +28,7 @@ from circuitspex.games import ComponentGame, Run
 from circuitspex.masks import Keep, check_keep, mean_keep, sample_masks
 from circuitspex.models import model_identity, model_name
 from circuitspex.recovery import Interactions, Method, decode
+from circuitspex.statistics import over_prompts, q_values
 from circuitspex.tasks import Task
 from circuitspex.typing import Masks, PerPrompt, Term
 
@@ -144,9 +144,9 @@ def compare(
         faithfulness=faithfulness,
         least=least,
         rate=rate,
-        metric_before=_over_prompts(ends[0]),
-        metric_after=_over_prompts(ends[1]),
-        metric_difference=_over_prompts(ends[1] - ends[0]),
+        metric_before=over_prompts(ends[0], one_prompt=0.0),
+        metric_after=over_prompts(ends[1], one_prompt=0.0),
+        metric_difference=over_prompts(ends[1] - ends[0], one_prompt=0.0),
         run=about,
     )
 
@@ -274,9 +274,9 @@ def _changes(
     least: float,
     rate: float,
 ) -> tuple[Change, ...]:
-    q_values = adjusted([measured[members][2].p_value(least) for members in sets])
+    q_of = q_values([measured[members][2].p_value(least) for members in sets])
     changes = []
-    for members, q in zip(sets, q_values, strict=True):
+    for members, q in zip(sets, q_of, strict=True):
         before, after, gap = (part.estimate() for part in measured[members])
         effect = decoded.effect(*members) if members in decoded.terms else 0.0
         changes.append(
@@ -369,12 +369,6 @@ def _decoded_effect(decoded: Interactions, members: Term) -> float:
 
 def _whole(game: ComponentGame) -> Any:
     return game.evaluate(np.ones((1, game.n_players), dtype=bool), progress=False).per_prompt[0]
-
-
-def _over_prompts(values: Any) -> Estimate:
-    if len(values) < 2:
-        return Estimate(float(values.mean()), float(values.mean()), float(values.mean()))
-    return estimate(values[None, :])
 
 
 def _identical(before: Any, after: Any, task: Task, baseline: str, rate: float, seed: int) -> Comparison:

@@ -34,11 +34,12 @@ def bootstrap_errors(
     not known by prompt. Copies of a mask share a fold, as they always do.
     """
     by_prompt = samples.values[:, None] if per_prompt is None else per_prompt
-    resamples = pigeonhole_draws(*by_prompt.shape, np.random.default_rng([samples.seed, n_resamples]))
+    resamples = pigeonhole_draws(by_prompt.shape, np.random.default_rng([samples.seed, n_resamples]))
     draws = np.zeros((n_resamples, len(function.terms)))
     for row in range(n_resamples):
         masks, prompts = next(each for each in resamples if len(np.unique(samples.x[each[0]], axis=0)) > 1)
         part = samples.rows(masks, by_prompt[:, prompts].mean(1))
-        table = {(): float(part.values.mean())} if is_constant(part.values) else fit(part).function.table()
+        found = Polynomial.of({(): float(part.values.mean())}) if is_constant(part.values) else fit(part).function
+        table = found.table()
         draws[row] = [table.get(term, 0.0) for term in function.terms]
     return np.asarray(draws.std(axis=0, ddof=1))
