@@ -130,8 +130,8 @@ def pilot(
     rows: list[PilotRow] = []
     for share in sorted({float(share) for share in shares}):
         masks = sample_masks(n, n_masks, keep=share, seed=seed)
-        values, slopes = _evaluate(game, masks, gradients)
-        rows.append(_row(share, masks, values, slopes, empty, full))
+        values, found = _evaluate(game, masks, gradients)
+        rows.append(_row(share, masks, values, found, empty, full))
         if rows[-1].verdict == "usable":
             break
     chosen = _choose(rows)
@@ -166,9 +166,9 @@ def _evaluate(game: Any, masks: Masks, gradients: bool) -> tuple[Values, Gradien
     return values, None if run.gradients is None else check_finite(run.gradients, masks.shape, "gradients")
 
 
-def _row(keep: float, masks: Masks, values: Values, slopes: Gradients | None, empty: float, full: float) -> PilotRow:
+def _row(keep: float, masks: Masks, values: Values, gradients: Gradients | None, empty: float, full: float) -> PilotRow:
     spread = float(values.std(ddof=1))
-    explained = None if slopes is None else explained_by_pairs(masks, values, slopes)
+    explained = None if gradients is None else explained_by_pairs(masks, values, gradients)
     way = full - empty
     if abs(way) <= _ROUNDING * max(abs(full), abs(empty)):
         return PilotRow(keep, None, spread, explained, len(values))

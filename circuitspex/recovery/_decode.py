@@ -13,7 +13,6 @@ from threadpoolctl import threadpool_limits
 from circuitspex.checks import check_finite
 from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign
-from circuitspex.recovery.decoders.constant import fit_constant
 from circuitspex.recovery.decoders.exact import fit_complete
 from circuitspex.recovery.decoders.gp_relevance import fit_learned
 from circuitspex.recovery.decoders.linear import fit_linear
@@ -29,10 +28,10 @@ from circuitspex.recovery.result import (
     warn_of_fixed_components,
     warn_of_little,
 )
-from circuitspex.recovery.samples import Fitted, Samples, Standard
+from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.learning_curve import learning_curve, likely_budget
-from circuitspex.recovery.scoring.r2 import is_constant
 from circuitspex.recovery.scoring.standard_errors import bootstrap_errors
+from circuitspex.recovery.standard_form import fit_in_standard_form
 from circuitspex.typing import PerPrompt
 
 # Decoding parts of the masks again, for the learning curve, is worth its time up to so many masks times components.
@@ -103,7 +102,7 @@ def decode(
     samples = Samples.check(masks, values, gradients, seed, keep=keep)
     labels = check_names(names, samples.n_players)
     by_prompt = _check_bootstrap(bootstrap, per_prompt, samples, method)
-    with_gradients = samples.slopes is not None and method in ("auto", "gradspex")
+    with_gradients = samples.sign_gradients is not None and method in ("auto", "gradspex")
     if method == "spex":
         _design(samples)  # refused before anything is computed
     warn_of_fixed_components(samples.x, labels)
@@ -133,8 +132,8 @@ def decode(
     if (
         with_gradients
         and result.cross_validated.r2 is not None
-        and samples.slopes is not None
-        and not samples.slopes.any()
+        and samples.sign_gradients is not None
+        and not samples.sign_gradients.any()
     ):
         warnings.warn("all gradients are zero although the values vary: they were left out of account", stacklevel=2)
     warn_of_little(result, needed)
@@ -142,10 +141,7 @@ def decode(
 
 
 def _fit(samples: Samples, method: str, max_order: int | None) -> Fitted:
-    if is_constant(samples.values):
-        return fit_constant(samples)
-    standard = Standard.of(samples, reorder=method != "spex")
-    return standard.restored(_fit_standard(standard.samples, method, max_order))
+    return fit_in_standard_form(samples, lambda part: _fit_standard(part, method, max_order), reorder=method != "spex")
 
 
 def _fit_standard(samples: Samples, method: str, max_order: int | None) -> Fitted:

@@ -8,11 +8,11 @@ from planted import all_masks, r2, random_masks, values_of
 
 from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign, Shape
+from circuitspex.recovery._spex import decode_spex, spex
 from circuitspex.recovery.bases.polynomial import signs
 from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.spex import _find, fit_spex
 from circuitspex.recovery.samples import Samples
-from circuitspex.recovery.spex_game import decode_spex, spex
 
 
 class PlantedGame:

@@ -40,8 +40,8 @@ def power_law(curve: Sequence[tuple[int, float]]) -> tuple[float, float] | None:
     if len({size for size, _ in curve}) < 2:
         return None
     missing = np.log([max(1 - r2, 1e-9) for _, r2 in curve])
-    slope, level = np.polyfit(np.log([size for size, _ in curve]), missing, 1)
-    return None if slope >= -1e-6 else (float(level), float(slope))
+    exponent, level = np.polyfit(np.log([size for size, _ in curve]), missing, 1)
+    return None if exponent >= -1e-6 else (float(level), float(exponent))
 
 
 def round_up(number: float) -> int:

@@ -11,7 +11,6 @@ from tqdm.auto import tqdm
 
 from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign
-from circuitspex.recovery.decoders.constant import fit_constant
 from circuitspex.recovery.decoders.spex import fit_spex
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.result import (
@@ -20,8 +19,8 @@ from circuitspex.recovery.result import (
     warn_of_fixed_components,
     warn_of_little,
 )
-from circuitspex.recovery.samples import Samples, Standard
-from circuitspex.recovery.scoring.r2 import is_constant
+from circuitspex.recovery.samples import Samples
+from circuitspex.recovery.standard_form import fit_in_standard_form
 from circuitspex.typing import Game, Masks, Values
 
 
@@ -126,9 +125,5 @@ def decode_spex(
 def _decoded(samples: Samples, design: CodedDesign, labels: tuple[str, ...]) -> Interactions:
     started = time.perf_counter()
     with threadpool_limits(limits=1):
-        if is_constant(samples.values):
-            fitted = fit_constant(samples)
-        else:
-            standard = Standard.of(samples, reorder=False)
-            fitted = standard.restored(fit_spex(standard.samples, design))
+        fitted = fit_in_standard_form(samples, lambda part: fit_spex(part, design), reorder=False)
     return interactions_of(fitted, samples, labels, "spex", n_gradients=0, seconds=time.perf_counter() - started)
