@@ -8,7 +8,7 @@ the pilot goes from the smallest share up, and takes the first at which
 - it varies: the standard deviation over masks is at least ``VARIES`` of that way;
 - it can be explained (with gradients only): main effects and pairs account for at least ``EXPLAINED`` of the
   differences between masks. For a function of pairs the difference between two masks is exactly half the sum of the
-  two gradients times the difference of the masks (the trapezoid rule), so no fit is needed to tell.
+  two gradients times the difference of the masks (the trapezoid rule), so no fit is needed to know.
 
 Larger shares are then not run. Where no share passes, the one that varies most is taken, among those that are alive if
 there are any.
@@ -74,9 +74,9 @@ class PilotRow:
 class Pilot:
     """The share of components to keep, the shares that were tried, and why this one.
 
-    ``keep`` the choice; ``rows`` one a share, in the order they were run; ``reason`` one sentence; ``empty`` and
-    ``full`` the value with everything and with nothing ablated; ``n_ablations`` what the pilot cost, these two
-    included.
+    ``keep`` is the choice; ``rows`` has one row per share, in the order in which they were run; ``reason`` is one
+    sentence; ``empty`` and ``full`` are the values with everything and with nothing ablated; ``n_ablations`` is what
+    the pilot cost, these two included.
     """
 
     keep: float
@@ -107,7 +107,7 @@ def pilot(
 
     Args:
         game: anything with ``n_players`` that gives the values ``(K,)`` of masks bool ``(K, n)``, True = kept.
-        shares: what to try; it is tried from the smallest up, and ends at the first that is usable.
+        shares: what to try, from the smallest up; the pilot ends at the first that is usable.
         n_masks: masks for each share.
         gradients: also ask whether main effects and pairs explain the differences, by ``game.evaluate(masks,
             gradients=True)``, whose result has ``values (K,)`` and ``gradients (K, n)``.

@@ -28,7 +28,7 @@ def interactions_of(
     seconds: float,
     errors: FloatArray | None = None,
 ) -> Interactions:
-    """The result of a decoder; its standard errors are those of the jackknife unless they are given."""
+    """The result of a decoder; its standard errors are those of the jackknife over folds unless they are given."""
     return Interactions(
         function=fitted.function,
         standard_errors=fold_errors(fitted) if errors is None else errors,
@@ -44,7 +44,7 @@ def interactions_of(
 
 
 def check_names(names: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
-    """One name a component, by default its index; UserError where they don't fit or two are the same."""
+    """One name per component, by default its index; UserError where their number is wrong or two are the same."""
     labels = tuple(str(i) for i in range(n_players)) if names is None else tuple(str(name) for name in names)
     if len(labels) != n_players:
         raise UserError(f"{len(labels)} names for {n_players} components")
@@ -55,7 +55,7 @@ def check_names(names: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
 
 
 def warn_of_fixed_components(x: FloatArray, names: tuple[str, ...]) -> None:
-    """Name the components whose effect the masks can't show; to be called by the public function itself."""
+    """Warn of components whose effect the masks can't show; the warning points at the caller of the caller."""
     for sign, what in ((1.0, "never ablated"), (-1.0, "never kept")):
         fixed = np.flatnonzero((x == sign).all(0))
         if len(fixed):
@@ -68,7 +68,7 @@ def warn_of_fixed_components(x: FloatArray, names: tuple[str, ...]) -> None:
 
 
 def warn_of_little(result: Interactions, needed: int | None = None) -> None:
-    """Say so where the values do not vary, or where little of them is explained; ``needed`` are ablations to try."""
+    """Warn where the values do not vary, or where little of them is explained; ``needed`` is a budget that may do."""
     r2 = result.cross_validated.r2
     if r2 is None:
         warnings.warn("the values are the same under every mask: there is nothing to explain", stacklevel=3)
@@ -76,7 +76,7 @@ def warn_of_little(result: Interactions, needed: int | None = None) -> None:
         advice = (
             f"about {needed} would likely reach {LOW_R2:g}"
             if needed
-            else f"the learning curve promises no {LOW_R2:g} from any number near this"
+            else f"the learning curve reaches {LOW_R2:g} at no number of ablations near this"
         )
         warnings.warn(
             f"the decoded function explains little: cross-validated R² {r2:.2f} from {result.n_ablations} ablations; "

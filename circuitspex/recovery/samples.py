@@ -51,7 +51,7 @@ class Samples:
         Raises:
             UserError: wrong shapes, NaN or infinities, fewer than two distinct masks, or ``keep`` out of range.
         """
-        # One memory layout, since sums are rounded in its order and the answer must not depend on it.
+        # One memory layout: sums are rounded in its order, and the answer must not depend on that.
         masks = np.ascontiguousarray(check_masks(masks))
         n_masks, n = masks.shape
         if n < 1:

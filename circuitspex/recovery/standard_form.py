@@ -16,12 +16,12 @@ from circuitspex.typing import IntArray, Term
 
 @dataclass(frozen=True)
 class Standard:
-    """``samples`` in a standard form; their columns ``order`` of the caller's, the mean and the spread taken out.
+    """``samples`` in standard form: column i is the caller's component ``order[i]``, values ``(y - mean) / spread``.
 
-    Values of mean 0 and variance 1: no threshold depends on units, and trees, which keep values in single precision,
-    lose none of a small variation around a large mean. Components in the order of how strongly they correlate with the
-    values: where two splits of a tree are equally good the first is taken, and which it is must not depend on the
-    caller's order.
+    With values of mean 0 and variance 1 no threshold depends on units, and trees, which keep values in single
+    precision, lose none of a small variation around a large mean. Components stand in the order of how strongly they
+    correlate with the values: where two splits of a tree are equally good the first is taken, and which one that is
+    must not depend on the caller's order.
     """
 
     samples: Samples

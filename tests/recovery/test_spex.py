@@ -241,7 +241,7 @@ def test_the_first_mask_that_is_not_finite_is_named(bad):
         ({"names": ["a"]}, "1 names"),
         ({"game": 3}, "callable"),
         ({"game": lambda masks: masks}, "n_players"),
-        ({"game": PlantedGame(30, lambda masks: np.zeros((len(masks), 2)).T)}, "could not|one value a mask"),
+        ({"game": PlantedGame(30, lambda masks: np.zeros((len(masks), 2)).T)}, "could not|one value per mask"),
     ],
 )
 def test_wrong_calls_are_one_clear_line(options, words):

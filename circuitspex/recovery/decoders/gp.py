@@ -222,7 +222,7 @@ def fit_anova(
 
     ``gradient_noise`` ``(K, n)`` or ``(n,)`` is the variance of what gradients have beyond the model. ``tolerance`` is
     the relative residual at which the solver stops; what is left is far below the noise that the prior itself allows.
-    So is the rounding of single precision, in which the solver works unless told otherwise by ``dtype``: it takes half
+    So is the rounding of single precision, in which the solver works unless ``dtype`` says otherwise: it takes half
     the time of double precision, and the R² of what is predicted moved by less than 0.0002 on recorded games.
     """
     n_masks, n = x.shape

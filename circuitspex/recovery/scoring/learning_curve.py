@@ -12,7 +12,7 @@ from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import is_constant, r_squared
 from circuitspex.typing import IntArray
 
-# A forecast beyond this many times the ablations at hand is not given as a number.
+# A forecast of more than this many times the ablations at hand is not given as a number.
 BEYOND = 20
 _SHARES = (0.35, 0.65)
 
@@ -20,7 +20,8 @@ _SHARES = (0.35, 0.65)
 def likely_budget(curve: Sequence[tuple[int, float]], wanted: float) -> int | None:
     """How many ablations will likely reach an R², from points (ablations, R²) of a learning curve.
 
-    ``1 - R² = a K^-b``, fitted by least squares of the logarithms; rounded up to two digits.
+    ``1 - R² = a K^-b``, a power law as in Cortes et al. ('Learning curves', 1994), fitted by least squares of the
+    logarithms; rounded up to two digits.
 
     Returns:
         None where the curve does not rise, or the number is more than ``BEYOND`` times that of the last point.

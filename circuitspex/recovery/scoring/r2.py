@@ -48,9 +48,9 @@ def r_squared(values: Values, predicted: Values) -> float | None:
 
 
 def score(values: Values, predicted: Values, *, seed: int = 0, n_resamples: int = 1000) -> Score:
-    """R² with its percentile bootstrap interval over masks.
+    """R² with its percentile bootstrap interval over masks (Efron 1979).
 
-    Use it on masks that no fit has seen, or it flatters.
+    Use it on masks that no fit has seen: on others it is too high.
     """
     values = check_finite(values, (None,), "values")
     predicted = check_finite(predicted, (len(values),), "predictions")
