@@ -17,15 +17,14 @@ from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.result import (
     LOW_R2,
     check_names,
-    constant,
     interactions_of,
     warn_of_fixed_components,
     warn_of_little,
 )
-from circuitspex.recovery.samples import Fitted, Samples, Standard
-from circuitspex.recovery.scoring.bootstrap import bootstrap_errors
+from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.learning_curve import learning_curve, likely_budget
-from circuitspex.recovery.scoring.r2 import is_constant
+from circuitspex.recovery.scoring.standard_errors import bootstrap_errors
+from circuitspex.recovery.standard_form import fit_in_standard_form
 from circuitspex.typing import PerPrompt
 
 # Decoding parts of the masks again, for the learning curve, is worth its time up to so many masks times components.
@@ -85,7 +84,7 @@ def decode(
     samples = Samples.check(masks, values, gradients, seed, keep=keep)
     labels = check_names(names, samples.n_players)
     by_prompt = _check_bootstrap(bootstrap, per_prompt, samples, method)
-    with_gradients = samples.slopes is not None and decoder.uses_gradients != "no"
+    with_gradients = samples.sign_gradients is not None and decoder.uses_gradients != "no"
     if decoder.check is not None:
         decoder.check(samples)
     warn_of_fixed_components(samples.x, labels)
@@ -115,8 +114,8 @@ def decode(
     if (
         with_gradients
         and result.cross_validated.r2 is not None
-        and samples.slopes is not None
-        and not samples.slopes.any()
+        and samples.sign_gradients is not None
+        and not samples.sign_gradients.any()
     ):
         warnings.warn("all gradients are zero although the values vary: they were left out of account", stacklevel=2)
     warn_of_little(result, needed)
@@ -124,11 +123,11 @@ def decode(
 
 
 def _fit(samples: Samples, decoder: Decoder, max_order: int | None) -> Fitted:
-    if is_constant(samples.values):
-        return constant(samples)
-    standard = Standard.of(samples, reorder=not decoder.makes_its_own_masks)
-    fitted: Fitted = decoder.fit(standard.samples, max_order=max_order)
-    return standard.restored(fitted)
+    def fit(part: Samples) -> Fitted:
+        fitted: Fitted = decoder.fit(part, max_order=max_order)
+        return fitted
+
+    return fit_in_standard_form(samples, fit, reorder=not decoder.makes_its_own_masks)
 
 
 def _check_bootstrap(bootstrap: int, per_prompt: Any, samples: Samples, method: str) -> PerPrompt | None:

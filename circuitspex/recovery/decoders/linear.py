@@ -48,7 +48,7 @@ def fit_linear(samples: Samples, *, max_order: int | None = None) -> Fitted:
 
 def _penalties(x: FloatArray, y: Values) -> FloatArray:
     largest = float(np.abs((x - x.mean(0)).T @ (y - y.mean())).max()) / len(y)
-    largest = largest or 1.0  # no component goes with the values: any penalty leaves nothing
+    largest = largest or 1.0  # no component correlates with the values: any penalty leaves nothing
     return np.geomspace(largest, largest * _SMALLEST_PENALTY, _N_PENALTIES)
 
 
