@@ -24,12 +24,17 @@ class Later:
         self.place = place
         self._function: Callable[..., Any] | None = None
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        """What the function gives."""
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The function itself, which is imported now; ``inspect.signature`` reads its parameters here."""
         if self._function is None:
             module, name = self.place.split(":")
             self._function = getattr(importlib.import_module(module), name)
-        return self._function(*args, **options)
+        return self._function
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """What the function gives."""
+        return self.__wrapped__(*args, **options)
 
     def __repr__(self) -> str:
         return f"Later({self.place!r})"
@@ -42,11 +47,26 @@ class Table(Mapping[str, T], Generic[T]):
         word: what an entry is, in a word: 'decoder'.
         kind: the class of the entries; what another package adds must be one.
         group: the group of entry points through which other packages add entries.
+        ours: entries of this package.
+        besides: what else is allowed in place of a name, as an error says it: ', or the path of a file'.
+        error: what is raised where a name is not known.
+
+    A name of ours stays ours: another package's entry of that name is passed over.
     """
 
-    def __init__(self, word: str, kind: type[T], group: str) -> None:
+    def __init__(
+        self,
+        word: str,
+        kind: type[T],
+        group: str,
+        ours: Mapping[str, T] | None = None,
+        *,
+        besides: str = "",
+        error: type[UserError] = UserError,
+    ) -> None:
         self.word, self.kind, self.group = word, kind, group
-        self._entries: dict[str, T] = {}
+        self.besides, self.error = besides, error
+        self._entries: dict[str, T] = dict(ours or {})
         self._others: dict[str, EntryPoint] | None = None
 
     def add(self, name: str, entry: T) -> T:
@@ -62,9 +82,13 @@ class Table(Mapping[str, T], Generic[T]):
         """
         if name not in self._entries:
             if name not in self._found():
-                raise UserError(f"unknown {self.word} '{name}'; known: {', '.join(self)}")
+                raise self.error(f"unknown {self.word} '{name}'; known: {', '.join(self)}{self.besides}")
             self._entries[name] = self._loaded(self._found()[name])
         return self._entries[name]
+
+    def ready(self, name: str) -> T | None:
+        """The entry of that name if it is there without loading anything, else None."""
+        return self._entries.get(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self._found()
@@ -86,7 +110,8 @@ class Table(Mapping[str, T], Generic[T]):
         try:
             entry = point.load()
         except Exception as error:
-            raise UserError(f"{whose} can't be loaded: {type(error).__name__}: {error}") from error
+            reason = " ".join(str(error).split())
+            raise UserError(f"{whose} can't be loaded: {type(error).__name__}: {reason}") from error
         if not isinstance(entry, self.kind):
             raise UserError(f"{whose} must be a {self.kind.__name__}, not a {type(entry).__name__}")
         return entry

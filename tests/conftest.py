@@ -153,6 +153,17 @@ def model(family: str, tiny: SimpleNamespace) -> Any:
 
 
 @pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Norms and softmaxes in double precision too, where models compute them in float32 whatever their dtype.
+
+    Rounding would drown finite differences. It is asked for after the model has been made, where that is of float64.
+    """
+    monkeypatch.setattr(torch, "float32", torch.float64)
+    monkeypatch.setattr(torch, "float", torch.float64)
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+
+
+@pytest.fixture
 def hooks_left() -> Callable[[Any], dict[str, int]]:
     """Counts the hooks on a model: on every hook point and every module, and overridden ``forward`` of blocks."""
 

@@ -1,3 +1,4 @@
+from .baselines import BASELINES as BASELINES
 from .baselines import Baseline as Baseline
 from .baselines import check_baseline as check_baseline
 from .engine import AblationEngine as AblationEngine

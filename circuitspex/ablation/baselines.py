@@ -1,82 +1,83 @@
-"""What an ablated component outputs instead."""
+"""The table of baselines: what an ablated component outputs instead.
+
+Another package adds one by naming a ``Baseline`` in the entry points of ``circuitspex.baselines``. Nothing heavy is
+imported until one is used, so that the command line can list them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
+from circuitspex.errors import UserError
+from circuitspex.models.protocol import Model
+from circuitspex.registry import Later, Table
 
-from circuitspex.ablation.batch_size import in_parts
-from circuitspex.ablation.sites import Site
-from circuitspex.errors import TaskError, UserError
-from circuitspex.tasks import TaskGroup
-
-Baseline = Literal["zero", "mean", "resample"]
-
-_BATCH = 64
-
-
-def check_baseline(baseline: str) -> Baseline:
-    """The baseline itself, if there is one of that name."""
-    for known in get_args(Baseline):
-        if baseline == known:
-            return known  # type: ignore[no-any-return]
-    raise UserError(f"unknown baseline '{baseline}'; allowed: {', '.join(get_args(Baseline))}")
+if TYPE_CHECKING:
+    from circuitspex.ablation.shapes import BaselineOfSite
+    from circuitspex.ablation.sites import Site
+    from circuitspex.tasks import TaskGroup
 
 
-def baseline_activations(
-    model: Any, sites: Sequence[Site], group: TaskGroup, baseline: Baseline
-) -> Mapping[str, torch.Tensor | None]:
-    """The baseline at each site for the prompts of one group.
+@dataclass(frozen=True)
+class Baseline:
+    """What stands in for the output of ablated components.
 
-    Returns:
-        By hook name: None for ``zero`` and where the baseline does not apply (experts); ``[1, pos, ...]`` for ``mean``
-        (over the group's reference prompts, by position); ``[prompts, pos, ...]`` for ``resample`` (the paired
-        counterfactual prompt).
+    Args:
+        about: what it is, in a line.
+        needs: what of the task it needs: 'reference prompts', 'counterfactuals', or nothing.
+        activations: from the model, sites and prompts of one length to the baseline of each site, by the hook's name:
+            ``[1, pos, ...]`` for all prompts or ``[prompts, pos, ...]``, the rest as ``Site.read`` gives it. A site
+            that is missing has zeros.
+    """
+
+    about: str
+    needs: Literal["", "reference prompts", "counterfactuals"]
+    activations: Callable[[Any, Sequence[Site], TaskGroup], Mapping[str, BaselineOfSite]]
+
+
+BASELINES: Table[Baseline] = Table("baseline", Baseline, "circuitspex.baselines")
+"""All baselines, by name."""
+
+BASELINES.add("zero", Baseline("zeros", "", lambda model, sites, group: {}))
+BASELINES.add(
+    "mean",
+    Baseline(
+        "the mean over the reference prompts, by position",
+        "reference prompts",
+        Later("circuitspex.ablation.baseline_activations:mean"),
+    ),
+)
+BASELINES.add(
+    "resample",
+    Baseline(
+        "the output on the paired counterfactual prompt",
+        "counterfactuals",
+        Later("circuitspex.ablation.baseline_activations:resample"),
+    ),
+)
+
+
+def check_baseline(baseline: str) -> str:
+    """The name itself.
 
     Raises:
-        TaskError: ``mean`` with no reference prompts of this length.
+        UserError: there is no baseline of that name.
     """
-    nothing: dict[str, torch.Tensor | None] = {site.hook: None for site in sites}
-    sites = [site for site in sites if site.has_baseline]
-    if baseline == "zero" or not sites:
-        return nothing
-    if baseline == "resample":
-        return nothing | _activations(model, sites, group.counterfactual_tokens, mean=False)
-    length = group.tokens.shape[1]
-    if len(group.reference_tokens) == 0:
-        raise TaskError(
-            f"no reference prompts of {length} tokens to take the mean over; give the task some, or use baseline "
-            "'resample' or 'zero'"
-        )
-    return nothing | _activations(model, sites, group.reference_tokens, mean=True)
+    if baseline not in BASELINES:
+        raise UserError(f"unknown baseline '{baseline}'; allowed: {', '.join(BASELINES)}")
+    return baseline
 
 
-def _activations(
-    model: Any, sites: Sequence[Site], tokens: torch.Tensor, *, mean: bool
-) -> dict[str, torch.Tensor | None]:
-    device = next(model.parameters()).device
+def baselines_of(
+    name: str, model: Model, sites: Sequence[Site], group: TaskGroup
+) -> Mapping[str, BaselineOfSite | None]:
+    """The baseline at each site for the prompts of one group, by hook name: None is zero, or that there is none.
 
-    def run(rows: slice) -> dict[str, torch.Tensor]:
-        found: dict[str, torch.Tensor] = {}
-
-        def keeper(site: Site) -> Any:
-            def keep(activation: torch.Tensor, hook: Any) -> None:
-                value = site.read(activation.detach())
-                # Sums in double precision, so that the mean does not depend on how the prompts were batched.
-                found[site.hook] = value.double().sum(0, keepdim=True) if mean else value.clone()
-
-            return keep
-
-        hooks = [(site.hook, keeper(site)) for site in sites]
-        model.run_with_hooks(tokens[rows].to(device), fwd_hooks=hooks, use_cache=False)
-        return found
-
-    with torch.no_grad():
-        parts = in_parts(len(tokens), _BATCH, run)
-    dtype = next(model.parameters()).dtype
-    if mean:
-        sums = {site.hook: torch.stack([part[site.hook] for part in parts]).sum(0) for site in sites}
-        return {name: (total / len(tokens)).to(dtype) for name, total in sums.items()}
-    return {site.hook: torch.cat([part[site.hook] for part in parts]) for site in sites}
+    Raises:
+        TaskError: the task lacks what the baseline needs.
+    """
+    nothing: dict[str, BaselineOfSite | None] = {site.hook: None for site in sites}
+    replaced = [site for site in sites if site.has_baseline]
+    return nothing | (dict(BASELINES[name].activations(model, replaced, group)) if replaced else {})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psutil
 import torch
+
+from circuitspex.models.protocol import Model
 
 T = TypeVar("T")
 
@@ -17,13 +19,13 @@ _MOST_ROWS = {"cpu": 64, "other": 4096}
 
 
 def rows_that_fit(
-    model: Any, n_positions: int, *, gradients: bool, checkpointing: bool = False, a_token: int = 0
+    model: Model, n_positions: int, *, gradients: bool, checkpointing: bool = False, a_token: int = 0, n_read: int = 1
 ) -> int:
     """How many rows (one mask on one prompt each) to run at once.
 
     An estimate from the model's sizes; an allocation that fails all the same is answered by halving the batch. With
     ``checkpointing`` a pass with gradients keeps the residual stream of every layer and the rest of one layer only.
-    ``a_token`` numbers come on top at every position.
+    ``a_token`` numbers come on top at every position; logits are computed at ``n_read`` of them.
     """
     cfg = model.cfg
     parameter = next(model.parameters())
@@ -32,7 +34,7 @@ def rows_that_fit(
     per_layer = n_positions * (14 * d_model + 5 * d_mlp + 4 * heads * n_positions)
     layers = int(cfg.n_layers) if gradients and not checkpointing else 2
     kept = n_positions * d_model * int(cfg.n_layers) if gradients and checkpointing else 0
-    numbers = per_layer * layers + kept + n_positions * a_token + 4 * int(cfg.d_vocab)
+    numbers = per_layer * layers + kept + n_positions * a_token + 4 * n_read * int(cfg.d_vocab)
     per_row = numbers * parameter.element_size()
     if parameter.device.type == "cuda":
         free = torch.cuda.mem_get_info(parameter.device)[0]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from circuitspex.components import Component, ModelStructure
+from circuitspex.models.protocol import Model
 from circuitspex.typing import FloatArray
 
 
@@ -57,7 +57,7 @@ class PassCost:
 
 
 def pass_cost(
-    model: Any, structure: ModelStructure, components: Sequence[Component], *, gradients: bool, skips: bool
+    model: Model, structure: ModelStructure, components: Sequence[Component], *, gradients: bool, skips: bool
 ) -> PassCost:
     """Counted from the model's sizes; an MLP is taken to have a gate where the model's settings say so."""
     cfg = model.cfg

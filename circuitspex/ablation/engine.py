@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 
-from circuitspex.ablation.baselines import Baseline, baseline_activations
+from circuitspex.ablation.baselines import baselines_of
 from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
 from circuitspex.ablation.cost import pass_cost
 from circuitspex.ablation.executors.agreement import disagreement, parts_of
 from circuitspex.ablation.executors.clean import clean_pass
-from circuitspex.ablation.executors.dense import NotDenseError
-from circuitspex.ablation.executors.fused import FUSED_KINDS, FusedForward
+from circuitspex.ablation.executors.dense import DenseModel, NotDenseError
+from circuitspex.ablation.executors.fused import FusedForward
 from circuitspex.ablation.executors.hooks import BatchedForward, Forward, HooksForward
 from circuitspex.ablation.executors.path_patching import PathForward
 from circuitspex.ablation.executors.prefix import Prefix, why_not
+from circuitspex.ablation.frozen import frozen
 from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
+from circuitspex.ablation.shapes import Logits
 from circuitspex.ablation.site_map import sites_of
-from circuitspex.components import Component, ModelStructure
+from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
+from circuitspex.models.protocol import Model
 from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
@@ -40,9 +43,9 @@ class _Group:
 
     task: TaskGroup
     forward: Forward
-    answers: torch.Tensor
-    wrong_answers: torch.Tensor
-    clean_logits: torch.Tensor | None
+    answers: Int[torch.Tensor, " prompts"]
+    wrong_answers: Int[torch.Tensor, " prompts"]
+    clean_logits: Float[torch.Tensor, "prompts vocab"] | None
 
 
 class AblationEngine:
@@ -53,7 +56,7 @@ class AblationEngine:
         structure: its structure, from ``model_structure``.
         components: what the columns of the masks mean.
         task: prompts and metric; prompts of different lengths run in groups of equal length.
-        baseline: what an ablated component outputs instead.
+        baseline: what an ablated component outputs instead, a name in ``BASELINES``.
         executor: 'fused' (dense transformers: shared and ablated work is skipped), 'batched' (many masks a pass through
             hooks), 'hooks' (one mask at a time, the plain reference), or 'auto': 'fused' where the model's parts were
             understood, which is tried against 'hooks' first, else 'batched'.
@@ -70,11 +73,11 @@ class AblationEngine:
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         structure: ModelStructure,
         components: Sequence[Component],
         task: Task,
-        baseline: Baseline,
+        baseline: str,
         *,
         executor: Executor = "auto",
         precision: Precision = "model",
@@ -92,7 +95,7 @@ class AblationEngine:
         self.task = task
         self.components = tuple(components)
         self.n_players = len(components)
-        self._unfused = [component for component in self.components if component.kind not in FUSED_KINDS]
+        self._unfused = [component for component in self.components if not component.about.fused]
         self.batch_rows = batch_rows
         self.precision: str = precision
         self._structure = structure
@@ -101,23 +104,24 @@ class AblationEngine:
         self._device = next(model.parameters()).device
         self._dtype = next(model.parameters()).dtype
         self._sites = sites_of(structure, components)
-        with _frozen(model):
+        with frozen(model):
             self.executor, self.note, forwards = self._forwards(executor)
             self._groups = [self._prepare(group, forward) for group, forward in zip(task.groups, forwards, strict=True)]
 
     def _forwards(self, executor: Executor) -> tuple[str, str, list[Forward]]:
         """The executor that runs, what to say of it, and one for each group of prompts."""
         tokens = [group.tokens.to(self._device) for group in self.task.groups]
-        baselines = [baseline_activations(self.model, self._sites, group, self._baseline) for group in self.task.groups]
-        pairs = list(zip(tokens, baselines, strict=True))
-        self._pairs = pairs
-        plain: list[HooksForward] = [HooksForward(self.model, self._sites, self.n_players, *pair) for pair in pairs]
+        reads = [group.reads for group in self.task.groups]
+        baselines = [baselines_of(self._baseline, self.model, self._sites, group) for group in self.task.groups]
+        given = list(zip(tokens, baselines, reads, strict=True))
+        self._given = given
+        plain: list[HooksForward] = [HooksForward(self.model, self._sites, self.n_players, *one) for one in given]
         if executor == "hooks":
             return "hooks", "hooks: one mask at a time", list(plain)
         reason = ""
         if executor != "batched":
             try:
-                fused = self._fused(tokens, baselines, plain)
+                fused = self._fused(tokens, baselines, reads, plain)
                 products = ", products in bfloat16" if self.precision == "bfloat16" else ""
                 return "fused", f"fused: shared and ablated work is skipped{products}", list(fused)
             except NotDenseError as error:
@@ -133,25 +137,32 @@ class AblationEngine:
                 self.model,
                 self._sites,
                 self.n_players,
-                *pair,
-                prefix=Prefix(self.model, pair[0]) if unshared is None else None,
+                *one,
+                prefix=Prefix(self.model, one[0]) if unshared is None else None,
             )
-            for pair in pairs
+            for one in given
         ]
         return "batched", note + reason, forwards
 
     def _fused(
-        self, tokens: Sequence[torch.Tensor], baselines: Sequence[Any], plain: Sequence[HooksForward]
+        self,
+        tokens: Sequence[torch.Tensor],
+        baselines: Sequence[Any],
+        reads: Sequence[torch.Tensor],
+        plain: Sequence[HooksForward],
     ) -> list[FusedForward]:
         if self._unfused:
             other = self._unfused[0]
-            raise NotDenseError(f"only heads, MLP layers and neurons are fused, not {other} ({other.kind})")
+            *most, last = [kind.plural for kind in KINDS.values() if kind.fused]
+            raise NotDenseError(f"only {', '.join(most)} and {last} are fused, not {other} ({other.kind})")
         dense = parts_of(self.model, self._structure, None)
         cleans = [clean_pass(self.model, rows) for rows in tokens]
-        made = [
-            FusedForward(dense, clean, self._sites, self.n_players, baseline)
-            for clean, baseline in zip(cleans, baselines, strict=True)
-        ]
+
+        def forwards(dense: DenseModel) -> list[FusedForward]:
+            each = zip(cleans, baselines, reads, strict=True)
+            return [FusedForward(dense, clean, self._sites, self.n_players, *rest) for clean, *rest in each]
+
+        made = forwards(dense)
         first_layer = min(component.layer for component in self.components)
         for forward, hooks, rows in zip(made, plain, tokens, strict=True):
             length = rows.shape[1]
@@ -160,11 +171,7 @@ class AblationEngine:
             if reason is not None:
                 raise NotDenseError(reason)
         if self.precision == "bfloat16":
-            dense = parts_of(self.model, self._structure, torch.bfloat16)
-            made = [
-                FusedForward(dense, clean, self._sites, self.n_players, baseline)
-                for clean, baseline in zip(cleans, baselines, strict=True)
-            ]
+            made = forwards(parts_of(self.model, self._structure, torch.bfloat16))
         return made
 
     def _prepare(self, group: TaskGroup, forward: Forward) -> _Group:
@@ -222,6 +229,7 @@ class AblationEngine:
             gradients=gradients,
             checkpointing=self._checkpointing,
             a_token=sum(site.numbers_a_token for site in self._sites),
+            n_read=group.task.reads.shape[1],
         )
         if gradients and rows < _FEW_ROWS and self.executor == "fused" and not self._checkpointing:
             self._use_checkpointing()
@@ -258,7 +266,7 @@ class AblationEngine:
         n_masks, n_prompts = len(gates), self.task.n_prompts
         values = np.empty((n_masks, n_prompts))
         slopes = np.zeros((n_masks, self.n_players)) if gradients else None
-        with _frozen(self.model):
+        with frozen(self.model):
             for group in self._groups:
                 share = len(group.task) / n_prompts
                 for batch, part, metric, slope in self._batches(group, gates, gradients):
@@ -287,10 +295,10 @@ class AblationEngine:
                 "taken from another pass"
             )
         values = np.empty((len(gates), self.task.n_prompts))
-        with _frozen(self.model):
-            for group, pair in zip(self._groups, self._pairs, strict=True):
+        with frozen(self.model):
+            for group, given in zip(self._groups, self._given, strict=True):
                 forward = PathForward(
-                    self.model, self._sites, self.n_players, *pair, source=source, target=self.components[target]
+                    self.model, self._sites, self.n_players, *given, source=source, target=self.components[target]
                 )
                 for batch, part, metric, _ in self._batches(replace(group, forward=forward), gates, False):
                     values[np.ix_(batch.masks, group.task.indices.numpy()[part])] = metric
@@ -333,9 +341,9 @@ class AblationEngine:
             padded = torch.cat([leaf, leaf.new_ones((n_masks, 1))], dim=1)
             logits = group.forward(padded, prompts, batch.first_layer, batch.first_position).to(self._device)
             rows = MetricRows(
-                answers=group.answers[prompts].repeat(n_masks),
-                wrong_answers=group.wrong_answers[prompts].repeat(n_masks),
-                clean_logits=None if group.clean_logits is None else group.clean_logits[prompts].repeat(n_masks, 1),
+                answers=group.answers[prompts].repeat(n_masks)[:, None],
+                wrong_answers=group.wrong_answers[prompts].repeat(n_masks)[:, None],
+                clean_logits=None if group.clean_logits is None else group.clean_logits[prompts].repeat(n_masks, 1, 1),
             )
             metric = self.task.metric(logits, rows)
             _check_overflow(logits, metric)
@@ -348,7 +356,7 @@ class AblationEngine:
         return metric.detach().double().cpu().numpy().reshape(n_masks, -1), slope
 
 
-def _check_overflow(logits: torch.Tensor, metric: torch.Tensor) -> None:
+def _check_overflow(logits: Logits, metric: Float[torch.Tensor, " rows"]) -> None:
     """A half-precision model whose numbers grew too large is told from a metric that went wrong."""
     if logits.dtype not in (torch.float16, torch.bfloat16) or bool(torch.isfinite(metric).all()):
         return
@@ -358,19 +366,3 @@ def _check_overflow(logits: torch.Tensor, metric: torch.Tensor) -> None:
             f"the model's logits overflowed in {name}, which holds numbers up to {largest:.3g}; load it in float32"
             + (" or bfloat16" if logits.dtype == torch.float16 else "")
         )
-
-
-@contextlib.contextmanager
-def _frozen(model: Any) -> Iterator[None]:
-    """No gradients for the weights within the block, and no inference mode; as before afterwards."""
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in wanted:
-        parameter.requires_grad_(False)
-    # What is kept for later passes must serve gradients too, which tensors made in inference mode don't.
-    ordinary = torch.inference_mode(False) if torch.is_inference_mode_enabled() else contextlib.nullcontext()
-    try:
-        with ordinary:
-            yield
-    finally:
-        for parameter in wanted:
-            parameter.requires_grad_(True)

@@ -9,25 +9,26 @@ so what the autoencoder does not explain of x stays as it is, and with every gat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Float, Int
 
-from circuitspex.ablation.sites import Site
-from circuitspex.components import Component, Latents
+from circuitspex.ablation.shapes import Activation, BaselineOfSite, Gates, UnitIndex
+from circuitspex.ablation.sites import Members, Site
+from circuitspex.components import Component, Latents, Part
 
 
 @dataclass(frozen=True)
 class _Ready:
     """The tensors in the dtype and on the device of the model, those of the gated latents only where that suffices."""
 
-    encoder: torch.Tensor
-    encoder_bias: torch.Tensor | None
-    centre: torch.Tensor | None
-    thresholds: torch.Tensor | None
-    decoder: torch.Tensor
-    chosen: torch.Tensor | None  # which latents are gated, where all of them have to be computed
+    encoder: Float[torch.Tensor, "d latents"]
+    encoder_bias: Float[torch.Tensor, " latents"] | None
+    centre: Float[torch.Tensor, " d"] | None
+    thresholds: Float[torch.Tensor, " latents"] | None
+    decoder: Float[torch.Tensor, "gated d"]
+    chosen: Int[torch.Tensor, " gated"] | None  # which latents are gated, where all of them have to be computed
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,6 @@ class LatentSite(Site):
     places: dict[int, int] = field(kw_only=True)
     _kept: dict[tuple[torch.device, torch.dtype], _Ready] = field(default_factory=dict, repr=False, compare=False)
 
-    @classmethod
-    def of(cls, latents: Latents, members: Sequence[tuple[int, Component]]) -> LatentSite:
-        """The site of these components."""
-        chosen = sorted({i for _, component in members for i in range(component.start, component.stop)})
-        places = {latent: place for place, latent in enumerate(chosen)}
-        return cls(latents.hook, latents.layer, "latents", len(chosen), tuple(members), latents=latents, places=places)
-
     @property
     def numbers_a_token(self) -> int:
         """What is computed here besides the activation: latents, and what becomes of them."""
@@ -54,7 +48,7 @@ class LatentSite(Site):
         """The places of a component among the latents that are gated here."""
         return [self.places[i] for i in range(component.start, component.stop)]
 
-    def read(self, activation: torch.Tensor) -> torch.Tensor:
+    def read(self, activation: Activation) -> Float[torch.Tensor, "rows pos gated"]:
         """The latents ``[rows, pos, unit]`` of what passes the hook; axes after the second are one for them."""
         ready, x = self._ready(activation), activation.flatten(2)
         before = (x if ready.centre is None else x - ready.centre) @ ready.encoder
@@ -69,8 +63,8 @@ class LatentSite(Site):
         return f if ready.chosen is None else f.index_select(-1, ready.chosen)
 
     def gate(
-        self, activation: torch.Tensor, gates: torch.Tensor, index: torch.Tensor, baseline: torch.Tensor | None
-    ) -> torch.Tensor:
+        self, activation: Activation, gates: Gates, index: UnitIndex, baseline: BaselineOfSite | None
+    ) -> Activation:
         """See the module's text."""
         n_masks = gates.shape[0]
         f = self.read(activation)
@@ -79,14 +73,14 @@ class LatentSite(Site):
         change = (g - 1) * (f if baseline is None else f - baseline.unsqueeze(0))
         return activation + (change @ self._ready(activation).decoder).reshape(activation.shape)
 
-    def _ready(self, activation: torch.Tensor) -> _Ready:
+    def _ready(self, activation: Activation) -> _Ready:
         key = activation.device, activation.dtype
         if key not in self._kept:
             about, chosen = self.latents, torch.tensor(list(self.places))
             # To know the largest latents of a token all of them are needed.
             some = about.n_active is None
 
-            def columns(tensor: torch.Tensor) -> torch.Tensor:
+            def columns(tensor: Float[torch.Tensor, "*d latents"]) -> Float[torch.Tensor, "*d chosen"]:
                 return (tensor.index_select(-1, chosen.to(tensor.device)) if some else tensor).to(*key)
 
             centre = about.decoder_bias if about.subtract_decoder_bias else None
@@ -99,3 +93,11 @@ class LatentSite(Site):
                 None if some else chosen.to(activation.device),
             )
         return self._kept[key]
+
+
+def latent_site(part: Part, layer: int, kind: str, members: Members) -> LatentSite:
+    """The site of some latents of one layer."""
+    latents: Latents = part.source
+    chosen = sorted({i for _, component in members for i in range(component.start, component.stop)})
+    places = {latent: place for place, latent in enumerate(chosen)}
+    return LatentSite(latents.hook, layer, kind, len(chosen), members, latents=latents, places=places)

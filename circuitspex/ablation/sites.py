@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
 
-from circuitspex.components import Component
+from circuitspex.ablation.shapes import Activation, BaselineOfSite, Gates, UnitIndex
+from circuitspex.components import KINDS, Component, Part
 from circuitspex.errors import ComponentError
 
 Hook = tuple[str, Callable[[Any, Any], Any]]
@@ -34,7 +34,7 @@ class Site:
     @property
     def has_baseline(self) -> bool:
         """Whether a baseline stands in for what is ablated here."""
-        return True
+        return KINDS[self.kind].has_baseline
 
     @property
     def numbers_a_token(self) -> int:
@@ -45,7 +45,7 @@ class Site:
         """The places of a component on the unit axis."""
         return slice(0, 1) if component.is_whole else slice(component.start, component.stop)
 
-    def unit_index(self, n_players: int, n_positions: int) -> Int[torch.Tensor, "pos unit"]:
+    def unit_index(self, n_players: int, n_positions: int) -> UnitIndex:
         """Which player gates each unit at each position; ``n_players`` where none does.
 
         The position axis has length 1 where all components act at every position.
@@ -67,30 +67,30 @@ class Site:
                 )
         return index
 
-    def read(self, activation: torch.Tensor) -> Float[torch.Tensor, "rows pos *unit"]:
+    def read(self, activation: Activation) -> Activation:
         """What is gated, and what the baseline is taken of: here the activation itself."""
         return activation
 
     def gate(
         self,
-        activation: torch.Tensor,
-        gates: Float[torch.Tensor, "masks player_and_one"],
-        index: Int[torch.Tensor, "pos_or_1 unit"],
-        baseline: torch.Tensor | None,
-    ) -> torch.Tensor:
+        activation: Activation,
+        gates: Gates,
+        index: UnitIndex,
+        baseline: BaselineOfSite | None,
+    ) -> Activation:
         """The activation with its units gated."""
         return ablate(activation, gates, index, baseline)
 
     def hooks(
         self,
-        gates: Float[torch.Tensor, "masks player_and_one"],
-        index: Int[torch.Tensor, "pos_or_1 unit"],
-        baseline: torch.Tensor | None,
+        gates: Gates,
+        index: UnitIndex,
+        baseline: BaselineOfSite | None,
         n_positions: int,
     ) -> list[Hook]:
         """The forward hooks that gate this site for these masks; rows are all prompts of mask 0, then of mask 1."""
 
-        def gate(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+        def gate(activation: Activation, hook: Any) -> Activation:
             there = activation.device  # which is not that of the gates where a model is spread over several devices
             base = None if baseline is None else baseline.to(there)
             return self.gate(activation, gates.to(there), index.to(there), base)
@@ -98,12 +98,22 @@ class Site:
         return [(self.hook, gate)]
 
 
+Members = tuple[tuple[int, Component], ...]
+"""Components of one kind in one layer, each with its place in the game's list."""
+
+
+def plain_site(part: Part, layer: int, kind: str, members: Members) -> Site:
+    """The site of units of one activation."""
+    assert part.hook is not None
+    return Site(part.hook, layer, kind, part.n_units, members)
+
+
 def ablate(
-    activation: Float[torch.Tensor, "rows pos *unit"],
-    gates: Float[torch.Tensor, "masks player_and_one"],
-    index: Int[torch.Tensor, "pos_or_1 unit"],
-    baseline: Float[torch.Tensor, "prompts_or_1 pos *unit"] | None,
-) -> Float[torch.Tensor, "rows pos *unit"]:
+    activation: Activation,
+    gates: Gates,
+    index: UnitIndex,
+    baseline: BaselineOfSite | None,
+) -> Activation:
     """``z' = b + g (z - b)``, with the gates of each mask for its rows.
 
     Args:

@@ -20,8 +20,7 @@ from circuitspex.circuits.checkpoints import check_comparable
 from circuitspex.circuits.circuit import Estimate, Faithfulness
 from circuitspex.circuits.comparison import Change, Comparison, Kind
 from circuitspex.circuits.comparison_circuits import Parts, identical, whole
-from circuitspex.circuits.evidence._measure import estimate
-from circuitspex.circuits.evidence._replicate import RATE, Measured, adjusted, replicate
+from circuitspex.circuits.evidence._replicate import RATE, Measured, replicate
 from circuitspex.circuits.evidence._strongest import PRECISION, strongest
 from circuitspex.circuits.record import versions
 from circuitspex.circuits.search.options import MORE_CONTEXTS, Options
@@ -30,8 +29,9 @@ from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame, Run
 from circuitspex.masks import Keep, check_keep, sample_masks
 from circuitspex.models import model_identity
-from circuitspex.recovery import Interactions, Method, decode
+from circuitspex.recovery import DECODERS, Interactions, Method, decode
 from circuitspex.renamed import renamed
+from circuitspex.statistics import over_prompts, q_values
 from circuitspex.tasks import Task
 from circuitspex.typing import Masks, PerPrompt, Term
 
@@ -110,8 +110,8 @@ def compare(
         seed=seed,
         progress=progress,
     ).checked()
-    if method == "spex":
-        raise UserError("method 'spex' runs masks of its own design, which compare does not; use 'auto'")
+    if DECODERS[method].makes_its_own_masks:
+        raise UserError(f"method '{method}' runs masks of its own design, which compare does not; use 'auto'")
     check_comparable(before, after, task)
     if model_identity(before) == model_identity(after):
         return identical(before, after, task, baseline, options)
@@ -169,9 +169,9 @@ def compare(
         faithfulness=faithfulness,
         min_effect=min_effect,
         fdr=fdr,
-        metric_before=_over_prompts(ends[0]),
-        metric_after=_over_prompts(ends[1]),
-        metric_difference=_over_prompts(ends[1] - ends[0]),
+        metric_before=over_prompts(ends[0], one_prompt=0.0),
+        metric_after=over_prompts(ends[1], one_prompt=0.0),
+        metric_difference=over_prompts(ends[1] - ends[0], one_prompt=0.0),
         run=about,
     )
 
@@ -231,9 +231,9 @@ def _changes(
     min_effect: float,
     fdr: float,
 ) -> tuple[Change, ...]:
-    q_values = adjusted([measured[members][2].p_value(min_effect) for members in sets])
+    q_of = q_values([measured[members][2].p_value(min_effect) for members in sets])
     changes = []
-    for members, q in zip(sets, q_values, strict=True):
+    for members, q in zip(sets, q_of, strict=True):
         before, after, gap = (part.estimate() for part in measured[members])
         effect = decoded.effect(*members) if members in decoded.terms else 0.0
         changes.append(
@@ -256,9 +256,3 @@ def _kind(before: Estimate, after: Estimate, q: float, min_effect: float, fdr: f
         return "unchanged"
     was, now = (each.excludes_zero and abs(each.value) > min_effect for each in (before, after))
     return "changed" if was == now else "gained" if now else "lost"
-
-
-def _over_prompts(values: Any) -> Estimate:
-    if len(values) < 2:
-        return Estimate(float(values.mean()), float(values.mean()), float(values.mean()))
-    return estimate(values[None, :])

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitspex.circuits._choose import choose_curve, match
-from circuitspex.circuits.circuit import Circuit, Estimate
-from circuitspex.circuits.evidence._measure import estimate
+from circuitspex.circuits.circuit import Circuit
 from circuitspex.circuits.evidence.attribution import nap, nap_ig, ranked
 from circuitspex.circuits.evidence.curve import curves, faithfulness, sizes_of
 from circuitspex.circuits.report import Gain, Part, Report, Stability
@@ -18,6 +17,7 @@ from circuitspex.games import ComponentGame, RememberingGame
 from circuitspex.masks import sample_masks
 from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions, decode
+from circuitspex.statistics import Estimate, bootstrap_rows, mean_and_range, over_prompts, quantile_interval
 from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray, PerPrompt, Term
 
@@ -94,7 +94,7 @@ def examine(
         for other in others
     ]
     alone = kept(members)
-    parts = [Part(game.names[i], _over_prompts(alone - kept(tuple(j for j in members if j != i)))) for i in members]
+    parts = [Part(game.names[i], over_prompts(alone - kept(tuple(j for j in members if j != i)))) for i in members]
     return Report(
         n_prompts=heldout.n_prompts,
         full=float(full.mean()),
@@ -103,8 +103,8 @@ def examine(
         curves=found,
         removed=tuple(_share(values, full, empty, seed) for values in removed),
         random_areas={
-            "cpr": _range([curve.cpr.value for curve in one_by_one.values()]),
-            "cmd": _range([curve.cmd.value for curve in one_by_one.values()]),
+            "cpr": mean_and_range([curve.cpr.value for curve in one_by_one.values()]),
+            "cmd": mean_and_range([curve.cmd.value for curve in one_by_one.values()]),
         },
         gains=tuple(gains),
         circuit=tuple(game.names[i] for i in members),
@@ -175,25 +175,11 @@ def _without(members: Iterable[int], n: int) -> Term:
     return tuple(i for i in range(n) if i not in gone)
 
 
-def _over_prompts(values: FloatArray) -> Estimate:
-    if len(values) < 2:
-        return Estimate(float(values.mean()), float("-inf"), float("inf"))
-    return estimate(values[None, :])
-
-
 def _share(values: FloatArray, full: FloatArray, empty: FloatArray, seed: int) -> Estimate:
     """The share of the behaviour, with its bootstrap interval over prompts."""
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(len(full), size=(_RESAMPLES, len(full)))
-    value = float(faithfulness(values, full, empty))
+    draws = bootstrap_rows(len(full), _RESAMPLES, np.random.default_rng(seed))
     many = [float(faithfulness(values[d], full[d], empty[d])) for d in draws]
-    low, high = np.nanquantile(many, [0.025, 0.975])
-    return Estimate(value, float(min(low, value)), float(max(high, value)))
-
-
-def _range(values: Sequence[float]) -> Estimate:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return Estimate(float(np.mean(values)), float(low), float(high))
+    return quantile_interval(float(faithfulness(values, full, empty)), many)
 
 
 @dataclass(frozen=True)

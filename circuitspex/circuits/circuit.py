@@ -19,24 +19,7 @@ from typing import Any, Literal
 
 from circuitspex.circuits import formats
 from circuitspex.renamed import warn_renamed
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A measured number and the ends of its interval (95 % unless said otherwise)."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval."""
-        return self.low > 0 or self.high < 0
-
-    def __format__(self, spec: str) -> str:
-        spec = spec or ".3f"
-        return f"{self.value:+{spec}} [{self.low:+{spec}}, {self.high:+{spec}}]"
+from circuitspex.statistics import Estimate as Estimate
 
 
 @dataclass(frozen=True)

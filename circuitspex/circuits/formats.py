@@ -47,7 +47,9 @@ def add(of: str, name: str, form: Format) -> None:
 
 def names(of: str = "Circuit") -> tuple[str, ...]:
     """The formats that results of this type can be written in."""
-    return tuple(sorted(name for name in _known(of) if _entry(of, name).write is not None))
+    found = {name: FORMATS.ready(f"{of}.{name}") for name in _known(of)}
+    # Another package's is not loaded for its name.
+    return tuple(sorted(name for name, form in found.items() if form is None or form.write is not None))
 
 
 def ending(of: str, name: str) -> str:

@@ -6,8 +6,21 @@ import argparse
 import json
 from pathlib import Path
 
-from circuitspex.cli.find import METHODS
-from circuitspex.cli.options import share, store_option, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import (
+    baseline_option,
+    check_names,
+    components_option,
+    method_option,
+    metric_option,
+    share,
+    store_option,
+    task_option,
+    verb_parser,
+    whole_number,
+    writable_folder,
+)
+from circuitspex.models.protocol import Model
+from circuitspex.recovery import DECODERS
 
 EXAMPLE = "circuitspex compare --model smollm2-135m --model ./fine-tuned --task ioi --out runs/diff"
 FILES = {
@@ -30,18 +43,18 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="given twice: the first and the second model; a catalogue name, directory, .gguf file, or hub name, "
         "with @REVISION for a hub branch or tag",
     )
-    parser.add_argument("--task", required=True, help="a built-in task, or a .jsonl file of your own examples")
-    parser.add_argument("--components", default="heads", help="selector, such as heads, heads+mlps")
-    parser.add_argument("--baseline", default="mean", choices=("mean", "resample", "zero"), help="default: mean")
+    task_option(parser)
+    components_option(parser, "heads")
+    baseline_option(parser)
     parser.add_argument("--budget", type=whole_number(2), default=100, help="ablations of each model (default: 100)")
     parser.add_argument("--keep", type=share, default=0.5, metavar="SHARE", help="share of components kept by a mask")
-    parser.add_argument(
-        "--method", default="auto", choices=[name for name in METHODS if name != "spex"], help="decoder (default: auto)"
-    )
+    method_option(parser, ", but none with masks of its own")
     parser.add_argument("--prompts", type=whole_number(1), help="how many prompts of a built-in task (default: 16)")
-    parser.add_argument("--metric", default="logit_diff", help="logit_diff, answer_logprob, answer_prob or kl")
-    parser.add_argument("--least", type=float, help="smallest difference of interest (default: 2 %% of the sd)")
-    parser.add_argument("--rate", type=share, default=0.05, help="false discovery rate (default: 0.05)")
+    metric_option(parser)
+    parser.add_argument(
+        "--min-effect", "--least", type=float, help="smallest difference of interest (default: 2 %% of the sd)"
+    )
+    parser.add_argument("--fdr", "--rate", type=share, default=0.05, help="false discovery rate (default: 0.05)")
     parser.add_argument("--heldout", type=whole_number(2), default=100, help="held-out masks for the R² (default: 100)")
     parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
     parser.add_argument("--executor", default="auto", choices=("auto", "fused", "batched", "hooks"))
@@ -57,6 +70,9 @@ def run(options: argparse.Namespace) -> int:
     """Do it."""
     if len(options.model) != 2:
         options.usage_error(f"two models are needed, --model A --model B, not {len(options.model)}")
+    if DECODERS[options.method].makes_its_own_masks:
+        options.usage_error(f"--method {options.method} runs masks of its own, which compare does not; use auto")
+    check_names(options)
     folder = None if options.out is None else writable_folder(options.out)
     from circuitspex.circuits import compare
     from circuitspex.tasks import build
@@ -77,8 +93,8 @@ def run(options: argparse.Namespace) -> int:
         method=options.method,
         n_heldout=options.heldout,
         n_contexts=options.contexts,
-        min_effect=options.least,
-        fdr=options.rate,
+        min_effect=options.min_effect,
+        fdr=options.fdr,
         executor=options.executor,
         store=options.store,
         seed=options.seed,
@@ -95,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _load(name: str, options: argparse.Namespace) -> object:
+def _load(name: str, options: argparse.Namespace) -> Model:
     """A model by its name, and by its revision where one follows an @ and no such path exists."""
     from circuitspex.models import load_model
 

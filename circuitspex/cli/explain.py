@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from circuitspex.cli.find import METHODS
-from circuitspex.cli.options import share, share_kept, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import method_option, share, share_kept, verb_parser, whole_number, writable_folder
 from circuitspex.cli.result import show
 from circuitspex.errors import UserError
 
@@ -29,7 +28,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--keep", type=share_kept, default=0.5, metavar="SHARE", help="share of players kept by a mask (default: 0.5)"
     )
-    parser.add_argument("--method", default="auto", choices=METHODS, help="decoder (default: auto)")
+    method_option(parser)
     parser.add_argument("--heldout", type=whole_number(2), default=200, help="held-out masks for the R² (default: 200)")
     parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
     parser.add_argument("--seed", type=int, default=0)

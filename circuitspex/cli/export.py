@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from circuitspex.circuits import formats
-from circuitspex.cli.options import verb_parser, writable_folder
+from circuitspex.cli.options import Named, verb_parser, writable_folder
 from circuitspex.errors import UserError
 
 EXAMPLE = "circuitspex export runs/ioi/circuit.json --to svg,html,mermaid,graphml"
@@ -17,7 +17,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     """Add this verb."""
     parser = verb_parser(verbs, "export", "write a circuit.json in other formats", EXAMPLE)
     parser.add_argument("circuit", type=Path, help="a circuit.json")
-    parser.add_argument("--to", required=True, help=f"formats, separated by commas: {', '.join(formats.names())}")
+    parser.add_argument(
+        "--to",
+        required=True,
+        choices=Named(formats.names),
+        metavar="FORMATS",
+        help="formats, separated by commas: %(choices)s",
+    )
     parser.add_argument("--out", type=Path, help="folder to write to (default: beside the circuit.json)")
     parser.set_defaults(run=run)
 

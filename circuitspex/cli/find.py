@@ -6,19 +6,24 @@ import argparse
 from pathlib import Path
 
 from circuitspex.cli.options import (
+    baseline_option,
+    check_names,
+    components_option,
     latents_option,
-    rounds_or_levels,
+    levels,
+    method_option,
+    metric_option,
+    rounds,
     share,
     share_kept,
     store_option,
+    task_option,
     verb_parser,
     whole_number,
     writable_folder,
 )
 from circuitspex.cli.result import show
 
-# The names in ``circuitspex.recovery.Method``, which is slow to import.
-METHODS = ("auto", "gradspex", "gp", "proxyspex", "pursuit", "spex", "linear")
 EXAMPLE = "circuitspex find --model smollm2-135m --task ioi --components heads --budget 100 --out runs/ioi"
 
 
@@ -26,13 +31,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     """Add this verb."""
     parser = verb_parser(verbs, "find", "find the circuit that a model uses for a task", EXAMPLE)
     parser.add_argument("--model", required=True, help="offline catalogue name, directory, .gguf file, or hub name")
-    parser.add_argument("--task", required=True, help="a built-in task, or a .jsonl file of your own examples")
-    parser.add_argument(
-        "--components",
-        help="selector, such as heads (the default), heads+mlps, neurons, layers[20:30].heads.v, residuals@-1",
-    )
+    task_option(parser)
+    components_option(parser, None)
     latents_option(parser)
-    parser.add_argument("--baseline", default="mean", choices=("mean", "resample", "zero"), help="default: mean")
+    baseline_option(parser)
     parser.add_argument("--budget", type=whole_number(2), default=100, help="ablations to decode from (default: 100)")
     parser.add_argument(
         "--until", type=share, metavar="R2", help="stop before the budget is used up once R² on new masks reaches this"
@@ -44,9 +46,9 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="SHARE",
         help="share of components kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)",
     )
-    parser.add_argument("--method", default="auto", choices=METHODS, help="decoder (default: auto)")
+    method_option(parser)
     parser.add_argument("--prompts", type=whole_number(1), help="how many prompts of a built-in task (default: 16)")
-    parser.add_argument("--metric", default="logit_diff", help="logit_diff, answer_logprob, answer_prob or kl")
+    metric_option(parser)
     parser.add_argument("--group-by-length", action="store_true", help="allow prompts of different token lengths")
     parser.add_argument("--heldout", type=whole_number(2), default=200, help="held-out masks for the R² (default: 200)")
     parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
@@ -61,11 +63,16 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument(
         "--refine",
-        type=rounds_or_levels,
+        type=rounds,
         default=0,
-        metavar="ROUNDS|LEVELS",
-        help="rounds in which chosen circuits are run and decoded with the rest (default: 0); or levels from coarse to "
-        "fine, such as layers,heads+mlps,neurons, in place of --components",
+        metavar="ROUNDS",
+        help="rounds in which chosen circuits are run and decoded with the rest (default: 0)",
+    )
+    parser.add_argument(
+        "--levels",
+        type=levels,
+        metavar="LEVELS",
+        help="from coarse to fine, such as layers,heads+mlps,neurons, in place of --components",
     )
     store_option(parser)
     parser.add_argument("--seed", type=int, default=0)
@@ -82,9 +89,15 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(options: argparse.Namespace) -> int:
     """Do it."""
     from circuitspex.errors import UserError
+    from circuitspex.renamed import warn_renamed
 
-    if options.components and not isinstance(options.refine, int):
-        raise UserError("the levels of --refine take the place of --components; give one of the two")
+    if not isinstance(options.refine, int):
+        warn_renamed("--refine LEVELS", "--levels LEVELS")
+        options.levels, options.refine = options.refine, 0
+    if options.levels and (options.components or options.refine):
+        other = "--components" if options.components else "--refine"
+        raise UserError(f"--levels and {other} can't be combined; give one of the two")
+    check_names(options)
     folder = None if options.out is None else writable_folder(options.out)
     from circuitspex.circuits import find_circuit
     from circuitspex.components import Latents, check_levels, model_structure, select
@@ -101,10 +114,10 @@ def run(options: argparse.Namespace) -> int:
     latents = [Latents.load(path) for path in options.latents]
     structure = model_structure(model, latents)
     components = options.components or "heads"
-    if isinstance(options.refine, int):
+    if options.levels is None:
         select(structure, components)  # a wrong selector is named before anything is printed
     else:
-        check_levels(structure, options.refine)
+        check_levels(structure, options.levels)
     wanted = {"metric": options.metric}
     if options.prompts is not None:
         wanted["n_prompts"] = options.prompts
@@ -126,6 +139,7 @@ def run(options: argparse.Namespace) -> int:
         n_heldout=options.heldout,
         n_contexts=options.contexts,
         refine=options.refine,
+        levels=options.levels,
         executor=options.executor,
         precision=options.precision,
         store=options.store,

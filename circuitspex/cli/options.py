@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from circuitspex.ablation import BASELINES
+from circuitspex.components import KINDS
 from circuitspex.errors import UserError
+from circuitspex.recovery.decoders.table import DECODERS
+from circuitspex.tasks.catalogue import TASKS, check_name
+from circuitspex.tasks.metrics import METRICS
 
 if TYPE_CHECKING:
     from circuitspex.masks import Keep
@@ -29,6 +34,68 @@ def verb_parser(
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
+
+
+class Named:
+    """Choices that are listed where help is asked for; whether a name is one of them, the verb itself says later."""
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self._names = names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def task_option(parser: argparse.ArgumentParser) -> None:
+    """``--task``, as the verbs that run a task have it."""
+    parser.add_argument(
+        "--task",
+        required=True,
+        choices=Named(lambda: TASKS),
+        metavar="TASK",
+        help="%(choices)s, or a .jsonl file of your own examples",
+    )
+
+
+def metric_option(parser: argparse.ArgumentParser, default: str | None = "logit_diff") -> None:
+    """``--metric``; the default None is chosen by the answers."""
+    what = "default: %(default)s" if default else "default: by the answers given"
+    parser.add_argument(
+        "--metric",
+        default=default,
+        choices=Named(lambda: METRICS),
+        metavar="METRIC",
+        help=f"what is measured: %(choices)s ({what})",
+    )
+
+
+def method_option(parser: argparse.ArgumentParser, note: str = "") -> None:
+    """``--method``; ``note`` is a word on which of them don't serve."""
+    parser.add_argument(
+        "--method",
+        default="auto",
+        choices=DECODERS,
+        metavar="METHOD",
+        help=f"decoder: %(choices)s{note} (default: %(default)s)",
+    )
+
+
+def check_names(options: argparse.Namespace) -> None:
+    """What can be said of the names of the task, the metric, the decoder and the baseline before a model is loaded.
+
+    Raises:
+        UserError: there is no such thing, or another package's can't be loaded.
+    """
+    if getattr(options, "task", None):
+        check_name(options.task)
+    if options.metric is not None:
+        METRICS[options.metric]
+    DECODERS[options.method]
+    if getattr(options, "baseline", None):
+        BASELINES[options.baseline]
 
 
 def store_option(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +122,29 @@ def latents_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def components_option(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """``--components``, as every verb that ablates components has it."""
+    words = ", ".join(kind.word for kind in map(KINDS.ready, KINDS) if kind is not None)
+    parser.add_argument(
+        "--components",
+        default=default,
+        help=f"selector of {words}; such as heads (the default), heads+mlps, layers[20:30].heads.v, residuals@-1",
+    )
+
+
+def baseline_option(parser: argparse.ArgumentParser) -> None:
+    """``--baseline``, as every verb that ablates components has it."""
+    known = {name: BASELINES.ready(name) for name in BASELINES}
+    words = "; ".join(name if entry is None else f"{name}: {entry.about}" for name, entry in known.items())
+    parser.add_argument(
+        "--baseline",
+        default="mean",
+        choices=BASELINES,
+        metavar="BASELINE",
+        help=f"what an ablated component outputs instead; {words} (default: mean)",
+    )
+
+
 def whole_number(least: int) -> Callable[[str], int]:
     """An option's type: a whole number of at least ``least``."""
 
@@ -70,14 +160,17 @@ def whole_number(least: int) -> Callable[[str], int]:
     return read
 
 
-def rounds_or_levels(text: str) -> int | list[str]:
-    """An option's type: a whole number of rounds, or levels from coarse to fine with commas between."""
-    if "," not in text:
-        try:
-            return whole_number(0)(text)
-        except argparse.ArgumentTypeError as error:
-            raise argparse.ArgumentTypeError(f"{error} (or two or more levels: layers,heads+mlps,neurons)") from None
-    return [level.strip() for level in text.split(",")]
+def levels(text: str) -> list[str]:
+    """An option's type: two or more selectors from coarse to fine, with commas between."""
+    found = [level.strip() for level in text.split(",")]
+    if len(found) < 2 or not all(found):
+        raise argparse.ArgumentTypeError(f"'{text}' is not two or more levels (such as layers,heads+mlps,neurons)")
+    return found
+
+
+def rounds(text: str) -> int | list[str]:
+    """An option's type: a whole number of rounds; the levels of before ``--levels`` go on for one release."""
+    return levels(text) if "," in text else whole_number(0)(text)
 
 
 def share(text: str) -> float:

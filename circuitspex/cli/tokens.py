@@ -6,8 +6,16 @@ import argparse
 import json
 from pathlib import Path
 
-from circuitspex.cli.find import METHODS
-from circuitspex.cli.options import share_kept, store_option, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import (
+    check_names,
+    method_option,
+    metric_option,
+    share_kept,
+    store_option,
+    verb_parser,
+    whole_number,
+    writable_folder,
+)
 from circuitspex.errors import UserError
 
 EXAMPLE = (
@@ -43,9 +51,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--token", default="auto", help="for --ablate token: mask, pad, unk, or the text of one token (default: auto)"
     )
     parser.add_argument("--chat", action="store_true", help="put the prompt into the model's chat template")
-    parser.add_argument(
-        "--metric", help="logit_diff, answer_logprob, answer_prob or kl (default: by the answers given)"
-    )
+    metric_option(parser, default=None)
     parser.add_argument("--budget", type=whole_number(2), default=200, help="ablations to decode from (default: 200)")
     parser.add_argument(
         "--keep",
@@ -54,7 +60,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="SHARE",
         help="share of words kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)",
     )
-    parser.add_argument("--method", default="auto", choices=METHODS, help="decoder (default: auto)")
+    method_option(parser)
     parser.add_argument("--heldout", type=whole_number(2), default=100, help="held-out masks for the R² (default: 100)")
     parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
     parser.add_argument("--executor", default="auto", choices=("auto", "batched", "hooks"), help="how the model is run")
@@ -73,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"--token is for --ablate token, not for --ablate {options.ablate}")
     if options.span and options.unit != "words":
         raise UserError(f"--span gives the players itself; it can't go with --unit {options.unit}")
+    check_names(options)
     folder = None if options.out is None else writable_folder(options.out)
     prompt = _prompt(options.prompt)
     from circuitspex.circuits import explain

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from circuitspex.cli.options import latents_option, store_option, verb_parser, whole_number, writable_folder
-from circuitspex.errors import UserError
+from circuitspex.errors import TaskError, UserError
+from circuitspex.tasks import check_name
 
 EXAMPLE = "circuitspex verify runs/ioi/circuit.json"
 FILES = {"json": "verification.json", "text": "verification.txt"}
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
     folder = writable_folder(options.out or options.circuit.parent)
     name = options.model or _said(circuit.model, "name", "--model")
     dtype = options.dtype or circuit.model.get("dtype")
+    task_name = _task_name(options, circuit)
     model = load_model(name, device=options.device, dtype=dtype, revision=options.revision)
     wanted = circuit.model.get("identity")
     if wanted and model_identity(model) != wanted:
@@ -62,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
             f"{name} has other weights than the model of {options.circuit} (identity {model_identity(model)[:12]}…, "
             f"the circuit's {str(wanted)[:12]}…): a circuit is verified on the model that it was found in"
         )
-    found_on, heldout = _tasks(options, circuit, model)
+    found_on, heldout = _tasks(options, circuit, model, task_name)
     # The decoded function names the components in their order; the selector need not be read again.
     game = ComponentGame(
         model,
@@ -103,25 +105,30 @@ def _said(facts: Any, key: str, option: str) -> str:
     return str(value)
 
 
-def _tasks(options: argparse.Namespace, circuit: Any, model: Any) -> tuple[Any, Any]:
-    """The prompts that attribution is taken on, and held-out ones that are none of them."""
-    from circuitspex.errors import TaskError
-    from circuitspex.tasks import build
-
+def _task_name(options: argparse.Namespace, circuit: Any) -> str:
+    """The task to verify on, checked as far as that needs no model."""
     name = options.task or _said(circuit.task, "name", "--task")
-    own_file = name.endswith(".jsonl")
     was = circuit.task.get("name")
-    if was and name != was and not own_file:
+    if was and name != was and not name.endswith(".jsonl"):
         raise UserError(
             f"{options.circuit} was found on the task '{was}', not '{name}': it is verified on its own task"
         )
-    metric = {"metric": circuit.task["metric"]} if circuit.task.get("metric") else {}
     try:
-        task = build(name, model, **metric, **({} if own_file else {"n_prompts": _count(circuit)}))
+        check_name(name)
     except TaskError as error:
         if options.task:
             raise
         raise TaskError(f"{error}; give the prompts that the circuit was found on with --task") from error
+    return str(name)
+
+
+def _tasks(options: argparse.Namespace, circuit: Any, model: Any, name: str) -> tuple[Any, Any]:
+    """The prompts that attribution is taken on, and held-out ones that are none of them."""
+    from circuitspex.tasks import build
+
+    own_file = name.endswith(".jsonl")
+    metric = {"metric": circuit.task["metric"]} if circuit.task.get("metric") else {}
+    task = build(name, model, **metric, **({} if own_file else {"n_prompts": _count(circuit)}))
     seed = int(circuit.run.get("seed") or 0)
     try:
         found_on, heldout = task, task.fresh(options.prompts, seed=seed + 104729)

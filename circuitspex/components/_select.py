@@ -18,32 +18,15 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from circuitspex.components.component import HOW_WRITTEN, Component, Kind, parse_component
+from circuitspex.components.component import Component, parse_component
+from circuitspex.components.kinds import KINDS, how_selected, how_written, in_groups, kind_selected
 from circuitspex.components.structure import ModelStructure
 from circuitspex.errors import ComponentError
 
 _PART = re.compile(
     r"(?:layers\[(?P<slice>(?:-?\d+)?:(?:-?\d+)?(?::-?\d+)?|-?\d+)\]\.|L(?P<layer>\d+)\.)?"
-    r"(?P<kind>heads(?:\.[qkv])?|attns|mlps|neurons|residuals|experts|latents)(?::(?P<group>\d+))?"
-    r"(?:@(?P<position>-?\d+))?"
+    r"(?P<word>[a-z_]+(?:\.[a-z_]+)?)(?::(?P<group>\d+))?(?:@(?P<position>-?\d+))?"
 )
-HOW_SELECTED = (
-    "'heads', 'heads.q' (or '.k', '.v'), 'attns', 'mlps', 'neurons', 'neurons:64', 'residuals', 'experts', 'latents', "
-    "'layers[20:30].heads', 'L5.mlps', 'heads@-1', 'heads+mlps'"
-)
-_KINDS: dict[str, Kind] = {
-    "heads": "head",
-    "heads.q": "query",
-    "heads.k": "key",
-    "heads.v": "value",
-    "attns": "attention",
-    "mlps": "mlp",
-    "neurons": "neurons",
-    "residuals": "residual",
-    "experts": "expert",
-    "latents": "latents",
-}
-_IN_GROUPS: dict[Kind, str] = {"neurons": "neuron", "latents": "latent"}
 
 Selector = str | Component | Sequence[str | Component]
 
@@ -63,7 +46,7 @@ def select(structure: ModelStructure, selector: Selector) -> tuple[Component, ..
             ``L5H1@-1``). A head and its query are different activations, as are an attention layer and its heads.
     """
     if not isinstance(selector, str | Component | Sequence):
-        raise ComponentError(f"{selector!r} is not a selector; selectors are {HOW_SELECTED}, or a list of components")
+        raise ComponentError(f"{selector!r} is not a selector; selectors are {how_selected()}, or a list of components")
     items = [selector] if isinstance(selector, str | Component) else list(selector)
     found: list[Component] = []
     for item in items:
@@ -73,7 +56,7 @@ def select(structure: ModelStructure, selector: Selector) -> tuple[Component, ..
             for part in item.split("+"):
                 found.extend(_select_part(structure, part.strip()))
         else:
-            raise ComponentError(f"{item!r} is not a component or selector; selectors are {HOW_SELECTED}")
+            raise ComponentError(f"{item!r} is not a component or selector; selectors are {how_selected()}")
     if not found:
         raise ComponentError(f"the selector {selector!r} selects no components of {structure.name}")
     unique = tuple(dict.fromkeys(found))
@@ -84,44 +67,44 @@ def select(structure: ModelStructure, selector: Selector) -> tuple[Component, ..
 
 def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
     match = _PART.fullmatch(part)
-    if match is None:
+    kind = None if match is None else kind_selected(match["word"])
+    if match is None or kind is None:
         try:
             return [structure.check(parse_component(part))]
         except ComponentError as error:
             if "is not a component" not in str(error):
                 raise
             raise ComponentError(
-                f"{part!r} is neither a selector ({HOW_SELECTED}) nor a component ({HOW_WRITTEN})"
+                f"{part!r} is neither a selector ({how_selected()}) nor a component ({how_written()})"
             ) from None
     layers = _layers(structure, part, match["slice"], match["layer"])
     position = None if match["position"] is None else int(match["position"])
-    word, kind = match["kind"], _KINDS[match["kind"]]
-    if match["group"] is not None and kind not in _IN_GROUPS:
-        allowed = f"write 'neurons:{match['group']}' or '{word}'"
-        raise ComponentError(f"'{part}': only neurons and latents come in groups; {allowed}")
+    about = KINDS[kind]
+    if match["group"] is not None and about.form != "range":
+        grouped = list(in_groups())
+        raise ComponentError(
+            f"'{part}': only {' and '.join(each.plural for each in grouped)} come in groups; "
+            f"write '{grouped[0].word}:{match['group']}' or '{about.word}'"
+        )
     size = int(match["group"] or 1)
     if size < 1:
-        raise ComponentError(f"'{part}': a group needs at least one {_IN_GROUPS[kind]}")
+        raise ComponentError(f"'{part}': a group needs at least one {about.singular}")
     having = [layer for layer in layers if structure.layers[layer].part(kind).hook is not None]
-    if kind == "neurons":
+    if about.lacking == "refuse":
         having = layers  # a model whose layers differ in this is refused below, with the reason
-    elif layers and not having and kind not in ("head", "mlp"):
+    elif layers and not having and about.lacking == "say why":
         having = layers[:1]
     chosen: list[Component] = []
     for layer in having:
-        about = structure.layers[layer].part(kind)
-        if about.hook is None:
-            raise ComponentError(f"'{part}': layer {layer} of {structure.name} {about.why}")
-        if _is_whole(kind):
+        found = structure.layers[layer].part(kind)
+        if found.hook is None:
+            raise ComponentError(f"'{part}': layer {layer} of {structure.name} {found.why}")
+        if about.form == "whole":
             chosen.append(Component(layer, kind, 0, 0, position))
         else:
-            n = about.n_units
+            n = found.n_units
             chosen += [Component(layer, kind, start, min(start + size, n), position) for start in range(0, n, size)]
     return chosen
-
-
-def _is_whole(kind: Kind) -> bool:
-    return kind in ("attention", "mlp", "residual")
 
 
 def _layers(structure: ModelStructure, part: str, slice_text: str | None, layer: str | None) -> list[int]:
@@ -152,8 +135,7 @@ def _refuse_overlaps(components: tuple[Component, ...]) -> None:
         ordered = sorted(group)
         for first, second in pairwise(ordered):
             if second.start < first.stop:
-                unit = _IN_GROUPS.get(first.kind, first.kind)
-                raise ComponentError(f"{first} and {second} overlap; select each {unit} once")
+                raise ComponentError(f"{first} and {second} overlap; select each {first.about.singular} once")
     everywhere: dict[tuple[int, str], list[Component]] = {
         (c.layer, c.kind): [] for c in components if c.position is not None
     }

@@ -5,25 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import total_ordering
-from typing import Literal, get_args
 
+from circuitspex.components.kinds import KINDS, Kind, how_written, kind_written
 from circuitspex.errors import ComponentError
 
-Kind = Literal["head", "query", "key", "value", "attention", "mlp", "neurons", "residual", "expert", "latents"]
-
-_SINGLE: dict[Kind, str] = {"head": "H", "query": "H", "key": "H", "value": "H", "expert": "E"}
-_WHOLE: dict[Kind, str] = {"attention": "A", "mlp": "M", "residual": "R"}
-_RANGES: dict[Kind, str] = {"neurons": "N", "latents": "S"}
-_PATHS: dict[Kind, str] = {"query": ".q", "key": ".k", "value": ".v"}
-_SPOKEN: dict[Kind, str] = {"attention": "attention layer", "mlp": "MLP layer", "residual": "residual stream"}
-
 _PATTERN = re.compile(
-    r"L(?P<layer>\d+)(?:H(?P<head>\d+)(?P<path>\.[qkv])?|(?P<whole>[AMR])|E(?P<expert>\d+)"
-    r"|(?P<range>[NS])(?P<start>\d+)(?::(?P<stop>\d+))?)(?:@(?P<position>-?\d+))?"
-)
-HOW_WRITTEN = (
-    "'L5H1' (head), 'L5H1.q' (its query; or '.k', '.v'), 'L5A' (attention), 'L5M' (MLP), 'L5R' (residual stream), "
-    "'L5N3' or 'L5N0:64' (neurons), 'L5E3' (expert), 'L5S12' (latent), with '@-1' or '@3' for one token"
+    r"L(?P<layer>\d+)(?P<letter>[A-Z][A-Za-z]*)(?:(?P<start>\d+)(?::(?P<stop>\d+))?)?(?P<suffix>\.[a-z_]+)?"
+    r"(?:@(?P<position>-?\d+))?"
 )
 
 
@@ -32,40 +20,46 @@ HOW_WRITTEN = (
 class Component:
     """One part of a model that is ablated as a whole, at every token or at one.
 
-    ``kind`` is a head, a head's query, key or value, a whole attention or MLP layer, a block of MLP neurons, the
-    residual stream that enters the layer, an expert, or a block of latents of a sparse autoencoder.
+    ``kind`` is the name of one of ``KINDS``: 'head', 'mlp', 'neurons', …
     ``start`` and ``stop`` bound the indices of heads, experts, neurons and latents (half open); both are 0 for what
     has no index. ``position`` is a token position (negative from the end), or None for all of them.
     """
 
     layer: int
-    kind: Kind
+    kind: str
     start: int = 0
     stop: int = 0
     position: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ComponentError(f"unknown kind of component {self.kind!r}; allowed: {', '.join(get_args(Kind))}")
+        if self.kind not in KINDS:
+            raise ComponentError(f"unknown kind of component {self.kind!r}; allowed: {', '.join(KINDS)}")
         if self.layer < 0 or self.start < 0:
             raise ComponentError(f"a component's layer and index can't be negative: {self.layer}, {self.start}")
-        if self.kind in _SINGLE and self.stop != self.start + 1:
-            article = "an" if self.kind == "expert" else "a"
+        about = self.about
+        if about.form == "one" and self.stop != self.start + 1:
+            article = "an" if about.singular[0] in "aeiou" else "a"
             raise ComponentError(
-                f"{article} {self.kind} is one index, so its stop is {self.start + 1}, not {self.stop}"
+                f"{article} {about.singular} is one index, so its stop is {self.start + 1}, not {self.stop}"
             )
-        if self.is_whole and (self.start, self.stop) != (0, 0):
-            name = _SPOKEN[self.kind]
-            raise ComponentError(f"the {name} has no indices: start and stop are 0, not {self.start}, {self.stop}")
-        if self.kind in _RANGES and self.stop <= self.start:
+        if about.form == "whole" and (self.start, self.stop) != (0, 0):
             raise ComponentError(
-                f"{self}: an empty range of {self.kind}; the second number must be larger than the first"
+                f"the {about.singular} has no indices: start and stop are 0, not {self.start}, {self.stop}"
             )
+        if about.form == "range" and self.stop <= self.start:
+            raise ComponentError(
+                f"{self}: an empty range of {about.plural}; the second number must be larger than the first"
+            )
+
+    @property
+    def about(self) -> Kind:
+        """What its kind is."""
+        return KINDS[self.kind]
 
     @property
     def is_whole(self) -> bool:
         """Whether it is the only one of its kind in its layer, so that it has no index."""
-        return self.kind in _WHOLE
+        return self.about.form == "whole"
 
     @property
     def is_activation(self) -> bool:
@@ -73,7 +67,7 @@ class Component:
 
         Experts (choices of a router) and latents (directions within an activation) are not.
         """
-        return self.kind not in ("expert", "latents")
+        return self.about.is_activation
 
     def __lt__(self, other: Component) -> bool:
         return self._order() < other._order()
@@ -82,11 +76,13 @@ class Component:
         return self.layer, self.kind, self.start, self.stop, self.position is not None, self.position or 0
 
     def __str__(self) -> str:
-        letter = (_SINGLE | _WHOLE | _RANGES)[self.kind]
-        name = letter if self.is_whole else f"{letter}{self.start}{_PATHS.get(self.kind, '')}"
-        if self.kind in _RANGES and self.stop != self.start + 1:
-            name += f":{self.stop}"
-        return f"L{self.layer}{name}" + ("" if self.position is None else f"@{self.position}")
+        about = self.about
+        index = "" if about.form == "whole" else str(self.start)
+        if about.form == "range" and self.stop != self.start + 1:
+            index += f":{self.stop}"
+        return f"L{self.layer}{about.letter}{index}{about.suffix}" + (
+            "" if self.position is None else f"@{self.position}"
+        )
 
 
 def head(layer: int, index: int, position: int | None = None) -> Component:
@@ -104,7 +100,7 @@ def neurons(layer: int, start: int, stop: int | None = None, position: int | Non
     return Component(layer, "neurons", start, start + 1 if stop is None else stop, position)
 
 
-def one(layer: int, kind: Kind, index: int, position: int | None = None) -> Component:
+def one(layer: int, kind: str, index: int, position: int | None = None) -> Component:
     """The component of that kind with that index."""
     return Component(layer, kind, index, index + 1, position)
 
@@ -116,17 +112,13 @@ def parse_component(text: str) -> Component:
         ComponentError: the text is none of the written forms.
     """
     match = _PATTERN.fullmatch(text.strip())
-    if match is None:
-        raise ComponentError(f"{text!r} is not a component; components are written {HOW_WRITTEN}")
-    layer, position = int(match["layer"]), None if match["position"] is None else int(match["position"])
-    if match["head"] is not None:
-        paths: dict[str | None, Kind] = {path: kind for kind, path in _PATHS.items()}
-        return one(layer, paths.get(match["path"], "head"), int(match["head"]), position)
-    if match["expert"] is not None:
-        return one(layer, "expert", int(match["expert"]), position)
-    if match["whole"] is not None:
-        whole = next(kind for kind, letter in _WHOLE.items() if letter == match["whole"])
-        return Component(layer, whole, 0, 0, position)
-    start = int(match["start"])
-    stop = start + 1 if match["stop"] is None else int(match["stop"])
-    return Component(layer, "neurons" if match["range"] == "N" else "latents", start, stop, position)
+    kind = None if match is None else kind_written(match["letter"], match["suffix"] or "")
+    if match is not None and kind is not None:
+        start, stop = match["start"], match["stop"]
+        form = KINDS[kind].form
+        if (start is None) == (form == "whole") and (stop is None or form == "range"):
+            layer, position = int(match["layer"]), None if match["position"] is None else int(match["position"])
+            if start is None:
+                return Component(layer, kind, 0, 0, position)
+            return Component(layer, kind, int(start), int(start) + 1 if stop is None else int(stop), position)
+    raise ComponentError(f"{text!r} is not a component; components are written {how_written()}")

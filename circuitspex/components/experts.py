@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from circuitspex.models.protocol import Model
+
 if TYPE_CHECKING:
     import torch
 
@@ -32,7 +34,7 @@ class Router:
     indices: int
 
     @classmethod
-    def of(cls, model: Any, hook: str) -> Router | str:
+    def of(cls, model: Model, hook: str) -> Router | str:
         """The router whose weights pass through ``hook``, or why its choice can't be masked.
 
         That it leaves out what is masked is tried, on random tokens, each without another expert; and that the block of
@@ -94,7 +96,7 @@ class Router:
         return weights * some.to(weights.dtype), indices
 
 
-def _is_heard(model: Any, path: str, sample: torch.Tensor, weights: int) -> bool:
+def _is_heard(model: Model, path: str, sample: torch.Tensor, weights: int) -> bool:
     """Whether the block around a router gives another output when the router's weights are all zero."""
     import torch
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from circuitspex.components._select import _select_part, select
 from circuitspex.components.component import Component
+from circuitspex.components.kinds import KINDS
 from circuitspex.components.structure import ModelStructure
 from circuitspex.errors import ComponentError
 
@@ -38,8 +39,8 @@ def parts_of(structure: ModelStructure, selector: str) -> tuple[Group, ...]:
         return tuple(Group(str(component), (component,)) for component in select(structure, selector))
     scope = f"{selector.strip()}." if match[1] else ""
     by_layer: dict[int, list[Component]] = {}
-    for kind in ("heads", "mlps"):
-        for component in _select_part(structure, f"{scope}{kind}"):
+    for kind in KINDS.values():
+        for component in _select_part(structure, f"{scope}{kind.word}") if kind.in_layers else ():
             by_layer.setdefault(component.layer, []).append(component)
     if not by_layer:
         raise ComponentError(f"'{selector}' selects no layers of {structure.name}")
@@ -55,7 +56,7 @@ def opened(
     selector's components lies within stays as it is.
 
     Raises:
-        ComponentError: a kind of component that lies within none of the parts, or only a part of an MLP's neurons.
+        ComponentError: a kind of component that lies within none of the parts, or only some of the neurons of a part.
     """
     inside = _inside(structure, parts, selector)
     out: list[Group] = []
@@ -103,23 +104,18 @@ def check_levels(structure: ModelStructure, levels: Sequence[str]) -> None:
 
 
 def written(structure: ModelStructure, parts: Sequence[Group]) -> str:
-    """The parts as a short selector: layers of heads or neurons that are all there are named as a whole."""
+    """The parts as a short selector: all those of one kind in a layer are named as a whole."""
     singles = [part.components[0] for part in parts if len(part.components) == 1]
-    whole = {
-        (layer, kind): count
-        for layer, about in enumerate(structure.layers)
-        for kind, count in (("head", about.n_heads), ("neurons", about.n_neurons))
-    }
     found: dict[tuple[int, str], list[Component]] = {}
     for component in singles:
         if component.position is None and component.stop == component.start + 1:
             found.setdefault((component.layer, component.kind), []).append(component)
-    complete = {key for key, members in found.items() if len(members) == whole.get(key)}
+    complete = {key for key, members in found.items() if len(members) == structure.layers[key[0]].part(key[1]).n_units}
     words: dict[str, None] = {}
     for part in parts:
         key = part.components[0].layer, part.components[0].kind
         all_there = len(part.components) == 1 and key in complete and part.components[0] in found[key]
-        words[f"L{key[0]}.{'heads' if key[1] == 'head' else key[1]}" if all_there else part.name] = None
+        words[f"L{key[0]}.{KINDS[key[1]].word}" if all_there else part.name] = None
     return "+".join(words)
 
 
@@ -158,9 +154,9 @@ def _place(component: Component, exact: dict[Component, int], near: Sequence[tup
 def _covers(whole: Component, part: Component) -> bool:
     if (whole.layer, whole.position) != (part.layer, part.position):
         return False
-    if whole.kind == "mlp":
-        return part.kind in ("mlp", "neurons")
-    return whole.kind == part.kind and whole.start <= part.start and part.stop <= whole.stop
+    if whole.kind != part.kind:
+        return part.about.within == whole.kind
+    return whole.start <= part.start and part.stop <= whole.stop
 
 
 def _overlap(one: Component, two: Component) -> bool:
@@ -171,10 +167,13 @@ def _overlap(one: Component, two: Component) -> bool:
 
 
 def _check_complete(structure: ModelStructure, whole: Component, finer: Sequence[Component], selector: str) -> None:
-    covered = [each for each in finer if each.kind == "neurons" and _covers(whole, each)]
+    covered = [each for each in finer if each.about.form == "range" and _covers(whole, each)]
     if not covered:
         return
-    size = structure.layers[whole.layer].n_neurons if whole.kind == "mlp" else whole.stop - whole.start
+    of = covered[0]
+    size = structure.layers[whole.layer].part(of.kind).n_units if whole.is_whole else whole.stop - whole.start
     count = sum(each.stop - each.start for each in covered)
     if count != size:
-        raise ComponentError(f"levels must nest: '{selector}' opens only {count} of the {size} neurons of {whole}")
+        raise ComponentError(
+            f"levels must nest: '{selector}' opens only {count} of the {size} {of.about.plural} of {whole}"
+        )

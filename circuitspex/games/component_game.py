@@ -17,6 +17,7 @@ from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import LensGame
 from circuitspex.models import model_identity, model_name
+from circuitspex.models.protocol import Model
 from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
@@ -56,7 +57,7 @@ class ComponentGame(LensGame):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         task: Task,
         components: Selector = "heads",
         baseline: str = "mean",
@@ -168,8 +169,7 @@ class ComponentGame(LensGame):
     def _latents(self) -> list[Latents]:
         """The sparse autoencoders whose latents are among the components."""
         layers = sorted({component.layer for component in self.components if component.kind == "latents"})
-        found = [self.structure.layers[layer].latents for layer in layers]
-        return [latents for latents in found if latents is not None]
+        return [self.structure.layers[layer].part("latents").source for layer in layers]
 
     def _pieces(self) -> list[str]:
         """The tokens of the first prompt as text; none where the model has no tokenizer."""

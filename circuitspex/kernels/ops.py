@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from circuitspex.errors import UserError
 from circuitspex.kernels import reference
@@ -19,7 +21,9 @@ from circuitspex.kernels.choice import with_fallback
 Optional = torch.Tensor | None
 
 
-def baseline_contribution(baseline: torch.Tensor, weight: torch.Tensor, n_blocks: int) -> torch.Tensor:
+def baseline_contribution(
+    baseline: Float[Tensor, "S B*D"], weight: Float[Tensor, "O B*D"], n_blocks: int
+) -> Float[Tensor, "S B O"]:
     """What each block's baseline adds to the output: ``[rows, B * D]`` and ``[O, B * D]`` to ``[rows, B, O]``."""
     rows, width = baseline.shape
     split = weight.reshape(weight.shape[0], n_blocks, width // n_blocks)
@@ -27,13 +31,13 @@ def baseline_contribution(baseline: torch.Tensor, weight: torch.Tensor, n_blocks
 
 
 def gated_output_projection(
-    x: torch.Tensor,
-    gates: torch.Tensor,
-    weight: torch.Tensor,
-    contribution: Optional = None,
-    bias: Optional = None,
-    residual: Optional = None,
-) -> torch.Tensor:
+    x: Float[Tensor, "G R B*D"],
+    gates: Float[Tensor, "G B"],
+    weight: Float[Tensor, "O B*D"],
+    contribution: Float[Tensor, "S B O"] | None = None,
+    bias: Float[Tensor, " O"] | None = None,
+    residual: Float[Tensor, "G R O"] | None = None,
+) -> Float[Tensor, "G R O"]:
     """``residual + bias + sum_b [ g_b x_b W_b' + (1 - g_b) contribution_b ]``, one mask a group.
 
     Args:
@@ -56,8 +60,11 @@ def gated_output_projection(
 
 
 def gated_input_projection(
-    x: torch.Tensor, gates: torch.Tensor, weight: torch.Tensor, bias: Optional = None
-) -> torch.Tensor:
+    x: Float[Tensor, "G R I"],
+    gates: Float[Tensor, "G B"],
+    weight: Float[Tensor, "B*D I"],
+    bias: Float[Tensor, " B*D"] | None = None,
+) -> Float[Tensor, "G R B*D"]:
     """``x W' + bias`` for the blocks whose gate is not 0; exactly zero, and not computed, for the others.
 
     A gate between 0 and 1 counts as on: this operator skips work, it does not scale.
@@ -78,16 +85,16 @@ def gated_input_projection(
 
 
 def gated_attention(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    gates: torch.Tensor,
+    q: Float[Tensor, "G*P H queries D"],
+    k: Float[Tensor, "G*P kv keys D"],
+    v: Float[Tensor, "G*P kv keys D"],
+    gates: Float[Tensor, "G H"],
     *,
     scale: float,
     softcap: float = 0.0,
     window: int = 0,
     query_start: int = 0,
-) -> torch.Tensor:
+) -> Float[Tensor, "G*P H queries D"]:
     """Causal attention; heads whose gate is exactly 0 are skipped, and give zeros.
 
     Args:
@@ -109,13 +116,13 @@ def gated_attention(
 
 
 def gated_neurons_projection(
-    x: torch.Tensor,
-    gates: torch.Tensor,
-    baseline: Optional,
-    weight: torch.Tensor,
-    bias: Optional = None,
-    residual: Optional = None,
-) -> torch.Tensor:
+    x: Float[Tensor, "G R N"],
+    gates: Float[Tensor, "G N"],
+    baseline: Float[Tensor, "S N"] | None,
+    weight: Float[Tensor, "O N"],
+    bias: Float[Tensor, " O"] | None = None,
+    residual: Float[Tensor, "G R O"] | None = None,
+) -> Float[Tensor, "G R O"]:
     """``residual + bias + (b + g (x - b)) W'``, with a gate for every input; the gated input is never stored.
 
     Args:
@@ -134,14 +141,17 @@ def gated_neurons_projection(
     return torch.ops.circuitspex.neurons_projection(x, gates, baseline, weight, bias, residual)  # type: ignore[no-any-return]
 
 
-def _frozen(weight: torch.Tensor) -> None:
+def _frozen(weight: Float[Tensor, "outputs inputs"]) -> None:
     if weight.requires_grad:
         raise UserError("the ablation operators give weights no gradient; pass weight.detach()")
 
 
-def _shapes(x: torch.Tensor, gates: torch.Tensor, width: int) -> None:
+def _shapes(x: Float[Tensor, "G R inputs"], gates: Float[Tensor, "G units"], width: int) -> None:
     if x.ndim != 3 or gates.ndim != 2 or len(gates) != len(x) or x.shape[2] != width or width % gates.shape[1]:
         raise UserError(f"x {tuple(x.shape)}, gates {tuple(gates.shape)} and a weight of {width} inputs don't fit")
+
+
+# ``torch.library`` reads an operator's schema off its annotations, and knows plain tensors only: shapes stand above.
 
 
 @torch.library.custom_op("circuitspex::output_projection", mutates_args=())
@@ -178,7 +188,7 @@ def _output_setup(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.residual = None if residual is None else residual.dtype
 
 
-def _output_backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+def _output_backward(ctx: Any, grad: Float[Tensor, "G R O"]) -> tuple[Any, ...]:
     x, gates, weight, contribution = ctx.saved_tensors
     groups, rows, width = x.shape
     blocks = gates.shape[1]
@@ -218,7 +228,7 @@ def _input_setup(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.save_for_backward(gates, weight)
 
 
-def _input_backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+def _input_backward(ctx: Any, grad: Float[Tensor, "G R B*D"]) -> tuple[Any, ...]:
     gates, weight = ctx.saved_tensors
     blocks = gates.shape[1]
     on = (gates != 0)[:, None, :, None]
@@ -264,7 +274,7 @@ def _attention_setup(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.save_for_backward(q, k, v, gates)
 
 
-def _attention_backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+def _attention_backward(ctx: Any, grad: Float[Tensor, "G*P H queries D"]) -> tuple[Any, ...]:
     *tensors, gates = ctx.saved_tensors
     scale, softcap, window, query_start = ctx.settings
     with torch.enable_grad():
@@ -306,7 +316,7 @@ def _neurons_setup(ctx: Any, inputs: Any, output: Any) -> None:
     ctx.residual = None if residual is None else residual.dtype
 
 
-def _neurons_backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+def _neurons_backward(ctx: Any, grad: Float[Tensor, "G R O"]) -> tuple[Any, ...]:
     x, gates, baseline, weight = ctx.saved_tensors
     back = grad.to(weight.dtype) @ weight
     to_x = (back * gates.to(back.dtype)[:, None]).to(x.dtype) if ctx.needs_input_grad[0] else None

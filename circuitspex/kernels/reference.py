@@ -7,16 +7,18 @@ A gate of exactly 0 ignores what it gates, whatever it holds.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 
 def output_projection(
-    x: torch.Tensor,
-    gates: torch.Tensor,
-    weight: torch.Tensor,
-    contribution: torch.Tensor | None,
-    bias: torch.Tensor | None,
-    residual: torch.Tensor | None,
-) -> torch.Tensor:
+    x: Float[Tensor, "G R B*D"],
+    gates: Float[Tensor, "G B"],
+    weight: Float[Tensor, "O B*D"],
+    contribution: Float[Tensor, "S B O"] | None,
+    bias: Float[Tensor, " O"] | None,
+    residual: Float[Tensor, "G R O"] | None,
+) -> Float[Tensor, "G R O"]:
     """See ``ops.gated_output_projection``."""
     groups, rows, width = x.shape
     blocks = gates.shape[1]
@@ -30,8 +32,11 @@ def output_projection(
 
 
 def input_projection(
-    x: torch.Tensor, gates: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
+    x: Float[Tensor, "G R I"],
+    gates: Float[Tensor, "G B"],
+    weight: Float[Tensor, "B*D I"],
+    bias: Float[Tensor, " B*D"] | None,
+) -> Float[Tensor, "G R B*D"]:
     """See ``ops.gated_input_projection``."""
     out = _finished(x @ weight.T, bias, None)
     blocks = gates.shape[1]
@@ -40,15 +45,15 @@ def input_projection(
 
 
 def attention(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    gates: torch.Tensor,
+    q: Float[Tensor, "G*P H queries D"],
+    k: Float[Tensor, "G*P kv keys D"],
+    v: Float[Tensor, "G*P kv keys D"],
+    gates: Float[Tensor, "G H"],
     scale: float,
     softcap: float,
     window: int,
     query_start: int,
-) -> torch.Tensor:
+) -> Float[Tensor, "G*P H queries D"]:
     """See ``ops.gated_attention``."""
     repeat = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(repeat, dim=1), v.repeat_interleave(repeat, dim=1)
@@ -66,13 +71,13 @@ def attention(
 
 
 def neurons_projection(
-    x: torch.Tensor,
-    gates: torch.Tensor,
-    baseline: torch.Tensor | None,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    residual: torch.Tensor | None,
-) -> torch.Tensor:
+    x: Float[Tensor, "G R N"],
+    gates: Float[Tensor, "G N"],
+    baseline: Float[Tensor, "S N"] | None,
+    weight: Float[Tensor, "O N"],
+    bias: Float[Tensor, " O"] | None,
+    residual: Float[Tensor, "G R O"] | None,
+) -> Float[Tensor, "G R O"]:
     """See ``ops.gated_neurons_projection``."""
     g = gates.to(x.dtype)[:, None]
     if baseline is None:
@@ -83,7 +88,9 @@ def neurons_projection(
     return _finished(gated @ weight.T, bias, residual)
 
 
-def _finished(out: torch.Tensor, bias: torch.Tensor | None, residual: torch.Tensor | None) -> torch.Tensor:
+def _finished(
+    out: Float[Tensor, "G R O"], bias: Float[Tensor, " O"] | None, residual: Float[Tensor, "G R O"] | None
+) -> Float[Tensor, "G R O"]:
     if bias is not None:
         out = out + bias
     return out if residual is None else (residual + out).to(residual.dtype)

@@ -8,7 +8,7 @@ the pilot goes from the smallest share up, and takes the first at which
 - it varies: the standard deviation over masks is at least ``VARIES`` of that way;
 - it can be explained (with gradients only): main effects and pairs account for at least ``EXPLAINED`` of the
   differences between masks. For a function of pairs the difference between two masks is exactly half the sum of the
-  two gradients times the difference of the masks (the trapezoid rule), so no fit is needed to tell.
+  two gradients times the difference of the masks (the trapezoid rule), so no fit is needed to know.
 
 Larger shares are then not run. Where no share passes, the one that varies most is taken, among those that are alive if
 there are any.
@@ -74,9 +74,9 @@ class PilotRow:
 class Pilot:
     """The share of components to keep, the shares that were tried, and why this one.
 
-    ``keep`` the choice; ``rows`` one a share, in the order they were run; ``reason`` one sentence; ``empty`` and
-    ``full`` the value with everything and with nothing ablated; ``n_ablations`` what the pilot cost, these two
-    included.
+    ``keep`` is the choice; ``rows`` has one row per share, in the order in which they were run; ``reason`` is one
+    sentence; ``empty`` and ``full`` are the values with everything and with nothing ablated; ``n_ablations`` is what
+    the pilot cost, these two included.
     """
 
     keep: float
@@ -107,7 +107,7 @@ def pilot(
 
     Args:
         game: anything with ``n_players`` that gives the values ``(K,)`` of masks bool ``(K, n)``, True = kept.
-        shares: what to try; it is tried from the smallest up, and ends at the first that is usable.
+        shares: what to try, from the smallest up; the pilot ends at the first that is usable.
         n_masks: masks for each share.
         gradients: also ask whether main effects and pairs explain the differences, by ``game.evaluate(masks,
             gradients=True)``, whose result has ``values (K,)`` and ``gradients (K, n)``; None is passed on to the game,
@@ -131,8 +131,8 @@ def pilot(
     rows: list[PilotRow] = []
     for share in sorted({float(share) for share in shares}):
         masks = sample_masks(n, n_masks, keep=share, seed=seed)
-        values, slopes = _evaluate(game, masks, gradients)
-        rows.append(_row(share, masks, values, slopes, empty, full))
+        values, found = _evaluate(game, masks, gradients)
+        rows.append(_row(share, masks, values, found, empty, full))
         if rows[-1].verdict == "usable":
             break
     chosen = _choose(rows)
@@ -167,9 +167,9 @@ def _evaluate(game: Any, masks: Masks, gradients: bool | None) -> tuple[Values, 
     return values, None if run.gradients is None else check_finite(run.gradients, masks.shape, "gradients")
 
 
-def _row(keep: float, masks: Masks, values: Values, slopes: Gradients | None, empty: float, full: float) -> PilotRow:
+def _row(keep: float, masks: Masks, values: Values, gradients: Gradients | None, empty: float, full: float) -> PilotRow:
     spread = float(values.std(ddof=1))
-    explained = None if slopes is None else explained_by_pairs(masks, values, slopes)
+    explained = None if gradients is None else explained_by_pairs(masks, values, gradients)
     way = full - empty
     if abs(way) <= _ROUNDING * max(abs(full), abs(empty)):
         return PilotRow(keep, None, spread, explained, len(values))

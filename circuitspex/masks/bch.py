@@ -121,7 +121,7 @@ class BchCode:
         """The code of the shortest length 2^m - 1 with at least ``n_players`` information bits.
 
         Raises:
-            UserError: fewer than one player or error, or no such code with m up to 13.
+            UserError: fewer than one information bit or error, or no such code with m up to 13.
         """
         if n_players < 1:
             raise UserError(f"a code needs at least one information bit, not {n_players}")
@@ -199,7 +199,7 @@ class BchCode:
         return _joined(parts, self.t)
 
     def sparse_near(self, soft: FloatArray, *, n_flips: int = 6) -> Decoded:
-        """As ``sparse_of``, also with every subset of the least reliable parity bits flipped: several rows a word.
+        """As ``sparse_of``, also with every subset of the least reliable parity bits flipped: several rows per word.
 
         Args:
             soft: float ``(W, P)``; negative = bit 1, the size is the reliability.

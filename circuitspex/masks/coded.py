@@ -1,4 +1,4 @@
-"""Coded masks: designs under which parities fall into bins, and can be read off the signs of their bin.
+"""Coded masks: designs under which parities fall into bins, and can be read from the signs of their bin.
 
 Kang et al., 'SPEX: scaling feature interaction explanations for LLMs', ICML 2025, arXiv 2502.13870, section 4. Each of
 ``C`` repetitions has a random binary matrix M ``(n, b)`` and ablates, for every l in {0, 1}^b and every delay row d,
@@ -29,7 +29,7 @@ from circuitspex.typing import Masks
 Bits = NDArray[np.bool_]
 
 _MOST_TRIES = 50
-_FEW_PLAYERS = 12
+_FEW_COMPONENTS = 12
 # No game is known to need parities of more components, and long codes take seconds to build.
 _MOST_ERRORS = 10
 
@@ -67,10 +67,10 @@ class CodedDesign:
             n_players: the number of components, ``n``.
             n_masks: the budget, ``K``.
             seed: for the matrices, the offsets and the random masks.
-            order: the largest parity that must be read off (smaller budgets read smaller ones).
+            order: the largest parity that must be decodable (with small budgets only smaller ones are).
 
         Raises:
-            UserError: no players, no masks, or no order.
+            UserError: no components, no masks, or an order below 1.
         """
         return cls.of_shape(n_players, n_masks, choose_shape(n_players, n_masks, order), seed=seed)
 
@@ -79,7 +79,7 @@ class CodedDesign:
         """A design with a coded part of the given shape, or with none; the rest of the masks are random.
 
         Raises:
-            UserError: a coded part that is larger than the budget or does not fit the number of players.
+            UserError: a coded part that is larger than the budget or does not fit the number of components.
         """
         rng = np.random.default_rng(seed)
         if shape is None:
@@ -198,7 +198,7 @@ class CodedDesign:
 
 def _random(rng: np.random.Generator, n_masks: int, n_players: int) -> Masks:
     """Uniform masks ``(K, n)``; of few components, all masks in random order before any is repeated."""
-    if n_players > _FEW_PLAYERS:
+    if n_players > _FEW_COMPONENTS:
         return np.asarray(rng.random((n_masks, n_players)) < 0.5)
     rounds = -(-n_masks // 2**n_players)
     index = np.concatenate([rng.permutation(2**n_players) for _ in range(rounds)])[:n_masks]
@@ -242,7 +242,7 @@ def choose_shape(n_players: int, n_masks: int, order: int = 5) -> Shape | None:
     - where 2^n < 64 K masks would repeat, and all parities can be tried: no coded part.
 
     Raises:
-        UserError: no players, no masks, or no order.
+        UserError: no components, no masks, or an order below 1.
     """
     if n_players < 1:
         raise UserError(f"there must be at least one component, not {n_players}")

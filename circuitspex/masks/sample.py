@@ -53,7 +53,7 @@ def sample_masks(n_players: int, n_masks: int, *, keep: Keep = 0.5, seed: int = 
         bool ``(K, n)``, True = kept.
 
     Raises:
-        UserError: no players, no masks, or ``keep`` out of range.
+        UserError: no components, no masks, or ``keep`` out of range.
     """
     keep = check_keep(keep)
     if n_players < 1:

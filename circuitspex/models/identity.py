@@ -7,6 +7,8 @@ import json
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from circuitspex.models.protocol import Model
+
 WeightVersions = tuple[tuple[int, int], ...]
 _known: WeakKeyDictionary[Any, tuple[WeightVersions, str]] = WeakKeyDictionary()
 
@@ -15,7 +17,7 @@ _VOLATILE = {"_name_or_path", "transformers_version", "architectures", "quantiza
 _VOLATILE |= {"_attn_implementation_autoset", "use_cache", "name_or_path"}
 
 
-def model_identity(model: Any) -> str:
+def model_identity(model: Model) -> str:
     """SHA-256, in hexadecimal, over the model's weights (in the dtype they have) and configuration.
 
     The names of parameters don't count, only their order, so a model saved again from what was loaded is the same model
@@ -29,17 +31,17 @@ def model_identity(model: Any) -> str:
     return _known[model][1]
 
 
-def remember_identity(model: Any, identity: str) -> None:
+def remember_identity(model: Model, identity: str) -> None:
     """Record the identity of a model object."""
     _known[model] = weight_versions(model), identity
 
 
-def forget_identity(model: Any) -> None:
+def forget_identity(model: Model) -> None:
     """Forget what was computed for this object; the next ``model_identity`` hashes it again."""
     _known.pop(model, None)
 
 
-def weight_versions(model: Any) -> WeightVersions:
+def weight_versions(model: Model) -> WeightVersions:
     """Where each weight is and how often it was written to; another value means that weights have changed."""
     return tuple((parameter.data_ptr(), parameter._version) for parameter in model.parameters())
 

@@ -15,6 +15,7 @@ from circuitspex.errors import ModelNotFoundError, UserError
 from circuitspex.models.catalogue import CATALOGUE, fetch
 from circuitspex.models.gguf import read_gguf
 from circuitspex.models.identity import remember_identity, weights_hash
+from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def load_model(
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
     device_map: str | dict[str, Any] | None = None,
-) -> Any:
+) -> Model:
     """Load a language model as a TransformerLens ``TransformerBridge`` in eval mode.
 
     Args:
@@ -77,12 +78,12 @@ def load_model(
         identity = weights_hash(model)
     if wanted_device is not None:
         model = model.to(wanted_device)
-    bridge = _bridge(name, model, tokenizer, wanted_dtype, wanted_device)
+    bridge: Model = _bridge(name, model, tokenizer, wanted_dtype, wanted_device)
     remember_identity(bridge, identity)
     return bridge
 
 
-def model_name(model: Any) -> str:
+def model_name(model: Model) -> str:
     """The name a model was loaded by."""
     return str(getattr(model.cfg, "model_name", None) or type(model).__name__)
 

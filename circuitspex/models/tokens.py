@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from circuitspex.errors import TaskError
+from circuitspex.models.protocol import HasTokenizer
 
 
-def tokenizer_of(model: Any) -> Any:
+def tokenizer_of(model: HasTokenizer) -> Any:
     """The model's tokenizer; a clear error where it has none."""
     tokenizer = getattr(model, "tokenizer", None)
     if tokenizer is None:
@@ -15,7 +16,7 @@ def tokenizer_of(model: Any) -> Any:
     return tokenizer
 
 
-def encode(model: Any, text: str, *, prepend_bos: bool | None = None) -> list[int]:
+def encode(model: HasTokenizer, text: str, *, prepend_bos: bool | None = None) -> list[int]:
     """Token ids of ``text``.
 
     ``prepend_bos`` None means the model's convention, ``model.cfg.default_prepend_bos``; for a model from
@@ -24,12 +25,12 @@ def encode(model: Any, text: str, *, prepend_bos: bool | None = None) -> list[in
     tokenizer = tokenizer_of(model)
     ids = [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
     if prepend_bos is None:
-        prepend_bos = bool(getattr(model.cfg, "default_prepend_bos", False))
+        prepend_bos = bool(getattr(getattr(model, "cfg", None), "default_prepend_bos", False))
     if prepend_bos and tokenizer.bos_token_id is not None:
         ids = [int(tokenizer.bos_token_id), *ids]
     return ids
 
 
-def decode_token(model: Any, token: int) -> str:
+def decode_token(model: HasTokenizer, token: int) -> str:
     """The text of one token id."""
     return str(tokenizer_of(model).decode([token]))

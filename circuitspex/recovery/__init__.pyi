@@ -1,9 +1,11 @@
-from ._decode import Method as Method
 from ._decode import decode as decode
+from ._spex import spex as spex
+from .decoders.table import DECODERS as DECODERS
+from .decoders.table import Decoder as Decoder
+from .decoders.table import Method as Method
 from .interactions import Interactions as Interactions
-from .interactions import InteractionTable as InteractionTable
-from .interactions import Row as Row
+from .interactions_table import InteractionTable as InteractionTable
+from .interactions_table import Row as Row
 from .scoring.r2 import Score as Score
 from .scoring.r2 import r_squared as r_squared
 from .scoring.r2 import score as score
-from .spex_game import spex as spex

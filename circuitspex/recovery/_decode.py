@@ -5,40 +5,30 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from circuitspex.checks import check_finite
 from circuitspex.errors import UserError
-from circuitspex.masks.coded import CodedDesign
-from circuitspex.recovery.decoders.exact import fit_complete
-from circuitspex.recovery.decoders.gp_relevance import fit_learned
-from circuitspex.recovery.decoders.linear import fit_linear
-from circuitspex.recovery.decoders.proxyspex import fit_proxyspex
-from circuitspex.recovery.decoders.pursuit import fit_pursuit
-from circuitspex.recovery.decoders.spex import fit_spex
-from circuitspex.recovery.decoders.stack import fit_with_gradients
+from circuitspex.recovery.decoders.table import DECODERS, Decoder, Method
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.result import (
     LOW_R2,
     check_names,
-    constant,
     interactions_of,
     warn_of_fixed_components,
     warn_of_little,
 )
-from circuitspex.recovery.samples import Fitted, Samples, Standard
-from circuitspex.recovery.scoring.bootstrap import bootstrap_errors
+from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.learning_curve import learning_curve, likely_budget
-from circuitspex.recovery.scoring.r2 import is_constant
+from circuitspex.recovery.scoring.standard_errors import bootstrap_errors
+from circuitspex.recovery.standard_form import fit_in_standard_form
 from circuitspex.typing import PerPrompt
 
 # Decoding parts of the masks again, for the learning curve, is worth its time up to so many masks times components.
 _QUICK = 1_000_000
-
-Method = Literal["auto", "linear", "pursuit", "proxyspex", "gp", "gradspex", "spex"]
 
 
 def decode(
@@ -60,18 +50,10 @@ def decode(
         masks: bool ``(K, n)``, True = kept.
         values: float ``(K,)``, the value under each mask.
         gradients: float ``(K, n)``, d value / d gate at each mask, in units of the value; optional.
-        method: one of
-
-            - 'linear': LASSO, main effects only;
-            - 'pursuit': conjunctions and parities, one after another;
-            - 'proxyspex': boosted trees read out as parities (arXiv 2505.17495);
-            - 'gp': a Gaussian process over interactions of order 1 to 3, its relevances learned from the values;
-            - 'spex': sparse Fourier transform (arXiv 2502.13870) of masks that follow its design,
-              ``CodedDesign.choose(n, K).masks()``; ``circuitspex.spex`` runs and decodes them in one call;
-            - 'gradspex': values and gradients together, stacked with 'linear', 'proxyspex', and where that may help
-              'gp' and 'pursuit';
-            - 'auto': 'gradspex' with gradients, else the stack of 'linear', 'proxyspex', 'gp' and 'pursuit'; where
-              all masks of up to 12 components are there without noise, the exact transform.
+        method: a name in ``circuitspex.recovery.DECODERS``, whose entries say what each is for (docs/decoders.md):
+            'auto' uses gradients where there are any; 'linear', 'pursuit', 'proxyspex' and 'gp' use values alone;
+            'gradspex' needs gradients; 'spex' needs masks that follow its own design,
+            ``CodedDesign.choose(n, K).masks()``, which ``circuitspex.spex`` runs and decodes in one call.
         max_order: the largest interaction that is looked for; by default 3 for Gaussian processes, 5 for the others.
         keep: the probability with which the masks kept a component, which ``Interactions.effect`` and the 'biased'
             basis refer to; by default the share kept in the masks.
@@ -94,83 +76,66 @@ def decode(
         where the values do not vary, where components are never ablated or never kept in the masks, and where little
         of the values is explained.
     """
-    if method not in get_args(Method):
-        raise UserError(f"unknown method '{method}'; allowed: {', '.join(get_args(Method))}")
+    decoder = DECODERS[method]
     if max_order is not None and max_order < 1:
         raise UserError(f"max_order must be at least 1, not {max_order}")
-    if method == "gradspex" and gradients is None:
-        raise UserError("method 'gradspex' needs gradients (d value / d gate, one row a mask); 'auto' does without")
+    if decoder.uses_gradients == "needs" and gradients is None:
+        raise UserError(f"method '{method}' needs gradients (d value / d gate, one row a mask); 'auto' does without")
     samples = Samples.check(masks, values, gradients, seed, keep=keep)
     labels = check_names(names, samples.n_players)
     by_prompt = _check_bootstrap(bootstrap, per_prompt, samples, method)
-    with_gradients = samples.slopes is not None and method in ("auto", "gradspex")
-    if method == "spex":
-        _design(samples)  # refused before anything is computed
+    with_gradients = samples.sign_gradients is not None and decoder.uses_gradients != "no"
+    if decoder.check is not None:
+        decoder.check(samples)
     warn_of_fixed_components(samples.x, labels)
     started = time.perf_counter()
     # The matrices are small: threads of the linear algebra fight each other for longer than they compute.
     with threadpool_limits(limits=1):
-        fitted = _fit(samples, method, max_order)
+        fitted = _fit(samples, decoder, max_order)
         seconds = time.perf_counter() - started
         errors = None
         if bootstrap:
             errors = bootstrap_errors(
-                samples, lambda part: _fit(part, method, max_order), fitted.function, bootstrap, by_prompt
+                samples, lambda part: _fit(part, decoder, max_order), fitted.function, bootstrap, by_prompt
             )
         result = interactions_of(
             fitted,
             samples,
             labels,
-            "gradspex" if with_gradients else method,
+            "gradspex" if with_gradients and method == "auto" else method,
             n_gradients=len(samples.values) if with_gradients else 0,
             seconds=seconds,
             errors=errors,
         )
         r2, needed = result.cross_validated.r2, None
-        if r2 is not None and r2 < LOW_R2 and method != "spex" and samples.x.size < _QUICK:
-            curve = learning_curve(samples, lambda part: _fit(part, method, max_order))
+        if r2 is not None and r2 < LOW_R2 and not decoder.makes_its_own_masks and samples.x.size < _QUICK:
+            curve = learning_curve(samples, lambda part: _fit(part, decoder, max_order))
             needed = likely_budget([*curve, (len(samples.values), r2)], LOW_R2)
     if (
         with_gradients
         and result.cross_validated.r2 is not None
-        and samples.slopes is not None
-        and not samples.slopes.any()
+        and samples.sign_gradients is not None
+        and not samples.sign_gradients.any()
     ):
         warnings.warn("all gradients are zero although the values vary: they were left out of account", stacklevel=2)
     warn_of_little(result, needed)
     return result
 
 
-def _fit(samples: Samples, method: str, max_order: int | None) -> Fitted:
-    if is_constant(samples.values):
-        return constant(samples)
-    standard = Standard.of(samples, reorder=method != "spex")
-    return standard.restored(_fit_standard(standard.samples, method, max_order))
+def _fit(samples: Samples, decoder: Decoder, max_order: int | None) -> Fitted:
+    def fit(part: Samples) -> Fitted:
+        fitted: Fitted = decoder.fit(part, max_order=max_order)
+        return fitted
 
-
-def _fit_standard(samples: Samples, method: str, max_order: int | None) -> Fitted:
-    if method == "linear" or (max_order == 1 and method in ("proxyspex", "gp", "pursuit")):
-        return fit_linear(samples)
-    if method == "pursuit":
-        return fit_pursuit(samples, max_order=max_order)
-    if method == "proxyspex":
-        return fit_proxyspex(samples, max_order=max_order)
-    if method == "gp":
-        return fit_learned(samples, fit_proxyspex(samples, max_order=max_order), max_order=max_order)
-    if method == "spex":
-        return fit_spex(samples, _design(samples))
-    if method == "auto" and (max_order is None or max_order >= samples.n_players):
-        complete = fit_complete(samples)
-        if complete is not None:
-            return complete
-    return fit_with_gradients(samples, max_order=max_order)
+    return fit_in_standard_form(samples, fit, reorder=not decoder.makes_its_own_masks)
 
 
 def _check_bootstrap(bootstrap: int, per_prompt: Any, samples: Samples, method: str) -> PerPrompt | None:
-    if bootstrap and (bootstrap < 2 or method == "spex"):
+    own_masks = DECODERS[method].makes_its_own_masks
+    if bootstrap and (bootstrap < 2 or own_masks):
         raise UserError(
-            "method 'spex' decodes a design as a whole: its masks can't be drawn with replacement"
-            if method == "spex"
+            f"method '{method}' decodes a design as a whole: its masks can't be drawn with replacement"
+            if own_masks
             else f"bootstrap must be 0 or at least 2 repetitions, not {bootstrap}"
         )
     if per_prompt is None:
@@ -180,15 +145,3 @@ def _check_bootstrap(bootstrap: int, per_prompt: Any, samples: Samples, method: 
     if by_prompt.shape[1] < 1 or not np.allclose(by_prompt.mean(1), samples.values, rtol=0, atol=1e-4 * scale):
         raise UserError("the mean of the values by prompt must be the values")
     return by_prompt
-
-
-def _design(samples: Samples) -> CodedDesign:
-    design = CodedDesign.recognise(samples.x > 0)
-    if design is None:
-        n_masks, n = samples.x.shape
-        raise UserError(
-            f"method 'spex' needs the {n_masks} masks of its own design for {n} components, in their order: "
-            f"CodedDesign.choose({n}, {n_masks}).masks(), or call circuitspex.spex(game, budget={n_masks}); "
-            "'auto' takes any masks"
-        )
-    return design

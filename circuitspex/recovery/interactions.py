@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import permutations
@@ -14,64 +12,17 @@ from typing import Any, Literal
 import numpy as np
 
 from circuitspex.checks import check_finite, check_masks
-from circuitspex.errors import FileFormatError, UserError
-from circuitspex.files import write_atomically
+from circuitspex.errors import UserError
 from circuitspex.recovery.bases.biased import fourier_to_biased
 from circuitspex.recovery.bases.indices import INDICES, fourier_to_index
 from circuitspex.recovery.bases.polynomial import Polynomial, fourier_to_mobius, mean_differences, signs
 from circuitspex.recovery.bases.shapiq_bridge import from_shapiq, to_shapiq
+from circuitspex.recovery.interactions_file import read_json, write_json
+from circuitspex.recovery.interactions_table import InteractionTable, Row
 from circuitspex.recovery.scoring.r2 import Score, score
 from circuitspex.typing import FloatArray, Masks, Term, Values
 
-FORMAT = "circuitspex.interactions"
-VERSION = 1
 Basis = Literal["fourier", "mobius", "biased", "sv", "banzhaf", "sii", "k-sii", "stii", "fsii", "bii", "fbii"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One interaction in a table.
-
-    ``coefficient`` multiplies the parity of the components' signs; ``standard_error`` is its uncertainty over masks;
-    ``effect`` is in units of the value: the |S|-fold difference between kept and ablated, averaged over masks.
-    """
-
-    components: tuple[str, ...]
-    coefficient: float
-    standard_error: float
-    effect: float
-
-
-def _printable(name: str) -> str:
-    """Control characters as escapes: a token can be a line feed, and must not break the table."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
-
-
-class InteractionTable(tuple[Row, ...]):
-    """Rows that print as a table, in a terminal and in a notebook."""
-
-    __slots__ = ()
-    _HEAD = ("interaction", "order", "coefficient", "std. error", "effect")
-
-    def _cells(self) -> Iterator[tuple[str, ...]]:
-        for row in self:
-            numbers = (f"{row.coefficient:+.4f}", f"{row.standard_error:.4f}", f"{row.effect:+.3f}")
-            yield (" × ".join(map(_printable, row.components)), str(len(row.components)), *numbers)
-
-    def __repr__(self) -> str:
-        lines = [self._HEAD, *self._cells()]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(self._HEAD))]
-        return "\n".join(
-            "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-            for line in lines
-        )
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in self._HEAD)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells) + "</tr>" for cells in self._cells()
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 @dataclass(frozen=True)
@@ -268,23 +219,7 @@ class Interactions:
         Raises:
             UserError: the place can't be written to.
         """
-        measured = self.cross_validated
-        content = {
-            "format": FORMAT,
-            "version": VERSION,
-            "method": self.method,
-            "keep": self.keep,
-            "seed": self.seed,
-            "n_ablations": self.n_ablations,
-            "n_gradients": self.n_gradients,
-            "seconds": self.seconds,
-            "cross_validated": [measured.r2, measured.low, measured.high, measured.n_masks],
-            "names": list(self.names),
-            "terms": [list(term) for term in self.terms],
-            "coefficients": self.coefficients.tolist(),
-            "standard_errors": self.standard_errors.tolist(),
-        }
-        return write_atomically(Path(path), json.dumps(content, allow_nan=False).encode())
+        return write_json(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> Interactions:
@@ -293,21 +228,7 @@ class Interactions:
         Raises:
             FileFormatError: the file is missing, damaged, or of a newer version.
         """
-        path = Path(path)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise FileFormatError(f"can't read {path}: {error.strerror}") from error
-        except ValueError as error:
-            raise FileFormatError(f"{path} is damaged: it is not whole JSON ({error})") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise FileFormatError(f"{path} holds no interactions (its 'format' is not '{FORMAT}')")
-        if content.get("version") != VERSION:
-            raise FileFormatError(f"{path} has version {content.get('version')!r}; this circuitspex reads {VERSION}")
-        try:
-            return _from_content(cls, content)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise FileFormatError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+        return cls(**read_json(Path(path)))
 
     def __repr__(self) -> str:
         kinds = ", ".join(
@@ -319,36 +240,3 @@ class Interactions:
             f"Interactions({self.method}: {kinds or 'no terms'}; {self.n_players} components, {cost}; "
             f"cross-validated {self.cross_validated})"
         )
-
-
-def _from_content(cls: type[Interactions], content: dict[str, Any]) -> Interactions:
-    names = tuple(str(name) for name in content["names"])
-    terms = tuple(tuple(int(i) for i in term) for term in content["terms"])
-    coefficients = np.array(content["coefficients"], dtype=np.float64)
-    errors = np.array(content["standard_errors"], dtype=np.float64)
-    if not coefficients.shape == errors.shape == (len(terms),):
-        raise ValueError("terms, coefficients and standard errors differ in number")
-    if not (np.isfinite(coefficients).all() and np.isfinite(errors).all()):
-        raise ValueError("a coefficient is not finite")
-    if any(not 0 <= i < len(names) for term in terms for i in term):
-        raise ValueError("a term names a component that does not exist")
-    if any(term != tuple(sorted(set(term))) for term in terms) or len(set(terms)) != len(terms):
-        raise ValueError("terms must be increasing component indices, each once")
-    if len(set(names)) != len(names):
-        raise ValueError("two components have the same name")
-    if not 0 <= content["keep"] <= 1:
-        raise ValueError("'keep' is not a share")
-    *interval, n_masks = content["cross_validated"]
-    r2, low, high = (None if number is None else float(number) for number in interval)
-    return cls(
-        function=Polynomial(terms, coefficients),
-        standard_errors=errors,
-        names=names,
-        method=str(content["method"]),
-        keep=float(content["keep"]),
-        n_ablations=int(content["n_ablations"]),
-        n_gradients=int(content["n_gradients"]),
-        cross_validated=Score(r2, low, high, int(n_masks)),
-        seconds=float(content["seconds"]),
-        seed=int(content["seed"]),
-    )

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from circuitspex.errors import UserError
-from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import cross_validated_score
+from circuitspex.recovery.scoring.standard_errors import fold_errors
 from circuitspex.typing import FloatArray
 
 # Below this cross-validated R² the caller is warned that the result explains too little.
@@ -28,10 +28,10 @@ def interactions_of(
     seconds: float,
     errors: FloatArray | None = None,
 ) -> Interactions:
-    """The result of a decoder; its standard errors are those of the jackknife unless they are given."""
+    """The result of a decoder; its standard errors are those of the jackknife over folds unless they are given."""
     return Interactions(
         function=fitted.function,
-        standard_errors=standard_errors(fitted) if errors is None else errors,
+        standard_errors=fold_errors(fitted) if errors is None else errors,
         names=names,
         method=method,
         keep=samples.keep,
@@ -43,22 +43,8 @@ def interactions_of(
     )
 
 
-def constant(samples: Samples) -> Fitted:
-    """The fit to values that do not vary."""
-    function = Polynomial.of({(): float(samples.values.mean())})
-    return Fitted(function, tuple(function for _ in samples.folds), np.full_like(samples.values, samples.values.mean()))
-
-
-def standard_errors(fitted: Fitted) -> FloatArray:
-    """Delete-one-fold jackknife: ``se² = (F - 1)/F sum_f (c_f - mean c)²``."""
-    tables = [function.table() for function in fitted.without_fold]
-    draws = np.array([[table.get(term, 0.0) for term in fitted.function.terms] for table in tables])
-    n_folds = len(draws)
-    return np.asarray(np.sqrt((n_folds - 1) / n_folds * ((draws - draws.mean(0)) ** 2).sum(0)))
-
-
 def check_names(names: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
-    """One name a component, by default its index; UserError where they don't fit or two are the same."""
+    """One name per component, by default its index; UserError where their number is wrong or two are the same."""
     labels = tuple(str(i) for i in range(n_players)) if names is None else tuple(str(name) for name in names)
     if len(labels) != n_players:
         raise UserError(f"{len(labels)} names for {n_players} components")
@@ -69,7 +55,7 @@ def check_names(names: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
 
 
 def warn_of_fixed_components(x: FloatArray, names: tuple[str, ...]) -> None:
-    """Name the components whose effect the masks can't show; to be called by the public function itself."""
+    """Warn of components whose effect the masks can't show; the warning points at the caller of the caller."""
     for sign, what in ((1.0, "never ablated"), (-1.0, "never kept")):
         fixed = np.flatnonzero((x == sign).all(0))
         if len(fixed):
@@ -82,7 +68,7 @@ def warn_of_fixed_components(x: FloatArray, names: tuple[str, ...]) -> None:
 
 
 def warn_of_little(result: Interactions, needed: int | None = None) -> None:
-    """Say so where the values do not vary, or where little of them is explained; ``needed`` are ablations to try."""
+    """Warn where the values do not vary, or where little of them is explained; ``needed`` is a budget that may do."""
     r2 = result.cross_validated.r2
     if r2 is None:
         warnings.warn("the values are the same under every mask: there is nothing to explain", stacklevel=3)
@@ -90,7 +76,7 @@ def warn_of_little(result: Interactions, needed: int | None = None) -> None:
         advice = (
             f"about {needed} would likely reach {LOW_R2:g}"
             if needed
-            else f"the learning curve promises no {LOW_R2:g} from any number near this"
+            else f"the learning curve reaches {LOW_R2:g} at no number of ablations near this"
         )
         warnings.warn(
             f"the decoded function explains little: cross-validated R² {r2:.2f} from {result.n_ablations} ablations; "

@@ -3,10 +3,13 @@ from ._gendered_pronoun import gendered_pronoun as gendered_pronoun
 from ._greater_than import greater_than as greater_than
 from ._induction import induction as induction
 from ._ioi import ioi as ioi
-from .catalogue import BUILTIN as BUILTIN
+from .catalogue import TASKS as TASKS
+from .catalogue import NamedTask as NamedTask
 from .catalogue import build as build
+from .catalogue import check_name as check_name
 from .example import Example as Example
 from .groups import TaskGroup as TaskGroup
+from .metrics import END as END
 from .metrics import METRICS as METRICS
 from .metrics import Metric as Metric
 from .metrics import MetricRows as MetricRows

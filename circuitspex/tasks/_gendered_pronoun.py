@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from circuitspex.models.protocol import Model
 from circuitspex.tasks.builtin import build_task
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import TaskGenerator
@@ -25,7 +26,7 @@ ROLES = words("friend person teacher student neighbor writer singer player leade
 
 
 def gendered_pronoun(
-    model: Any,
+    model: Model,
     n_prompts: int = 16,
     seed: int = 0,
     metric: str | Metric | Callable[..., Any] = "logit_diff",

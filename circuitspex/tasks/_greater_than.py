@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from circuitspex.errors import TaskError
+from circuitspex.models.protocol import Model
 from circuitspex.tasks.builtin import build_task
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import TaskGenerator
@@ -30,7 +31,7 @@ FIRST_YEAR = "01"
 
 
 def greater_than(
-    model: Any,
+    model: Model,
     n_prompts: int = 16,
     seed: int = 0,
     metric: str | Metric | Callable[..., Any] = "logit_diff",

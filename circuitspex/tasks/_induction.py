@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from circuitspex.models.protocol import Model
 from circuitspex.tasks.builtin import build_task
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import TaskGenerator
@@ -26,7 +27,7 @@ REPEATED = 4
 
 
 def induction(
-    model: Any,
+    model: Model,
     n_prompts: int = 16,
     seed: int = 0,
     metric: str | Metric | Callable[..., Any] = "logit_diff",

@@ -16,6 +16,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from circuitspex.models.protocol import Model
 from circuitspex.tasks.builtin import build_task
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import TaskGenerator
@@ -31,7 +32,7 @@ OBJECTS = words("drink book ring ball letter gift key card cake flower coin map"
 
 
 def ioi(
-    model: Any,
+    model: Model,
     n_prompts: int = 16,
     seed: int = 0,
     metric: str | Metric | Callable[..., Any] = "logit_diff",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from circuitspex.errors import TaskError
+from circuitspex.tasks.metrics import END
 from circuitspex.tasks.vocabulary import Vocabulary
 
 
@@ -13,19 +15,28 @@ class Example:
     """A prompt, its counterfactual, and the two next tokens that are compared.
 
     The counterfactual has as many tokens as the prompt; resample ablation pairs their positions. The answers carry
-    their leading space (``" Mary"``) and are one token each.
+    their leading space (``" Mary"``) and are one token each. ``positions`` name tokens of the prompt that a metric may
+    read, by their index (a negative one counts from the end); ``END``, the last, is always there.
     """
 
     prompt: str
     counterfactual: str
     answer: str
     wrong_answer: str
+    positions: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("prompt", "counterfactual", "answer", "wrong_answer"):
             value = getattr(self, name)
             if not isinstance(value, str):
                 raise TaskError(f"an example's {name} must be a string, not {type(value).__name__}")
+        if not isinstance(self.positions, Mapping):
+            raise TaskError(f"an example's positions map names to indices; not {type(self.positions).__name__}")
+        for name, index in self.positions.items():
+            if not isinstance(name, str) or not name or name == END:
+                raise TaskError(f"a position needs a name of its own; {name!r} is none ('{END}' is always the last)")
+            if isinstance(index, bool) or not isinstance(index, int):
+                raise TaskError(f"the position '{name}' must be a whole number, not {index!r}")
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,9 @@ def encode_example(example: Example, vocabulary: Vocabulary, where: str) -> Enco
             f"{where}: the counterfactual has {len(counterfactual)} tokens and the prompt {len(tokens)}; "
             "they must have the same number, as their positions are paired"
         )
+    for name, index in example.positions.items():
+        if not -len(tokens) <= index < len(tokens):
+            raise TaskError(f"{where}: there is no position {index} ('{name}'); the prompt has {len(tokens)} tokens")
     answer = vocabulary.answer_id(example.prompt, example.answer, where, "answer")
     wrong = vocabulary.answer_id(example.prompt, example.wrong_answer, where, "wrong answer")
     if answer == wrong:

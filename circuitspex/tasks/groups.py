@@ -14,7 +14,8 @@ class TaskGroup:
 
     ``indices (rows,)`` are the positions of these prompts in the task; ``tokens`` and ``counterfactual_tokens`` are
     ``(rows, positions)`` without padding; ``reference_tokens`` are the reference prompts of this length (at least one,
-    unrelated in number to the rows); ``answers`` and ``wrong_answers`` are token ids ``(rows,)``.
+    unrelated in number to the rows); ``answers`` and ``wrong_answers`` are token ids ``(rows,)``;
+    ``reads (rows, reads)`` are the positions that the metric reads.
     """
 
     indices: Int[Tensor, " rows"]
@@ -23,6 +24,7 @@ class TaskGroup:
     reference_tokens: Int[Tensor, "references positions"]
     answers: Int[Tensor, " rows"]
     wrong_answers: Int[Tensor, " rows"]
+    reads: Int[Tensor, "rows reads"]
 
     @property
     def length(self) -> int:

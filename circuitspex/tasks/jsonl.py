@@ -1,11 +1,11 @@
 """Task files: one JSON object a line.
 
-Each line has the four fields of an :class:`~circuitspex.tasks.example.Example` as strings, and no others; blank lines
-are allowed, the encoding is UTF-8::
+Each line has four fields of an :class:`~circuitspex.tasks.example.Example` as strings, maybe its ``positions``, and no
+others; blank lines are allowed, the encoding is UTF-8::
 
     {"prompt": "The sky is", "counterfactual": "The grass is", "answer": " blue", "wrong_answer": " green"}
 
-The answers carry their leading space.
+The answers carry their leading space. Positions are tokens of the prompt by name: ``"positions": {"subject": 1}``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from circuitspex.errors import TaskError
 from circuitspex.tasks.example import Example
 
-_FIELDS = tuple(f.name for f in fields(Example))
+_POSITIONS = "positions"
+_FIELDS = tuple(f.name for f in fields(Example) if f.name != _POSITIONS)
 
 
 def read_lines(path: str | Path) -> list[tuple[str, Example]]:
@@ -43,11 +45,16 @@ def read_lines(path: str | Path) -> list[tuple[str, Example]]:
 
 def write(path: str | Path, examples: Sequence[Example]) -> None:
     """Writes ``examples`` in the order they have."""
-    lines = [json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples]
+    lines = [json.dumps(_record(example), ensure_ascii=False) + "\n" for example in examples]
     try:
         Path(path).write_text("".join(lines), encoding="utf-8", newline="\n")
     except OSError as error:
         raise TaskError(f"can't write task file {path}: {error.strerror or error}") from None
+
+
+def _record(example: Example) -> dict[str, Any]:
+    record = {**asdict(example), _POSITIONS: dict(example.positions)}
+    return record if example.positions else {name: record[name] for name in _FIELDS}
 
 
 def _parse(line: str, place: str) -> Example:
@@ -61,8 +68,13 @@ def _parse(line: str, place: str) -> Example:
         if name not in record:
             raise TaskError(f"{place}: missing field '{name}'; the fields are {', '.join(_FIELDS)}")
     for name, value in record.items():
+        if name == _POSITIONS:
+            continue
         if name not in _FIELDS:
-            raise TaskError(f"{place}: unknown field '{name}'; the fields are {', '.join(_FIELDS)}")
+            raise TaskError(f"{place}: unknown field '{name}'; the fields are {', '.join(_FIELDS)}, {_POSITIONS}")
         if not isinstance(value, str):
             raise TaskError(f"{place}: field '{name}' must be a string, not {type(value).__name__}")
-    return Example(**record)
+    try:
+        return Example(**record)
+    except TaskError as error:
+        raise TaskError(f"{place}: {error}") from None

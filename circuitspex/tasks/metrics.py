@@ -1,55 +1,70 @@
-"""Metrics: what is measured at the last position of each prompt.
+"""Metrics: what is measured of the logits at named positions of each prompt.
 
-A metric turns logits ``(rows, vocab)``, read at the last real position of each prompt, into one number a row
-``(rows,)``. Rows are prompts, possibly repeated (once for each mask of a batch). All built-in metrics are
-differentiable, and are computed in float32 or, when the logits are float64, in float64:
+A metric turns logits ``(rows, reads, vocab)``, taken at the positions that it reads, into one number a row ``(rows,)``.
+Rows are prompts, possibly repeated (once for each mask of a batch). ``END``, which every prompt has, is its last
+position; for an answer of several tokens it stands for as many positions, before each of them. All built-in metrics
+are differentiable, and are computed in float32 or, when the logits are float64, in float64 (``metric_functions``).
 
-=================  =======================================================  ======================
-name               value of a row                                           unit
-=================  =======================================================  ======================
-``logit_diff``     logit of the answer minus logit of the wrong answer      logits
-``answer_logprob`` log-probability of the answer                            nats, at most 0
-``answer_prob``    probability of the answer                                0 to 1
-``kl``             KL(clean || ablated) from the unablated model            nats, at least 0
-=================  =======================================================  ======================
+Another package adds a metric through the entry points of ``circuitspex.metrics``, each of which names a ``Metric``.
+PyTorch is imported when a metric is used, so that the names are known quickly.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import TaskError
-from circuitspex.tasks.fingerprint import fingerprint
+from circuitspex.registry import Later, Table
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+END = "END"
+"""The position that every prompt has: its last."""
 
 
 @dataclass(frozen=True)
 class MetricRows:
     """What a metric may know of the rows besides their logits.
 
-    ``answers`` and ``wrong_answers`` are token ids of shape ``(rows,)``; ``clean_logits`` are the unablated
-    model's logits ``(rows, vocab)``, given only to a metric whose ``needs_clean`` is True.
+    ``answers`` and ``wrong_answers`` are token ids ``(rows, answer_length)``; ``clean_logits`` are the unablated
+    model's logits ``(rows, reads, vocab)``, given only to a metric whose ``needs_clean`` is True. ``positions`` says
+    where each position that the metric reads is on the second axis of the logits, ``logits[:, rows.positions["END"]]``.
+
+    A function of the last logits alone is given ``(rows,)`` and ``(rows, vocab)`` instead.
     """
 
-    answers: Int[Tensor, " rows"]
-    wrong_answers: Int[Tensor, " rows"]
-    clean_logits: Float[Tensor, "rows vocab"] | None = None
+    answers: Int[Tensor, "rows answer"]
+    wrong_answers: Int[Tensor, "rows answer"]
+    clean_logits: Float[Tensor, "rows reads vocab"] | None = None
+    positions: Mapping[str, int] = field(default_factory=lambda: {END: 0})
+
+    def expanded(self) -> MetricRows:
+        """Rows that know the last position alone, with the axes that they lack."""
+        clean = None if self.clean_logits is None else self.clean_logits[:, None]
+        return replace(
+            self, answers=self.answers[:, None], wrong_answers=self.wrong_answers[:, None], clean_logits=clean
+        )
+
+    def last(self) -> MetricRows:
+        """The same rows as a function of the last logits alone is given them."""
+        clean = None if self.clean_logits is None else self.clean_logits[:, self.positions[END]]
+        return replace(self, answers=self.answers[:, 0], wrong_answers=self.wrong_answers[:, 0], clean_logits=clean)
 
 
-MetricFunction = Callable[[Tensor, MetricRows], Tensor]
+MetricFunction = Callable[["Tensor", MetricRows], "Tensor"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A named function of the last logits.
+    """A named function of logits.
 
-    Called with logits ``(rows, vocab)`` and the :class:`MetricRows`, it returns values ``(rows,)``.
+    Called with logits ``(rows, reads, vocab)`` and the :class:`MetricRows`, it returns values ``(rows,)``. Logits
+    ``(rows, vocab)``, with answers ``(rows,)``, are those of the last position.
     """
 
     name: str
@@ -57,17 +72,46 @@ class Metric:
     needs_clean: bool = False
     fingerprint: str | None = None
     """What tells two metrics of one name apart: by default a hash of the function, empty for the built-in ones."""
+    reads: tuple[str, ...] | None = None
+    """The positions that the function reads, such as ``("subject", "END")``; it is given logits ``(rows, reads,
+    vocab)``. By default the function is one of the last logits alone, ``(rows, vocab)``, and of answers ``(rows,)``."""
 
     def __post_init__(self) -> None:
+        reads = self.positions
+        if not isinstance(reads, tuple) or not reads or len(set(reads)) != len(reads):
+            raise TaskError(f"metric '{self.name}' must read one or more different positions, not {reads!r}")
         if self.fingerprint is None:
-            object.__setattr__(self, "fingerprint", fingerprint(self.function))
+            from circuitspex.tasks.fingerprint import fingerprint
 
-    def __call__(self, logits: Float[Tensor, "rows vocab"], rows: MetricRows) -> Float[Tensor, " rows"]:
+            of_function = fingerprint(self.function)
+            object.__setattr__(self, "fingerprint", of_function + ("" if self.reads is None else f":{self.reads}"))
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """The positions whose logits it must be given, in their order."""
+        return (END,) if self.reads is None else self.reads
+
+    def __call__(self, logits: Float[Tensor, "rows reads vocab"], rows: MetricRows) -> Float[Tensor, " rows"]:
         """The metric of each row; raises :class:`TaskError` when the result is not one number a row."""
         if self.needs_clean and rows.clean_logits is None:
             raise TaskError(f"metric '{self.name}' compares with the unablated model: give rows.clean_logits")
-        values = self.function(logits, rows)
+        if logits.ndim == 2:
+            logits, rows = logits[:, None], rows.expanded()
+        rows = replace(rows, positions=self._places(int(logits.shape[1])))
+        values = self.function(logits[:, 0], rows.last()) if self.reads is None else self.function(logits, rows)
         return check_metric_shape(values, self, int(logits.shape[0]))
+
+    def _places(self, n_read: int) -> dict[str, int]:
+        """Where on the second axis of the logits each position is; END takes what the others leave."""
+        places, at = {}, 0
+        for name in self.positions:
+            places[name] = at
+            at += n_read - len(self.positions) + 1 if name == END else 1
+        if at != n_read or n_read < len(self.positions):
+            raise TaskError(
+                f"metric '{self.name}' reads {', '.join(self.positions)}, and was given logits at {n_read} positions"
+            )
+        return places
 
     @property
     def identity(self) -> str:
@@ -78,57 +122,37 @@ class Metric:
         return f"Metric({self.name!r})"
 
 
-def _wide(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
+def _built_in(name: str, *, needs_clean: bool = False) -> Metric:
+    function = Later(f"circuitspex.tasks.metric_functions:{name}")
+    return Metric(name, function, needs_clean=needs_clean, fingerprint="", reads=(END,))
 
 
-def _pick(table: Tensor, ids: Tensor) -> Tensor:
-    return table.gather(-1, ids.to(table.device)[:, None])[:, 0]
-
-
-def _logit_diff(logits: Tensor, rows: MetricRows) -> Tensor:
-    # The two logits are picked before they are widened: the vocabulary is large and only two of it are needed.
-    return _wide(_pick(logits, rows.answers)) - _wide(_pick(logits, rows.wrong_answers))
-
-
-def _answer_logprob(logits: Tensor, rows: MetricRows) -> Tensor:
-    return _pick(torch.log_softmax(_wide(logits), dim=-1), rows.answers)
-
-
-def _answer_prob(logits: Tensor, rows: MetricRows) -> Tensor:
-    return _answer_logprob(logits, rows).exp()
-
-
-def _kl(logits: Tensor, rows: MetricRows) -> Tensor:
-    assert rows.clean_logits is not None  # Metric.__call__ has checked
-    ablated = torch.log_softmax(_wide(logits), dim=-1)
-    clean = torch.log_softmax(rows.clean_logits.to(ablated), dim=-1)
-    probability = clean.exp()
-    # A token that the clean model gives no probability at all counts 0, also where both log-probabilities are -inf.
-    gap = (clean - ablated).masked_fill(probability == 0, 0.0)
-    return (probability * gap).sum(-1).clamp_min(0.0)
-
-
-METRICS: dict[str, Metric] = {
-    "logit_diff": Metric("logit_diff", _logit_diff, fingerprint=""),
-    "answer_logprob": Metric("answer_logprob", _answer_logprob, fingerprint=""),
-    "answer_prob": Metric("answer_prob", _answer_prob, fingerprint=""),
-    "kl": Metric("kl", _kl, needs_clean=True, fingerprint=""),
-}
-"""The built-in metrics by name."""
+METRICS: Table[Metric] = Table(
+    "metric",
+    Metric,
+    "circuitspex.metrics",
+    {
+        "logit_diff": _built_in("logit_diff"),
+        "answer_logprob": _built_in("answer_logprob"),
+        "answer_prob": _built_in("answer_prob"),
+        "kl": _built_in("kl", needs_clean=True),
+    },
+    besides=", or a function of the logits",
+    error=TaskError,
+)
+"""All metrics by name."""
 
 
 def as_metric(metric: str | Metric | Callable[..., Any]) -> Metric:
-    """A :class:`Metric` from a built-in name, a metric, or a function of one's own.
+    """A :class:`Metric` from a name in ``METRICS``, a metric, or a function of one's own.
 
-    The function is called as ``f(logits)`` or ``f(logits, rows)``, whichever its signature asks for: rows are given
-    when a second positional parameter has no default or is named ``rows``. It returns a tensor ``(rows,)``.
+    The function reads the last position; for others, give ``Metric(name, function, reads=…)``. It is called as
+    ``f(logits)`` or ``f(logits, rows)``, whichever its signature asks for: rows are given when a second positional
+    parameter has no default or is named ``rows``. It returns a tensor ``(rows,)``.
     """
     if isinstance(metric, Metric):
         return metric
     if isinstance(metric, str):
-        if metric not in METRICS:
-            raise TaskError(f"unknown metric '{metric}'; use one of {', '.join(METRICS)}, or a function of the logits")
         return METRICS[metric]
     if not callable(metric):
         raise TaskError(f"a metric is a name, a Metric or a function of the logits, not {type(metric).__name__}")
@@ -140,6 +164,8 @@ def as_metric(metric: str | Metric | Callable[..., Any]) -> Metric:
     def of_logits(logits: Tensor, rows: MetricRows) -> Tensor:
         result: Tensor = own(logits)
         return result
+
+    from circuitspex.tasks.fingerprint import fingerprint
 
     return Metric(name, of_logits, fingerprint=fingerprint(own))
 
@@ -163,7 +189,9 @@ def _wants_rows(function: Callable[..., Any], name: str) -> bool:
 
 def check_metric_shape(values: Any, metric: Metric, n_rows: int) -> Tensor:
     """``values`` when they are one floating-point number a row; else a one-line :class:`TaskError`."""
-    if not isinstance(values, Tensor):
+    import torch
+
+    if not isinstance(values, torch.Tensor):
         raise TaskError(f"metric '{metric.name}' must return a tensor ({n_rows},), not {type(values).__name__}")
     if tuple(values.shape) != (n_rows,):
         raise TaskError(
@@ -182,7 +210,7 @@ def check_metric_values(
     """
     if n_rows is not None:
         values = check_metric_shape(values, metric, n_rows)
-    finite = torch.isfinite(values)
+    finite = values.isfinite()
     if bool(finite.all()):
         return values
     at = (~finite).nonzero()[0].tolist()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuitspex.errors import TaskError
+from circuitspex.models.protocol import Model
 from circuitspex.tasks.groups import TaskGroup
 from circuitspex.tasks.metrics import Metric, MetricRows, check_metric_values
 
@@ -65,7 +65,7 @@ class PlainRun:
     top: tuple[tuple[int, float], ...]
 
 
-def run_plain(model: Any, groups: Sequence[TaskGroup], metric: Metric | None, batch_size: int) -> PlainRun:
+def run_plain(model: Model, groups: Sequence[TaskGroup], metric: Metric | None, batch_size: int) -> PlainRun:
     """Runs the model on the prompts of ``groups``, in batches and without gradients."""
     if batch_size < 1:
         raise TaskError(f"batch_size must be at least 1, not {batch_size}")
@@ -74,11 +74,12 @@ def run_plain(model: Any, groups: Sequence[TaskGroup], metric: Metric | None, ba
     values = torch.zeros(n_prompts, dtype=torch.float64)
     top: tuple[tuple[int, float], ...] = ()
     for group in groups:
-        for rows, logits in _last_logits(model, group.tokens, batch_size):
+        for rows, logits, read in _logits(model, group, batch_size):
             prompts, answers, wrong = group.indices[rows], group.answers[rows], group.wrong_answers[rows]
             right[prompts] = (logits.gather(-1, answers[:, None]) > logits.gather(-1, wrong[:, None]))[:, 0]
             if metric is not None:
-                measured = metric(logits, MetricRows(answers, wrong, logits if metric.needs_clean else None))
+                about = MetricRows(answers[:, None], wrong[:, None], read if metric.needs_clean else None)
+                measured = metric(read, about)
                 values[prompts] = check_metric_values(measured.detach().cpu().double(), metric, prompts=prompts)
             for row in (prompts == 0).nonzero()[:, 0].tolist():
                 best = logits[row].float().softmax(-1).topk(min(_TOP, logits.shape[-1]))
@@ -86,18 +87,20 @@ def run_plain(model: Any, groups: Sequence[TaskGroup], metric: Metric | None, ba
     return PlainRun(right, values, top)
 
 
-def _last_logits(
-    model: Any, tokens: Int[Tensor, "rows positions"], batch_size: int
-) -> Iterator[tuple[slice, Float[Tensor, "rows vocab"]]]:
-    """The model's logits at the last position of each row, batch by batch, without gradients.
+def _logits(
+    model: Model, group: TaskGroup, batch_size: int
+) -> Iterator[tuple[slice, Float[Tensor, "rows vocab"], Float[Tensor, "rows reads vocab"]]]:
+    """The model's logits, batch by batch, without gradients.
 
-    Yields the slice of rows that a batch covers, and its logits on the CPU.
+    Yields the slice of rows that a batch covers, and its logits on the CPU: those of the last position, and those of
+    the positions that the task's metric reads.
     """
     device = next(iter(model.parameters())).device
     vocab = int(getattr(model.cfg, "d_vocab", 0)) or 1
-    step = max(1, min(batch_size, _MAX_LOGITS // (tokens.shape[1] * vocab)))
-    for start in range(0, tokens.shape[0], step):
-        rows = slice(start, min(start + step, tokens.shape[0]))
+    step = max(1, min(batch_size, _MAX_LOGITS // (group.length * vocab)))
+    for start in range(0, len(group), step):
+        rows = slice(start, min(start + step, len(group)))
         with torch.no_grad():
-            logits = model(tokens[rows].to(device))
-        yield rows, logits[:, -1].cpu()
+            logits = model(group.tokens[rows].to(device))
+        reads = group.reads[rows].to(logits.device)
+        yield rows, logits[:, -1].cpu(), logits[torch.arange(len(reads), device=reads.device)[:, None], reads].cpu()

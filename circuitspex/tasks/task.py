@@ -21,13 +21,14 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuitspex.errors import TaskError
+from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import decode_token
 from circuitspex.tasks import jsonl
 from circuitspex.tasks.arrays import encode_examples, encode_reference
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import TaskGenerator
 from circuitspex.tasks.groups import TaskGroup
-from circuitspex.tasks.metrics import Metric, as_metric
+from circuitspex.tasks.metrics import END, Metric, as_metric
 from circuitspex.tasks.report import ACCURACY_WARNING, TaskReport, run_plain
 from circuitspex.tasks.vocabulary import Vocabulary
 
@@ -56,12 +57,21 @@ class Task:
     metric: Metric
     generator: TaskGenerator | None = field(default=None)
 
+    def __post_init__(self) -> None:
+        for name in self.metric.positions:
+            lacking = next((i for i, e in enumerate(self.examples) if name != END and name not in e.positions), None)
+            if lacking is not None:
+                raise TaskError(
+                    f"metric '{self.metric.name}' reads the position '{name}', which prompt {lacking} does not name; "
+                    f"it has {', '.join([*self.examples[lacking].positions, END])}"
+                )
+
     # Making tasks
 
     @classmethod
     def from_examples(
         cls,
-        model: Any,
+        model: Model,
         examples: Iterable[Example],
         *,
         name: str = "custom",
@@ -91,7 +101,7 @@ class Task:
     def from_jsonl(
         cls,
         path: str | Path,
-        model: Any,
+        model: Model,
         *,
         name: str | None = None,
         metric: str | Metric | Callable[..., Any] = "logit_diff",
@@ -176,6 +186,17 @@ class Task:
         size = f"{low}" if low == high else f"{low} to {high}"
         return f"Task({self.name!r}, {self.n_prompts} prompts of {size} tokens, metric {self.metric.name!r})"
 
+    def position(self, name: str) -> Int[Tensor, " prompts"]:
+        """Where the named position is in each prompt, counted from 0; ``END`` is the last.
+
+        Raises :class:`TaskError` where a prompt does not name it.
+        """
+        if name == END:
+            return self.lengths - 1
+        if any(name not in example.positions for example in self.examples):
+            raise TaskError(f"not every prompt of task '{self.name}' names the position '{name}'")
+        return torch.tensor([example.positions[name] for example in self.examples]) % self.lengths
+
     @cached_property
     def groups(self) -> tuple[TaskGroup, ...]:
         """The prompts by length, shortest first; every prompt is in exactly one group."""
@@ -190,6 +211,7 @@ class Task:
                     reference_tokens=self.reference_tokens[self.reference_lengths == length, :length],
                     answers=self.answers[rows],
                     wrong_answers=self.wrong_answers[rows],
+                    reads=torch.stack([self.position(name)[rows] for name in self.metric.positions], dim=1),
                 )
             )
         return tuple(groups)
@@ -202,7 +224,10 @@ class Task:
         """
         digest = hashlib.sha256(self.metric.identity.encode())
         for group in self.groups:
-            for name in ("indices", "tokens", "counterfactual_tokens", "reference_tokens", "answers", "wrong_answers"):
+            names = ["indices", "tokens", "counterfactual_tokens", "reference_tokens", "answers", "wrong_answers"]
+            if self.metric.positions != (END,):
+                names.append("reads")
+            for name in names:
                 array = getattr(group, name).to(torch.int64).contiguous().numpy()
                 digest.update(f"{name}{array.shape}".encode())
                 digest.update(array.astype("<i8").tobytes())
@@ -271,11 +296,11 @@ class Task:
 
     # Running the model
 
-    def accuracy(self, model: Any, batch_size: int = 64) -> float:
+    def accuracy(self, model: Model, batch_size: int = 64) -> float:
         """The share of prompts whose answer has a larger logit than the wrong answer at the last position."""
         return float(run_plain(model, self.groups, None, batch_size).right.double().mean())
 
-    def report(self, model: Any, batch_size: int = 64) -> TaskReport:
+    def report(self, model: Model, batch_size: int = 64) -> TaskReport:
         """How the unablated model does on this task; warns where it does badly."""
         run = run_plain(model, self.groups, self.metric, batch_size)
         accuracy = float(run.right.double().mean())

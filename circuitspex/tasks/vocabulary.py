@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuitspex.errors import TaskError
+from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import encode, tokenizer_of
 
 
@@ -18,7 +19,7 @@ class Vocabulary:
     prepend_bos: bool
 
     @classmethod
-    def of(cls, model: Any, prepend_bos: bool | None = None) -> Vocabulary:
+    def of(cls, model: Model, prepend_bos: bool | None = None) -> Vocabulary:
         """The vocabulary of ``model``; ``prepend_bos`` None means the model's own convention."""
         if prepend_bos is None:
             prepend_bos = bool(getattr(model.cfg, "default_prepend_bos", False))

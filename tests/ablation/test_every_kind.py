@@ -71,14 +71,6 @@ def some_gates(n: int, seed: int = 0) -> np.ndarray:
     return gates
 
 
-@pytest.fixture
-def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Norms and softmaxes in double precision too, where models compute them in float32 whatever their dtype."""
-    monkeypatch.setattr(torch, "float32", torch.float64)
-    monkeypatch.setattr(torch, "float", torch.float64)
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-
-
 @pytest.mark.parametrize(("family", "baseline"), PAIRS)
 def test_batches_are_the_plain_loop(tiny, family, baseline):
     model = tiny.bridge(family)

@@ -33,7 +33,7 @@ def test_kernels_give_what_hooks_give(tiny, family, baseline, monkeypatch):
         return plain(x, gates, weight, bias)
 
     monkeypatch.setattr(kernels, "gated_input_projection", noted)
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(0)
     for selector in ("heads", "L1.heads+neurons:8", "L0.heads+L1.neurons:16+L2.neurons:48"):
         fast = ComponentGame(model, task, selector, baseline, executor="fused")
         gates = rng.random((4, fast.n_players))

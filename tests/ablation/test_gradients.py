@@ -14,13 +14,6 @@ STEP = 1e-4
 TOLERANCE = {"atol": 1e-6, "rtol": 1e-5}
 
 
-@pytest.fixture
-def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some models compute norms and softmaxes in float32 whatever their dtype; rounding drowns the differences."""
-    monkeypatch.setattr(torch, "float32", torch.float64)
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-
-
 def finite_differences(reference, model, task, components, baseline, gates) -> np.ndarray:
     """d mean logit_diff / d gate by central differences of the plain loop, which takes gates outside [0, 1] too."""
     steps = STEP * np.eye(gates.shape[1])

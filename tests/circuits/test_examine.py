@@ -97,7 +97,7 @@ def test_it_prints_saves_and_draws_itself(report, tmp_path):
     for form in ("png", "svg", "pdf"):
         assert report.plot(tmp_path / f"report.{form}").stat().st_size > 5000
     assert "<text" in (tmp_path / "report.svg").read_text()
-    with pytest.raises(UserError, match="ends in png, svg, pdf"):
+    with pytest.raises(UserError, match="ending must be one of"):
         report.plot(tmp_path / "report.gif")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from circuitspex.cli.main import build_parser, main
+from circuitspex.recovery import DECODERS
+from circuitspex.tasks import METRICS, TASKS
 
 
 def options(*more: str) -> Any:
@@ -34,7 +36,8 @@ def test_shares_are_read() -> None:
         (("--keep", "0:0.3"), "0 < LOW < HIGH < 1"),
         (("--keep", "0.1:0.2:0.3"), "'0.1:0.2:0.3' is not a range LOW:HIGH such as 0.3:0.9"),
         (("--keep", "0.1:"), "is not a range"),
-        (("--refine", "layers"), "'layers' is not a whole number (or two or more levels: layers,heads+mlps,neurons)"),
+        (("--refine", "layers"), "'layers' is not a whole number"),
+        (("--levels", "layers"), "'layers' is not two or more levels (such as layers,heads+mlps,neurons)"),
         (("--until", "95"), "must lie between 0 and 1 and be neither, not 95"),
     ],
 )
@@ -48,12 +51,15 @@ def test_wrong_values_are_named(more: tuple[str, ...], message: str, capsys: pyt
 def test_rounds_and_levels_are_read() -> None:
     assert options().refine == 0
     assert options("--refine", "2").refine == 2
-    assert options("--refine", "layers, heads+mlps,neurons").refine == ["layers", "heads+mlps", "neurons"]
+    assert options().levels is None
+    assert options("--levels", "layers, heads+mlps,neurons").levels == ["layers", "heads+mlps", "neurons"]
 
 
 def test_levels_take_the_place_of_components(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["find", "--model", "m", "--task", "ioi", "--components", "heads", "--refine", "layers,heads"]) == 1
-    assert "the levels of --refine take the place of --components" in capsys.readouterr().err
+    assert main(["find", "--model", "m", "--task", "ioi", "--components", "heads", "--levels", "layers,heads"]) == 1
+    assert "--levels and --components can't be combined" in capsys.readouterr().err
+    with pytest.warns(FutureWarning, match="is now --levels LEVELS"):
+        assert main(["find", "--model", "m", "--task", "ioi", "--components", "heads", "--refine", "layers,heads"]) == 1
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +102,10 @@ def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = [*command[:5], "--budget", "12", "--heldout", "8", "--contexts", "2"]
-    assert main([*few, "--refine", "layers,heads+mlps,neurons:16", "--out", str(tmp_path)]) == 0
+    assert main([*few, "--levels", "layers,heads+mlps,neurons:16", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "coarse to fine\n  layers: 3 components" in out
-    assert "; opened L" in out
+    assert "; expanded L" in out
     assert (tmp_path / "circuit.svg").exists()
     assert json.loads((tmp_path / "circuit.json").read_text())["run"]["levels"][2]["components"] == "neurons:16"
     grouped = json.loads((tmp_path / "circuit.json").read_text())
@@ -107,14 +113,39 @@ def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
     (tmp_path / "circuit.json").write_text(json.dumps(grouped))
     assert main(["verify", str(tmp_path / "circuit.json")]) == 1
     assert "no circuit of single components" in capsys.readouterr().err
-    assert main([*few, "--refine", "mlps,heads"]) == 1
+    assert main([*few, "--levels", "mlps,heads"]) == 1
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("circuitspex: levels must nest: L0H0 of 'heads'")
 
 
-def test_the_methods_are_those_of_the_decoders():
-    from typing import get_args
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--task", "chess"), "unknown task 'chess'; known: ioi, greater_than"),
+        (("--task", "gone.jsonl"), "can't read task file gone.jsonl: no such file"),
+        (("--task", "ioi", "--metric", "joy"), "unknown metric 'joy'; known: logit_diff, answer_logprob"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["find", "compare"])
+def test_wrong_names_are_refused_before_a_model_is_loaded(
+    verb: str, more: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = ["--model", "no-such-model"] * (2 if verb == "compare" else 1)
+    assert main([verb, *models, *more]) == 1
+    assert capsys.readouterr().err.startswith(f"circuitspex: {message}")
 
-    from circuitspex.cli.find import METHODS
-    from circuitspex.recovery import Method
 
-    assert set(METHODS) == set(get_args(Method))
+def test_compare_takes_no_decoder_of_its_own_masks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", "--model", "a", "--model", "b", "--task", "ioi", "--method", "spex"])
+    assert stop.value.code == 2
+    assert "--method spex runs masks of its own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["find", "compare", "explain", "tokens"])
+def test_help_lists_what_is_in_the_tables(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"decoder: {', '.join(DECODERS)}" in said
+    assert (f"what is measured: {', '.join(METRICS)}" in said) == (verb != "explain")
+    assert (f"{', '.join(TASKS)}, or a .jsonl file" in said) == (verb in ("find", "compare"))

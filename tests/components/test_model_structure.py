@@ -14,13 +14,14 @@ def test_every_family_shows_its_heads_mlps_and_neurons(tiny, family, model, hook
     assert structure.n_layers == tiny.n_layers
     assert hooks_left(model) == {}
     for layer in structure.layers:
-        assert (layer.n_heads, layer.d_head) == (tiny.n_heads, 8)
-        for hook in (layer.head_hook, layer.mlp_hook, layer.neuron_hook):
-            assert hook is None or hook in model.hook_dict
+        assert (layer.n_heads, layer.part("head").width) == (tiny.n_heads, 8)
+        for part in layer.parts.values():
+            assert (part.hook is None) == bool(part.why)
+            assert part.hook is None or part.hook in model.hook_dict
         if family == "mixtral":
-            assert layer.neuron_hook is None
+            assert layer.part("neurons").hook is None
         else:
-            assert (layer.n_neurons, layer.no_neurons) == (tiny.n_neurons, "")
+            assert layer.n_neurons == tiny.n_neurons
     assert len(select(structure, "heads+mlps")) == tiny.n_layers * (tiny.n_heads + 1)
 
 

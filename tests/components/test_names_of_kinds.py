@@ -98,7 +98,7 @@ def test_latents_are_named_alone_and_in_groups(tiny):
         ("mixtral", "L1E4", "L1E4: layer 1 of tiny-mixtral has 4 experts, E0 to E3"),
         ("llama", "latents", "layer 0 of tiny-llama has no latents: give a sparse autoencoder"),
         ("llama", "L1S0", "L1S0: layer 1 of tiny-llama has no latents"),
-        ("llama", "heads.x", "is neither a selector ('heads', 'heads.q' (or '.k', '.v'),"),
+        ("llama", "heads.x", "is neither a selector ('heads', 'heads.q', 'heads.k', 'heads.v', 'attns',"),
         ("llama", "heads.q:2", "only neurons and latents come in groups"),
         ("llama", "residual", "is neither a selector"),
         ("llama", "heads.v+L1H0.v@-1", "L1H0.v and L1H0.v@-1 overlap"),

@@ -12,6 +12,7 @@ from circuitspex.components import (
     Component,
     LayerStructure,
     ModelStructure,
+    Part,
     head,
     mlp,
     neurons,
@@ -24,15 +25,12 @@ MOE = "is a mixture of experts: its neurons have no hook"
 
 
 def layer(n_heads: int = 4, n_neurons: int = 10, has_mlp: bool = True, why: str = "") -> LayerStructure:
-    return LayerStructure(
-        n_heads=n_heads,
-        d_head=8,
-        head_hook="z" if n_heads else None,
-        n_neurons=0 if why else n_neurons,
-        neuron_hook=None if why else "post",
-        mlp_hook="out" if has_mlp else None,
-        no_neurons=why,
-    )
+    parts = {"neurons": Part(why=why) if why else Part(n_neurons, "post")}
+    if n_heads:
+        parts["head"] = Part(n_heads, "z", width=8)
+    if has_mlp:
+        parts["mlp"] = Part(1, "out")
+    return LayerStructure(parts)
 
 
 PLAIN = ModelStructure("tiny", (layer(), layer(), layer()))

@@ -39,11 +39,9 @@ def test_a_group_is_kept_or_ablated_as_a_whole():
     assert grouped.n_run == 8
 
 
-def test_groups_of_a_model_have_its_gradients_by_finite_differences(tiny, monkeypatch):
+def test_groups_of_a_model_have_its_gradients_by_finite_differences(tiny, request):
     model = tiny.bridge("llama", torch.float64)
-    # Norms are computed in float32 whatever the model's dtype; rounding would drown the differences.
-    monkeypatch.setattr(torch, "float32", torch.float64)
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    request.getfixturevalue("exact")  # after the model has been made
     game = GroupedGame(ComponentGame(model, tiny.task(model), "heads+mlps"), [(0, 12), (5, 6, 13)], ["a", "b"])
     gates = np.array([[0.4, 0.7]])
     slope = game.evaluate(gates, gradients=True).gradients[0]

@@ -17,13 +17,6 @@ PROMPT = "w1 w2 w3 w4 w2 w5 w6 w7"
 TWELVE = " ".join(f"w{i}" for i in range(12))
 
 
-@pytest.fixture
-def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some models compute norms and softmaxes in float32 whatever their dtype; rounding drowns the differences."""
-    monkeypatch.setattr(torch, "float32", torch.float64)
-    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
-
-
 def some_masks(n: int, count: int = 8, seed: int = 0) -> Any:
     masks = np.random.default_rng(seed).random((count, n)) < 0.5
     masks[0], masks[1] = True, False

@@ -12,7 +12,8 @@ import numpy as np
 
 import circuitspex as cx
 from circuitspex.circuits import nap
-from circuitspex.circuits.evidence._replicate import RATE, adjusted, replicate
+from circuitspex.circuits.evidence._replicate import RATE, replicate
+from circuitspex.statistics import q_values
 
 SHARE, ERRORS = 0.05, 2.0
 """A decoder reports what exceeds this share of its largest effect, and so many of its own standard errors."""
@@ -98,11 +99,11 @@ def replicated(game: Any, found: Truth, n_contexts: int = 16, seed: int = 1, kee
     sets += [(place[name],) for name in sorted(found.nodes)]
     contexts = cx.sample_masks(game.n_players, n_contexts, keep=keep, seed=seed)
     measured = replicate(lambda masks: game.evaluate(masks, progress=False).per_prompt, sets, contexts)
-    q_values = dict(zip(sets, adjusted([measured[members].p_value() for members in sets]), strict=True))
+    q_of = dict(zip(sets, q_values([measured[members].p_value() for members in sets]), strict=True))
     kept = {
         tuple(sorted(game.names[i] for i in members)): 1 if measured[members].estimate().value > 0 else -1
         for members in sets
-        if q_values[members] <= RATE and abs(measured[members].estimate().value) > 1e-4
+        if q_of[members] <= RATE and abs(measured[members].estimate().value) > 1e-4
     }
     interactions = {
         members: sign for members, sign in kept.items() if len(members) > 1 and found.interactions[members] == sign

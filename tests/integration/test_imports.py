@@ -24,7 +24,19 @@ def test_decoders_import_without_a_model_library() -> None:
 
 
 def test_the_command_line_starts_without_a_model_library() -> None:
-    assert not _modules_after("import circuitspex.cli.main") & {"torch", "transformers", "transformer_lens"}
+    heavy = {"torch", "transformers", "transformer_lens", "jaxtyping", "numpy", "scipy", "sklearn", "lightgbm"}
+    assert not _modules_after("import circuitspex.cli.main") & heavy
+
+
+def test_the_tables_are_known_without_what_is_in_them() -> None:
+    statement = """
+from circuitspex.circuits.formats import names
+from circuitspex.recovery import DECODERS
+from circuitspex.tasks import METRICS, TASKS
+assert all(table.values() for table in (DECODERS, METRICS, TASKS)) and names()
+"""
+    heavy = {"torch", "transformers", "transformer_lens", "jaxtyping", "numpy", "scipy", "sklearn", "lightgbm"}
+    assert not _modules_after(statement) & heavy
 
 
 def test_every_public_name_exists_and_is_documented() -> None:

@@ -248,19 +248,19 @@ def test_zero_rows_groups_and_strides(device, random):
 
 
 def test_the_operators_are_registered_soundly(device, random):
-    x, gates, weight = torch.randn(2, 3, 8), some_gates(2, 4, random, "binary"), torch.randn(5, 8)
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=random, dtype=torch.float64).to(device)
+
+    x, gates, weight = normal(2, 3, 8), some_gates(2, 4, random, "binary"), normal(5, 8)
     arguments = [t.double().to(device) for t in (x, gates, weight)]  # float64 runs in plain PyTorch
     arguments[0].requires_grad_()
     torch.library.opcheck(torch.ops.circuitspex.output_projection, (*arguments, None, None, None))
-    torch.library.opcheck(
-        torch.ops.circuitspex.input_projection, (arguments[0], arguments[1], torch.randn(8, 8).to(arguments[0]), None)
-    )
+    torch.library.opcheck(torch.ops.circuitspex.input_projection, (arguments[0], arguments[1], normal(8, 8), None))
     torch.library.opcheck(
         torch.ops.circuitspex.neurons_projection,
-        (arguments[0], torch.rand(2, 8).to(arguments[0]), None, arguments[2], None, None),
+        (arguments[0], normal(2, 8).sigmoid(), None, arguments[2], None, None),
     )
-    gates64 = torch.rand(2, 4, dtype=torch.float64, device=device, requires_grad=True)
-    base = torch.randn(3, 4, 5, dtype=torch.float64, device=device)
+    gates64, base = normal(2, 4).sigmoid().requires_grad_(), normal(3, 4, 5)
     assert torch.autograd.gradcheck(
         lambda a, g: kernels.gated_output_projection(a, g, arguments[2], base), (arguments[0], gates64)
     )

@@ -17,12 +17,12 @@ def wide_game(n, rng):
 
     def both(masks):
         x = np.where(masks, 1.0, -1.0)
-        values, slopes = x @ weights, np.tile(weights, (len(x), 1))
+        values, sign_gradients = x @ weights, np.tile(weights, (len(x), 1))
         for a, b, c in pairs:
             values = values + c * x[:, a] * x[:, b]
-            slopes[:, a] += c * x[:, b]
-            slopes[:, b] += c * x[:, a]
-        return values, 2 * slopes
+            sign_gradients[:, a] += c * x[:, b]
+            sign_gradients[:, b] += c * x[:, a]
+        return values, 2 * sign_gradients
 
     return both, {(min(a, b), max(a, b)) for a, b, _ in pairs}
 
@@ -54,6 +54,6 @@ def test_what_the_others_add_comes_from_other_folds():
     assert len(others) == 2000
     for row in (0, 7, 19):
         elsewhere = samples.fold != samples.fold[row]
-        expected = samples.x[row, others] @ samples.slopes[elsewhere][:, others].mean(0)
+        expected = samples.x[row, others] @ samples.sign_gradients[elsewhere][:, others].mean(0)
         assert np.isclose(screen.added[row], expected)
         assert np.isclose(screen.samples.values[row] + screen.added[row], samples.values[row])

@@ -8,11 +8,11 @@ from planted import all_masks, r2, random_masks, values_of
 
 from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign, Shape
+from circuitspex.recovery._spex import decode_spex, spex
 from circuitspex.recovery.bases.polynomial import signs
 from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.spex import _find, fit_spex
 from circuitspex.recovery.samples import Samples
-from circuitspex.recovery.spex_game import decode_spex, spex
 
 
 class PlantedGame:
@@ -241,7 +241,7 @@ def test_the_first_mask_that_is_not_finite_is_named(bad):
         ({"names": ["a"]}, "1 names"),
         ({"game": 3}, "callable"),
         ({"game": lambda masks: masks}, "n_players"),
-        ({"game": PlantedGame(30, lambda masks: np.zeros((len(masks), 2)).T)}, "could not|one value a mask"),
+        ({"game": PlantedGame(30, lambda masks: np.zeros((len(masks), 2)).T)}, "could not|one value per mask"),
     ],
 )
 def test_wrong_calls_are_one_clear_line(options, words):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from circuitspex.errors import TaskError
-from circuitspex.tasks import BUILTIN, Example, Task
+from circuitspex.tasks import TASKS, Example, Task, build
 
 GOOD = {
     "prompt": "When Mary and John went to the",
@@ -21,9 +21,9 @@ def line(**changes) -> str:
     return json.dumps({name: value for name, value in {**GOOD, **changes}.items() if value is not None})
 
 
-@pytest.mark.parametrize("name", list(BUILTIN))
+@pytest.mark.parametrize("name", list(TASKS))
 def test_round_trip(name, any_model, tmp_path):
-    task = BUILTIN[name](any_model, n_prompts=5)
+    task = build(name, any_model, n_prompts=5)
     path = tmp_path / "task.jsonl"
     task.to_jsonl(path)
     again = Task.from_jsonl(path, any_model, reference=task.reference)
@@ -39,6 +39,21 @@ def test_unusual_characters_survive(word_model, tmp_path):
     path = tmp_path / "unusual.jsonl"
     task.to_jsonl(path)
     assert Task.from_jsonl(path, word_model).examples == task.examples
+
+
+def test_positions_survive_and_are_not_written_where_there_are_none(word_model, tmp_path):
+    named = Example(*GOOD.values(), positions={"subject": 1, "verb": -3})
+    task = Task.from_examples(word_model, [named, Example(*GOOD.values())])
+    task.to_jsonl(tmp_path / "named.jsonl")
+    first, second = map(json.loads, (tmp_path / "named.jsonl").read_text().splitlines())
+    assert first == {**GOOD, "positions": {"subject": 1, "verb": -3}}
+    assert second == GOOD
+    again = Task.from_jsonl(tmp_path / "named.jsonl", word_model)
+    assert again.examples == task.examples
+    assert again.subset([0]).position("verb").tolist() == [4]
+    assert again.position("END").tolist() == [6, 6]
+    with pytest.raises(TaskError, match="not every prompt of task 'named' names the position 'verb'"):
+        again.position("verb")
 
 
 def test_blank_lines_windows_ends_and_byte_order_marks_are_allowed(word_model, tmp_path):
@@ -57,6 +72,10 @@ def test_blank_lines_windows_ends_and_byte_order_marks_are_allowed(word_model, t
         (line(answer=3), "field 'answer' must be a string, not int"),
         (line(answer=" store park"), "the answer ' store park' is 2 tokens"),
         (line(answer=" park"), "are the same token"),
+        (line(positions=3), "positions map names to indices; not int"),
+        (line(positions={"subject": "1"}), "the position 'subject' must be a whole number, not '1'"),
+        (line(positions={"END": 1}), "a position needs a name of its own; 'END' is none"),
+        (line(positions={"subject": 7}), r"there is no position 7 \('subject'\); the prompt has 7 tokens"),
         (line(counterfactual="When Mary"), "the counterfactual has 2 tokens and the prompt 7"),
     ],
 )

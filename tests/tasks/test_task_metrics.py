@@ -72,8 +72,9 @@ def test_kl_is_zero_at_the_clean_logits_and_never_below():
     logits, rows = example_rows(torch.float32)
     same = MetricRows(rows.answers, rows.wrong_answers, logits)
     assert float(METRICS["kl"](logits, same).abs().max()) < 1e-6
+    noise = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0))
     for step in (1e-5, 1e-3):
-        near = METRICS["kl"](logits + step * torch.randn_like(logits), same)
+        near = METRICS["kl"](logits + step * noise, same)
         assert bool((near >= 0).all())
 
 
@@ -130,7 +131,7 @@ def test_own_functions(function, name):
 
 
 def test_unknown_metrics_are_refused():
-    with pytest.raises(TaskError, match="unknown metric 'logitdiff'; use one of logit_diff, answer_logprob"):
+    with pytest.raises(TaskError, match="unknown metric 'logitdiff'; known: logit_diff, answer_logprob"):
         as_metric("logitdiff")
     with pytest.raises(TaskError, match="not int"):
         as_metric(3)
@@ -191,3 +192,26 @@ def test_a_function_that_knows_itself_has_a_fingerprint():
         return logits[:, 0] if len(logits) else metric(logits)
 
     assert as_metric(metric).identity == as_metric(metric).identity
+
+
+def test_answers_of_several_tokens_are_read_from_the_end_on():
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(ROWS, 3, VOCAB, generator=generator, dtype=torch.float64)
+    ids = torch.tensor([[1, 2, 3], [4, 5, 6], [7, 8, 9], [1, 1, 1], [36, 0, 2]])
+    rows = MetricRows(ids, ids + 1 - 37 * (ids == 36))
+    steps = [
+        [math.log(math.exp(logits[r, k, i]) / logits[r, k].exp().sum()) for k, i in enumerate(ids[r])] for r in range(5)
+    ]
+    whole = torch.tensor([math.fsum(row) for row in steps], dtype=torch.float64)
+    torch.testing.assert_close(METRICS["answer_logprob"](logits, rows), whole)
+    torch.testing.assert_close(METRICS["answer_prob"](logits, rows), whole.exp())
+    first = MetricRows(rows.answers[:, :1], rows.wrong_answers[:, :1])
+    assert torch.equal(METRICS["logit_diff"](logits, rows), METRICS["logit_diff"](logits[:, :1], first))
+
+    def middle(logits, rows):
+        assert rows.positions == {"subject": 0, "END": 1, "later": 4}
+        return logits[:, rows.positions["later"], 3]
+
+    longer = torch.cat([logits, logits[:, :2]], dim=1)
+    found = Metric("middle", middle, reads=("subject", "END", "later"))(longer, rows)
+    assert torch.equal(found, longer[:, 4, 3])

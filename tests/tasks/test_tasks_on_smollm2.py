@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from circuitspex.tasks import BUILTIN
+from circuitspex.tasks import TASKS, build
 
 pytestmark = pytest.mark.real_model
 
@@ -18,9 +18,9 @@ def model():
     return load_model("smollm2-135m")
 
 
-@pytest.mark.parametrize("name", list(BUILTIN))
+@pytest.mark.parametrize("name", list(TASKS))
 def test_model_can_do_the_task(name, model, recwarn):
-    task = BUILTIN[name](model, n_prompts=32)
+    task = build(name, model, n_prompts=32)
     report = task.report(model)
     assert report.accuracy >= 0.9
     assert report.mean_metric > 3.0
@@ -30,9 +30,9 @@ def test_model_can_do_the_task(name, model, recwarn):
 
 
 def test_ioi_prompts_are_fourteen_tokens(model):
-    assert BUILTIN["ioi"](model).tokens.shape == (16, 14)
+    assert build("ioi", model).tokens.shape == (16, 14)
 
 
 def test_first_prediction_is_the_answer(model):
-    report = BUILTIN["capitals"](model).report(model)
+    report = build("capitals", model).report(model)
     assert report.top_predictions[0][0] == report.answer

@@ -24,7 +24,7 @@ def available() -> tuple[list[str], str]:
     """Which columns can be fitted here, and with what."""
     keys = ["linear", "proxyspex", "auto", "gradspex", "auto+gradients"]
     try:
-        from circuitspex.recovery.spex_game import spex  # noqa: F401
+        from circuitspex import spex  # noqa: F401
 
         keys.append("spex")
     except ImportError:
@@ -36,7 +36,7 @@ def available() -> tuple[list[str], str]:
 def fit(key: str, budget: int, seed: int, **given: Any) -> Fit:
     """Fit one column on ``masks``, ``values`` and perhaps ``gradients``, or on a ``game``."""
     if key == "spex":
-        from circuitspex.recovery.spex_game import spex
+        from circuitspex import spex
 
         found = spex(given["game"], budget, seed=seed)
     else:

@@ -13,6 +13,7 @@ from circuitspex.ablation.executors.fused import FusedForward
 from circuitspex.ablation.executors.hooks import HooksForward
 from circuitspex.components import ModelStructure
 from circuitspex.models.identity import WeightVersions, weight_versions
+from circuitspex.models.protocol import Model
 
 # How far the logits may be from those of plain hooks, relative to their largest size. Both do the same operations; the
 # order of sums within products differs. A part that was misread shows as a difference of order one.
@@ -21,7 +22,7 @@ _TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, t
 _known: WeakKeyDictionary[Any, dict[torch.dtype | None, tuple[WeightVersions, DenseModel]]] = WeakKeyDictionary()
 
 
-def parts_of(model: Any, structure: ModelStructure, products: torch.dtype | None) -> DenseModel:
+def parts_of(model: Model, structure: ModelStructure, products: torch.dtype | None) -> DenseModel:
     """``dense_model``, taken apart once for each model and dtype, and again when its weights were written to.
 
     Raises:

@@ -12,13 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float, Shaped
 
 from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.executors.dense import NotDenseError
 from circuitspex.ablation.executors.prefix import entry_hook
+from circuitspex.ablation.shapes import Allowed, Stream, Tokens
+from circuitspex.models.protocol import Model
 
 # Prompts run at once; fewer where memory is short.
 _BATCH = 64
+
+
+Rotation = Float[torch.Tensor, "one pos rotary"]
+"""Cosines or sines of rotary positions, the same for all prompts."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +36,20 @@ class Positions:
     attention, else bool ``[pos, pos]``: which keys (columns) each query (row) sees.
     """
 
-    cos: torch.Tensor | None
-    sin: torch.Tensor | None
-    allowed: torch.Tensor | None
+    cos: Rotation | None
+    sin: Rotation | None
+    allowed: Allowed | None
 
 
 @dataclass(frozen=True)
 class CleanPass:
     """The residual stream that enters the first block ``[prompts, pos, d_model]``, and the positions of each layer."""
 
-    entry: torch.Tensor
+    entry: Stream
     positions: tuple[Positions, ...]
 
 
-def clean_pass(model: Any, tokens: torch.Tensor) -> CleanPass:
+def clean_pass(model: Model, tokens: Tokens) -> CleanPass:
     """Run the model once, unablated, and keep what ``CleanPass`` holds.
 
     Raises:
@@ -50,7 +57,7 @@ def clean_pass(model: Any, tokens: torch.Tensor) -> CleanPass:
     """
     seen: dict[int, dict[str, Any]] = {}
 
-    def run(rows: slice) -> torch.Tensor:
+    def run(rows: slice) -> Stream:
         entry: list[torch.Tensor] = []
         hooks = [(entry_hook(0), lambda activation, hook: entry.append(activation.detach().clone()))]
         model.run_with_hooks(tokens[rows], fwd_hooks=hooks, use_cache=False)
@@ -72,7 +79,7 @@ def clean_pass(model: Any, tokens: torch.Tensor) -> CleanPass:
 
 
 @contextlib.contextmanager
-def _watched(model: Any, seen: dict[int, dict[str, Any]]) -> Iterator[None]:
+def _watched(model: Model, seen: dict[int, dict[str, Any]]) -> Iterator[None]:
     """Within the block, the named arguments of each attention module are kept in ``seen``, by layer."""
     handles = []
     try:
@@ -88,7 +95,7 @@ def _watched(model: Any, seen: dict[int, dict[str, Any]]) -> Iterator[None]:
             handle.remove()
 
 
-def _one_row(rotation: torch.Tensor | None) -> torch.Tensor | None:
+def _one_row(rotation: Rotation | None) -> Rotation | None:
     if rotation is None:
         return None
     if rotation.ndim != 3 or not torch.equal(rotation, rotation[:1].expand_as(rotation)):
@@ -96,7 +103,7 @@ def _one_row(rotation: torch.Tensor | None) -> torch.Tensor | None:
     return rotation[:1].detach()
 
 
-def _allowed(mask: torch.Tensor | None, n_positions: int) -> torch.Tensor | None:
+def _allowed(mask: Shaped[torch.Tensor, "prompts_or_1 one queries keys"] | None, n_positions: int) -> Allowed | None:
     """The keys that each query sees, or None where these are all keys up to its own position."""
     if mask is None:
         return None

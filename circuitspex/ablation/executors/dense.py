@@ -13,11 +13,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 
 from circuitspex.ablation.executors.linear import Linear
 from circuitspex.components import ModelStructure
+from circuitspex.models.protocol import Model
 
-Norm = Callable[[torch.Tensor], torch.Tensor]
+Rows = Float[torch.Tensor, "*rows width"]
+"""Vectors along the last axis, whatever comes before."""
+
+Norm = Callable[[Rows], Rows]
 
 # Joined and packed weights are copies; models with more bytes of weights than this keep to one copy.
 _COPY_BELOW = 2 * 2**30
@@ -56,9 +61,9 @@ class DenseMLP:
     gate: Linear | None
     joined: Linear | None
     out: Linear
-    activation: Callable[[torch.Tensor], torch.Tensor]
+    activation: Callable[[Rows], Rows]
 
-    def neurons(self, x: torch.Tensor) -> torch.Tensor:
+    def neurons(self, x: Rows) -> Float[torch.Tensor, "*rows d_mlp"]:
         """The activations of the neurons, ``[..., d_mlp]``."""
         if self.joined is not None:
             gate, up = self.joined(x).chunk(2, dim=-1)
@@ -95,7 +100,7 @@ class DenseModel:
     softcap: float
 
 
-def dense_model(model: Any, structure: ModelStructure, *, products: torch.dtype | None = None) -> DenseModel:
+def dense_model(model: Model, structure: ModelStructure, *, products: torch.dtype | None = None) -> DenseModel:
     """The parts of a TransformerBridge.
 
     Args:
@@ -113,10 +118,11 @@ def dense_model(model: Any, structure: ModelStructure, *, products: torch.dtype 
     parallel = bool(getattr(model.cfg, "parallel_attn_mlp", False))
     layers = []
     for index, about in enumerate(structure.layers):
-        if about.head_hook is None or about.mlp_hook is None or about.neuron_hook is None:
+        heads = about.part("head")
+        if any(about.part(kind).hook is None for kind in ("head", "mlp", "neurons")):
             raise NotDenseError(f"layer {index} has not one attention and one dense MLP")
         block = model.blocks[index]
-        layers.append(_layer(block, about.n_heads, about.d_head, parallel, products, copy=copy))
+        layers.append(_layer(block, heads.n_units, heads.width, parallel, products, copy=copy))
     return DenseModel(
         tuple(layers),
         _norm(model.ln_final),
@@ -227,14 +233,14 @@ def _norm(part: Any) -> Norm:
 
 @dataclass(frozen=True)
 class _RMSNorm:
-    weight: torch.Tensor
+    weight: Float[torch.Tensor, " width"]
     eps: float
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: Rows) -> Rows:
         return F.rms_norm(x, (len(self.weight),), self.weight, self.eps)
 
 
-def _activation(mlp: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+def _activation(mlp: Any) -> Callable[[Rows], Rows]:
     """The one part of the MLP that has no weights; dropout does nothing outside training."""
     original = mlp.original_component
     for name in ("act_fn", "act", "activation_fn", "activation"):

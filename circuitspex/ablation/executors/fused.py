@@ -2,8 +2,9 @@
 
 Rows are masks times prompts. What all masks share has a mask axis of length 1 until the first gate that differs, so the
 attention before the first ablated head is computed once per prompt, and so on. Layers before the first ablated one, and
-positions before the first ablated one, come from one unablated pass. In the last block only the last position goes on,
-and only it is unembedded. The MLP of a row whose MLP is ablated is not computed.
+positions before the first ablated one, come from one unablated pass. In the last block only the positions from the
+first one that is read go on, and only those that are read are unembedded. The MLP of a row whose MLP is ablated is not
+computed.
 
 On CUDA devices the fused kernels skip ablated heads, and ablated groups of neurons, too; on CPUs gathering the rows of
 each head costs what it saves, so heads are gated in one product there.
@@ -13,31 +14,31 @@ TransformerLens is asked for the parts and for what is to be compared with; its 
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
+from jaxtyping import Float
 from torch.utils.checkpoint import checkpoint
 
 from circuitspex import kernels
-from circuitspex.ablation.executors.clean import CleanPass, Positions
+from circuitspex.ablation.executors.attention import attention, rotated
+from circuitspex.ablation.executors.clean import CleanPass
 from circuitspex.ablation.executors.dense import DenseAttention, DenseLayer, DenseMLP, DenseModel
 from circuitspex.ablation.executors.linear import Linear
+from circuitspex.ablation.executors.site_gate import SiteGate
+from circuitspex.ablation.shapes import Gates, Shared
 from circuitspex.ablation.sites import Site
 
 # Groups of fewer neurons than this are gated one by one: tiles of a product can't be narrower.
 _SKIPPED_NEURONS = 16
 
-FUSED_KINDS = ("head", "mlp", "neurons")
-"""The kinds of components that are gated here; the others go through hooks."""
-
-Kept = tuple[torch.Tensor, torch.Tensor]  # keys and values of the unablated pass, [prompts, pos, kv heads, d_head]
+Kept = tuple[Float[torch.Tensor, "prompts pos kv_heads d_head"], Float[torch.Tensor, "prompts pos kv_heads d_head"]]
+"""Keys and values of the unablated pass."""
+UnitGates = Float[torch.Tensor, "masks units"]
 
 
 class FusedForward:
-    """Logits at the last position under masks, for one group of prompts of equal length.
+    """Logits at the positions that are read under masks, for one group of prompts of equal length.
 
     Args:
         dense: the model's parts.
@@ -45,6 +46,7 @@ class FusedForward:
         sites: where components are gated.
         n_players: how many components there are.
         baselines: what ablated components output, by hook.
+        reads: the positions whose logits are wanted, ``[prompts, reads]``; by default the last.
         checkpointing: compute each block again in the backward pass instead of keeping what it made.
     """
 
@@ -57,6 +59,7 @@ class FusedForward:
         sites: Sequence[Site],
         n_players: int,
         baselines: Mapping[str, torch.Tensor | None],
+        reads: torch.Tensor | None = None,
         *,
         checkpointing: bool = False,
     ) -> None:
@@ -64,12 +67,15 @@ class FusedForward:
         self.checkpointing = checkpointing
         self._clean = clean
         self._n_positions = clean.entry.shape[1]
+        last = torch.full((len(clean.entry), 1), self._n_positions - 1)
+        self._reads = last if reads is None else reads.cpu()
+        self._tail = self._n_positions - int(self._reads.min())  # positions that go on in the last block
         self._residuals = {0: clean.entry}
         self._kept: dict[int, Kept] = {}
-        self._gates: dict[tuple[int, str], _Gate] = {}
+        self._gates: dict[tuple[int, str], SiteGate] = {}
         for site in sites:
             index = site.unit_index(n_players, self._n_positions).to(dense.layers[site.layer].device)
-            self._gates[site.layer, site.kind] = _Gate(index, baselines[site.hook])
+            self._gates[site.layer, site.kind] = SiteGate(index, baselines[site.hook])
 
     def share(self, layers: Sequence[int], *, positions: bool) -> None:
         """Run the prompts once, unablated, and keep what later passes start from.
@@ -88,12 +94,12 @@ class FusedForward:
             for index in range(last + 1):
                 # A new pass for every block: none may add to what an earlier one handed on, which is kept here.
                 run = _Pass(self, None, slice(None), 0, keep=self._kept if positions else None)
-                h = run.block(index, h.to(self.dense.layers[index].device), tail=False)
+                h = run.block(index, h.to(self.dense.layers[index].device))
                 if index + 1 in wanted:
                     self._residuals[index + 1] = h[0]
 
     def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
-        """Logits ``[masks * prompts, vocab]`` at the last position, all prompts of mask 0 first.
+        """Logits ``[masks * prompts, reads, vocab]`` where they are read, all prompts of mask 0 first.
 
         Args:
             gates: ``[masks, players + 1]``; the last column is all ones.
@@ -101,56 +107,37 @@ class FusedForward:
             first_layer: nothing before this layer is ablated.
             first_position: nothing before this position is ablated.
         """
-        first_position = min(first_position, self._n_positions - 1)
+        first_position = min(first_position, self._n_positions - self._tail)
         self.share([first_layer], positions=first_position > 0)
         h = self._residuals[first_layer][prompts, first_position:].unsqueeze(0)
         run = _Pass(self, gates, prompts, first_position)
         last = len(self.dense.layers) - 1
         for index in range(first_layer, last + 1):
             h = h.to(self.dense.layers[index].device)
+            tail = self._tail if index == last else None
             if self.checkpointing and gates.requires_grad:
-                h = checkpoint(run.block, index, h, index == last, use_reentrant=False)
+                h = checkpoint(run.block, index, h, tail, use_reentrant=False)
             else:
-                h = run.block(index, h, tail=index == last)
-        logits = self._unembed(h[:, :, -1])
-        return logits.expand(gates.shape[0], -1, -1).flatten(0, 1)
+                h = run.block(index, h, tail)
+        logits = self._unembed(self._read(h, prompts))
+        return logits.expand(gates.shape[0], -1, -1, -1).flatten(0, 1)
 
-    def use_kernels(self, x: torch.Tensor) -> bool:
+    def _read(self, h: torch.Tensor, prompts: slice) -> torch.Tensor:
+        """``[masks or 1, prompts, tail, d_model]`` at the positions that are read."""
+        if self._tail == self._reads.shape[1] == 1:
+            return h
+        places = self._reads[prompts] - (self._n_positions - self._tail)
+        return h[:, torch.arange(len(places))[:, None], places]
+
+    def use_kernels(self, x: Shared) -> bool:
         """Whether the fused kernels run on this tensor: on CUDA devices, in the dtypes that they have."""
         return x.device.type == "cuda" and kernels.use_triton(x)
 
-    def _unembed(self, h: torch.Tensor) -> torch.Tensor:
+    def _unembed(self, h: Float[torch.Tensor, "*rows d_model"]) -> Float[torch.Tensor, "*rows vocab"]:
         h = h.to(self.dense.unembed.weight.device)
         logits = self.dense.unembed(self.dense.norm(h))
         cap = self.dense.softcap
         return cap * torch.tanh(logits / cap) if cap else logits
-
-
-class _Gate:
-    """The gates of one site, and what it outputs at gate 0."""
-
-    def __init__(self, index: torch.Tensor, baseline: torch.Tensor | None) -> None:
-        self.index = index  # [pos or 1, unit]: which column of the gates
-        self.baseline = baseline if baseline is None else baseline.to(index.device)
-
-    @functools.cached_property
-    def width(self) -> int:
-        """The largest number of units in a row that always share a gate: blocks of this width can be skipped."""
-        units = self.index[0]
-        ends = (units[1:] != units[:-1]).nonzero().flatten() + 1
-        return math.gcd(*ends.tolist(), len(units))
-
-    def of(self, gates: torch.Tensor, where: slice) -> torch.Tensor:
-        """``[masks, 1, pos or 1, unit]`` for the positions ``where``."""
-        index = self.index if len(self.index) == 1 else self.index[where]
-        return gates.to(index.device)[:, index].unsqueeze(1)
-
-    def base(self, prompts: slice, where: slice) -> torch.Tensor | None:
-        """``[1, prompts or 1, pos, ...]``."""
-        if self.baseline is None:
-            return None
-        chosen = self.baseline if len(self.baseline) == 1 else self.baseline[prompts]
-        return chosen[:, where].unsqueeze(0)
 
 
 class _Pass:
@@ -159,7 +146,7 @@ class _Pass:
     def __init__(
         self,
         owner: FusedForward,
-        gates: torch.Tensor | None,
+        gates: Gates | None,
         prompts: slice,
         first_position: int,
         keep: dict[int, Kept] | None = None,
@@ -172,16 +159,16 @@ class _Pass:
         self._own: torch.Tensor | None = None  # a residual stream made here, which may be added to in place
         self._in_place = gates is None or not gates.requires_grad
 
-    def block(self, index: int, h: torch.Tensor, tail: bool) -> torch.Tensor:
-        """One block: ``[masks or 1, prompts, pos, d_model]`` in and out; with ``tail`` only the last position out."""
+    def block(self, index: int, h: torch.Tensor, tail: int | None = None) -> torch.Tensor:
+        """One block: ``[masks or 1, prompts, pos, d_model]`` in and out; ``tail`` is how many positions come out."""
         layer = self._owner.dense.layers[index]
         where = slice(self._from, None)
         x = layer.norm_1(h)
         g = self._skippable(index, "head", x)
         z = self._attend(index, layer.attention, x, tail, g if x.shape[0] > 1 else None)
-        if tail:
-            where = slice(self._owner._n_positions - 1, None)
-            h = h[:, :, -1:]
+        if tail is not None:
+            where = slice(self._owner._n_positions - tail, None)
+            h = h[:, :, -tail:]
         if g is None:
             out = layer.attention.o(self._gated(index, "head", z, where).flatten(3))
         else:
@@ -192,7 +179,7 @@ class _Pass:
         h = self._added(h, out, fresh=layer.parallel)
         return self._mlp(index, layer, h, entry if layer.parallel else h, where)
 
-    def _skippable(self, index: int, kind: str, x: torch.Tensor) -> torch.Tensor | None:
+    def _skippable(self, index: int, kind: str, x: Shared) -> UnitGates | None:
         """The gates ``[masks, unit]`` of a site whose ablated units a kernel can skip; None where none runs."""
         gate = self._owner._gates.get((index, kind))
         if gate is None or self._gates is None or self._gates.requires_grad or len(gate.index) > 1:
@@ -201,9 +188,7 @@ class _Pass:
             return None
         return gate.of(self._gates, slice(None))[:, 0, 0].contiguous()
 
-    def _projected(
-        self, index: int, kind: str, z: torch.Tensor, g: torch.Tensor, project: Linear, where: slice
-    ) -> torch.Tensor:
+    def _projected(self, index: int, kind: str, z: Shared, g: UnitGates, project: Linear, where: slice) -> Shared:
         """The output projection of gated units, ``[masks, prompts, pos, d_model]``, by a kernel."""
         gate = self._owner._gates[index, kind]
         base = gate.base(self._prompts, where)
@@ -218,13 +203,13 @@ class _Pass:
         return out.reshape(*shape, -1)
 
     def _attend(
-        self, index: int, a: DenseAttention, x: torch.Tensor, tail: bool, gates: torch.Tensor | None
+        self, index: int, a: DenseAttention, x: torch.Tensor, tail: int | None, gates: torch.Tensor | None
     ) -> torch.Tensor:
         """``z`` of every head, ``[masks or 1, prompts, pos, head, d_head]``; with ``gates`` what is off is skipped."""
         places = self._owner._clean.positions[index]
         masks, prompts, length = x.shape[:3]
         x = x.flatten(0, 1)
-        rows = x[:, -1:] if tail else x
+        rows = x if tail is None else x[:, -tail:]
         if gates is not None:
             groups = gates.reshape(masks, a.n_kv, -1).amax(-1)  # a key/value head serves while one of its heads is on
             q, k, v = (
@@ -235,7 +220,7 @@ class _Pass:
                 .to(x.dtype)
                 for part, given, on in ((a.q, rows, gates), (a.k, x, groups), (a.v, x, groups))
             )
-        elif a.joined is not None and not tail:
+        elif a.joined is not None and tail is None:
             parts = a.joined(x).reshape(*x.shape[:2], -1, a.d_head).to(x.dtype)
             q, k, v = torch.split(parts, [a.n_heads, a.n_kv, a.n_kv], dim=2)
         else:
@@ -245,7 +230,7 @@ class _Pass:
             )
         q = q if a.q_norm is None else a.q_norm(q)
         k = k if a.k_norm is None else a.k_norm(k)
-        q, k = _rotated(q, places, self._from + length - q.shape[1]), _rotated(k, places, self._from)
+        q, k = rotated(q, places, self._from + length - q.shape[1]), rotated(k, places, self._from)
         if self._keep is not None:
             self._keep[index] = (k, v)
         if self._from:
@@ -258,10 +243,10 @@ class _Pass:
             start = k.shape[2] - q.shape[2]
             z = kernels.gated_attention(q, k, v, gates, scale=a.scale, softcap=a.softcap, query_start=start)
         else:
-            z = _attention(q, k, v, a, places)
+            z = attention(q, k, v, a, places)
         return z.transpose(1, 2).reshape(masks, prompts, z.shape[2], a.n_heads, a.d_head)
 
-    def _gated(self, index: int, kind: str, z: torch.Tensor, where: slice) -> torch.Tensor:
+    def _gated(self, index: int, kind: str, z: Shared, where: slice) -> Shared:
         """``b + g (z - b)``; ``z`` itself where every gate is 1."""
         gate = self._owner._gates.get((index, kind))
         if gate is None or self._gates is None:
@@ -275,7 +260,7 @@ class _Pass:
         g = g.to(z.dtype)
         return z * g if base is None else torch.lerp(base.to(z.dtype), z, g)
 
-    def _mlp(self, index: int, layer: DenseLayer, h: torch.Tensor, x: torch.Tensor, where: slice) -> torch.Tensor:
+    def _mlp(self, index: int, layer: DenseLayer, h: Shared, x: Shared, where: slice) -> Shared:
         """``h`` plus the MLP's output on ``x``, gated; rows whose MLP is ablated at every position skip it."""
         gate = self._owner._gates.get((index, "mlp"))
         if gate is None or self._gates is None or self._gates.requires_grad or len(gate.index) > 1:
@@ -297,12 +282,10 @@ class _Pass:
         self._own = result
         return result
 
-    def _mlp_gated(self, index: int, layer: DenseLayer, x: torch.Tensor, where: slice) -> torch.Tensor:
+    def _mlp_gated(self, index: int, layer: DenseLayer, x: Shared, where: slice) -> Shared:
         return self._gated(index, "mlp", self._mlp_out(index, layer, x, where, self._gates), where)
 
-    def _mlp_out(
-        self, index: int, layer: DenseLayer, x: torch.Tensor, where: slice, gates: torch.Tensor | None
-    ) -> torch.Tensor:
+    def _mlp_out(self, index: int, layer: DenseLayer, x: Shared, where: slice, gates: Gates | None) -> Shared:
         g = self._skippable(index, "neurons", x) if gates is self._gates else None
         width = 0 if g is None else self._owner._gates[index, "neurons"].width
         if g is not None and width >= _SKIPPED_NEURONS:
@@ -322,55 +305,20 @@ class _Pass:
         out = layer.mlp.out(neurons)
         return out if layer.post_2 is None else layer.post_2(out.to(x.dtype))
 
-    def _some_neurons(self, mlp: DenseMLP, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    def _some_neurons(self, mlp: DenseMLP, x: Shared, g: UnitGates) -> Shared:
         """The activations of the neurons in blocks that are on; zeros, not computed, in those that are off."""
         rows = x.reshape(len(x), -1, x.shape[-1])
 
-        def into(part: Linear) -> torch.Tensor:
+        def into(part: Linear) -> Float[torch.Tensor, "masks rows outputs"]:
             return kernels.gated_input_projection(rows.to(part.weight.dtype), g, part.weight, part.bias)
 
         up = into(mlp.up)
         active = mlp.activation(up) if mlp.gate is None else mlp.activation(into(mlp.gate)) * up
         return active.reshape(*x.shape[:-1], -1)
 
-    def _added(self, h: torch.Tensor, out: torch.Tensor, *, fresh: bool) -> torch.Tensor:
+    def _added(self, h: Shared, out: Shared, *, fresh: bool) -> Shared:
         """``h + out``; in place where ``h`` was made here and nothing else reads it."""
         if self._in_place and not fresh and h is self._own and h.shape == out.shape:
             return h.add_(out)
         self._own = h + out
         return self._own
-
-
-def _rotated(x: torch.Tensor, places: Positions, start: int) -> torch.Tensor:
-    """Rotary positions on the first dimensions of each head; ``x`` ``[rows, pos, head, d_head]`` from ``start`` on."""
-    if places.cos is None or places.sin is None:
-        return x
-    cos, sin = (part[:, start : start + x.shape[1], None].to(x.device) for part in (places.cos, places.sin))
-    size = cos.shape[-1]
-    half = size // 2
-    first, second = x[..., :half], x[..., half:size]
-    turned = [
-        torch.addcmul(first * cos[..., :half], second, sin[..., :half], value=-1),
-        torch.addcmul(second * cos[..., half:], first, sin[..., half:]),
-    ]
-    return torch.cat([*turned, x[..., size:]] if size < x.shape[-1] else turned, dim=-1)
-
-
-def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, a: DenseAttention, places: Positions) -> torch.Tensor:
-    """Attention of the last ``q.shape[2]`` positions on all of ``k``'s; ``[rows, head, pos, d_head]`` throughout."""
-    queries, keys = q.shape[2], k.shape[2]
-    allowed = places.allowed
-    if allowed is not None:
-        allowed = allowed[-queries:, -keys:].to(q.device)
-    elif 1 < queries < keys or (a.softcap and queries > 1):
-        allowed = torch.ones((keys, keys), dtype=torch.bool, device=q.device).tril()[-queries:]
-    if not a.softcap:
-        causal = allowed is None and queries > 1
-        return F.scaled_dot_product_attention(
-            q, k, v, attn_mask=allowed, is_causal=causal, scale=a.scale, enable_gqa=a.n_heads != a.n_kv
-        )
-    k, v = (part.repeat_interleave(a.n_heads // a.n_kv, dim=1) for part in (k, v))
-    if allowed is None:  # one query, at the last position
-        allowed = torch.ones((queries, keys), dtype=torch.bool, device=q.device)
-    scores = a.softcap * torch.tanh(q @ k.transpose(-1, -2) * (a.scale / a.softcap))
-    return scores.masked_fill(~allowed, -torch.inf).softmax(-1) @ v

@@ -11,10 +11,11 @@ from jaxtyping import Float
 
 from circuitspex.ablation.executors.prefix import Prefix, entry_hook, passed_over
 from circuitspex.ablation.sites import Hook, Site
+from circuitspex.models.protocol import Model
 
 
 class Forward(Protocol):
-    """Runs one group of prompts under masks and gives the logits at the last position."""
+    """Runs one group of prompts under masks and gives the logits at the positions that are read."""
 
     @property
     def masks_at_once(self) -> int | None:
@@ -29,33 +30,47 @@ class Forward(Protocol):
         prompts: slice,
         first_layer: int,
         first_position: int = 0,
-    ) -> Float[torch.Tensor, "rows vocab"]:
-        """Logits at the last position; rows are all prompts of mask 0, then all prompts of mask 1, and so on.
+    ) -> Float[torch.Tensor, "rows reads vocab"]:
+        """Logits where they are read; rows are all prompts of mask 0, then all prompts of mask 1, and so on.
 
         ``gates`` have a last column of ones. ``first_layer``, ``first_position``: nothing before is ablated.
         """
 
 
 class GroupForward:
-    """What both ways share: the prompts of one length, the sites, and the baselines there."""
+    """What all ways through hooks share: the prompts of one length, the sites, and the baselines there.
+
+    ``reads (prompts, reads)`` are the positions whose logits are wanted; by default the last.
+    """
 
     masks_at_once: int | None = None
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         sites: Sequence[Site],
         n_players: int,
         tokens: torch.Tensor,
         baselines: Mapping[str, torch.Tensor | None],
+        reads: torch.Tensor | None = None,
     ) -> None:
         self.model = model
         self.tokens = tokens
+        last = torch.full((len(tokens), 1), tokens.shape[1] - 1)
+        self._reads = last if reads is None else reads.cpu()
         self._baselines = baselines
+        self._cuts = "unembed.hook_in" in model.hook_dict
         self._sites = [(site, site.unit_index(n_players, tokens.shape[1]).to(tokens.device)) for site in sites]
 
     def share(self, layers: Sequence[int], *, positions: bool) -> None:
         """Nothing is made ready."""
+
+    def logits(self, rows: torch.Tensor, hooks: list[Hook], reads: torch.Tensor) -> torch.Tensor:
+        """Logits ``[rows, reads, vocab]`` at ``reads [rows, reads]``; no others are computed where there is a hook."""
+        if self._cuts:
+            hooks = [*hooks, ("unembed.hook_in", lambda activation, hook: at(activation, reads))]
+        logits: torch.Tensor = self.model.run_with_hooks(rows, fwd_hooks=hooks, use_cache=False)
+        return logits if self._cuts else at(logits, reads)
 
     def hooks(self, gates: torch.Tensor, prompts: slice, first_layer: int) -> list[Hook]:
         """The forward hooks that gate each site for these masks and prompts; sites with every gate 1 have none."""
@@ -84,20 +99,19 @@ class HooksForward(GroupForward):
         logits = self.model.run_with_hooks(
             self.tokens[prompts], fwd_hooks=self.hooks(gates, prompts, 0), use_cache=False
         )
-        return logits[:, -1]  # type: ignore[no-any-return]
+        return at(logits, self._reads[prompts])
 
 
 class BatchedForward(GroupForward):
     """Many masks along the batch axis, through the same hooks.
 
     The layers before the first ablated one are computed once per prompt (where ``prefix`` is given), and only the
-    last position is unembedded.
+    positions that are read are unembedded.
     """
 
     def __init__(self, *args: Any, prefix: Prefix | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._prefix = prefix
-        self._cuts = "unembed.hook_in" in self.model.hook_dict
 
     def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
         """See ``Forward``."""
@@ -109,8 +123,12 @@ class BatchedForward(GroupForward):
             residual = self._prefix.residual(start)[prompts].repeat(n_masks, 1, 1)
             # First in the list: hooks at the same place run in this order.
             hooks.insert(0, (entry_hook(start), lambda activation, hook: residual))
-        if self._cuts:
-            hooks.append(("unembed.hook_in", lambda activation, hook: activation[:, -1:]))
         with passed_over(self.model, start) if start > 0 else nullcontext():
-            logits = self.model.run_with_hooks(rows, fwd_hooks=hooks, use_cache=False)
-        return logits[:, -1]  # type: ignore[no-any-return]
+            return self.logits(rows, hooks, self._reads[prompts].repeat(n_masks, 1))
+
+
+def at(activation: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """``[rows, pos, ...]`` at ``positions [rows, reads]``, which are on the CPU."""
+    if positions.shape[1] == 1 and bool((positions == activation.shape[1] - 1).all()):
+        return activation[:, -1:]
+    return activation[torch.arange(len(positions))[:, None], positions]

@@ -12,6 +12,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
+
+Inputs = Float[torch.Tensor, "*rows inputs"]
+Outputs = Float[torch.Tensor, "*rows outputs"]
+Weight = Float[torch.Tensor, "outputs inputs"]
+Bias = Float[torch.Tensor, " outputs"]
 
 
 class Linear:
@@ -20,7 +26,7 @@ class Linear:
     Gradients flow to ``x`` alone.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+    def __init__(self, weight: Weight, bias: Bias | None) -> None:
         self.weight = weight
         self.bias = bias
         self._forward: torch.Tensor | None = None
@@ -36,7 +42,7 @@ class Linear:
             self._forward = _packed(self.weight)
         return self
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: Inputs) -> Outputs:
         """``[..., in]`` to ``[..., out]``."""
         x = x.to(self.weight.dtype)
         if self._forward is None or x.numel() == 0:
@@ -64,11 +70,11 @@ def can_pack(dtype: torch.dtype) -> bool:
         return False
 
 
-def _packed(weight: torch.Tensor) -> torch.Tensor:
+def _packed(weight: Weight) -> torch.Tensor:
     return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())  # type: ignore[no-any-return]
 
 
-def _product(x: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+def _product(x: Inputs, packed: torch.Tensor, bias: Bias | None) -> Outputs:
     return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")  # type: ignore[no-any-return]
 
 
@@ -76,12 +82,10 @@ class _Frozen(torch.autograd.Function):
     """The product with a frozen weight; both directions use the fast layout."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: torch.Tensor, forward: torch.Tensor, backward: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor:
+    def forward(ctx: Any, x: Inputs, forward: torch.Tensor, backward: torch.Tensor, bias: Bias | None) -> Outputs:
         ctx.back = backward
         return _product(x, forward, bias)
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Outputs) -> tuple[Inputs, None, None, None]:
         return _product(grads[0].contiguous(), ctx.back, None), None, None, None

@@ -15,6 +15,7 @@ import torch
 from circuitspex.ablation.executors.hooks import GroupForward
 from circuitspex.ablation.sites import Site
 from circuitspex.components import Component
+from circuitspex.models.protocol import Model
 
 
 class PathForward(GroupForward):
@@ -28,22 +29,24 @@ class PathForward(GroupForward):
         n_players: how many components there are.
         tokens: the prompts of one length.
         baselines: what ablated components output at each site.
+        reads: the positions whose logits are wanted, ``[prompts, reads]``.
         source: the column of the earlier component.
         target: the later component, which is one of the sites' members and an activation of the model.
     """
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         sites: Sequence[Site],
         n_players: int,
         tokens: torch.Tensor,
         baselines: Mapping[str, torch.Tensor | None],
+        reads: torch.Tensor | None = None,
         *,
         source: int,
         target: Component,
     ) -> None:
-        super().__init__(model, sites, n_players, tokens, baselines)
+        super().__init__(model, sites, n_players, tokens, baselines, reads)
         self._source, self._target = source, target
         self._hook = next(site.hook for site in sites if any(target == member for _, member in site.members))
 
@@ -70,10 +73,7 @@ class PathForward(GroupForward):
             stop_at_layer=self._target.layer + 1,
         )
         hooks = [(self._hook, patch), *self.hooks(gates, prompts, 0)]
-        if "unembed.hook_in" in self.model.hook_dict:
-            hooks.append(("unembed.hook_in", lambda activation, hook: activation[:, -1:]))
-        logits = self.model.run_with_hooks(rows, fwd_hooks=hooks, use_cache=False)
-        return logits[:, -1]  # type: ignore[no-any-return]
+        return self.logits(rows, hooks, self._reads[prompts].repeat(gates.shape[0], 1))
 
     def _place(self) -> tuple[slice | int, ...]:
         """Where in the site's activation the target is."""

@@ -13,6 +13,9 @@ from typing import Any
 
 import torch
 
+from circuitspex.ablation.shapes import Stream, Tokens
+from circuitspex.models.protocol import Model
+
 # How far the logits of the shortened pass may be from those of the full one, relative to their largest size. The two
 # do the same operations on the same numbers; only the batching of matrix products may differ.
 _TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
@@ -21,17 +24,17 @@ _TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, t
 class Prefix:
     """Residual streams at the entry of a layer, for the prompts of one group."""
 
-    def __init__(self, model: Any, tokens: torch.Tensor) -> None:
+    def __init__(self, model: Model, tokens: Tokens) -> None:
         self._model = model
         self._tokens = tokens
-        self._residuals: dict[int, torch.Tensor] = {}
+        self._residuals: dict[int, Stream] = {}
 
-    def residual(self, layer: int) -> torch.Tensor:
+    def residual(self, layer: int) -> Stream:
         """``[prompts, pos, d_model]`` at the entry of ``layer``, nothing ablated; computed once."""
         if layer not in self._residuals:
-            kept: list[torch.Tensor] = []
+            kept: list[Stream] = []
 
-            def keep(activation: torch.Tensor, hook: Any) -> None:
+            def keep(activation: Stream, hook: Any) -> None:
                 kept.append(activation.detach().clone())
 
             with torch.no_grad():
@@ -48,10 +51,10 @@ def entry_hook(layer: int) -> str:
 
 
 @contextlib.contextmanager
-def passed_over(model: Any, n_blocks: int) -> Iterator[None]:
+def passed_over(model: Model, n_blocks: int) -> Iterator[None]:
     """Within the block, the first ``n_blocks`` blocks of the model hand on their input unchanged."""
 
-    def hand_on(hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def hand_on(hidden_states: Stream, *args: Any, **kwargs: Any) -> Stream:
         return hidden_states
 
     blocks = [model.blocks[layer] for layer in range(n_blocks)]
@@ -65,7 +68,7 @@ def passed_over(model: Any, n_blocks: int) -> Iterator[None]:
             block.__dict__.pop("forward", None)
 
 
-def why_not(model: Any, tokens: torch.Tensor) -> str | None:
+def why_not(model: Model, tokens: Tokens) -> str | None:
     """None if passing over blocks gives this model's own logits, else the reason why it can't be used."""
     n_layers = int(model.cfg.n_layers)
     if n_layers < 2 or not hasattr(model, "blocks"):

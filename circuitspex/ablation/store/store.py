@@ -231,9 +231,9 @@ def _packed(numbers: FloatArray | Masks) -> bytes:
     if bool(((numbers == 0) | (numbers == 1)).all()) and not np.signbit(numbers).any():
         return b"b" + len(numbers).to_bytes(4, "little") + np.packbits(numbers == 1).tobytes()
     if len(numbers) > HALF_FROM:
-        half = HalfMatrix.of(numbers[None])
-        if np.array_equal(half[0].astype(np.float64), numbers):
-            return b"h" + int(half.exponents[0]).to_bytes(4, "little", signed=True) + half.halves.tobytes()
+        packed = HalfMatrix.of(numbers[None])
+        if np.array_equal(packed[0].astype(np.float64), numbers):
+            return b"h" + int(packed.exponents[0]).to_bytes(4, "little", signed=True) + packed.halves.tobytes()
     with np.errstate(over="ignore"):
         single = numbers.astype(np.float32)
     exact = single.astype(np.float64) == numbers

@@ -17,10 +17,9 @@ from itertools import combinations, product
 from typing import Literal, overload
 
 import numpy as np
-from scipy.stats import t as student
 
-from circuitspex.circuits.circuit import Estimate
 from circuitspex.errors import UserError
+from circuitspex.statistics import estimate as estimate
 from circuitspex.typing import FloatArray, Masks, PerPrompt, Term
 
 PerPromptGame = Callable[[Masks], PerPrompt]
@@ -82,38 +81,3 @@ def _table(results: FloatArray, places: dict[Term, int], members: Term, contexts
         place = [places[tuple(itertools.compress(members, flip))] for flip in flips]
         means.append(float(results[rows, place].mean()))
     return np.array(means)
-
-
-def estimate(differences: FloatArray, confidence: float = 0.95) -> Estimate:
-    """The mean of ``(C, P)`` numbers over contexts and prompts, with an interval for both being samples.
-
-    The variance is that of the means over contexts plus that of the means over prompts (Owen, 'The pigeonhole
-    bootstrap', 2007; a little wide rather than narrow), the degrees of freedom Satterthwaite's. With one prompt only
-    contexts count, with one context only prompts.
-
-    Raises:
-        UserError: one context and one prompt; nothing tells how much the number varies.
-    """
-    mean, error, freedom = moments(differences)
-    half = 0.0 if error == 0 else float(student.ppf(0.5 + confidence / 2, freedom)) * error
-    return Estimate(mean, mean - half, mean + half)
-
-
-def moments(differences: FloatArray) -> tuple[float, float, float]:
-    """The mean of ``(C, P)`` numbers, its standard error, and the degrees of freedom, as ``estimate`` has them.
-
-    Raises:
-        UserError: one context and one prompt.
-    """
-    n_contexts, n_prompts = differences.shape
-    parts = []
-    for axis, count in ((1, n_contexts), (0, n_prompts)):
-        if count > 1:
-            parts.append((float(differences.mean(axis).var(ddof=1)) / count, count - 1))
-    if not parts:
-        raise UserError("an interval needs at least two contexts or two prompts")
-    variance = sum(part for part, _ in parts)
-    mean = float(differences.mean())
-    if variance == 0:
-        return mean, 0.0, 1.0
-    return mean, variance**0.5, variance**2 / sum(part**2 / free for part, free in parts)

@@ -2,7 +2,7 @@
 
 The strongest decoded sets are measured by paired ablations (``measure.py``). Where an interval is still wide, more
 contexts are added; how wide decides, never whether zero is inside, so that the intervals stay honest. What counts as a
-discovery is then told by Benjamini and Hochberg's step-up rule over all sets that were measured together.
+discovery is then decided by Benjamini and Hochberg's step-up rule over all sets that were measured together.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy.stats import t as student
 
 from circuitspex.circuits.circuit import Combination, Estimate
-from circuitspex.circuits.evidence._measure import PerPromptGame, measure, moments
+from circuitspex.circuits.evidence._measure import PerPromptGame, measure
 from circuitspex.errors import UserError
+from circuitspex.statistics import half_width, moments, p_value, t_interval
 from circuitspex.typing import FloatArray, Masks, Term
 
 RATE = 0.05
@@ -66,27 +66,20 @@ class Measured:
         if self.exact:
             return 0.0
         means = self.differences.mean(1)
-        return float(student.ppf(0.975, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5)
+        return half_width(float(means.std(ddof=1)) / len(means) ** 0.5, len(means) - 1)
 
     def estimate(self, confidence: float = 0.95) -> Estimate:
         """The mean with its interval over contexts and prompts."""
-        mean, error, freedom = self._moments()
-        half = 0.0 if error == 0 else float(student.ppf(0.5 + confidence / 2, freedom)) * error
-        return Estimate(mean, mean - half, mean + half)
+        return t_interval(*self._moments(), confidence)
 
     def p_value(self, least: float = 0.0, sign: float = 0.0) -> float:
-        """How likely a mean so far from zero would be if the truth were within ``least`` of it.
+        """How likely a mean so far from zero is if the truth lies within ``least`` of it: ``statistics.p_value``.
 
-        With a ``sign``, a mean of the other sign counts as nothing; without one, both tails count.
+        It is 1 where there was a single context: nothing shows how much the difference varies.
         """
         if self.same and not self.exact:
             return 1.0
-        mean, error, freedom = self._moments()
-        size = mean * np.sign(sign) if sign else abs(mean)
-        if error == 0:
-            return 0.0 if size > least else 1.0
-        tail = float(student.sf((size - least) / error, freedom))
-        return tail if sign or least > 0 else min(1.0, 2 * tail)
+        return p_value(*self._moments(), least=least, sign=sign)
 
 
 def replicate(
@@ -155,17 +148,3 @@ def _measured(
     kept = list(product((False, True), repeat=len(members)))
     table = tuple(Combination(each, float(value)) for each, value in zip(kept, values, strict=True))
     return Measured(members, differences, table, exact, len(first) == 1)
-
-
-def adjusted(p_values: Sequence[float]) -> list[float]:
-    """Benjamini and Hochberg's q values (1995): the smallest false discovery rate at which each is a discovery."""
-    p = np.asarray(p_values, dtype=np.float64)
-    if len(p) == 0:
-        return []
-    if not np.isfinite(p).all() or p.min() < 0 or p.max() > 1:
-        raise UserError("p values must lie between 0 and 1")
-    order = np.argsort(p)[::-1]
-    scaled = p[order] * len(p) / np.arange(len(p), 0, -1)
-    q = np.empty(len(p))
-    q[order] = np.minimum.accumulate(scaled)
-    return [float(min(1.0, value)) for value in q]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from circuitspex.circuits.circuit import Interaction, Node
-from circuitspex.circuits.evidence._replicate import RATE, adjusted, replicate
+from circuitspex.circuits.evidence._replicate import RATE, replicate
 from circuitspex.games import LensGame
 from circuitspex.recovery import Interactions
+from circuitspex.statistics import q_values
 from circuitspex.typing import Masks, PerPrompt, Term
 
 PRECISION = 0.1
@@ -47,7 +48,7 @@ def measured_parts(
     if not wanted:
         return (), (), ()
     found = replicate(evaluate, wanted, contexts, start=start, precision=PRECISION, uniform=uniform)
-    q_of = dict(zip(sets, adjusted([found[members].p_value() for members in sets]), strict=True))
+    q_of = dict(zip(sets, q_values([found[members].p_value() for members in sets]), strict=True))
     edges: list[Interaction] = []
     dropped: list[Interaction] = []
     for members in sets:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from circuitspex.circuits.circuit import Estimate, Verification
-from circuitspex.circuits.evidence._measure import PerPromptGame, estimate
-from circuitspex.typing import FloatArray, Masks
+from circuitspex.circuits.circuit import Verification
+from circuitspex.circuits.evidence._measure import PerPromptGame
+from circuitspex.statistics import mean_and_range, over_prompts
+from circuitspex.typing import Masks
 
 
 def verify(
@@ -40,19 +41,8 @@ def verify(
         n_random=n_random,
         full=float(full),
         empty=float(empty),
-        circuit_kept=_over_prompts(with_circuit[0]),
-        circuit_removed=_over_prompts(without[0]),
-        random_kept=_over_circuits(with_circuit[1:].mean(1)),
-        random_removed=_over_circuits(without[1:].mean(1)),
+        circuit_kept=over_prompts(with_circuit[0], one_prompt=0.0),
+        circuit_removed=over_prompts(without[0], one_prompt=0.0),
+        random_kept=mean_and_range(with_circuit[1:].mean(1)),
+        random_removed=mean_and_range(without[1:].mean(1)),
     )
-
-
-def _over_prompts(values: FloatArray) -> Estimate:
-    if len(values) < 2:
-        return Estimate(float(values.mean()), float(values.mean()), float(values.mean()))
-    return estimate(values[None, :])
-
-
-def _over_circuits(means: FloatArray) -> Estimate:
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Estimate(float(means.mean()), float(low), float(high))

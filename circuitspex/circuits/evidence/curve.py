@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuitspex.circuits.circuit import Estimate
 from circuitspex.errors import UserError
+from circuitspex.statistics import Estimate, bootstrap_rows, quantile_interval
 from circuitspex.typing import FloatArray
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -88,8 +88,7 @@ def curves(
     n_prompts = len(full)
     if not full.mean() != empty.mean():
         raise UserError("the metric is the same with everything ablated: the faithfulness of circuits is undefined")
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(n_prompts, size=(_RESAMPLES, n_prompts))
+    draws = bootstrap_rows(n_prompts, _RESAMPLES, np.random.default_rng(seed))
     out, areas = {}, {}
     for name, values in metric.items():
         f = faithfulness(values, full, empty)
@@ -99,9 +98,9 @@ def curves(
         out[name] = Curve(
             name,
             tuple(sizes),
-            tuple(_estimate(float(f[i]), many[:, i]) for i in range(len(sizes))),
-            _estimate(float(area(f)), cpr),
-            _estimate(float(area(np.abs(1 - f))), cmd),
+            tuple(quantile_interval(float(f[i]), many[:, i]) for i in range(len(sizes))),
+            quantile_interval(float(area(f)), cpr),
+            quantile_interval(float(area(np.abs(1 - f))), cmd),
         )
     return out, Resampled(areas)
 
@@ -114,16 +113,12 @@ class Resampled:
 
     def cpr_gain(self, curves: dict[str, Curve], one: str, other: str) -> Estimate:
         """How much higher the CPR of one is, with its interval over prompts."""
-        return _estimate(curves[one].cpr.value - curves[other].cpr.value, self.areas[one][0] - self.areas[other][0])
+        return quantile_interval(
+            curves[one].cpr.value - curves[other].cpr.value, self.areas[one][0] - self.areas[other][0]
+        )
 
     def cmd_gain(self, curves: dict[str, Curve], one: str, other: str) -> Estimate:
         """How much lower the CMD of one is, with its interval over prompts."""
-        return _estimate(curves[other].cmd.value - curves[one].cmd.value, self.areas[other][1] - self.areas[one][1])
-
-
-def _estimate(value: float, draws: FloatArray) -> Estimate:
-    finite = draws[np.isfinite(draws)]
-    if len(finite) == 0:
-        return Estimate(value, value, value)
-    low, high = np.quantile(finite, [0.025, 0.975])
-    return Estimate(value, float(min(low, value)), float(max(high, value)))
+        return quantile_interval(
+            curves[other].cmd.value - curves[one].cmd.value, self.areas[other][1] - self.areas[one][1]
+        )

@@ -20,9 +20,8 @@ import numpy as np
 
 from circuitspex.circuits.circuit import Direction, Estimate, Interaction
 from circuitspex.games import ComponentGame, RememberingGame
-from circuitspex.typing import FloatArray, Masks
-
-_RESAMPLES = 2000
+from circuitspex.statistics import ratio_of_means
+from circuitspex.typing import Masks
 
 
 def with_directions(
@@ -91,23 +90,4 @@ def travelled(
     rows = asked.evaluate(corners.reshape(-1, asked.n_players), stage=stage).per_prompt
     values = rows.reshape(len(contexts), 4, -1)
     whole = values[:, 0] - values[:, 1] - values[:, 2] + values[:, 3]
-    return _ratio(values[:, 0] - patched, whole, seed)
-
-
-def _ratio(part: FloatArray, whole: FloatArray, seed: int) -> Estimate:
-    """The mean of one over the mean of the other, ``(C, P)`` each, with a bootstrap interval over contexts and prompts.
-
-    Contexts and prompts are drawn independently (Owen 2007).
-    """
-    rng = np.random.default_rng(seed)
-    n_contexts, n_prompts = whole.shape
-    draws = []
-    for _ in range(_RESAMPLES):
-        rows = rng.integers(n_contexts, size=n_contexts)
-        columns = rng.integers(n_prompts, size=n_prompts)
-        total = whole[np.ix_(rows, columns)].mean()
-        if total != 0:
-            draws.append(part[np.ix_(rows, columns)].mean() / total)
-    value = float(part.mean() / whole.mean()) if whole.mean() != 0 else 0.0
-    low, high = np.quantile(draws, [0.025, 0.975]) if draws else (value, value)
-    return Estimate(value, float(min(low, value)), float(max(high, value)))
+    return ratio_of_means(values[:, 0] - patched, whole, seed=seed)

@@ -24,9 +24,9 @@ from circuitspex.circuits.search.footprint import peak_memory
 from circuitspex.circuits.search.options import MORE_CONTEXTS, Options
 from circuitspex.circuits.search.stages import advice, explore
 from circuitspex.games import ComponentGame, LensGame, RememberingGame, Run
-from circuitspex.masks import CodedDesign, Keep, Pilot, every_mask, mean_keep, pilot, sample_masks
+from circuitspex.masks import Keep, Pilot, every_mask, mean_keep, pilot, sample_masks
 from circuitspex.masks.members import unseen
-from circuitspex.recovery import Interactions, decode
+from circuitspex.recovery import DECODERS, Interactions, decode
 from circuitspex.recovery.decoders.exact import MOST_PLAYERS
 from circuitspex.tasks import Task, TaskReport
 from circuitspex.typing import Masks
@@ -223,13 +223,14 @@ def _decoded(asked: RememberingGame, options: Options, seeds: _Seeds, clock: Clo
         clock.mark("decode")
         return fitted
 
-    if options.method == "spex":
-        masks = CodedDesign.choose(asked.n_players, options.budget, seed=seeds.masks).masks()
+    own_masks = DECODERS[options.method].own_masks
+    if own_masks is not None:
+        masks = own_masks(asked.n_players, options.budget, seed=seeds.masks)
     else:
         masks = drawn(asked.n_players, options.budget, share, seeds.masks)
     run, interactions, curve = explore(ablate, masks, fit, until=options.until, seed=options.seed)
     n_pilot = len(asked) - len(np.unique(run.masks, axis=0)) if trial is not None else 0
-    if not options.refine or options.method == "spex":
+    if not options.refine or own_masks is not None:
         return Decoded(run, interactions, share, curve, trial, n_pilot)
     refined = refine(asked, run, fit, sizes_of(asked.n_players), rounds=options.refine)
     clock.mark("refine")

@@ -14,7 +14,7 @@ from circuitspex.components import Latents, Selector
 from circuitspex.errors import UserError
 from circuitspex.games import ComponentGame
 from circuitspex.masks import Keep, check_keep, mean_keep
-from circuitspex.recovery import Method
+from circuitspex.recovery import DECODERS, Method
 from circuitspex.tasks import Task
 
 MORE_CONTEXTS = 2
@@ -82,14 +82,16 @@ class Options:
                 raise UserError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if self.min_effect is not None and not (self.min_effect >= 0 and np.isfinite(self.min_effect)):
             raise UserError(f"min_effect must be a number of the metric's units, at least 0, not {self.min_effect}")
-        if self.method == "spex" and (keep != 0.5 or self.until is not None):
-            raise UserError("method 'spex' runs its own masks, which keep half of the components: no keep, no until")
+        if DECODERS[self.method].makes_its_own_masks and (keep != 0.5 or self.until is not None):
+            raise UserError(
+                f"method '{self.method}' runs its own masks, which keep half of the components: no keep, no until"
+            )
         return replace(self, keep=keep)
 
     @property
     def gradients(self) -> bool | None:
         """Whether ablations are decoded with their gradients; None where that depends on the game."""
-        return None if self.method == "auto" else self.method == "gradspex"
+        return {"no": False, "if there are": None, "needs": True}[DECODERS[self.method].uses_gradients]
 
     @property
     def share(self) -> float:

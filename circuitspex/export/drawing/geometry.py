@@ -34,6 +34,12 @@ class Box:
         )
 
 
+def straight(start: Point, end: Point) -> Path:
+    """A straight path."""
+    (x, y), (u, v) = start, end
+    return (start, (x + (u - x) / 3, y + (v - y) / 3), (x + 2 * (u - x) / 3, y + 2 * (v - y) / 3), end)
+
+
 def sample(path: Path, per_curve: int = 12) -> list[Point]:
     """Points along a path."""
     points = [path[0]]

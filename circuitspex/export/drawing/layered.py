@@ -5,18 +5,21 @@ centre, and links between vertices of neighbouring rows or of one row. Output: a
 two overlap.
 
 The order comes from barycentre sweeps (Sugiyama, Tagawa and Toda 1981) that keep the best order met. Positions given an
-order are the weighted least-squares fit to the positions of the neighbours under the separations (isotonic regression).
-Nothing is random: equal input gives equal output.
+order are the weighted least-squares fit to the positions of the neighbours under the separations (isotonic
+regression by pool-adjacent-violators). Nothing is random: equal input gives equal output.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 SWEEPS = 16
 STRAIGHTENING = 30
 
@@ -41,115 +44,115 @@ class Reach:
 def arrange(rows: Sequence[Sequence[int]], reach: Sequence[Reach], links: Sequence[Link]) -> list[float]:
     """The x of every vertex. The middle of what is drawn is 0."""
     graph = _Graph(rows, reach, links)
-    linked = [[v for v in row if graph.neighbours[v]] for row in rows]
-    x = graph.order(linked)
-    if any(linked):
-        used = [v for row in linked for v in row]
-        middle = (min(x[v] - reach[v].left for v in used) + max(x[v] + reach[v].right for v in used)) / 2
-        for v in used:
-            x[v] -= middle
-    for row, inside in zip(rows, linked, strict=True):
-        graph.add_loners(row, inside, x)
-    return x
+    linked = graph.is_linked
+    x = graph.order([np.array([v for v in row if linked[v]], int) for row in rows])
+    if linked.any():
+        x[linked] -= ((x - graph.left)[linked].min() + (x + graph.right)[linked].max()) / 2
+    for row in rows:
+        graph.add_loners(row, x)
+    return list(map(float, x))
+
+
+def separated(wanted: Floats, apart: Floats, weights: Floats | None = None) -> Floats:
+    """The places nearest to the wanted ones, by weighted least squares, in their order and far enough apart.
+
+    Args:
+        wanted: ``(n,)``.
+        apart: ``(n - 1,)``, how far each must at least be from the one before it.
+        weights: ``(n,)``, how much each wants its place; by default all the same.
+    """
+    if len(wanted) < 2:
+        return wanted
+    offsets = np.append(0.0, apart.cumsum())
+    nearest: Floats = isotonic_regression(wanted - offsets, weights=weights).x
+    nearest += offsets
+    return nearest
+
+
+Pull = tuple[Ints, Ints, Floats]
+"""Which vertices are drawn, by which others, and how much: an entry for each link."""
 
 
 class _Graph:
     def __init__(self, rows: Sequence[Sequence[int]], reach: Sequence[Reach], links: Sequence[Link]) -> None:
-        self.reach = reach
-        self.links = [link for link in links if link.first != link.second]
-        self.row_of = {v: r for r, row in enumerate(rows) for v in row}
-        self.neighbours: list[list[tuple[int, float]]] = [[] for _ in reach]
-        for link in self.links:
-            self.neighbours[link.first].append((link.second, link.weight))
-            self.neighbours[link.second].append((link.first, link.weight))
-        self.gaps: dict[int, list[Link]] = {}
-        for link in self.links:
-            low, high = sorted((link.first, link.second), key=lambda v: self.row_of[v])
-            if self.row_of[low] != self.row_of[high]:
-                self.gaps.setdefault(self.row_of[low], []).append(Link(low, high, link.weight))
+        self.left, self.right = np.array([(one.left, one.right) for one in reach]).reshape(-1, 2).T
+        row_of = np.zeros(len(reach), int)
+        for r, row in enumerate(rows):
+            row_of[row] = r
+        ends = np.array([(link.first, link.second) for link in links if link.first != link.second], int).reshape(-1, 2)
+        self.first, self.second = ends.T
+        self.weight = np.array([link.weight for link in links if link.first != link.second])
+        self.is_linked = np.isin(np.arange(len(reach)), ends)
+        upward = np.take_along_axis(ends, row_of[ends].argsort(axis=1, kind="stable"), axis=1)
+        low, high = row_of[upward].T
+        self.gaps = [upward[(low == r) & (high != r)].T for r in np.unique(low)]
+        drawn, towards, weight = ends.ravel(), ends[:, ::-1].ravel(), self.weight.repeat(2)
+        climb = row_of[towards] - row_of[drawn]
+        self.pulls: list[dict[int, Pull]] = []  # of each row: by the row below (-1), above (1), or both (0)
+        for r in range(len(rows)):
+            chosen = {side: (row_of[drawn] == r) & (np.abs(climb) <= 1) & (climb * side >= 0) for side in (-1, 0, 1)}
+            self.pulls.append({side: (drawn[at], towards[at], weight[at]) for side, at in chosen.items()})
 
-    def order(self, rows: list[list[int]]) -> list[float]:
+    def order(self, rows: list[Ints]) -> Floats:
         """Sweep up and down; the positions of the best order, straightened."""
-        x = [0.0] * len(self.reach)
-        for row in rows:
-            self.place(row, [0.0] * len(row), [1.0] * len(row), x)
-        best_cost, best_rows = self.cost(x), [list(row) for row in rows]
+        x = self.centred(rows)
+        best, best_cost = list(rows), self.cost(x)
         for sweep in range(SWEEPS):
-            indices = range(len(rows)) if sweep % 2 == 0 else range(len(rows) - 1, -1, -1)
-            step = -1 if sweep % 2 == 0 else 1
-            for r in indices:
-                wanted, weights = self.wanted(rows[r], x, {r, r + step})
-                at = sorted(range(len(rows[r])), key=lambda i, wanted=wanted: (wanted[i], i))  # type: ignore[misc]
-                rows[r] = [rows[r][i] for i in at]
-                self.place(rows[r], [wanted[i] for i in at], [weights[i] for i in at], x)
+            side = -1 if sweep % 2 == 0 else 1
+            for r in range(len(rows))[::-side]:
+                wanted, weights = self.wanted(rows[r], x, self.pulls[r][side])
+                at = wanted.argsort(kind="stable")
+                rows[r] = rows[r][at]
+                self.place(rows[r], wanted[at], weights[at], x)
             cost = self.cost(x)
             if cost < best_cost:
-                best_cost, best_rows = cost, [list(row) for row in rows]
-        x = [0.0] * len(self.reach)
-        for row in best_rows:
-            self.place(row, [0.0] * len(row), [1.0] * len(row), x)
+                best, best_cost = list(rows), cost
+        x = self.centred(best)
         for sweep in range(STRAIGHTENING):
-            indices = range(len(best_rows)) if sweep % 2 else range(len(best_rows) - 1, -1, -1)
-            for r in indices:
-                wanted, weights = self.wanted(best_rows[r], x, {r - 1, r, r + 1})
-                self.place(best_rows[r], wanted, weights, x)
+            for r in range(len(best))[:: 1 if sweep % 2 else -1]:
+                self.place(best[r], *self.wanted(best[r], x, self.pulls[r][0]), x)
         return x
 
-    def wanted(self, row: list[int], x: list[float], rows: set[int]) -> tuple[list[float], list[float]]:
-        """Where each vertex would like to be, given its neighbours in ``rows``, and how much."""
-        wanted, weights = [], []
-        for v in row:
-            near = [(u, w) for u, w in self.neighbours[v] if self.row_of[u] in rows]
-            total = sum(w for _, w in near)
-            pull = 0.02 + 0.02 * total  # towards the middle, so that parts without links between them stay together
-            wanted.append(sum(x[u] * w for u, w in near) / (total + pull) if near else x[v])
-            weights.append(total + pull)
-        return wanted, weights
+    def centred(self, rows: Sequence[Ints]) -> Floats:
+        """The vertices of each row beside each other, in the middle."""
+        x = np.zeros(len(self.left))
+        for row in rows:
+            self.place(row, np.zeros(len(row)), np.ones(len(row)), x)
+        return x
 
-    def place(self, row: Sequence[int], wanted: Sequence[float], weights: Sequence[float], x: list[float]) -> None:
+    def wanted(self, row: Ints, x: Floats, pull: Pull) -> tuple[Floats, Floats]:
+        """Where each vertex would like to be, given those that draw it, and how much."""
+        drawn, towards, weight = pull
+        sums = np.bincount(drawn, x[towards] * weight, minlength=len(x))[row]
+        total = np.bincount(drawn, weight, minlength=len(x))[row]
+        weights = total + (
+            0.02 + 0.02 * total
+        )  # a little to the middle: parts without links between them stay together
+        return np.where(total > 0, sums / weights, x[row]), weights
+
+    def place(self, row: Ints, wanted: Floats, weights: Floats, x: Floats) -> None:
         """Give a row's vertices, in their order, the positions nearest to what they want that do not overlap."""
-        offsets, offset = [], 0.0
-        for i, v in enumerate(row):
-            offset += 0.0 if i == 0 else self.reach[row[i - 1]].right + self.reach[v].left
-            offsets.append(offset)
-        blocks: list[list[float]] = []  # mean, weight, count: pools of vertices that touch
-        for i in range(len(row)):
-            mean, weight, count = wanted[i] - offsets[i], weights[i], 1.0
-            while blocks and blocks[-1][0] >= mean:
-                other = blocks.pop()
-                mean = (mean * weight + other[0] * other[1]) / (weight + other[1])
-                weight, count = weight + other[1], count + other[2]
-            blocks.append([mean, weight, count])
-        means = [mean for mean, _, count in blocks for _ in range(int(count))]
-        for v, mean, offset in zip(row, means, offsets, strict=True):
-            x[v] = mean + offset
+        x[row] = separated(wanted, self.left[row[1:]] + self.right[row[:-1]], weights)
 
-    def cost(self, x: list[float]) -> float:
+    def cost(self, x: Floats) -> float:
         """Crossings, and a little for length."""
         crossings = 0
-        for links in self.gaps.values():
-            low = np.array([x[link.first] for link in links])
-            high = np.array([x[link.second] for link in links])
-            crossings += int(((low[:, None] - low) * (high[:, None] - high) < -1e-6).sum()) // 2
-        length = sum(abs(x[link.first] - x[link.second]) * link.weight for link in self.links)
-        return crossings + length / 200
+        for low, high in self.gaps:
+            crossings += int(((x[low][:, None] - x[low]) * (x[high][:, None] - x[high]) < -1e-6).sum()) // 2
+        return crossings + float(np.abs(x[self.first] - x[self.second]) @ self.weight) / 200
 
-    def add_loners(self, row: Sequence[int], placed: list[int], x: list[float]) -> None:
+    def add_loners(self, row: Sequence[int], x: Floats) -> None:
         """Put the vertices without links into gaps between the others near the middle, or at the nearer end."""
+        placed = [v for v in row if self.is_linked[v]]
         if not placed:
-            self.place(row, [0.0] * len(row), [1.0] * len(row), x)
+            self.place(np.array(row, int), np.zeros(len(row)), np.ones(len(row)), x)
             return
-        placed = sorted(placed, key=lambda v: x[v])
         for v in row:
-            if self.neighbours[v]:
+            if self.is_linked[v]:
                 continue
-            reach = self.reach[v]
-            edges = [(-np.inf, -np.inf), *((x[u] - self.reach[u].left, x[u] + self.reach[u].right) for u in placed)]
-            edges.append((np.inf, np.inf))
-            spots = []
-            for (_, start), (stop, _) in itertools.pairwise(edges):
-                low, high = start + reach.left, stop - reach.right
-                if low <= high:
-                    spots.append(float(min(max(0.0, low), high)))
+            placed.sort(key=x.__getitem__)
+            low = np.append(-np.inf, x[placed] + self.right[placed]) + self.left[v]
+            high = np.append(x[placed] - self.left[placed], np.inf) - self.right[v]
+            spots = np.clip(0.0, low, high)[low <= high]
             x[v] = min(spots, key=lambda spot: (abs(spot), spot))
-            placed = sorted([*placed, v], key=lambda u: x[u])
+            placed.append(v)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from circuitspex.circuits.circuit import Interaction
 from circuitspex.circuits.prompt_map import PromptMap
-from circuitspex.export.drawing.geometry import Box, Path
+from circuitspex.export.drawing.geometry import Box, Path, straight
 from circuitspex.export.drawing.style import decimals_of, number, printable, shorten, text_width
 
 TEXT_SIZE = 13.0
@@ -265,7 +265,7 @@ def _paths(runs: list[_Run], tops: list[float], lane: float | None) -> tuple[tup
         for foot in run.feet:
             joined = foot in (min(run.feet), max(run.feet)) if lane is None else foot == min(run.feet)
             if not joined:
-                paths.append(_straight((foot, base), (foot, y)))
+                paths.append(straight((foot, base), (foot, y)))
         left = min(run.feet)
         if lane is None:
             paths.append(_bend([(left, base), (left, y), (end, y), (end, base)]))
@@ -280,19 +280,14 @@ def _paths(runs: list[_Run], tops: list[float], lane: float | None) -> tuple[tup
     return tuple(paths), (top.left + top.right) / 2, y
 
 
-def _straight(a: tuple[float, float], b: tuple[float, float]) -> Path:
-    (x, y), (u, v) = a, b
-    return (a, (x + (u - x) / 3, y + (v - y) / 3), (x + 2 * (u - x) / 3, y + 2 * (v - y) / 3), b)
-
-
 def _bend(points: list[tuple[float, float]]) -> Path:
     """Straight lines from point to point with rounded corners."""
     path: list[tuple[float, float]] = [points[0]]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         enter, leave = _towards(corner, before), _towards(corner, after)
-        path += _straight(path[-1], enter)[1:]
+        path += straight(path[-1], enter)[1:]
         path += [_between(enter, corner), _between(leave, corner), leave]
-    path += _straight(path[-1], points[-1])[1:]
+    path += straight(path[-1], points[-1])[1:]
     return tuple(path)
 
 

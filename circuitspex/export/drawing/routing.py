@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuitspex.export.drawing.geometry import Box, Path, Point, sample
 
@@ -82,24 +83,35 @@ def place_labels(
         page: what labels must stay inside of.
     """
     sampled = [np.array([point for path in paths for point in sample(path, 8)]) for paths, _, _, _ in wanted]
-    owner = np.repeat(np.arange(len(wanted)), [len(points) for points in sampled])
     points = np.concatenate(sampled) if sampled else np.zeros((0, 2))
-    occupied = list(taken) + [_around(joint, 12, 12) for _, joint, _, _ in wanted if joint is not None]
+    by_height = points[:, 1].argsort(kind="stable")
+    owner = np.repeat(np.arange(len(wanted)), [len(some) for some in sampled])[by_height]
+    x, y = points[by_height].T
+    occupied = [*taken, *(_around(joint, 12, 12) for _, joint, _, _ in wanted if joint is not None)]
+    full = np.full((len(occupied) + len(wanted), 4), np.nan)  # of boxes that are still to come nothing is known
+    full[: len(occupied)] = _array(occupied)
     result: list[Box | None] = []
     for i, (paths, joint, width, height) in enumerate(wanted):
+        places = _candidates(paths, joint, width, height)
+        boxes = [_around(centre, width + 4, height + 1) for _, centre in places]
+        left, top, right, bottom = _array(boxes).T[:, :, None]
+        meets = (left < full[:, 2]) & (full[:, 0] < right) & (top < full[:, 3]) & (full[:, 1] < bottom)
         best: tuple[float, Box] | None = None
-        for extra, centre in _candidates(paths, joint, width, height):
-            box = _around(centre, width + 4, height + 1)
-            if not page.contains(box) or any(box.overlaps(other) for other in occupied):
+        for (extra, _), box, hits in zip(places, boxes, meets.any(axis=1), strict=True):
+            if hits or not page.contains(box) or (best is not None and extra >= best[0]):
                 continue
-            inside = (points >= (box.left, box.top)) & (points <= (box.right, box.bottom))
-            hidden = int((inside.all(axis=1) & (owner != i)).sum())
+            rows = slice(*np.searchsorted(y, [box.top, np.nextafter(box.bottom, np.inf)]))
+            hidden = int(((box.left <= x[rows]) & (x[rows] <= box.right) & (owner[rows] != i)).sum())
             if best is None or hidden + extra < best[0]:
                 best = (hidden + extra, box)
         if best is not None:
-            occupied.append(best[1])
+            full[len(occupied) + i] = _array([best[1]])
         result.append(None if best is None else best[1])
     return result
+
+
+def _array(boxes: Sequence[Box]) -> NDArray[np.float64]:
+    return np.array([(box.left, box.top, box.right, box.bottom) for box in boxes]).reshape(-1, 4)
 
 
 def _candidates(paths: Sequence[Path], joint: Point | None, width: float, height: float) -> list[tuple[float, Point]]:

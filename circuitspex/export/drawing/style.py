@@ -10,11 +10,16 @@ import math
 from dataclasses import dataclass
 
 from circuitspex.circuits.circuit import Circuit, Direction, Interaction, Node, Verification
+from circuitspex.circuits.prompt_map import Word
+from circuitspex.components import KINDS
 
 NAME_SIZE = 10.0
 """Size of a component's name, in the layout's units (points)."""
 DETAIL_SIZE = 7.5
 """Size of effects and captions."""
+TITLE_SIZE = 13.0
+FACTS_SIZE = 9.0
+"""Size of the lines below a figure's title."""
 FONTS = ("DejaVu Sans", "Verdana", "Arial", "sans-serif")
 DASH = (5.0, 3.0)
 """Dash of negative interactions: on, off."""
@@ -22,19 +27,6 @@ RING_GAP = 3.0
 """How far outside a negative component its dashed ring is drawn."""
 
 
-# What a component is, by its kind: how its mark looks, and what legends call it. Other kinds have diamonds.
-_KINDS: dict[str, tuple[str, str]] = {
-    "residual": ("bar", "residual stream"),
-    "query": ("up", "query, key, value"),
-    "key": ("up", "query, key, value"),
-    "value": ("up", "query, key, value"),
-    "head": ("circle", "head"),
-    "attention": ("hexagon", "attention"),
-    "mlp": ("square", "MLP"),
-    "neurons": ("diamond", "neurons"),
-    "expert": ("pentagon", "expert"),
-    "latents": ("plus", "latents"),
-}
 # Corners on a circle: how many, and the angle of the first, in turns from the top.
 _CORNERS = {"up": (3, 0.0), "diamond": (4, 0.0), "pentagon": (5, 0.0), "hexagon": (6, 1 / 12)}
 _PLUS = 0.38
@@ -43,20 +35,19 @@ _BAR = 0.45
 
 def shape_of(kind: str) -> str:
     """The shape of a kind's mark: 'circle', 'square', or one that ``corners`` knows."""
-    return _KINDS.get(kind, ("diamond", ""))[0]
+    return KINDS[kind].shape if kind in KINDS else "diamond"
 
 
 def kind_order(kind: str) -> int:
     """Where a kind stands among those of one layer, roughly in the order in which the layer computes them."""
-    return list(_KINDS).index(kind) if kind in _KINDS else len(_KINDS)
+    return KINDS[kind].order if kind in KINDS else 1 + max(each.order for each in KINDS.values())
 
 
 def legend_of(kinds: set[str]) -> list[tuple[str, str]]:
     """The marks that a legend explains: one kind for each mark, and what it is called."""
     found: dict[str, str] = {}
-    for kind, (_, label) in _KINDS.items():
-        if kind in kinds:
-            found.setdefault(label, kind)
+    for kind in sorted(kinds & set(KINDS), key=kind_order):
+        found.setdefault(KINDS[kind].legend, kind)
     return [(kind, label) for label, kind in found.items()]
 
 
@@ -159,7 +150,7 @@ def interval(low: float, high: float, places: int) -> str:
     return f"[{number(low, places)}, {number(high, places)}]"
 
 
-def effect_text(part: Node | Interaction, places: int) -> str:
+def effect_text(part: Node | Interaction | Word, places: int) -> str:
     """An effect with its interval, or marked as an estimate."""
     if part.measured is None:
         return f"{number(part.decoded, places)} est."

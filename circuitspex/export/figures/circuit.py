@@ -1,108 +1,60 @@
-"""The circuit diagram as a matplotlib figure, and as SVG, PNG and PDF files.
-
-One layout unit is one point, so that text has the size that the layout measured. Equal circuits give equal bytes: no
-dates, no random ids, and none of the reader's own matplotlib settings.
-"""
+"""The circuit diagram as a matplotlib figure, and as SVG, PNG and PDF files, light and dark."""
 
 from __future__ import annotations
 
-import io
-from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.export.drawing.circuit_layout import MARGIN, layout
-from circuitspex.export.drawing.style import DARK, FONTS, LIGHT, budget_text, faithfulness_text, shorten, title_of
-from circuitspex.export.figures.pen import Pen, canvas, diagram, legend
-from circuitspex.files import write_atomically
+from circuitspex.export.drawing.circuit_marks import diagram, legend
+from circuitspex.export.drawing.pen import Pen
+from circuitspex.export.drawing.sheet import Sheet, writer
+from circuitspex.export.drawing.style import (
+    FACTS_SIZE,
+    TITLE_SIZE,
+    budget_text,
+    faithfulness_text,
+    shorten,
+    title_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TITLE_SIZE = 13.0
 HEADER = 62.0
 FOOTER = 54.0
-PNG_DPI = 200
-_FAMILY = f"'{FONTS[0]}', " + ", ".join(FONTS[1:])
-_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "circuitspex", "pdf.fonttype": 42}
 
 
-def draw(circuit: Circuit, dark: bool = False) -> Figure:
-    """The circuit as a figure of its own, outside pyplot: ``figure.savefig`` writes it anywhere.
+def sheet(circuit: Circuit) -> Sheet:
+    """The diagram below its title, above its legend.
 
     Blue is positive, vermillion negative and dashed; solid was measured, hollow is an estimate. A component's size and
     an interaction's width grow with the size of the effect.
     """
-    import matplotlib
-
     placed = layout(circuit)
-    palette = DARK if dark else LIGHT
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        figure, pen = canvas(placed.width, placed.height, HEADER, FOOTER, palette)
-        _header(pen, circuit, placed.width)
-        diagram(pen, placed)
+    title, room = title_of(circuit), placed.width - 2 * MARGIN
+    facts = " · ".join(part for part in (faithfulness_text(circuit), budget_text(circuit)) if part)
+
+    def paint(pen: Pen) -> None:
+        heading = shorten(title, TITLE_SIZE * 1.12, room)
+        pen.text(MARGIN, -HEADER + 22, heading, TITLE_SIZE, pen.palette.text, bold=True)
+        pen.text(MARGIN, -HEADER + 42, shorten(facts, FACTS_SIZE, room), FACTS_SIZE, pen.palette.muted)
+        diagram(pen, placed, labels=placed.with_effects)
         if placed.nodes:
-            legend(pen, placed, placed.width - MARGIN)
-    return figure
+            legend(pen, placed, placed.height, placed.width - MARGIN)
+
+    return Sheet(title, placed.width, HEADER + placed.height + FOOTER, paint, top=-HEADER)
+
+
+def draw(circuit: Circuit, dark: bool = False) -> Figure:
+    """The circuit as a figure of its own, outside pyplot: ``figure.savefig`` writes it anywhere."""
+    return sheet(circuit).figure(dark)
 
 
 def render_svg(circuit: Circuit) -> str:
     """The diagram as the text of an SVG file, its labels as text."""
-    return _bytes(circuit, "svg").decode("utf-8")
+    return sheet(circuit).svg()
 
 
-def write_svg(circuit: Circuit, path: FilePath) -> FilePath:
-    """Write the diagram as SVG."""
-    return write_atomically(path, _bytes(circuit, "svg"))
-
-
-def write_png(circuit: Circuit, path: FilePath) -> FilePath:
-    """Write the diagram as PNG, 200 dots an inch."""
-    return write_atomically(path, _bytes(circuit, "png"))
-
-
-def write_pdf(circuit: Circuit, path: FilePath) -> FilePath:
-    """Write the diagram as PDF, its text as text."""
-    return write_atomically(path, _bytes(circuit, "pdf"))
-
-
-def write_svg_dark(circuit: Circuit, path: FilePath) -> FilePath:
-    """Write the diagram as SVG for dark pages."""
-    return write_atomically(path, file_bytes(draw(circuit, dark=True), "svg", title_of(circuit)))
-
-
-def write_png_dark(circuit: Circuit, path: FilePath) -> FilePath:
-    """Write the diagram as PNG for dark pages, 200 dots an inch."""
-    return write_atomically(path, file_bytes(draw(circuit, dark=True), "png", title_of(circuit)))
-
-
-def _bytes(circuit: Circuit, form: str) -> bytes:
-    return file_bytes(draw(circuit), form, title_of(circuit))
-
-
-def file_bytes(figure: Figure, form: str, title: str) -> bytes:
-    """A figure as a 'svg', 'png' or 'pdf' file with real text and no dates, whatever the reader's own settings."""
-    import matplotlib
-
-    metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Title": title}}
-    metadata["pdf"] = {"CreationDate": None}
-    buffer = io.BytesIO()
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
-        figure.savefig(buffer, format=form, dpi=PNG_DPI if form == "png" else 72, metadata=metadata.get(form))
-    data = buffer.getvalue()
-    if form == "svg":  # fonts for readers that lack the first
-        data = data.replace(f"font-family: '{FONTS[0]}'".encode(), f"font-family: {_FAMILY}".encode())
-    return data
-
-
-def _header(pen: Pen, circuit: Circuit, width: float) -> None:
-    room = width - 2 * MARGIN
-    palette = pen.palette
-    pen.text(
-        MARGIN, -HEADER + 22, shorten(title_of(circuit), TITLE_SIZE * 1.12, room), TITLE_SIZE, palette.text, bold=True
-    )
-    facts = " · ".join(part for part in (faithfulness_text(circuit), budget_text(circuit)) if part)
-    pen.text(MARGIN, -HEADER + 42, shorten(facts, 9, room), 9, palette.muted)
+write_svg, write_png, write_pdf = (writer(sheet, form) for form in ("svg", "png", "pdf"))
+write_svg_dark, write_png_dark = (writer(sheet, form, dark=True) for form in ("svg", "png"))

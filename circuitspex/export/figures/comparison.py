@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitspex.circuits.comparison import Comparison
 from circuitspex.export.drawing.circuit_layout import MARGIN
+from circuitspex.export.drawing.circuit_marks import diagram, legend
 from circuitspex.export.drawing.comparison_layout import KIND_MARKS, union_layout
-from circuitspex.export.drawing.style import DARK, LIGHT, NAME_SIZE, number, shorten, text_width
-from circuitspex.export.figures.circuit import TITLE_SIZE, file_bytes
-from circuitspex.export.figures.pen import Pen, diagram, legend
+from circuitspex.export.drawing.pen import Pen
+from circuitspex.export.drawing.sheet import Sheet, writer
+from circuitspex.export.drawing.style import FACTS_SIZE, NAME_SIZE, TITLE_SIZE, number, shorten, text_width
 from circuitspex.export.tables.comparison_words import (
     estimate_text,
     metric_name,
@@ -20,7 +20,6 @@ from circuitspex.export.tables.comparison_words import (
     title_of,
     verdict,
 )
-from circuitspex.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,18 +27,13 @@ if TYPE_CHECKING:
 HEADER = 78.0
 CAPTION = 24.0
 FOOTER = 48.0
-FACTS_SIZE = 9.0
 
 
-def draw(comparison: Comparison, dark: bool = False) -> Figure:
-    """The three diagrams side by side, as a figure outside pyplot.
+def sheet(comparison: Comparison) -> Sheet:
+    """The three diagrams side by side.
 
     What is faint is not part of that circuit; the shape before a word or an effect says the kind of change.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    palette = DARK if dark else LIGHT
     placed = union_layout(comparison)
     one, two = model_names(comparison)
     marks = ", ".join(f"{KIND_MARKS[kind]} {kind}" for kind in ("gained", "lost", "changed"))
@@ -47,58 +41,34 @@ def draw(comparison: Comparison, dark: bool = False) -> Figure:
     if comparison.identical or not placed.before.nodes:
         sides = []
     width = max(3 * placed.before.width if sides else 0.0, 640.0)
-    height = HEADER + (CAPTION + placed.before.height + FOOTER if sides else 0.0)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        figure = Figure(figsize=(width / 72, height / 72), facecolor=palette.background, dpi=100)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.set_xlim(0, width)
-        axes.set_ylim(height, 0)  # y goes down, as in the layout
-        pen = Pen(axes, palette)
-        room = width - 2 * MARGIN
-        title = shorten(title_of(comparison), TITLE_SIZE * 1.12, room)
-        pen.text(MARGIN, 22, title, TITLE_SIZE, palette.text, bold=True)
-        pen.text(MARGIN, 42, shorten(verdict(comparison), FACTS_SIZE, room), FACTS_SIZE, palette.text)
-        pen.text(MARGIN, 58, shorten(_facts(comparison), FACTS_SIZE, room), FACTS_SIZE, palette.muted)
+    below = HEADER + CAPTION + placed.before.height
+    room, title = width - 2 * MARGIN, title_of(comparison)
+
+    def paint(pen: Pen) -> None:
+        ink = pen.palette
+        pen.text(MARGIN, 22, shorten(title, TITLE_SIZE * 1.12, room), TITLE_SIZE, ink.text, bold=True)
+        pen.text(MARGIN, 42, shorten(verdict(comparison), FACTS_SIZE, room), FACTS_SIZE, ink.text)
+        pen.text(MARGIN, 58, shorten(_facts(comparison), FACTS_SIZE, room), FACTS_SIZE, ink.muted)
         for i, (side, about, drawn) in enumerate(sides):
-            left, top = i * drawn.width, HEADER
-            pen.text(left + MARGIN, top + CAPTION / 2, side, NAME_SIZE, palette.text, bold=True)
+            left, y = i * drawn.width, HEADER + CAPTION / 2
+            pen.text(left + MARGIN, y, side, NAME_SIZE, ink.text, bold=True)
             start = MARGIN + text_width(side, NAME_SIZE, bold=True) + 6
             said = shorten(about, FACTS_SIZE, drawn.width - start - MARGIN)
-            pen.text(left + start, top + CAPTION / 2, said, FACTS_SIZE, palette.muted)
-            box = (left / width, 1 - (top + CAPTION + drawn.height) / height, drawn.width / width)
-            panel = figure.add_axes((*box, drawn.height / height))
-            panel.set_axis_off()
-            panel.set_xlim(0, drawn.width)
-            panel.set_ylim(drawn.height, 0)
-            diagram(Pen(panel, palette), drawn)
+            pen.text(left + start, y, said, FACTS_SIZE, ink.muted)
+            with pen.panel(left, HEADER + CAPTION, drawn.width, drawn.height):
+                diagram(pen, drawn, labels=drawn.with_effects)
         if sides:
-            below = figure.add_axes((0, 0, 1, FOOTER / height))
-            below.set_axis_off()
-            below.set_xlim(0, width)
-            below.set_ylim(placed.before.height + FOOTER, placed.before.height)
-            legend(Pen(below, palette), placed.before, width - MARGIN)
-    return figure
+            legend(pen, placed.before, below, width - MARGIN)
+
+    return Sheet(title, width, below + FOOTER if sides else HEADER, paint)
 
 
-def write_svg(comparison: Comparison, path: Path) -> Path:
-    """Write the figure as SVG."""
-    return _write(comparison, path, "svg")
+def draw(comparison: Comparison, dark: bool = False) -> Figure:
+    """The three diagrams as a figure outside pyplot."""
+    return sheet(comparison).figure(dark)
 
 
-def write_png(comparison: Comparison, path: Path) -> Path:
-    """Write the figure as PNG, 200 dots an inch."""
-    return _write(comparison, path, "png")
-
-
-def write_pdf(comparison: Comparison, path: Path) -> Path:
-    """Write the figure as PDF, its text as text."""
-    return _write(comparison, path, "pdf")
-
-
-def _write(comparison: Comparison, path: Path, form: str) -> Path:
-    return write_atomically(path, file_bytes(draw(comparison), form, title_of(comparison)))
+write_svg, write_png, write_pdf = (writer(sheet, form) for form in ("svg", "png", "pdf"))
 
 
 def _facts(comparison: Comparison) -> str:

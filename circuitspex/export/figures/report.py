@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from circuitspex.circuits.report import Report
-from circuitspex.errors import UserError
+from circuitspex.export.drawing.sheet import write_figure
 from circuitspex.export.drawing.style import DARK, LIGHT, Palette, printable, shorten
-from circuitspex.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ENDINGS = ("png", "svg", "pdf")
 MAX_PARTS = 20
 # Colour, dash and marker of each way: told apart without colour too. Okabe and Ito's palette.
 _LOOKS = {
@@ -27,7 +24,6 @@ _LOOKS = {
     "|NAP-IG|": ("#CC79A7", ":", "d", 1.4),
     "random": ("#888888", "-.", "x", 1.4),
 }
-_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "circuitspex", "pdf.fonttype": 42, "font.size": 9}
 
 
 def draw(report: Report, dark: bool = False) -> Figure:
@@ -38,7 +34,7 @@ def draw(report: Report, dark: bool = False) -> Figure:
     palette = DARK if dark else LIGHT
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
+        matplotlib.rcParams["font.size"] = 9
         figure = Figure(figsize=(11, 6.4), facecolor=palette.background, layout="constrained", dpi=100)
         grid = figure.add_gridspec(2, 2, width_ratios=(1.7, 1))
         curve, areas = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1])
@@ -62,28 +58,8 @@ def draw(report: Report, dark: bool = False) -> Figure:
 
 
 def write(report: Report, path: Path) -> Path:
-    """Write the figure; the ending says how.
-
-    Raises:
-        UserError: an ending that is not png, svg or pdf.
-    """
-    return save_figure(draw(report), path)
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as png, svg or pdf by the ending of the path; equal figures give equal bytes."""
-    import matplotlib
-
-    form = path.suffix.removeprefix(".").lower()
-    if form not in ENDINGS:
-        raise UserError(f"{path}: a figure's name ends in {', '.join(ENDINGS)}, not '{path.suffix}'")
-    metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    buffer = io.BytesIO()
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
-        figure.savefig(buffer, format=form, dpi=160, metadata=metadata.get(form))
-    return write_atomically(path, buffer.getvalue())
+    """Write the figure as PNG, SVG or PDF, by the ending of the path; UserError names these."""
+    return write_figure(draw(report), path, "Report", dpi=160)
 
 
 def _clean(axes: Axes, palette: Palette) -> None:

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Series
 from circuitspex.errors import UserError
-from circuitspex.export.drawing.style import FONTS, LIGHT, shorten, text_width
-from circuitspex.export.figures.circuit import TITLE_SIZE, file_bytes
-from circuitspex.files import write_atomically
+from circuitspex.export.drawing.layered import separated
+from circuitspex.export.drawing.sheet import write_figure
+from circuitspex.export.drawing.style import FONTS, LIGHT, TITLE_SIZE, shorten, text_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +29,6 @@ MAX_HIGHLIGHTED = 8
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#1a1f26", "#8A6FBF")
 STYLES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1.2, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-ENDINGS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 LABEL_SIZE = 8.0
 TICK_SIZE = 8.0
 MAX_LABEL = 190.0
@@ -106,10 +107,7 @@ def write(series: Series, path: Path) -> Path:
     Raises:
         UserError: another ending, or a series without checkpoints.
     """
-    form = ENDINGS.get(path.suffix.lower())
-    if form is None:
-        raise UserError(f"can't draw to {path.name!r}: the ending must be one of {', '.join(ENDINGS)}")
-    return write_atomically(path, file_bytes(draw(series), form, "Timeline"))
+    return write_figure(draw(series), path, "Timeline")
 
 
 def _indices(series: Series) -> range:
@@ -197,19 +195,11 @@ def _labels(axes: Axes, series: Series, chosen: Sequence[int], names: Sequence[s
 
 def spread(wanted: Sequence[float], apart: float, height: float) -> list[float]:
     """Places near the wanted ones, in their order, at least ``apart`` from each other and inside where that fits."""
-    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    blocks: list[tuple[float, int]] = []  # mean of (wanted - offset), count
-    for rank, i in enumerate(order):
-        mean, count = wanted[i] - rank * apart, 1
-        while blocks and blocks[-1][0] >= mean:
-            other, n = blocks.pop()
-            mean, count = (mean * count + other * n) / (count + n), count + n
-        blocks.append((mean, count))
-    places = [0.0] * len(wanted)
-    rank = 0
-    room = max(0.0, height - (len(wanted) - 1) * apart)
-    for mean, count in blocks:
-        for _ in range(count):
-            places[order[rank]] = min(max(mean, 0.0), room) + rank * apart
-            rank += 1
-    return places
+    order = np.argsort(wanted, kind="stable")
+    offsets = apart * np.arange(len(wanted))
+    room = max(0.0, height - apart * (len(wanted) - 1))
+    places = np.empty(len(wanted))
+    places[order] = (
+        np.clip(separated(np.asarray(wanted, float)[order], np.diff(offsets)) - offsets, 0.0, room) + offsets
+    )
+    return places.tolist()

@@ -11,23 +11,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
-from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, faithfulness_text, printable, title_of
+from circuitspex.components import KINDS
+from circuitspex.export.drawing.style import (
+    LIGHT,
+    decimals,
+    effect_text,
+    faithfulness_text,
+    printable,
+    shape_of,
+    title_of,
+)
 from circuitspex.export.graphs.parts import InteractionPart, Part, parts_of
 from circuitspex.files import write_atomically
 
 MAX_WITH_EFFECTS = 40
 """Up to this many components, effects are written beside components and interactions, and not only in tooltips."""
+# What stands for the marks of our own drawings.
 _SHAPES = {
-    "head": "ellipse",
-    "query": "triangle",
-    "key": "triangle",
-    "value": "triangle",
-    "attention": "hexagon",
-    "mlp": "box",
-    "neurons": "diamond",
-    "residual": "cylinder",
-    "expert": "pentagon",
-    "latents": "octagon",
+    "circle": "ellipse",
+    "up": "triangle",
+    "hexagon": "hexagon",
+    "square": "box",
+    "diamond": "diamond",
+    "bar": "cylinder",
+    "pentagon": "pentagon",
+    "plus": "octagon",
 }
 
 
@@ -78,7 +86,7 @@ def _component(part: Part, places: int, shown: bool) -> str:
     filled = "" if node.measured is None else ",filled"
     return ", ".join(
         [
-            f"shape={_SHAPES.get(node.kind, 'ellipse')}",
+            f"shape={_SHAPES[shape_of(node.kind)] if node.kind in KINDS else 'ellipse'}",
             f"label={quoted(node.name, text) if shown else quoted(node.name)}",
             f"tooltip={quoted(f'{node.name}: {text}')}",
             f'color="{_colour(node)}"',

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Node
-from circuitspex.components import Component, LayerStructure, ModelStructure, head, mlp, select
+from circuitspex.components import Component, LayerStructure, ModelStructure, Part, head, mlp, select
 from circuitspex.components.component import parse_component
 from circuitspex.errors import ComponentError, FileFormatError, UserError
 from circuitspex.export.graphs.parts import parts_of
@@ -162,7 +162,7 @@ def _searched(circuit: Circuit, n_layers: int, n_heads: int) -> set[str]:
         raise UserError(
             f"an EAP graph has whole heads and MLPs only; this circuit was searched among {selector[:60]!r}"
         )
-    layer = LayerStructure(n_heads, 1, "", 0, None, "")
+    layer = LayerStructure({"head": Part(n_heads, ""), "mlp": Part(1, "")})
     structure = ModelStructure("the circuit's model", (layer,) * n_layers)
     try:
         return {_name(component, str(component)) for component in select(structure, selector)}

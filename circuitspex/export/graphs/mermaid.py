@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
-from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, printable, title_of
+from circuitspex.components import KINDS
+from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, printable, shape_of, title_of
 from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, parts_of
 from circuitspex.files import write_atomically
 
@@ -22,17 +23,16 @@ MAX_TEXT = 50_000
 MAX_LINKS = 500
 """The most links that Mermaid renders unless its page says otherwise."""
 _PLAIN = frozenset(" .,:@+−×·_²–[]()=%/")
+# What stands for the marks of our own drawings.
 _SHAPES = {
-    "head": ("([", "])"),
-    "query": ("[/", "/]"),
-    "key": ("[/", "/]"),
-    "value": ("[/", "/]"),
-    "attention": ("[[", "]]"),
-    "mlp": ("[", "]"),
-    "neurons": ("{{", "}}"),
-    "residual": ("[(", ")]"),
-    "expert": ("(", ")"),
-    "latents": ("{", "}"),
+    "circle": ("([", "])"),
+    "up": ("[/", "/]"),
+    "hexagon": ("[[", "]]"),
+    "square": ("[", "]"),
+    "diamond": ("{{", "}}"),
+    "bar": ("[(", ")]"),
+    "pentagon": ("(", ")"),
+    "plus": ("{", "}"),
 }
 
 
@@ -124,7 +124,7 @@ def _text(parts: Parts, places: int, title: str, note: str, layered: bool) -> st
 
 def _component(part: Part, places: int) -> str:
     node = part.node
-    opening, closing = _SHAPES.get(node.kind, ("[", "]"))
+    opening, closing = _SHAPES[shape_of(node.kind) if node.kind in KINDS else "square"]
     label = f"{escaped(node.name)}<br/>{escaped(effect_text(node, places))}"
     name = _sign(node) + ("Estimate" if node.measured is None else "")
     return f'{part.id}{opening}"{label}"{closing}:::{name}'

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit
-from circuitspex.components.component import parse_component
+from circuitspex.components import KINDS, parse_component
 from circuitspex.errors import UserError
 from circuitspex.export import schemas
 from circuitspex.export.drawing.style import decimals, effect_text, faithfulness_text, printable, title_of
@@ -30,18 +30,6 @@ from circuitspex.files import write_atomically
 
 METRIC = "metric"
 """The id and the type of the node that stands for the metric."""
-_TYPES = {
-    "head": "attention head",
-    "query": "attention query",
-    "key": "attention key",
-    "value": "attention value",
-    "attention": "attention",
-    "mlp": "mlp",
-    "neurons": "mlp neurons",
-    "residual": "residual stream",
-    "expert": "expert",
-    "latents": "latents",
-}
 
 
 def schema() -> dict[str, Any]:
@@ -66,7 +54,7 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
             "feature": -1 - i,
             "layer": str(part.node.layer),
             "ctx_idx": _position(part, tokens),
-            "feature_type": _TYPES.get(part.node.kind, part.node.kind),
+            "feature_type": KINDS[part.node.kind].long_name if part.node.kind in KINDS else part.node.kind,
             "jsNodeId": ids[part.id],
             "clerp": _label(f"{part.node.name} {effect_text(part.node, places)}"),
         }

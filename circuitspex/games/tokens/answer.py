@@ -12,7 +12,8 @@ from torch import Tensor
 
 from circuitspex.errors import UserError
 from circuitspex.games.tokens.prompt import SplitPrompt
-from circuitspex.tasks.metrics import METRICS, Metric, MetricRows, as_metric, check_metric_values
+from circuitspex.models.protocol import Model
+from circuitspex.tasks.metrics import END, METRICS, Metric, MetricRows, as_metric, check_metric_values
 from circuitspex.tasks.vocabulary import Vocabulary
 
 _WHOLE = ("answer_logprob", "answer_prob")
@@ -36,7 +37,7 @@ class Answer:
     @classmethod
     def of(
         cls,
-        model: Any,
+        model: Model,
         prompt: SplitPrompt,
         answer: str,
         wrong_answer: str | None = None,
@@ -61,6 +62,11 @@ class Answer:
         if metric is None:
             metric = "answer_logprob" if wrong is None else "logit_diff"
         chosen = as_metric(metric)
+        if chosen.positions != (END,):
+            raise UserError(
+                f"metric '{chosen.name}' reads {', '.join(chosen.positions)}; of a prompt in words only the logits at "
+                f"its {END} are read"
+            )
         if chosen == METRICS["logit_diff"] and wrong is None:
             raise UserError("metric 'logit_diff' compares two answers: give a wrong answer, or use 'answer_logprob'")
         if wrong == ids:
@@ -97,19 +103,11 @@ class Answer:
         Raises:
             TaskError: the metric gave NaN, an infinity or a wrong shape.
         """
-        n_rows, n_read = logits.shape[:2]
-        if n_read == 1:
-            answers = torch.full((n_rows,), self.ids[0], device=logits.device)
-            wrong = answers if self.wrong_id is None else torch.full_like(answers, self.wrong_id)
-            known = None if clean is None else clean[:, 0].expand(n_rows, -1)
-            found = self.metric(logits[:, 0], MetricRows(answers, wrong, known))
-        else:
-            wide = logits if logits.dtype == torch.float64 else logits.float()
-            target = torch.tensor(self.ids, device=logits.device).expand(n_rows, -1)
-            steps = torch.log_softmax(wide, dim=-1).gather(-1, target[..., None])[..., 0]
-            found = steps.sum(dim=1)
-            if self.metric == METRICS["answer_prob"]:
-                found = found.exp()
+        n_rows = len(logits)
+        answers = torch.tensor(self.ids, device=logits.device).expand(n_rows, -1)
+        wrong = answers if self.wrong_id is None else torch.full_like(answers[:, :1], self.wrong_id)
+        known = None if clean is None else clean.expand(n_rows, -1, -1)
+        found = self.metric(logits, MetricRows(answers, wrong, known))
         # Rows are masks of the one prompt.
         check_metric_values(found[:, None], self.metric, prompts=[0])
         return found

@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from circuitspex.errors import UserError
+from circuitspex.models.protocol import Model
 
 Ablate = Literal["token", "mean", "delete", "attention"]
 
@@ -59,7 +60,7 @@ class Passes(ABC):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         tokens: Int[Tensor, " positions"],
         owner: Int[Tensor, " positions"],
         n_read: int,
@@ -200,7 +201,7 @@ class BatchedPasses(Passes):
 
 
 @contextmanager
-def computed_again(model: Any) -> Iterator[None]:
+def computed_again(model: Model) -> Iterator[None]:
     """Within the block, a backward pass computes each block of the model again instead of keeping what it made.
 
     Not for passes with hooks inside the blocks: these are gone when the backward pass comes.
@@ -220,7 +221,7 @@ def computed_again(model: Any) -> Iterator[None]:
             block.__dict__.pop("forward", None)
 
 
-def mean_embedding(model: Any) -> Float[Tensor, " d_model"]:
+def mean_embedding(model: Model) -> Float[Tensor, " d_model"]:
     """The mean of the embeddings of all tokens of the vocabulary."""
     table = model.original_model.get_input_embeddings()
     size = int(model.cfg.d_vocab)
@@ -234,7 +235,7 @@ def mean_embedding(model: Any) -> Float[Tensor, " d_model"]:
     return mean.to(next(model.parameters()).dtype)
 
 
-def needs_patterns(model: Any) -> None:
+def needs_patterns(model: Model) -> None:
     """Refuse a model whose attention patterns can't be hooked.
 
     Raises:
@@ -248,5 +249,5 @@ def needs_patterns(model: Any) -> None:
         )
 
 
-def _embedding_hook(model: Any) -> str:
+def _embedding_hook(model: Model) -> str:
     return "hook_embed" if "hook_embed" in model.hook_dict else "embed.hook_out"

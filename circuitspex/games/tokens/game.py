@@ -31,6 +31,7 @@ from circuitspex.games.tokens.replacement import alone_id, replacement_id
 from circuitspex.games.tokens.spans import Range
 from circuitspex.games.tokens.trial import why_not
 from circuitspex.models import model_identity, model_name
+from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import decode_token
 from circuitspex.tasks.metrics import Metric
 from circuitspex.typing import FloatArray, Gradients, IntArray, PerPrompt
@@ -78,7 +79,7 @@ class TokenGame(LensGame):
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         prompt: str | Messages,
         answer: str,
         wrong_answer: str | None = None,

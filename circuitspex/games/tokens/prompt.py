@@ -10,6 +10,7 @@ from typing import Any
 from circuitspex.errors import UserError
 from circuitspex.games.tokens import spans
 from circuitspex.games.tokens.spans import Range, Unit
+from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import tokenizer_of
 
 Messages = Sequence[Mapping[str, str]]
@@ -49,7 +50,7 @@ class SplitPrompt:
 
 
 def split_prompt(
-    model: Any,
+    model: Model,
     prompt: str | Messages,
     unit: Unit | Sequence[Range] = "words",
     *,
@@ -160,7 +161,7 @@ def _movable(tokenizer: Any, ids: Sequence[int]) -> list[bool]:
     return [token not in special for token in ids]
 
 
-def _encode(model: Any, tokenizer: Any, rendered: str, *, special: bool) -> tuple[list[int], list[Range]]:
+def _encode(model: Model, tokenizer: Any, rendered: str, *, special: bool) -> tuple[list[int], list[Range]]:
     try:
         found = tokenizer(rendered, add_special_tokens=False, return_offsets_mapping=True)
     except NotImplementedError as error:

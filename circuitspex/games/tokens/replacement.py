@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from circuitspex.errors import UserError
+from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import tokenizer_of
 
 _ROLES = ("mask", "pad", "unk")
 
 
-def replacement_id(model: Any, token: str | int) -> int:
+def replacement_id(model: Model, token: str | int) -> int:
     """The id of a replacement token.
 
     Args:
@@ -52,7 +51,7 @@ def replacement_id(model: Any, token: str | int) -> int:
     return ids[0]
 
 
-def alone_id(model: Any) -> int | None:
+def alone_id(model: Model) -> int | None:
     """The token that begins a text: what is read where a mask has deleted everything."""
     tokenizer = tokenizer_of(model)
     for role in ("bos", "eos"):

@@ -19,7 +19,7 @@ from circuitspex.typing import Term
 def _centre_and_scale(keep: float) -> tuple[float, float]:
     """The mean and the standard deviation of a sign ``x_i = 2 m_i - 1``."""
     if not 0 < keep < 1:
-        raise UserError(f"keep must be between 0 and 1, both excluded, not {keep}: with no chance there is no basis")
+        raise UserError(f"keep must be between 0 and 1, both excluded, not {keep}: at 0 and 1 masks do not vary")
     return 2 * keep - 1, 2 * sqrt(keep * (1 - keep))
 
 

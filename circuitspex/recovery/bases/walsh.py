@@ -27,7 +27,9 @@ def walsh_hadamard(values: Any) -> FloatArray:
     """
     shape = np.shape(values)
     if not shape or shape[-1] < 1 or shape[-1] & (shape[-1] - 1):
-        raise UserError(f"a Walsh-Hadamard transform needs a power of two of values, not shape {shape}")
+        raise UserError(
+            f"a Walsh-Hadamard transform needs a last axis whose length is a power of two, not shape {shape}"
+        )
     out = check_finite(values, shape, "values").copy()
     size = shape[-1]
     half = 1

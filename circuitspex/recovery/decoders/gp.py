@@ -2,12 +2,15 @@
 
 The prior gives every interaction S of order 1 to 3 a coefficient with variance ``v w_|S| prod over i in S of rho_i``: a
 component that matters takes part in larger interactions. Its kernel is a sum of elementary symmetric polynomials of
-``t_i = rho_i x_i x'_i``, ``k(x, x') = v (w_1 e_1 + w_2 e_2 + w_3 e_3)``, so no interaction is ever enumerated.
+``t_i = rho_i x_i x'_i``, ``k(x, x') = v (w_1 e_1 + w_2 e_2 + w_3 e_3)``, so no interaction is ever enumerated: an ANOVA
+kernel (Saunders et al. 1998), as in additive Gaussian processes (Duvenaud, Nickisch and Rasmussen 2011), its
+polynomials from power sums by Newton's identities. Gradients are observed jointly with values (Solak et al. 2003).
 
-A network is not linear in a gate: its slope at the kept end differs from its slope at the ablated end, and only their
-mean is the difference that a mask sees. The slope of component i is therefore modelled as ``df/dx_i`` plus a *tilt*,
-``x_i`` times a function of the other components with the same kind of prior, which values never see. Without it the
-tilt acts as noise: R² 0.91 instead of 0.95 from 50 gradients on a 270-head model.
+Gradients are those along signs here, ``df/dx`` (see ``samples.py``). A network is not linear in a gate: its gradient at
+the kept end differs from that at the ablated end, and only their mean is the difference that a mask sees. The gradient
+of component i is therefore modelled as ``df/dx_i`` plus a *tilt*, ``x_i`` times a function of the other components with
+the same kind of prior, which values never see. Without it the tilt acts as noise: R² 0.91 instead of 0.95 from 50
+gradients on a 270-head model.
 
 All products with the covariance matrix of the ``K (1 + n)`` equations cost ``O(K² n)`` time and ``O(K n)`` memory, and
 the equations are solved by preconditioned conjugate gradients: nothing of size n² is formed.
@@ -37,7 +40,7 @@ class Prior:
     """What is expected before any value is seen.
 
     ``relevance`` rho ``(n,)`` sums to one; ``variance`` v is that of the values; ``orders`` and ``tilts`` weigh the
-    orders of the function and of the slopes' tilt; ``value_noise`` is the variance of a value's noise relative to v.
+    orders of the function and of the gradients' tilt; ``value_noise`` is the variance of a value's noise relative to v.
     """
 
     relevance: FloatArray
@@ -49,23 +52,27 @@ class Prior:
 
 @dataclass(frozen=True)
 class AnovaFit:
-    """The fitted function: weights of the value equations ``(K,)`` and, if any, of the slope equations ``(K, n)``."""
+    """The fitted function: ``mean`` and the weights of the equations that the covariances are multiplied by.
+
+    ``value_weights`` ``(K,)``, one for each value; ``gradient_weights`` ``(K, n)``, one for each gradient, where there
+    are any.
+    """
 
     x: FloatArray
     prior: Prior
     mean: float
-    values: FloatArray
-    slopes: FloatArray | None
+    value_weights: FloatArray
+    gradient_weights: FloatArray | None
 
-    def predict_slopes(self, x: FloatArray) -> FloatArray:
-        """The slopes, tilts included, at rows of signs ``(m, n)``."""
-        slopes = np.zeros_like(self.x) if self.slopes is None else self.slopes
-        return _Pair(x, self.x, self.prior).to_slopes(self.values, slopes, tilt=True)
+    def predict_sign_gradients(self, x: FloatArray) -> FloatArray:
+        """The gradients df/dx, tilts included, at rows of signs ``(m, n)``."""
+        weights = np.zeros_like(self.x) if self.gradient_weights is None else self.gradient_weights
+        return _Pair(x, self.x, self.prior).to_sign_gradients(self.value_weights, weights, tilt=True)
 
     def predict(self, x: FloatArray) -> Values:
         """The posterior mean at rows of signs ``(m, n)``."""
         pair = _Pair(x, self.x, self.prior)
-        return self.mean + pair.to_values(self.values, self.slopes)
+        return self.mean + pair.to_values(self.value_weights, self.gradient_weights)
 
     def coefficients(self, members: NDArray[np.int64]) -> FloatArray:
         """The coefficients of interactions of one order: ``(t, order)`` component indices in, ``(t,)`` out.
@@ -74,7 +81,7 @@ class AnovaFit:
         """
         order = members.shape[1]
         x, b = self._by_component
-        total = _parities(x, members) @ self.values
+        total = _parities(x, members) @ self.value_weights
         for place in range(order if b is not None else 0):
             assert b is not None
             rest = _parities(x, np.delete(members, place, axis=1))
@@ -84,14 +91,14 @@ class AnovaFit:
 
     def constant(self) -> float:
         """The coefficient of the empty interaction: the mean over uniform masks."""
-        return self.mean + self.prior.variance * CONSTANT * float(self.values.sum())
+        return self.mean + self.prior.variance * CONSTANT * float(self.value_weights.sum())
 
     def pairs(self, rows: NDArray[np.int64]) -> FloatArray:
         """The coefficients of all pairs among some components, as a symmetric matrix with zero diagonal."""
         x = self.x[:, rows]
-        total = (x * self.values[:, None]).T @ x
-        if self.slopes is not None:
-            along = self.slopes[:, rows].T @ x
+        total = (x * self.value_weights[:, None]).T @ x
+        if self.gradient_weights is not None:
+            along = self.gradient_weights[:, rows].T @ x
             total += along + along.T
         rho = self.prior.relevance[rows]
         out = self.prior.variance * self.prior.orders[1] * np.outer(rho, rho) * total
@@ -103,14 +110,14 @@ class AnovaFit:
         x = self.x[:, rows]
         first, second = np.triu_indices(len(rows), 1)
         both = x[:, first] * x[:, second]
-        total = (both * self.values[:, None]).T @ x  # (pairs, rows)
+        total = (both * self.value_weights[:, None]).T @ x  # (pairs, rows)
         places = np.array(list(combinations(range(len(rows)), 3)), dtype=np.int64).reshape(-1, 3)
         a, b, c = places.T
         pair = np.zeros((len(rows), len(rows)), dtype=np.int64)
         pair[first, second] = np.arange(len(first))
         found = total[pair[a, b], c]
-        if self.slopes is not None:
-            along = both.T @ self.slopes[:, rows]
+        if self.gradient_weights is not None:
+            along = both.T @ self.gradient_weights[:, rows]
             found += along[pair[a, b], c] + along[pair[a, c], b] + along[pair[b, c], a]
         members = rows[places]
         weight = self.prior.variance * self.prior.orders[2]
@@ -118,9 +125,9 @@ class AnovaFit:
 
     @cached_property
     def _by_component(self) -> tuple[FloatArray, FloatArray | None]:
-        """Signs and weights of slopes with a row a component ``(n, K)``: rows are picked faster than columns."""
-        slopes = None if self.slopes is None else np.ascontiguousarray(self.slopes.T)
-        return np.ascontiguousarray(self.x.T), slopes
+        """Signs and gradient weights with a row for each component ``(n, K)``: rows are picked faster than columns."""
+        weights = None if self.gradient_weights is None else np.ascontiguousarray(self.gradient_weights.T)
+        return np.ascontiguousarray(self.x.T), weights
 
 
 def _parities(x: FloatArray, members: NDArray[np.int64]) -> FloatArray:
@@ -173,8 +180,8 @@ class _Pair:
         third = along * self.e2 - self.s * q + r
         return np.asarray(self.k @ a + self.prior.variance * (w1 * along + w2 * second + w3 * third).sum(1))
 
-    def to_slopes(self, a: FloatArray, b: FloatArray, *, tilt: bool) -> FloatArray:
-        """Its slopes at each mask of ``x``, ``(len(x), n)``; with ``tilt`` also the tilts' part."""
+    def to_sign_gradients(self, a: FloatArray, b: FloatArray, *, tilt: bool) -> FloatArray:
+        """Its gradients df/dx at each mask of ``x``, ``(len(x), n)``; with ``tilt`` also the tilts' part."""
         w1, w2, w3 = self.prior.orders
         rho, x, y, s, e2 = self.rho, self.x, self.other, self.s, self.e2
         along = (x * rho) @ b.T
@@ -186,7 +193,7 @@ class _Pair:
         out = ((w1 + w2 * s + w3 * e2) * a) @ y
         out -= rho * x * ((w2 + w3 * s) @ a)[:, None]
         out += w3 * rho**2 * (a @ y)
-        # From the slopes, order by order
+        # From the gradients, order by order
         out += w1 * b_sum
         out += w2 * (along @ y + s @ b - 2 * rho * x * yb_sum)
         out += w3 * (
@@ -203,19 +210,19 @@ class _Pair:
 def fit_anova(
     x: FloatArray,
     values: Values,
-    slopes: FloatArray,
-    slope_noise: FloatArray,
+    sign_gradients: FloatArray,
+    gradient_noise: FloatArray,
     prior: Prior,
     *,
     tolerance: float = 1e-3,
     most_steps: int = 500,
     dtype: type[np.floating[Any]] = np.float32,
 ) -> AnovaFit:
-    """The posterior mean given values ``(K,)`` and slopes df/dx ``(K, n)`` at rows of signs ``(K, n)``.
+    """The posterior mean given values ``(K,)`` and gradients df/dx ``(K, n)`` at rows of signs ``(K, n)``.
 
-    ``slope_noise`` ``(K, n)`` or ``(n,)`` is the variance of what the slopes have beyond the model. ``tolerance`` is
+    ``gradient_noise`` ``(K, n)`` or ``(n,)`` is the variance of what gradients have beyond the model. ``tolerance`` is
     the relative residual at which the solver stops; what is left is far below the noise that the prior itself allows.
-    So is the rounding of single precision, in which the solver works unless told otherwise by ``dtype``: it takes half
+    So is the rounding of single precision, in which the solver works unless ``dtype`` says otherwise: it takes half
     the time of double precision, and the R² of what is predicted moved by less than 0.0002 on recorded games.
     """
     n_masks, n = x.shape
@@ -223,31 +230,30 @@ def fit_anova(
     light = replace(prior, relevance=prior.relevance.astype(dtype))
     pair = _Pair(x.astype(dtype), x.astype(dtype), light)
     value_noise = prior.value_noise * prior.variance
-    # Every equation is scaled to the same diagonal: the Jacobi preconditioner, applied from both sides.
+    # Every equation is scaled to the same diagonal: Jacobi's preconditioner, applied from both sides.
     value_scale = float(1 / np.sqrt(float(pair.k.diagonal().mean()) + value_noise))
-    slope_scale = 1 / np.sqrt(_slope_variance(prior) + slope_noise)
-    scale, noise = slope_scale.astype(dtype), np.asarray(slope_noise * slope_scale**2, dtype=dtype)
+    gradient_scale = 1 / np.sqrt(_gradient_variance(prior) + gradient_noise)
+    scale, noise = gradient_scale.astype(dtype), np.asarray(gradient_noise * gradient_scale**2, dtype=dtype)
 
     def product(flat: FloatArray) -> FloatArray:
         a = flat[:n_masks] * value_scale
         scaled = flat[n_masks:].reshape(n_masks, n)
         b = scaled * scale
         top = pair.to_values(a, b) + value_noise * a
-        bottom = pair.to_slopes(a, b, tilt=True) * scale + noise * scaled
+        bottom = pair.to_sign_gradients(a, b, tilt=True) * scale + noise * scaled
         return np.concatenate([top * value_scale, bottom.ravel()])
 
     size = n_masks * (1 + n)
-    wanted = np.concatenate([(values - mean) * value_scale, (slopes * slope_scale).ravel()]).astype(dtype)
+    wanted = np.concatenate([(values - mean) * value_scale, (sign_gradients * gradient_scale).ravel()]).astype(dtype)
     operator = LinearOperator((size, size), matvec=product, dtype=dtype)
     solution, _ = cg(operator, wanted, rtol=tolerance, maxiter=most_steps)
     solution = solution.astype(np.float64)
-    return AnovaFit(
-        x, prior, mean, solution[:n_masks] * value_scale, solution[n_masks:].reshape(n_masks, n) * slope_scale
-    )
+    gradient_weights = solution[n_masks:].reshape(n_masks, n) * gradient_scale
+    return AnovaFit(x, prior, mean, solution[:n_masks] * value_scale, gradient_weights)
 
 
-def _slope_variance(prior: Prior) -> FloatArray:
-    """The prior variance of each component's slope."""
+def _gradient_variance(prior: Prior) -> FloatArray:
+    """The prior variance of each component's gradient."""
     rho = prior.relevance
     w1, w2, w3 = prior.orders
     n1, n2, n3 = prior.tilts
@@ -256,9 +262,9 @@ def _slope_variance(prior: Prior) -> FloatArray:
     return np.asarray(prior.variance * rho * (w1 * (1 + n1) + w2 * s * (1 + n2) + w3 * e2 * (1 + n3)))
 
 
-def relevance_from_slopes(slopes: FloatArray) -> FloatArray:
-    """``rho``: each component's share of the mean square slope, with a floor so that none is ruled out."""
-    square = (slopes**2).mean(0)
+def relevance_from_gradients(gradients: FloatArray) -> FloatArray:
+    """``rho``: each component's share of the mean square gradient, with a floor so that none is ruled out."""
+    square = (gradients**2).mean(0)
     total = float(square.sum())
     n = len(square)
     if total == 0:

@@ -1,9 +1,9 @@
 """A Gaussian process over sparse functions of masks whose relevances are learned from the values.
 
-The prior is that of ``anova.py``: every interaction of order 1 to 3 has a coefficient, with a variance that is the
-product of its members' relevances. Where there are no gradients to tell which components matter, boosted trees give a
-first guess, and the marginal likelihood of the values improves on it (automatic relevance determination, MacKay 1992,
-Neal 1996). A log-normal prior around the guess keeps hundreds of relevances from being fitted to a few dozen masks.
+The prior is that of ``gp.py``: every interaction of order 1 to 3 has a coefficient, with a variance that is the product
+of its members' relevances. Without gradients to show which components matter, boosted trees give a first guess, and the
+marginal likelihood of the values improves on it (automatic relevance determination, MacKay 1992, Neal 1996). A
+log-normal prior around the guess keeps hundreds of relevances from being fitted to a few dozen masks.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from scipy.optimize import minimize
 from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.decoders.gp import CONSTANT, AnovaFit, Prior, cubes, heavy_ones
 from circuitspex.recovery.decoders.gp_terms import largest_terms, read
+from circuitspex.recovery.decoders.linear import fit_linear
+from circuitspex.recovery.decoders.proxyspex import fit_proxyspex
 from circuitspex.recovery.samples import Fitted, Samples, cross_fit
 from circuitspex.typing import FloatArray, Values
 
@@ -30,11 +32,18 @@ _NOISE = 0.03
 _MOST_MASKS = 1000
 _FEWER_MASKS = 500  # with more than so many masks times components
 _LARGE = 1_000_000
-# Beyond so many numbers in x the slopes of the likelihood are summed in single precision: half the work.
+# Beyond so many numbers in x the likelihood's gradient is summed in single precision: half the work.
 _IN_DOUBLE = 400_000
 _STEPS = 15
 # Relevances and weights stay within e^-20 and e^7 of each other; the noise above 1e-5.
 _LOWEST, _HIGHEST, _LEAST_NOISE = -20.0, 7.0, 1e-5
+
+
+def fit_gp(samples: Samples, *, max_order: int | None = None) -> Fitted:
+    """The Gaussian process on values alone, with boosted trees as the first guess."""
+    if max_order == 1:
+        return fit_linear(samples)
+    return fit_learned(samples, fit_proxyspex(samples, max_order=max_order), max_order=max_order)
 
 
 def fit_learned(samples: Samples, start: Fitted, *, max_order: int | None = None) -> Fitted:
@@ -77,12 +86,12 @@ def learn(part: Samples, guess: FloatArray, max_order: int | None, *, steps: int
     most = _FEWER_MASKS if part.x.size > _LARGE else _MOST_MASKS
     x, y = part.x[:most], part.values[:most]
     y = (y - y.mean()) / np.sqrt(variance)
-    open_orders = [order for order in range(3) if orders[order] > 0]
-    start = np.concatenate([np.log(guess), np.log([orders[order] for order in open_orders]), [np.log(_NOISE)]])
+    used_orders = [order for order in range(3) if orders[order] > 0]
+    start = np.concatenate([np.log(guess), np.log([orders[order] for order in used_orders]), [np.log(_NOISE)]])
 
     def prior(theta: FloatArray) -> Prior:
         weights = [0.0, 0.0, 0.0]
-        for place, order in enumerate(open_orders):
+        for place, order in enumerate(used_orders):
             weights[order] = float(np.exp(theta[n + place]))
         return replace(
             first,
@@ -92,9 +101,9 @@ def learn(part: Samples, guess: FloatArray, max_order: int | None, *, steps: int
         )
 
     def objective(theta: FloatArray) -> tuple[float, FloatArray]:
-        loss, slope, order_slope, noise_slope = likelihood(x, y, prior(theta))
+        loss, by_relevance, by_order, by_noise = likelihood(x, y, prior(theta))
         away = theta - start
-        gradient = np.concatenate([slope, order_slope[open_orders], [noise_slope]])
+        gradient = np.concatenate([by_relevance, by_order[used_orders], [by_noise]])
         return loss + 0.5 * float(away @ away), gradient + away
 
     bounds = [(_LOWEST, _HIGHEST)] * (len(start) - 1) + [(float(np.log(_LEAST_NOISE)), _HIGHEST)]
@@ -103,10 +112,11 @@ def learn(part: Samples, guess: FloatArray, max_order: int | None, *, steps: int
 
 
 def likelihood(x: FloatArray, y: Values, prior: Prior) -> tuple[float, FloatArray, FloatArray, float]:
-    """``-log p(y)`` for values of mean 0 and variance 1, and its slopes along log relevance, log orders and log noise.
+    """``-log p(y)`` for values of mean 0 and variance 1, and its gradient.
 
-    With the covariance ``C`` of the values and ``W = C^-1 - C^-1 y y' C^-1``, the slope along any parameter is half of
-    ``sum_kl W_kl dC_kl`` (Rasmussen and Williams 2006, eq. 5.9).
+    The gradient is given along log relevances ``(n,)``, log weights of the orders ``(3,)`` and the log noise. With the
+    covariance ``C`` of the values and ``W = C^-1 - C^-1 y y' C^-1``, its entry for any parameter is half of
+    ``sum_kl W_kl dC_kl`` (Rasmussen and Williams, 'Gaussian Processes for Machine Learning', 2006, eq. 5.9).
     """
     rho = prior.relevance
     w1, w2, w3 = prior.orders
@@ -142,11 +152,11 @@ def likelihood(x: FloatArray, y: Values, prior: Prior) -> tuple[float, FloatArra
     heavy = heavy_ones(rho)
     kind: Any = np.float32 if x.size > _IN_DOUBLE else np.float64
     light: Any = x.astype(kind, copy=False)
-    slope = np.einsum("kn,kn->n", inner.astype(kind, copy=False) @ light, light, dtype=np.float64)
-    slope -= rho * (w2 * float(w.sum()) + w3 * float(np.vdot(w, s)))
-    slope[heavy] += w3 * rho[heavy] ** 2 * ((w @ x[:, heavy]) * x[:, heavy]).sum(0)
+    along = np.einsum("kn,kn->n", inner.astype(kind, copy=False) @ light, light, dtype=np.float64)
+    along -= rho * (w2 * float(w.sum()) + w3 * float(np.vdot(w, s)))
+    along[heavy] += w3 * rho[heavy] ** 2 * ((w @ x[:, heavy]) * x[:, heavy]).sum(0)
     orders = 0.5 * np.array([w1 * np.vdot(w, s), w2 * np.vdot(w, e2), w3 * np.vdot(w, e3)])
-    return loss, 0.5 * rho * slope, orders, 0.5 * prior.value_noise * float(np.trace(w))
+    return loss, 0.5 * rho * along, orders, 0.5 * prior.value_noise * float(np.trace(w))
 
 
 def fit_values(x: FloatArray, values: Values, prior: Prior) -> AnovaFit:

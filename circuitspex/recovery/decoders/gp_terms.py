@@ -8,9 +8,9 @@ from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.decoders.gp import AnovaFit
 from circuitspex.typing import FloatArray, IntArray, Term
 
-# Pairs among this many components, triples among this many, and this many interactions in all.
-_PAIR_PLAYERS = 1500
-_TRIPLE_PLAYERS = 64
+# Pairs are read among this many components, triples among this many, and this many interactions are kept in all.
+_PAIR_COMPONENTS = 1500
+_TRIPLE_COMPONENTS = 64
 _MOST_TERMS = 4000
 # Interactions are kept until the rest would add less than this share of the variance.
 _LOST_VARIANCE = 1e-3
@@ -25,7 +25,7 @@ def largest_terms(fit: AnovaFit) -> tuple[Term, ...]:
     terms: list[Term] = []
     sizes: list[float] = []
     if orders[1] > 0 and n > 1:
-        rows = np.sort(ranked[:_PAIR_PLAYERS])
+        rows = np.sort(ranked[:_PAIR_COMPONENTS])
         pairs = fit.pairs(rows)
         first, second = np.triu_indices(len(rows), 1)
         strength = pairs[first, second]
@@ -33,7 +33,7 @@ def largest_terms(fit: AnovaFit) -> tuple[Term, ...]:
         terms += [(int(rows[first[i]]), int(rows[second[i]])) for i in largest]
         sizes += [float(strength[i]) for i in largest]
     if orders[2] > 0 and n > 2:
-        rows = np.sort(ranked[:_TRIPLE_PLAYERS])
+        rows = np.sort(ranked[:_TRIPLE_COMPONENTS])
         members, strength = fit.triples(rows)
         largest = np.argsort(-np.abs(strength), kind="stable")[:_MOST_TERMS]
         terms += [(int(a), int(b), int(c)) for a, b, c in members[largest]]

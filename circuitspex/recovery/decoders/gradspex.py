@@ -1,11 +1,12 @@
 """GradSPEX: values and gradients decoded together.
 
-One backward pass gives the slope of the value along every gate, ``n`` numbers for the price of about two forward
+One backward pass gives the gradient of the value along every gate, ``n`` numbers for the price of about two forward
 passes. They are noisy measurements of the same sparse function: a Gaussian process over interactions of order 1 to 3
-(``anova.py``) takes both in. How far the slopes of each component can be trusted is measured, not assumed: their noise
-is what cross-validation leaves unexplained, per component and heavy-tailed within it, so that a few slopes that dwarf
-every real effect count little. At last the result is stacked with decoders that never saw a gradient, weighted by what
-each predicts out of fold, so that gradients can't make it much worse than leaving them out.
+(``gp.py``) takes both in. How far the gradients of each component can be trusted is measured, not assumed: their noise
+is what cross-validation leaves unexplained, for each component with a scale of its own and Student's t around it
+(robust regression: Lange, Little and Taylor 1989), so that a few gradients that dwarf every real effect count little.
+``stack.py`` then combines the result with decoders that never saw a gradient, weighted by what each predicts out of
+fold, so that gradients can't make it much worse than leaving them out.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuitspex.recovery.decoders.gp import AnovaFit, Prior, fit_anova, relevance_from_slopes
+from circuitspex.recovery.decoders.gp import AnovaFit, Prior, fit_anova, relevance_from_gradients
 from circuitspex.recovery.decoders.gp_terms import largest_terms, read
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.typing import FloatArray, Values
 
-# Student's t with this many degrees of freedom for the slopes' noise: the usual choice for robust regression.
+# Student's t with this many degrees of freedom for the gradients' noise: the usual choice for robust regression.
 _FREEDOM = 4.0
 # The median square of a standard normal number; scales a median of squares to a variance.
 _MEDIAN_SQUARE = 0.455
-# Before anything is known: the share of a component's mean square slope that is taken as noise.
+# Before anything is known: the share of a component's mean square gradient that is taken as noise.
 _FIRST_NOISE = 0.2
 # The first fit only measures the noise: it need not be solved as far.
 _FIRST_TOLERANCE = 1e-2
-# No component's slopes are trusted beyond this share of their mean square.
+# No component's gradients are trusted beyond this share of their mean square.
 _LEAST_NOISE = 1e-3
 
 
@@ -37,23 +38,23 @@ class _CrossFit:
 
     fits: tuple[AnovaFit, ...]
     values: Values
-    slopes: FloatArray
+    sign_gradients: FloatArray
 
 
 def fit_gradspex(samples: Samples, *, max_order: int | None = None) -> Fitted:
-    """The Gaussian process on values and slopes, read out as parities. ``samples.slopes`` must be given."""
-    if samples.slopes is None:
+    """The Gaussian process on values and gradients, read out as parities; ``samples`` must have gradients."""
+    sign_gradients = samples.sign_gradients
+    if sign_gradients is None:
         raise ValueError("gradspex needs gradients")
-    slopes = samples.slopes
-    square = (slopes**2).mean(0)
+    square = (sign_gradients**2).mean(0)
     floor = max(float(square.max()) * 1e-9, 1e-30)
     orders = tuple(1.0 if order <= (max_order or 3) else 0.0 for order in (1, 2, 3))
-    prior = Prior(relevance_from_slopes(slopes), float(samples.values.var()), orders=orders)  # type: ignore[arg-type]
-    noise = np.broadcast_to(np.maximum(_FIRST_NOISE * square, floor), slopes.shape)
+    prior = Prior(relevance_from_gradients(sign_gradients), float(samples.values.var()), orders=orders)  # type: ignore[arg-type]
+    noise = np.broadcast_to(np.maximum(_FIRST_NOISE * square, floor), sign_gradients.shape)
     first = _cross_fit(samples, noise, prior, tolerance=_FIRST_TOLERANCE)
-    noise = _robust_noise(slopes - first.slopes, np.maximum(square, floor))
+    noise = _robust_noise(sign_gradients - first.sign_gradients, np.maximum(square, floor))
     second = _cross_fit(samples, noise, prior)
-    whole = fit_anova(samples.x, samples.values, slopes, noise, prior)
+    whole = fit_anova(samples.x, samples.values, sign_gradients, noise, prior)
     terms = largest_terms(whole)
     functions = [read(fit, terms) for fit in second.fits]
     return Fitted(read(whole, terms), tuple(functions), second.values)
@@ -61,22 +62,23 @@ def fit_gradspex(samples: Samples, *, max_order: int | None = None) -> Fitted:
 
 def _cross_fit(samples: Samples, noise: FloatArray, prior: Prior, *, tolerance: float = 1e-3) -> _CrossFit:
     values = np.empty_like(samples.values)
-    slopes = np.empty_like(samples.x)
+    sign_gradients = np.empty_like(samples.x)
     fits = []
     for fold in samples.folds:
         part, left = samples.without(fold), samples.fold != fold
-        assert part.slopes is not None
-        fit = fit_anova(part.x, part.values, part.slopes, noise[left], prior, tolerance=tolerance)
+        assert part.sign_gradients is not None
+        fit = fit_anova(part.x, part.values, part.sign_gradients, noise[left], prior, tolerance=tolerance)
         values[~left] = fit.predict(samples.x[~left])
-        slopes[~left] = fit.predict_slopes(samples.x[~left])
+        sign_gradients[~left] = fit.predict_sign_gradients(samples.x[~left])
         fits.append(fit)
-    return _CrossFit(tuple(fits), values, slopes)
+    return _CrossFit(tuple(fits), values, sign_gradients)
 
 
 def _robust_noise(error: FloatArray, square: FloatArray) -> FloatArray:
-    """The noise variance of each slope, ``(K, n)``: its component's, and more where this one slope is far off.
+    """The noise variance of each gradient, ``(K, n)``: its component's, and more where this one gradient is far off.
 
-    The component's scale is a median, so that outliers don't widen it; the weight of each slope is that of Student's t.
+    The component's scale is a median, so that outliers don't widen it; the weight of each gradient is that of Student's
+    t, one step of iteratively reweighted least squares.
     """
     scale = np.maximum(np.median(error**2, axis=0) / _MEDIAN_SQUARE, _LEAST_NOISE * square)
     return np.asarray(scale * (_FREEDOM + error**2 / scale) / (_FREEDOM + 1))

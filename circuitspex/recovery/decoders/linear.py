@@ -17,8 +17,10 @@ _N_PENALTIES = 40
 _SMALLEST_PENALTY = 1e-3  # relative to the one that leaves nothing
 
 
-def fit_linear(samples: Samples) -> Fitted:
+def fit_linear(samples: Samples, *, max_order: int | None = None) -> Fitted:
     """``f(x) = c_0 + sum c_i x_i`` by LASSO; the penalty by cross-validation over the samples' folds.
+
+    ``max_order`` changes nothing: main effects are of order 1.
 
     Tibshirani, 'Regression shrinkage and selection via the lasso', 1996.
     """
@@ -46,7 +48,7 @@ def fit_linear(samples: Samples) -> Fitted:
 
 def _penalties(x: FloatArray, y: Values) -> FloatArray:
     largest = float(np.abs((x - x.mean(0)).T @ (y - y.mean())).max()) / len(y)
-    largest = largest or 1.0  # no component goes with the values: any penalty leaves nothing
+    largest = largest or 1.0  # no component correlates with the values: any penalty leaves nothing
     return np.geomspace(largest, largest * _SMALLEST_PENALTY, _N_PENALTIES)
 
 

@@ -13,6 +13,7 @@ import lightgbm
 import numpy as np
 
 from circuitspex.recovery.bases.polynomial import Polynomial, products
+from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.ridge import fit_ridge
 from circuitspex.recovery.decoders.trees import fit_trees, staged_predictions, tree_polynomial
 from circuitspex.recovery.samples import Fitted, Samples, cross_fit
@@ -35,6 +36,8 @@ class _Boosted:
 
 def fit_proxyspex(samples: Samples, *, max_order: int | None = None) -> Fitted:
     """Trees of a cross-validated shape, then ridge on their largest parities, their number cross-validated too."""
+    if max_order == 1:
+        return fit_linear(samples)
     depths, stages = _shapes(samples, max_order)
 
     def boost(part: Samples, fold: int | None) -> _Boosted:

@@ -1,9 +1,9 @@
 """Pursuit: conjunctions and parities of components, found one after another in what is left unexplained.
 
-Orthogonal matching pursuit (Pati et al. 1993) over every conjunction of literals ('i kept and j ablated') and every
-parity, of one component and of two; larger ones are grown from the best of these by a beam, and parities of three and
-four are searched through where there are few enough. A feature enters only if its correlation with the residual is
-beyond what the best of so many candidates reaches by chance.
+Orthogonal matching pursuit (Pati, Rezaiifar and Krishnaprasad 1993) over every conjunction of literals ('i kept and j
+ablated') and every parity, of one component and of two; larger ones are grown from the best of these by a beam search,
+and parities of three and four are all tried where there are few enough. A feature enters only if its correlation with
+the residual is beyond what the best of so many candidates reaches by chance.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from circuitspex.recovery.bases.polynomial import Polynomial, combine
+from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.ridge import fit_ridge
 from circuitspex.recovery.samples import Fitted, Samples, cross_fit
 from circuitspex.typing import FloatArray, Term, Values
 
 Floats32 = NDArray[np.float32]
 
-# The best of N candidates without any signal reaches about sqrt(2 log N) standard deviations; one more is asked for.
+# The best of N candidates without any signal reaches about sqrt(2 log N) standard deviations (the universal threshold,
+# Donoho and Johnstone 1994); so much more is asked for.
 _MARGIN = 0.7
 _BEAM = 40
 _POOL = 150
 _SCANS = 10
 _MOST_ORDER = 5
-# At most one feature for so many masks.
-_MASKS_A_FEATURE = 5
+# At most one feature for every so many masks.
+_MASKS_PER_FEATURE = 5
 # Parities of three and of four are all tried where that takes at most so many multiplications.
 _EXHAUSTIVE = 1.5e9
 # So many columns, and numbers, are worked on at a time.
@@ -65,7 +67,9 @@ class Feature:
 
 
 def fit_pursuit(samples: Samples, *, max_order: int | None = None) -> Fitted:
-    """The features that the values call for, and ridge on them."""
+    """Orthogonal matching pursuit of features, and ridge regression on those that were chosen."""
+    if max_order == 1:
+        return fit_linear(samples)
 
     def fit(part: Samples, _: int | None) -> Polynomial:
         return _pursue(part.x, part.values, part.keep, min(max_order or _MOST_ORDER, _MOST_ORDER))
@@ -81,7 +85,7 @@ def fit_pursuit(samples: Samples, *, max_order: int | None = None) -> Fitted:
 def _pursue(x: FloatArray, values: Values, keep: float, max_order: int) -> Polynomial:
     light = np.asfortranarray(x, dtype=np.float32)  # column after column, which is how features are picked
     n_masks = len(x)
-    most = max(1, n_masks // _MASKS_A_FEATURE)
+    most = max(1, n_masks // _MASKS_PER_FEATURE)
     chosen: dict[Feature, None] = {}
     basis = np.full((n_masks, 1), n_masks**-0.5)  # orthonormal columns of what is explained, the constant first
     residual = values - values.mean()
@@ -119,7 +123,7 @@ def _pursue(x: FloatArray, values: Values, keep: float, max_order: int) -> Polyn
 
 
 def _scan(x: Floats32, residual: Values, keep: float, max_order: int) -> list[tuple[Feature, float]]:
-    """The features that go best with the residual, each with the strength that chance alone would reach."""
+    """The features that correlate best with the residual, each with the strength that chance alone would reach."""
     n_masks, n = x.shape
     r = (residual / max(float(residual.std()), 1e-300)).astype(np.float32)
     found: dict[Feature, tuple[float, float]] = {}

@@ -1,4 +1,4 @@
-"""Ridge regression with a penalty chosen by exact leave-one-out, all from one eigendecomposition."""
+"""Ridge regression (Hoerl and Kennard 1970) with a penalty chosen by exact leave-one-out; one eigendecomposition."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fit_ridge(features: FloatArray, values: Values) -> Ridge:
 
     With the eigenvectors of the Gram matrix ``F'F = V diag(l) V'``, the hat matrix of every penalty ``a`` has the
     diagonal ``h_k(a) = 1/K + sum_t (FV)_kt² / (l_t + a)``, and the residual with row k left out is the residual divided
-    by ``1 - h_k`` (Allen 1974). So all penalties cost one decomposition, of the smaller of ``F'F`` and ``FF'``.
+    by ``1 - h_k`` (PRESS, Allen 1974). So all penalties cost one decomposition, of the smaller of ``F'F`` and ``FF'``.
 
     Args:
         features: float ``(K, T)``.

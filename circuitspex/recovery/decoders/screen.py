@@ -1,6 +1,6 @@
-"""Many thousands of components: interactions are looked for among those with the largest slopes.
+"""Many thousands of components: interactions are looked for among those with the largest gradients.
 
-The rest enter with their mean slope alone, as main effects, and nothing of size n² is formed.
+The rest enter with their mean gradient alone, as main effects, and nothing of size n² is formed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from circuitspex.recovery.bases.polynomial import Polynomial, combine
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.typing import FloatArray, IntArray, Values
 
-# With more than HALF_FROM components, so many are looked at one by one.
+# With more than HALF_FROM components, so many are kept for the fit of interactions.
 _CHOSEN = 1000
 
 
@@ -24,7 +24,7 @@ class Screen:
 
     ``samples`` have the values without what the others add; ``columns`` ``(m,)`` are the chosen components;
     ``rest`` the others' function, ``rest_without`` the same without each fold, and ``added`` ``(K,)`` what they add to
-    each value, from the slopes of the other folds.
+    each value, from the gradients of the other folds.
     """
 
     samples: Samples
@@ -35,32 +35,32 @@ class Screen:
 
     @classmethod
     def of(cls, samples: Samples) -> Screen:
-        """All components where they are few, else those with the largest mean square slope."""
-        if samples.slopes is None or samples.n_players <= HALF_FROM:
+        """All components where they are few, else those with the largest mean square gradient."""
+        if samples.sign_gradients is None or samples.n_players <= HALF_FROM:
             nothing = Polynomial.of({})
             return cls(samples, None, nothing, tuple(nothing for _ in samples.folds), np.zeros_like(samples.values))
-        slopes = samples.slopes
-        ranked = np.argsort(-np.einsum("kn,kn->n", slopes, slopes), kind="stable")
+        sign_gradients = samples.sign_gradients
+        ranked = np.argsort(-np.einsum("kn,kn->n", sign_gradients, sign_gradients), kind="stable")
         columns = np.sort(ranked[:_CHOSEN])
-        # In the order of how strongly they go with the values, as ``Standard`` has it.
+        # In the order of how strongly they correlate with the values, as ``Standard`` has it.
         x = samples.x[:, columns].astype(np.float64)
         columns = columns[np.argsort(-np.abs(samples.values @ x), kind="stable")]
         others = np.sort(ranked[_CHOSEN:])
-        rest_x, rest_slopes = samples.x[:, others], slopes[:, others]
+        rest_x, rest_gradients = samples.x[:, others], sign_gradients[:, others]
         added = np.empty_like(samples.values)
         without = []
         for fold in samples.folds:
             out = samples.fold == fold
-            mean = rest_slopes[~out].mean(0, dtype=np.float64)
+            mean = rest_gradients[~out].mean(0, dtype=np.float64)
             added[out] = rest_x[out] @ mean
             without.append(_linear(others, mean))
         part = replace(
             samples,
             x=np.ascontiguousarray(samples.x[:, columns], dtype=np.float64),
             values=samples.values - added,
-            slopes=np.ascontiguousarray(slopes[:, columns], dtype=np.float64),
+            sign_gradients=np.ascontiguousarray(sign_gradients[:, columns], dtype=np.float64),
         )
-        return cls(part, columns, _linear(others, rest_slopes.mean(0, dtype=np.float64)), tuple(without), added)
+        return cls(part, columns, _linear(others, rest_gradients.mean(0, dtype=np.float64)), tuple(without), added)
 
     def whole(self, fitted: Fitted) -> Fitted:
         """A fit to the chosen components, with the others put back."""

@@ -4,8 +4,8 @@ Kang et al., 'SPEX: scaling feature interaction explanations for LLMs', ICML 202
 each repetition puts the parities into bins; the signs of a bin that one parity dominates are the parity bits of its
 set; what is found is subtracted, which uncovers others (peeling). Three things differ from the paper.
 
-- *Evidence.* A set is taken if so few others fit its signs that it can't be chance, or if its parity also goes with the
-  values of the masks outside its own repetition, beyond what the residual explains. Neither needs the noise's size.
+- *Evidence.* A set is accepted if so few others fit its signs that it can't be chance, or if its parity also correlates
+  with the residual on the masks outside its own repetition, more than by chance. Neither needs the noise's size.
 - *Coefficients.* All found coefficients are fitted together to all masks after each round, so that errors do not
   spread from bin to bin.
 - *Refit.* The found parities, their subsets and main effects are candidates of a cross-validated fit to all masks.
@@ -32,17 +32,17 @@ from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.stack import clearly_better
 from circuitspex.recovery.samples import N_FOLDS, Fitted, Samples
 from circuitspex.recovery.scoring.r2 import is_constant
-from circuitspex.typing import FloatArray, IntArray, Term, Values
+from circuitspex.typing import FloatArray, IntArray, Masks, Term, Values
 
 _ROUNDS = 100
 _FLIPS = 6
-# A set is taken on its bin alone if a random bin would look like it with a chance of at most 2^-7.
+# A set is accepted on its bin alone if a random bin would look like it with a chance of at most 2^-7.
 _SURE_BITS = 7.0
 # … and only if it leaves less than this share of the bin's energy.
 _RESIDUAL = 0.9
 _RIDGE = np.geomspace(1e-8, 1.0, 9)  # relative to the number of masks
 _LASSO = np.geomspace(1.0, 2e-3, 18)  # relative to the penalty that leaves nothing
-# Beyond so many columns a fit by ridge is left out, and columns are screened; so many entries are in memory at once.
+# With more columns than this, ridge is left out; columns are screened down to this many; entries in memory at once.
 _MOST_RIDGE = 300
 _MOST_COLUMNS = 700
 _MOST_ENTRIES = 10_000_000
@@ -50,7 +50,7 @@ _MOST_ENTRIES = 10_000_000
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Sets that a bin's signs decode to: the sets, their repetition, and how surely they are no chance, in bits."""
+    """Sets that a bin's signs decode to: the sets, their repetition, and how unlikely they are by chance, in bits."""
 
     terms: list[Term]
     repetition: IntArray
@@ -185,7 +185,10 @@ def _ridge(moments: _Moments) -> FloatArray:
 
 
 def _lasso(moments: _Moments) -> tuple[FloatArray, FloatArray]:
-    """Weights by LASSO, and by least squares on the columns it keeps ('relaxed'): ``(columns, penalties)`` each."""
+    """Weights by LASSO, and by least squares on the columns it keeps: ``(columns, penalties)`` each.
+
+    The second is the relaxed LASSO (Meinshausen 2007) at its far end.
+    """
     size = len(moments.xy)
     jitter = 1e-9 * max(float(np.trace(moments.xx)), 1e-300) / size
     root = np.linalg.cholesky(moments.xx + jitter * np.eye(size))
@@ -268,7 +271,7 @@ def _supports(x: FloatArray, y: Values, found: list[Term]) -> Iterable[list[Term
 
 
 def _screened(x: FloatArray, y: Values, found: list[Term], more: list[Term], most: int) -> list[Term]:
-    """As many of ``more`` as there is room for: those that go best with what ``found`` leaves."""
+    """As many of ``more`` as there is room for: those that correlate best with what ``found`` leaves."""
     room = most - len(found)
     if len(more) <= room:
         return more
@@ -281,7 +284,29 @@ def _screened(x: FloatArray, y: Values, found: list[Term], more: list[Term], mos
     return [more[i] for i in np.sort(np.argsort(-size, kind="stable")[:room])]
 
 
-def fit_spex(samples: Samples, design: CodedDesign) -> Fitted:
+def coded_masks(n_players: int, n_masks: int, *, seed: int = 0) -> Masks:
+    """The masks that this decoder needs: those of its design for so many components and masks."""
+    return CodedDesign.choose(n_players, n_masks, seed=seed).masks()
+
+
+def design_of(samples: Samples) -> CodedDesign:
+    """The design that the masks follow.
+
+    Raises:
+        UserError: they follow none.
+    """
+    design = CodedDesign.recognise(samples.x > 0)
+    if design is None:
+        n_masks, n = samples.x.shape
+        raise UserError(
+            f"method 'spex' needs the {n_masks} masks of its own design for {n} components, in their order: "
+            f"CodedDesign.choose({n}, {n_masks}).masks(), or call circuitspex.spex(game, budget={n_masks}); "
+            "'auto' takes any masks"
+        )
+    return design
+
+
+def fit_spex(samples: Samples, design: CodedDesign | None = None, *, max_order: int | None = None) -> Fitted:
     """The sum of parities that coded masks show, fitted to all masks.
 
     Folds are whole repetitions, with the random masks spread over them: the support is decoded from the other
@@ -293,7 +318,8 @@ def fit_spex(samples: Samples, design: CodedDesign) -> Fitted:
 
     Args:
         samples: the masks of ``design`` in its order, and their values.
-        design: which of them are coded, and how.
+        design: which of them are coded, and how; by default the one that they follow.
+        max_order: changes nothing: parities of every order are read off the same masks.
 
     Returns:
         the function, the functions without each fold, and the predictions for every mask out of its fold ``(K,)``.
@@ -301,6 +327,7 @@ def fit_spex(samples: Samples, design: CodedDesign) -> Fitted:
     Raises:
         UserError: the samples are not those of the design.
     """
+    design = design_of(samples) if design is None else design
     _check(samples, design)
     y = samples.values
     if not design.repetitions:

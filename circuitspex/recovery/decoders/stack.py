@@ -1,7 +1,8 @@
 """Stacking: decoders combined by what each predicts out of fold.
 
-Wolpert, 'Stacked generalization', 1992; with weights that can't be negative, Breiman, 'Stacked regressions', 1996. All
-decoders give sums of parities, so the combination is one too, exactly.
+Wolpert, 'Stacked generalization', 1992; with weights that can't be negative, Breiman, 'Stacked regressions', 1996, by
+non-negative least squares (Lawson and Hanson 1974). All decoders give sums of parities, so the combination is one too,
+exactly.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from circuitspex.recovery.bases.polynomial import Polynomial, combine
+from circuitspex.recovery.decoders.exact import fit_complete
 from circuitspex.recovery.decoders.gp_relevance import fit_learned
 from circuitspex.recovery.decoders.gradspex import fit_gradspex
 from circuitspex.recovery.decoders.linear import fit_linear
@@ -43,10 +45,10 @@ def stack(parts: Sequence[Fitted], values: Values) -> Fitted:
 
 
 def clearly_better(new: Fitted, old: Fitted, values: Values) -> bool:
-    """Whether ``new`` has a smaller squared error out of fold than ``old``, by more than one standard error.
+    """Whether the squared error of ``new`` out of fold is smaller than that of ``old`` by more than one standard error.
 
-    The rule of one standard error (Breiman et al., 'Classification and Regression Trees', 1984): from few masks, a part
-    that knows nothing can always look a little useful.
+    The rule of one standard error (Breiman et al., 'Classification and Regression Trees', 1984): from few masks, a
+    decoder that knows nothing can always look a little useful.
     """
     gain = (values - old.out_of_fold) ** 2 - (values - new.out_of_fold) ** 2
     return bool(gain.mean() > gain.std() / np.sqrt(len(values)))
@@ -74,24 +76,30 @@ def fit_plain(samples: Samples, *, max_order: int | None = None) -> Fitted:
 
 
 def fit_with_gradients(samples: Samples, *, max_order: int | None = None) -> Fitted:
-    """GradSPEX: the Gaussian process on values and slopes, stacked with decoders that never saw a slope.
+    """GradSPEX: the Gaussian process on values and gradients, stacked with decoders that never saw a gradient.
 
-    The stack with slopes is taken only where it is clearly better out of fold than the stack without: slopes must not
-    make a result worse. Without any slopes but zero: the stack without.
+    The stack with gradients is taken only where it is clearly better out of fold than the stack without: gradients must
+    not make a result worse. Where there are none, or all are zero, it is the stack without.
     """
-    if samples.slopes is None or not samples.slopes.any():
+    if samples.sign_gradients is None or not samples.sign_gradients.any():
         return fit_plain(samples, max_order=max_order)
     screen = Screen.of(samples)
     part = screen.samples
     linear = fit_linear(part)
     quick = [linear] if max_order == 1 else [linear, fit_proxyspex(part, max_order=max_order)]
-    slopes = fit_gradspex(part, max_order=max_order)
-    with_slopes = stack([slopes, *quick], part.values)
+    process = fit_gradspex(part, max_order=max_order)
+    with_gradients = stack([process, *quick], part.values)
     plain = stack(quick, part.values)
-    lead = (r_squared(part.values, with_slopes.out_of_fold) or 0) - (r_squared(part.values, plain.out_of_fold) or 0)
-    if max_order != 1 and not (lead > _CLEAR_LEAD and clearly_better(with_slopes, plain, part.values)):
+    lead = (r_squared(part.values, with_gradients.out_of_fold) or 0) - (r_squared(part.values, plain.out_of_fold) or 0)
+    if max_order != 1 and not (lead > _CLEAR_LEAD and clearly_better(with_gradients, plain, part.values)):
         slower = [fit_learned(part, quick[1], max_order=max_order), fit_pursuit(part, max_order=max_order)]
-        with_slopes = stack([slopes, *quick, *slower], part.values)
+        with_gradients = stack([process, *quick, *slower], part.values)
         plain = stack([*quick, *slower], part.values)
-    chosen = with_slopes if clearly_better(with_slopes, plain, part.values) else plain
+    chosen = with_gradients if clearly_better(with_gradients, plain, part.values) else plain
     return screen.whole(chosen)
+
+
+def fit_auto(samples: Samples, *, max_order: int | None = None) -> Fitted:
+    """The exact transform where every mask is there without noise, else all that values and gradients say."""
+    complete = fit_complete(samples) if max_order is None or max_order >= samples.n_players else None
+    return complete or fit_with_gradients(samples, max_order=max_order)

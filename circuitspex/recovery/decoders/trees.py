@@ -1,4 +1,4 @@
-"""Gradient-boosted trees on masks, and their exact expansion into parities."""
+"""Gradient-boosted trees on masks (Friedman 2001, by LightGBM), and their exact expansion into parities."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import is_constant, r_squared
 from circuitspex.typing import IntArray
 
-# A forecast beyond this many times the ablations at hand is not given as a number.
+# A forecast of more than this many times the ablations at hand is not given as a number.
 BEYOND = 20
 _SHARES = (0.35, 0.65)
 
@@ -20,7 +20,8 @@ _SHARES = (0.35, 0.65)
 def likely_budget(curve: Sequence[tuple[int, float]], wanted: float) -> int | None:
     """How many ablations will likely reach an R², from points (ablations, R²) of a learning curve.
 
-    ``1 - R² = a K^-b``, fitted by least squares of the logarithms; rounded up to two digits.
+    ``1 - R² = a K^-b``, a power law as in Cortes et al. ('Learning curves', 1994), fitted by least squares of the
+    logarithms; rounded up to two digits.
 
     Returns:
         None where the curve does not rise, or the number is more than ``BEYOND`` times that of the last point.
@@ -40,8 +41,8 @@ def power_law(curve: Sequence[tuple[int, float]]) -> tuple[float, float] | None:
     if len({size for size, _ in curve}) < 2:
         return None
     missing = np.log([max(1 - r2, 1e-9) for _, r2 in curve])
-    slope, level = np.polyfit(np.log([size for size, _ in curve]), missing, 1)
-    return None if slope >= -1e-6 else (float(level), float(slope))
+    exponent, level = np.polyfit(np.log([size for size, _ in curve]), missing, 1)
+    return None if exponent >= -1e-6 else (float(level), float(exponent))
 
 
 def round_up(number: float) -> int:
@@ -72,7 +73,4 @@ def _rows(samples: Samples, rows: IntArray) -> Samples | None:
     """Some of the samples with folds of their own; None where they are too few or do not vary."""
     if len(np.unique(samples.x[rows], axis=0)) < 10 or is_constant(samples.values[rows]):
         return None
-    slopes = None if samples.slopes is None else samples.slopes[rows]
-    gradients = None if slopes is None else 2 * slopes
-    part = Samples.check(samples.x[rows] > 0, samples.values[rows], gradients, samples.seed)
-    return replace(part, keep=samples.keep)
+    return replace(samples.rows(rows), keep=samples.keep)

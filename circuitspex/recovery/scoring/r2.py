@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitspex.checks import check_finite
+from circuitspex.statistics import bootstrap_rows, quantile_interval
 from circuitspex.typing import Values
 
 # Below this share of the values' own size the spread is rounding noise: the game is constant.
@@ -47,9 +48,9 @@ def r_squared(values: Values, predicted: Values) -> float | None:
 
 
 def score(values: Values, predicted: Values, *, seed: int = 0, n_resamples: int = 1000) -> Score:
-    """R² with its percentile bootstrap interval over masks.
+    """R² with its percentile bootstrap interval over masks (Efron 1979).
 
-    Use it on masks that no fit has seen, or it flatters.
+    Use it on masks that no fit has seen: on others it is too high.
     """
     values = check_finite(values, (None,), "values")
     predicted = check_finite(predicted, (len(values),), "predictions")
@@ -74,7 +75,7 @@ def _bootstrapped(values: Values, predicted: Values, seed: int, n_resamples: int
     if r2 is None or n < 2:
         return Score(r2, r2, r2, n)
     rng = np.random.default_rng(seed)
-    picks = rng.integers(0, n, (n_resamples, n))
+    picks = bootstrap_rows(n, n_resamples, rng)
     y = values[picks]
     error = ((y - predicted[picks]) ** 2).sum(1)
     variation = ((y - y.mean(1, keepdims=True)) ** 2).sum(1)
@@ -82,5 +83,5 @@ def _bootstrapped(values: Values, predicted: Values, seed: int, n_resamples: int
     missed = error[varies] / variation[varies]
     if spread:
         missed = missed * np.exp(spread * rng.normal(size=len(missed)))
-    low, high = np.quantile(1 - missed, [0.025, 0.975])
-    return Score(r2, float(min(low, r2)), float(max(high, r2)), n)
+    interval = quantile_interval(r2, 1 - missed)
+    return Score(r2, interval.low, interval.high, n)

@@ -39,7 +39,7 @@ def test_the_likelihood_is_that_of_the_enumerated_prior(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_its_slopes_are_finite_differences(seed):
+def test_its_gradient_is_that_of_finite_differences(seed):
     rng = np.random.default_rng(seed)
     x = np.where(rng.random((15, 5)) < 0.5, 1.0, -1.0)
     y = rng.normal(size=15)
@@ -57,9 +57,9 @@ def test_its_slopes_are_finite_differences(seed):
             level *= np.exp(by)
         return likelihood(x, y, Prior(rho, 1.0, orders=tuple(weights), value_noise=level))[0]
 
-    # One product of the slopes along relevances is in single precision.
-    for place, slope in enumerate([*relevance, *orders, noise]):
-        assert slope == pytest.approx((moved(place, step) - moved(place, -step)) / (2 * step), rel=5e-6, abs=1e-5)
+    # One product of the gradient along relevances is in single precision.
+    for place, found in enumerate([*relevance, *orders, noise]):
+        assert found == pytest.approx((moved(place, step) - moved(place, -step)) / (2 * step), rel=5e-6, abs=1e-5)
 
 
 def test_the_fit_is_the_posterior_mean():

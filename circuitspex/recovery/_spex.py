@@ -1,4 +1,4 @@
-"""``spex``: a game and a budget in, interactions out."""
+"""``spex``: a game and a budget in, interactions out; the game is run on SPEX's own masks (arXiv 2502.13870)."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from circuitspex.recovery.decoders.spex import fit_spex
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.result import (
     check_names,
-    constant,
     interactions_of,
     warn_of_fixed_components,
     warn_of_little,
 )
-from circuitspex.recovery.samples import Samples, Standard
-from circuitspex.recovery.scoring.r2 import is_constant
+from circuitspex.recovery.samples import Samples
+from circuitspex.recovery.standard_form import fit_in_standard_form
 from circuitspex.typing import Game, Masks, Values
 
 
 def spex(
     game: Game, budget: int, *, seed: int = 0, batch_size: int = 256, names: Sequence[str] | None = None
 ) -> Interactions:
-    """Ablate as SPEX's coded design says, and decode which components matter and which interact.
+    """Run a game on the masks of SPEX's coded design, and decode which components matter and which interact.
+
+    Kang et al., 'SPEX: scaling feature interaction explanations for LLMs', ICML 2025, arXiv 2502.13870.
 
     Args:
         game: masks bool ``(k, n)``, True = kept, in; values ``(k,)`` out; with ``n_players``.
-        budget: how many masks are run: exactly so many, at least 2.
+        budget: how many masks are run: exactly this many, at least 2.
         seed: for the design and the folds; the same seed gives the same result.
-        batch_size: how many masks the game is given at once.
+        batch_size: how many masks the game is called with at once.
         names: what the components are called; by default ``game.names``, or their indices.
 
     Returns:
@@ -93,7 +94,7 @@ def _values(game: Game, masks: Masks, start: int) -> Values:
             f"the game could not give numbers for masks {start} to {start + len(masks) - 1}: {error}"
         ) from error
     if values.shape != (len(masks),):
-        raise UserError(f"the game must give one value a mask, shape ({len(masks)},), not {values.shape}")
+        raise UserError(f"the game must give one value per mask, shape ({len(masks)},), not {values.shape}")
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
         n_kept = int(masks[wrong[0]].sum())
@@ -126,9 +127,5 @@ def decode_spex(
 def _decoded(samples: Samples, design: CodedDesign, labels: tuple[str, ...]) -> Interactions:
     started = time.perf_counter()
     with threadpool_limits(limits=1):
-        if is_constant(samples.values):
-            fitted = constant(samples)
-        else:
-            standard = Standard.of(samples, reorder=False)
-            fitted = standard.restored(fit_spex(standard.samples, design))
+        fitted = fit_in_standard_form(samples, lambda part: fit_spex(part, design), reorder=False)
     return interactions_of(fitted, samples, labels, "spex", n_gradients=0, seconds=time.perf_counter() - started)

@@ -1,0 +1,61 @@
+"""One layer of a loaded model as it is looked at for components, and what is found there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from circuitspex.components.latents import Latents
+from circuitspex.models.protocol import Model
+
+
+@dataclass(frozen=True)
+class Part:
+    """The components of one kind in one layer: how many there are, and the hook where they are ablated.
+
+    ``hook`` is None where there are none, and ``why`` then says the reason. ``point`` names the activation: two hooks
+    that carry the same one have the same point. ``width`` is how many numbers a unit has. ``source`` is what their site
+    works with besides the hook: the ``Router`` of experts, the ``Latents`` that were given.
+    """
+
+    n_units: int = 0
+    hook: str | None = None
+    why: str = ""
+    point: str = ""
+    width: int = 1
+    source: Any = None
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """A layer of a model, what passed the model's hooks in a trial pass, and the latents that were given for the layer.
+
+    ``shapes`` are by the ``id`` of a hook point, since one can have several names in ``hooks``.
+    """
+
+    model: Model
+    hooks: Mapping[str, Any]
+    layer: int
+    shapes: Mapping[int, tuple[int, ...]]
+    latents: Latents | None
+
+    def name(self, hook: str) -> str | None:
+        """The full name of a hook of this layer; None where the model has no such hook."""
+        name = f"blocks.{self.layer}.{hook}"
+        return name if name in self.hooks else None
+
+    def passed(self, name: str) -> tuple[int, ...]:
+        """The shape of what passed a hook, by its full name; empty where no tensor did."""
+        return self.shapes.get(id(self.hooks[name]), ())
+
+    def shape(self, hook: str, n_axes: int) -> tuple[int, ...] | None:
+        """The shape of what passed a hook of this layer; None where nothing of so many axes did."""
+        name = self.name(hook)
+        found = () if name is None else self.passed(name)
+        return found if len(found) == n_axes else None
+
+    def point(self, name: str) -> str:
+        """What is the same for two hooks that carry the same activation: a block's output enters the next one."""
+        of_hook, after = str(self.hooks[name].name), f"blocks.{self.layer + 1}.hook_in"
+        return after if of_hook == f"blocks.{self.layer}.hook_out" and after in self.hooks else of_hook

@@ -1,0 +1,182 @@
+"""The statistics that results rest on: intervals of means, resampling, and the false discovery rate.
+
+What is measured is crossed: the same masks (or contexts) on the same prompts. Both are samples, so a number ``(C, P)``
+varies with its row and with its column, and intervals say what to expect in other contexts *and* on other prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from math import inf, isfinite
+from typing import Any
+
+import numpy as np
+from scipy.stats import false_discovery_control
+from scipy.stats import t as student
+
+from circuitspex.errors import UserError
+from circuitspex.typing import FloatArray, IntArray
+
+# The quantiles between which the middle 95 % lies.
+_ENDS = (0.025, 0.975)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number and the ends of its interval (95 % unless said otherwise)."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether zero lies outside the interval."""
+        return self.low > 0 or self.high < 0
+
+    def __format__(self, spec: str) -> str:
+        spec = spec or ".3f"
+        return f"{self.value:+{spec}} [{self.low:+{spec}}, {self.high:+{spec}}]"
+
+
+def moments(numbers: FloatArray) -> tuple[float, float, float]:
+    """The mean of ``(C, P)`` numbers over contexts and prompts, its standard error, and the degrees of freedom of that.
+
+    The variance is that of the means over contexts plus that of the means over prompts, which is a little too wide
+    rather than too narrow (Owen, 'The pigeonhole bootstrap', 2007); the degrees of freedom of the sum are
+    Satterthwaite's (1946). With one prompt only contexts count, with one context only prompts. Numbers that do not vary
+    have an error of 0, and then one degree of freedom.
+
+    Raises:
+        UserError: one context and one prompt; nothing shows how much the number varies.
+    """
+    n_contexts, n_prompts = numbers.shape
+    parts = []
+    for axis, count in ((1, n_contexts), (0, n_prompts)):
+        if count > 1:
+            parts.append((float(numbers.mean(axis).var(ddof=1)) / count, count - 1))
+    if not parts:
+        raise UserError("an interval needs at least two contexts or two prompts")
+    variance = sum(part for part, _ in parts)
+    mean = float(numbers.mean())
+    if variance == 0:
+        return mean, 0.0, 1.0
+    return mean, variance**0.5, variance**2 / sum(part**2 / free for part, free in parts)
+
+
+def half_width(error: float, freedom: float, confidence: float = 0.95) -> float:
+    """Half the width of Student's t interval of a mean with this standard error."""
+    return 0.0 if error == 0 else float(student.ppf(0.5 + confidence / 2, freedom)) * error
+
+
+def t_interval(mean: float, error: float, freedom: float, confidence: float = 0.95) -> Estimate:
+    """A mean with Student's t interval, from what ``moments`` gives."""
+    half = half_width(error, freedom, confidence)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def estimate(differences: FloatArray, confidence: float = 0.95) -> Estimate:
+    """The mean of ``(C, P)`` numbers with its t interval for both contexts and prompts being samples; see ``moments``.
+
+    Raises:
+        UserError: one context and one prompt; nothing shows how much the number varies.
+    """
+    return t_interval(*moments(differences), confidence)
+
+
+def over_prompts(values: FloatArray, *, one_prompt: float = inf) -> Estimate:
+    """The mean of values ``(P,)`` with its t interval over prompts.
+
+    A single prompt does not show how much prompts differ: its interval is ``one_prompt`` wide to either side, infinite
+    unless the prompt is all that the number is about (0).
+    """
+    if len(values) < 2:
+        mean = float(values.mean())
+        return Estimate(mean, mean - one_prompt, mean + one_prompt)
+    return estimate(values[None, :])
+
+
+def p_value(mean: float, error: float, freedom: float, *, least: float = 0.0, sign: float = 0.0) -> float:
+    """Student's t test: how likely a mean so far from zero would be if the truth were within ``least`` of it.
+
+    With ``least`` above 0 it is a minimum-effect test (Murphy and Myors 1999), and one-sided. With a ``sign``, a mean
+    of the other sign counts as nothing; with neither, both tails count.
+    """
+    size = mean * np.sign(sign) if sign else abs(mean)
+    if error == 0:
+        return 0.0 if size > least else 1.0
+    tail = float(student.sf((size - least) / error, freedom))
+    return tail if sign or least > 0 else min(1.0, 2 * tail)
+
+
+def q_values(p_values: Sequence[float]) -> list[float]:
+    """For each p value the smallest false discovery rate at which it is a discovery.
+
+    Benjamini and Hochberg's step-up rule, 'Controlling the false discovery rate', 1995.
+
+    Raises:
+        UserError: a number that is no p value.
+    """
+    if not len(p_values):
+        return []
+    if not all(isfinite(p) and 0 <= p <= 1 for p in p_values):
+        raise UserError("p values must lie between 0 and 1")
+    return [float(q) for q in false_discovery_control(np.asarray(p_values, dtype=np.float64))]
+
+
+def bootstrap_rows(n_rows: int, n_resamples: int, rng: np.random.Generator) -> IntArray:
+    """Row numbers drawn with replacement, ``(n_resamples, n_rows)``: the bootstrap (Efron 1979)."""
+    return rng.integers(0, n_rows, (n_resamples, n_rows))
+
+
+def pigeonhole_draws(shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[tuple[IntArray, IntArray]]:
+    """Row numbers ``(C,)`` and column numbers ``(P,)`` of one resample of ``(C, P)`` after another, without end.
+
+    Rows and columns are drawn with replacement, independently: Owen's pigeonhole bootstrap for crossed data (2007).
+    """
+    n_rows, n_columns = shape
+    while True:
+        yield rng.integers(0, n_rows, n_rows), rng.integers(0, n_columns, n_columns)
+
+
+def quantile_interval(value: float, draws: Any) -> Estimate:
+    """A number with the 95 % percentile interval of its resamples, widened where needed so that it holds the number.
+
+    Resamples that are not finite (a share of nothing) are left out; without any other the interval has no width.
+    """
+    draws = np.asarray(draws, dtype=np.float64)
+    finite = draws[np.isfinite(draws)]
+    if len(finite) == 0:
+        return Estimate(value, value, value)
+    low, high = np.quantile(finite, _ENDS)
+    return Estimate(value, float(min(low, value)), float(max(high, value)))
+
+
+def ratio_of_means(part: FloatArray, whole: FloatArray, *, seed: int, n_resamples: int = 2000) -> Estimate:
+    """The mean of one over the mean of the other, ``(C, P)`` each, with its pigeonhole bootstrap interval.
+
+    Where the mean of the whole is 0, the ratio is given as 0; resamples in which it is 0 are left out.
+    """
+    draws = []
+    for rows, columns in islice(pigeonhole_draws(whole.shape, np.random.default_rng(seed)), n_resamples):
+        total = whole[np.ix_(rows, columns)].mean()
+        if total != 0:
+            draws.append(part[np.ix_(rows, columns)].mean() / total)
+    return quantile_interval(float(part.mean() / whole.mean()) if whole.mean() != 0 else 0.0, draws)
+
+
+def mean_and_range(values: Any) -> Estimate:
+    """The mean of some numbers, and the range of the middle 95 % of them, which is no interval of the mean."""
+    low, high = np.quantile(values, _ENDS)
+    return Estimate(float(np.mean(values)), float(low), float(high))
+
+
+def jackknife_errors(draws: FloatArray) -> FloatArray:
+    """Standard errors ``(T,)`` of numbers fitted without each of F groups of the data in turn, ``(F, T)``.
+
+    The delete-a-group jackknife (Kott 2001), ``se² = (F - 1)/F sum_f (c_f - mean c)²``.
+    """
+    n_groups = len(draws)
+    return np.asarray(np.sqrt((n_groups - 1) / n_groups * ((draws - draws.mean(0)) ** 2).sum(0)))

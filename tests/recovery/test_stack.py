@@ -1,0 +1,93 @@
+"""A stack of decoders: weights are not negative, it is exactly the sum of its parts, and no worse than any of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from planted import all_masks, random_table
+from scipy.optimize import lsq_linear
+
+from circuitspex.recovery.bases.polynomial import Polynomial
+from circuitspex.recovery.decoders.stack import clearly_better, stack
+from circuitspex.recovery.samples import Fitted
+
+N, N_MASKS, N_FOLDS = 6, 40, 4
+
+
+def part(seed: int, predicted: np.ndarray) -> Fitted:
+    """A fit of random functions, which predicts this out of fold."""
+    functions = [Polynomial.of(random_table(N, seed=100 * seed + i)) for i in range(N_FOLDS + 1)]
+    return Fitted(functions[0], tuple(functions[1:]), predicted)
+
+
+def problem(seed: int, errors: tuple[float, ...] = (0.5, 1.0, 3.0, 0.0)) -> tuple[list[Fitted], np.ndarray]:
+    """Parts with errors of these sizes and a bias; an error of 0 stands for one that predicts the wrong sign."""
+    rng = np.random.default_rng(seed)
+    values = 3 + rng.normal(size=N_MASKS)
+    predicted = [values + rng.normal() + e * rng.normal(size=N_MASKS) if e else -values for e in errors]
+    return [part(10 * seed + i, each) for i, each in enumerate(predicted)], values
+
+
+def weights_of(found: Fitted, parts: list[Fitted]) -> np.ndarray:
+    """The weights and the constant, read off what the functions give on every mask."""
+    x = np.where(all_masks(N), 1.0, -1.0)
+    columns = [*(each.function.predict(x) for each in parts), np.ones(len(x))]
+    return np.linalg.lstsq(np.stack(columns, axis=1), found.function.predict(x), rcond=None)[0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_weights_are_the_best_that_are_not_negative(seed):
+    parts, values = problem(seed)
+    weights = weights_of(stack(parts, values), parts)
+    predicted = np.stack([each.out_of_fold for each in parts], axis=1)
+    bounds = ([0.0] * len(parts) + [-np.inf], np.inf)
+    best = lsq_linear(np.c_[predicted, np.ones(N_MASKS)], values, bounds, method="bvls", tol=1e-14).x
+    np.testing.assert_allclose(weights, best, atol=1e-6)
+    assert weights[:-1].min() > -1e-9
+    assert weights[3] == pytest.approx(0, abs=1e-9)  # what predicts the wrong sign
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_combination_is_exact_in_the_whole_fit_and_in_every_fold(seed):
+    parts, values = problem(seed)
+    found, x = stack(parts, values), np.where(all_masks(N), 1.0, -1.0)
+    weights = weights_of(found, parts)
+    assert len(found.without_fold) == N_FOLDS
+    for place in range(N_FOLDS):
+        expected = weights[-1] + sum(
+            w * each.without_fold[place].predict(x) for w, each in zip(weights, parts, strict=False)
+        )
+        np.testing.assert_allclose(found.without_fold[place].predict(x), expected, atol=1e-9)
+    together = weights[-1] + sum(w * each.out_of_fold for w, each in zip(weights, parts, strict=False))
+    np.testing.assert_allclose(found.out_of_fold, together, atol=1e-9)
+
+
+@pytest.mark.parametrize("errors", [(0.5, 1.0, 3.0, 0.0), (2.0, 2.0), (0.0, 0.0), (5.0, 4.0, 3.0)])
+@pytest.mark.parametrize("seed", range(8))
+def test_it_is_never_worse_out_of_fold_than_the_best_part(seed, errors):
+    parts, values = problem(seed, errors)
+    least = min(((values - each.out_of_fold) ** 2).mean() for each in parts)
+    assert ((values - stack(parts, values).out_of_fold) ** 2).mean() <= least * (1 + 1e-12)
+
+
+def test_two_parts_that_are_wrong_in_opposite_ways_are_averaged():
+    values = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    wrong = np.array([1.0, -1.0, 0.5, -0.5, 1.0, -1.0])
+    parts = [part(0, values + wrong), part(1, values - wrong)]
+    np.testing.assert_allclose(weights_of(stack(parts, values), parts), [0.5, 0.5, 0.0], atol=1e-9)
+
+
+def test_one_part_stays_as_it_is():
+    parts, values = problem(0, (1.0,))
+    assert stack(parts, values) is parts[0]
+
+
+def test_clearly_better_needs_more_than_one_standard_error():
+    values = np.zeros(16)
+    old = part(0, np.ones(16))
+    assert clearly_better(part(1, np.full(16, 0.9)), old, values)
+    assert not clearly_better(old, old, values)
+    # Gains of +1 (eight times) and -0.6: their mean 0.2 is equal to their deviation 0.8 over four.
+    for loss, better in ((0.58, True), (0.62, False)):
+        mixed = np.r_[np.zeros(8), np.full(8, (1 + loss) ** 0.5)]
+        assert clearly_better(part(2, mixed), old, values) == better

@@ -1,0 +1,175 @@
+"""The statistics module against closed forms, published numbers, and simulated data with a known truth."""
+
+from __future__ import annotations
+
+from itertools import islice
+from math import inf
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_1samp
+
+from circuitspex import statistics
+from circuitspex.errors import UserError
+from circuitspex.statistics import Estimate
+
+
+def crossed(rng, n_rows, n_columns, row_spread=1.0, column_spread=1.0, noise=1.0):
+    """Numbers of mean 0 whose rows and columns each have an effect of their own."""
+    rows, columns = rng.normal(size=(n_rows, 1)), rng.normal(size=(1, n_columns))
+    return row_spread * rows + column_spread * columns + noise * rng.normal(size=(n_rows, n_columns))
+
+
+@pytest.mark.parametrize("shape", [(9, 1), (1, 9)])
+def test_along_one_axis_it_is_the_t_test(shape):
+    numbers = np.random.default_rng(0).normal(0.5, 1, size=shape)
+    peer = ttest_1samp(numbers.ravel(), 0)
+    found = statistics.estimate(numbers, confidence=0.9)
+    interval = peer.confidence_interval(0.9)
+    assert (found.value, found.low, found.high) == pytest.approx((numbers.mean(), interval.low, interval.high))
+    mean, error, freedom = statistics.moments(numbers)
+    assert (freedom, statistics.p_value(mean, error, freedom)) == pytest.approx((8, peer.pvalue))
+    one_sided = ttest_1samp(numbers.ravel(), 0.2, alternative="greater").pvalue
+    assert statistics.p_value(mean, error, freedom, least=0.2) == pytest.approx(one_sided)
+    assert statistics.p_value(mean, error, freedom, sign=-1) == pytest.approx(1 - peer.pvalue / 2)
+
+
+def test_moments_of_a_crossed_design_by_hand():
+    mean, error, freedom = statistics.moments(np.array([[1.0, 3.0], [2.0, 6.0], [3.0, 9.0]]))
+    rows, columns = 4.0 / 3, 8.0 / 2  # variances of (2, 4, 6) and (2, 6), each divided by how many there are
+    assert mean == 4.0
+    assert error == pytest.approx((rows + columns) ** 0.5)
+    assert freedom == pytest.approx((rows + columns) ** 2 / (rows**2 / 2 + columns**2))
+    assert statistics.moments(np.full((3, 2), 7.0)) == (7.0, 0.0, 1.0)
+    with pytest.raises(UserError, match="two contexts or two prompts"):
+        statistics.moments(np.ones((1, 1)))
+
+
+def test_numbers_without_error():
+    assert statistics.t_interval(2.0, 0.0, 1.0) == Estimate(2.0, 2.0, 2.0)
+    assert statistics.p_value(2.0, 0.0, 1.0, least=1.0) == 0.0
+    assert statistics.p_value(2.0, 0.0, 1.0, least=2.0) == 1.0
+    assert statistics.p_value(-2.0, 0.0, 1.0, sign=1.0) == 1.0
+
+
+def test_one_prompt_says_nothing_of_others():
+    alone = np.array([1.5])
+    assert statistics.over_prompts(alone) == Estimate(1.5, -inf, inf)
+    assert statistics.over_prompts(alone, one_prompt=0.0) == Estimate(1.5, 1.5, 1.5)
+    several = np.array([1.5, 2.5, 0.0])
+    assert statistics.over_prompts(several) == statistics.over_prompts(several, one_prompt=0.0)
+    assert statistics.over_prompts(several) == statistics.estimate(several[None])
+
+
+@pytest.mark.parametrize(("row_spread", "column_spread"), [(1.0, 1.0), (0.2, 1.0), (0.0, 0.0)])
+def test_t_intervals_hold_the_mean_about_as_often_as_they_say(row_spread, column_spread):
+    rng = np.random.default_rng(1)
+    held = [
+        found.low <= 0 <= found.high
+        for found in (statistics.estimate(crossed(rng, 12, 8, row_spread, column_spread)) for _ in range(1500))
+    ]
+    # Too wide, rather than too narrow, where rows and columns have no effect: their noise is counted twice.
+    assert 0.935 < np.mean(held) < (1.0 if row_spread == 0 else 0.98)
+
+
+def test_q_values_of_benjamini_and_hochberg_1995():
+    # The 15 p values of their example (Neuhaus et al. 1992): at a rate of 0.05, four are discoveries.
+    p = [1e-4, 4e-4, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.324, 0.4262, 0.5719, 0.6528, 0.759, 1.0]
+    order = np.random.default_rng(0).permutation(15)
+    q = np.array(statistics.q_values(np.array(p)[order].tolist()))[np.argsort(order)]
+    assert np.flatnonzero(q <= 0.05).tolist() == [0, 1, 2, 3]
+    assert q[:5] == pytest.approx([0.0015, 0.003, 0.0095, 0.035625, 0.0603])
+    assert q[-1] == 1.0
+
+
+def test_q_values_by_their_definition():
+    p = np.random.default_rng(2).random(30) ** 3
+    ranked = np.sort(p)
+    wanted = [min(ranked[k] * 30 / (k + 1) for k in range(30) if ranked[k] >= each) for each in p]
+    np.testing.assert_allclose(statistics.q_values(p.tolist()), np.minimum(wanted, 1), rtol=1e-14)
+    assert statistics.q_values([]) == []
+    assert statistics.q_values([0.3]) == [0.3]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 1.5, -0.1, inf])
+def test_what_is_no_p_value_is_refused(wrong):
+    with pytest.raises(UserError, match="between 0 and 1"):
+        statistics.q_values([0.5, wrong])
+
+
+def test_discoveries_are_false_no_more_often_than_the_rate_says():
+    rng = np.random.default_rng(3)
+    shares = []
+    for _ in range(400):
+        effects = np.repeat([0.0, 1.5], [15, 5])
+        p = ttest_1samp(effects + rng.normal(size=(10, 20)), 0).pvalue.tolist()
+        found = np.array(statistics.q_values(p)) <= 0.1
+        shares.append(found[:15].sum() / max(1, found.sum()))
+    assert 0.05 < np.mean(shares) < 0.1
+
+
+def test_the_bootstrap_varies_as_much_as_the_mean_does():
+    values = np.random.default_rng(4).normal(size=40)
+    rows = statistics.bootstrap_rows(40, 4000, np.random.default_rng(0))
+    assert rows.shape == (4000, 40)
+    assert (rows.min(), rows.max()) == (0, 39)
+    assert values[rows].mean(1).std() == pytest.approx(values.std() / 40**0.5, rel=0.05)
+
+
+def test_the_pigeonhole_bootstrap_varies_as_its_moments_do():
+    numbers = crossed(np.random.default_rng(5), 40, 30, noise=0.1)
+    draws = statistics.pigeonhole_draws((40, 30), np.random.default_rng(0))
+    means = [numbers[np.ix_(rows, columns)].mean() for rows, columns in islice(draws, 3000)]
+    assert np.std(means) == pytest.approx(statistics.moments(numbers)[1], rel=0.05)
+
+
+def test_a_quantile_interval_holds_its_number_and_leaves_out_what_is_not_finite():
+    draws = np.arange(101) / 100
+    assert statistics.quantile_interval(0.5, draws) == Estimate(0.5, 0.025, 0.975)
+    assert statistics.quantile_interval(-1.0, draws) == Estimate(-1.0, -1.0, 0.975)
+    assert statistics.quantile_interval(2.0, draws) == Estimate(2.0, 0.025, 2.0)
+    spoilt = [*draws, np.nan, np.inf, -np.inf]
+    assert statistics.quantile_interval(0.5, spoilt) == statistics.quantile_interval(0.5, draws)
+    assert statistics.quantile_interval(0.5, [np.nan]) == Estimate(0.5, 0.5, 0.5)
+
+
+def test_a_range_need_not_hold_the_mean():
+    values = [0.0] * 99 + [1000.0]
+    assert statistics.mean_and_range(values) == Estimate(10.0, 0.0, 0.0)
+    assert statistics.mean_and_range(np.arange(101.0)) == Estimate(50.0, 2.5, 97.5)
+
+
+def test_the_ratio_of_means_against_resampling_by_hand():
+    rng = np.random.default_rng(6)
+    whole = 3 + crossed(rng, 6, 5)
+    part = 0.4 * whole + 0.1 * rng.normal(size=(6, 5))
+    rng, draws = np.random.default_rng(9), []
+    for _ in range(200):
+        rows = rng.integers(6, size=6)
+        columns = rng.integers(5, size=5)
+        draws.append(part[rows][:, columns].mean() / whole[rows][:, columns].mean())
+    found = statistics.ratio_of_means(part, whole, seed=9, n_resamples=200)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    assert (found.value, found.low, found.high) == pytest.approx((part.mean() / whole.mean(), low, high))
+
+
+def test_a_ratio_to_nothing_is_zero():
+    nothing = np.zeros((3, 2))
+    assert statistics.ratio_of_means(np.ones((3, 2)), nothing, seed=0) == Estimate(0.0, 0.0, 0.0)
+
+
+def test_the_interval_of_a_ratio_holds_it_about_as_often_as_it_says():
+    rng = np.random.default_rng(7)
+    held = []
+    for _ in range(150):
+        whole = 4 + crossed(rng, 16, 12, 0.5, 0.5)
+        part = 0.3 * 4 + crossed(rng, 16, 12, 0.5, 0.5)
+        found = statistics.ratio_of_means(part, whole, seed=0, n_resamples=200)
+        held.append(found.low <= 0.3 <= found.high)
+    assert 0.9 < np.mean(held) < 1.0
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error():
+    values = np.random.default_rng(8).normal(size=(25, 3))
+    without = (values.sum(0) - values) / 24
+    np.testing.assert_allclose(statistics.jackknife_errors(without), values.std(axis=0, ddof=1) / 5)
