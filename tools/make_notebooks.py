@@ -119,8 +119,8 @@ NEURONS = [
         """# Down to single neurons
 
 Which single MLP neurons does a model use, and which heads do they work with? SmolLM2-135M has 46,080 of them. Most do
-nothing for a given behaviour, so we go **from coarse to fine**: explain whole layers first, open the few through which
-much of the behaviour goes into heads and MLPs, and of these open the MLPs that matter into neurons. What is not opened
+nothing for a given behaviour, so we go **from coarse to fine**: explain whole layers first, expand the few through which
+much of the behaviour goes into heads and MLPs, and of these expand the MLPs that matter into neurons. What is not expanded
 stays one component, so that nothing is left out.""",
     ),
     (
@@ -135,7 +135,7 @@ print(task.report(model))""",
         "markdown",
         """## From layers to neurons
 
-To keep this notebook short we look at the last eight layers only, and open at most two components at a level. Each level
+To keep this notebook short we look at the last eight layers only, and expand at most two components at a level. Each level
 is a whole search: 40 ablations to decode from, new ones to score on, and paired ablations that measure again what was
 found.""",
     ),
@@ -146,7 +146,7 @@ found.""",
     task,
     levels=["layers[22:]", "heads+mlps", "neurons"],
     budget=40,
-    most=2,
+    max_expanded=2,
     n_heldout=30,
     n_contexts=6,
     n_random=4,

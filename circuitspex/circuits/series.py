@@ -11,10 +11,8 @@ import numpy as np
 
 from circuitspex.ablation import Executor, Store, store_at
 from circuitspex.circuits.checkpoints import check_comparable
-from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Point, Series
 from circuitspex.circuits.comparison_circuits import whole
-from circuitspex.circuits.evidence._measure import estimate
 from circuitspex.circuits.evidence._replicate import replicate
 from circuitspex.circuits.evidence._strongest import strongest
 from circuitspex.circuits.record import versions
@@ -25,6 +23,7 @@ from circuitspex.games import RememberingGame
 from circuitspex.masks import Keep, check_keep, sample_masks
 from circuitspex.models import model_identity
 from circuitspex.recovery import Interactions, decode
+from circuitspex.statistics import over_prompts
 from circuitspex.tasks import Task
 from circuitspex.typing import Masks, Term
 
@@ -156,7 +155,5 @@ def _decoded(game: RememberingGame, options: Options, keep: Keep, seeds: Sequenc
 
 def _point(name: str, identity: str, game: RememberingGame, wanted: Sequence[Term], contexts: Masks) -> Point:
     found = replicate(game.stage(f"measuring {name}"), wanted, contexts) if wanted else {}
-    metric = whole(game)
-    value = float(metric.mean())
-    over_prompts = estimate(metric[None, :]) if len(metric) > 1 else Estimate(value, value, value)
-    return Point(name, identity, over_prompts, tuple(found[members].estimate() for members in wanted))
+    metric = over_prompts(whole(game), one_prompt=0.0)
+    return Point(name, identity, metric, tuple(found[members].estimate() for members in wanted))

@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = getattr(options, "debug", False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore")
-        warnings.filterwarnings("once", category=UserWarning, module=r"circuitspex\..*|__main__")
+        for category in (UserWarning, FutureWarning):
+            warnings.filterwarnings("once", category=category, module=r"circuitspex\..*|__main__")
         warnings.showwarning = _show_warning
         try:
             result: int = options.run(options)

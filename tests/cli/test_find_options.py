@@ -58,8 +58,8 @@ def test_rounds_and_levels_are_read() -> None:
 def test_levels_take_the_place_of_components(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["find", "--model", "m", "--task", "ioi", "--components", "heads", "--levels", "layers,heads"]) == 1
     assert "--levels and --components can't be combined" in capsys.readouterr().err
-    with pytest.warns(FutureWarning, match="is now --levels LEVELS"):
-        assert main(["find", "--model", "m", "--task", "ioi", "--components", "heads", "--refine", "layers,heads"]) == 1
+    assert main(["find", "--model", "m", "--task", "ioi", "--components", "heads", "--refine", "layers,heads"]) == 1
+    assert "warning: --refine LEVELS is now --levels LEVELS" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

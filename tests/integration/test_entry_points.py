@@ -16,13 +16,22 @@ from typing import Any
 import pytest
 
 import circuitspex
+from circuitspex.ablation.baselines import BASELINES
 from circuitspex.circuits.formats import FORMATS
+from circuitspex.components import KINDS
 from circuitspex.errors import TaskError, UserError
 from circuitspex.recovery import DECODERS
 from circuitspex.registry import Table
 from circuitspex.tasks import METRICS, TASKS
 
-TABLES: dict[str, Table[Any]] = {"decoders": DECODERS, "metrics": METRICS, "tasks": TASKS, "formats": FORMATS}
+TABLES: dict[str, Table[Any]] = {
+    "components": KINDS,
+    "baselines": BASELINES,
+    "decoders": DECODERS,
+    "metrics": METRICS,
+    "tasks": TASKS,
+    "formats": FORMATS,
+}
 HERE = Path(__file__).parent
 ROOT = Path(circuitspex.__file__).parent.parent
 
@@ -30,7 +39,9 @@ FROM_PYTHON = """
 import json, sys
 import numpy as np
 import circuitspex as cx
-from circuitspex.circuits import Circuit, formats
+from circuitspex.ablation.baselines import BASELINES
+from circuitspex.circuits import formats
+from circuitspex.components import KINDS
 from circuitspex.recovery import DECODERS
 from circuitspex.tasks import METRICS, TASKS
 
@@ -41,13 +52,17 @@ decoded = cx.decode(masks, 2 * signs[:, 1] - signs[:, 4] + 5, method="mean-effec
 model = cx.load_model(f"{folder}/model")
 task = cx.tasks.build("words", model, n_prompts=3, metric="subject_and_end")
 game = cx.ComponentGame(model, task, "heads", "zero")
+norms = [cx.ComponentGame(model, task, "norms+heads", baseline) for baseline in ("zero", "nothing")]
+some = cx.sample_masks(norms[0].n_players, 8, seed=1)
 tokens = task.tokens
 logits = model(tokens)
 answer = int(task.answers[0])
 print(json.dumps({
     "effects": [decoded.effect(i) for i in range(6)],
     "method": decoded.method,
-    "names": [list(table) for table in (DECODERS, METRICS, TASKS)],
+    "names": [list(table) for table in (KINDS, BASELINES, DECODERS, METRICS, TASKS)],
+    "norms": [name for name in norms[0].names if "Ln" in name],
+    "values": [game(some).tolist() for game in norms],
     "formats": formats.names("Circuit"),
     "value": float(game(np.ones((1, game.n_players), dtype=bool))[0]),
     "expected": float((logits[:, -1, answer] - logits[:, 0, answer]).mean()),
@@ -90,28 +105,39 @@ def test_each_is_used_from_python(installed: Path, folder: Path) -> None:
     assert found["effects"][1] > 1.5
     assert found["effects"][4] < -0.5
     assert found["value"] == pytest.approx(found["expected"], abs=1e-4)
-    assert [names[-1] for names in found["names"]] == ["mean-effects", "subject_and_end", "words"]
+    assert [names[-1] for names in found["names"]] == ["norm", "nothing", "mean-effects", "subject_and_end", "words"]
+    assert found["norms"] == ["L0Ln", "L1Ln", "L2Ln"]
+    assert found["values"][0] == found["values"][1]
+    assert len(set(found["values"][0])) > 1
     assert "names" in found["formats"]
 
 
 def test_each_is_used_from_the_command_line(installed: Path, folder: Path) -> None:
     find = ["-m", "circuitspex", "find", "--model", str(folder / "model"), "--task", "words", "--prompts", "8"]
-    more = ["--metric", "subject_and_end", "--method", "mean-effects", "--budget", "24", "--heldout", "12"]
+    what = ["--components", "norms+heads", "--baseline", "nothing", "--metric", "subject_and_end"]
+    more = [*what, "--method", "mean-effects", "--budget", "24", "--heldout", "12"]
     out = ["--contexts", "2", "--store", "off", "--out", str(folder / "out")]
     done = run(*find, *more, *out, path=installed)
     assert done.returncode == 0, done.stderr
     record = json.loads((folder / "out" / "circuit.json").read_text())
     assert (record["run"]["method"], record["task"]["name"]) == ("mean-effects", "words")
     assert record["task"]["metric"] == "subject_and_end"
-    done = run("-m", "circuitspex", "export", str(folder / "out" / "circuit.json"), "--to", "names", path=installed)
+    assert (record["run"]["components"], record["run"]["baseline"]) == ("norms+heads", "nothing")
+
+
+def test_a_format_is_used_from_the_command_line(installed: Path, tmp_path: Path) -> None:
+    circuit = tmp_path / "circuit.json"
+    circuit.write_bytes((HERE.parent / "fixtures" / "formats" / "circuit.json").read_bytes())
+    done = run("-m", "circuitspex", "export", str(circuit), "--to", "names", path=installed)
     assert done.returncode == 0, done.stderr
-    listed = (folder / "out" / "circuit.names.txt").read_text().split()
-    assert listed == [node["component"] for node in record["nodes"]]
+    listed = (tmp_path / "circuit.names.txt").read_text().split()
+    assert listed == [node["name"] for node in json.loads(circuit.read_text())["nodes"]]
+    assert listed
 
 
 def test_help_names_them(installed: Path) -> None:
     said = " ".join(run("-m", "circuitspex", "find", "--help", path=installed).stdout.split())
-    for name in ("mean-effects", "subject_and_end", "words"):
+    for name in ("nothing", "mean-effects", "subject_and_end", "words"):
         assert name in said
     said = " ".join(run("-m", "circuitspex", "export", "--help", path=installed).stdout.split())
     assert "names, neuronpedia" in said
@@ -121,6 +147,10 @@ ENTRIES = """
 [circuitspex.decoders]
 gone = torn_parts_that_are_not_there:DECODER
 linear = torn_parts:NUMBER
+[circuitspex.components]
+gone = torn_parts:NUMBER
+[circuitspex.baselines]
+gone = torn_parts:NUMBER
 [circuitspex.metrics]
 gone = torn_parts:NOTHING
 [circuitspex.tasks]
@@ -144,6 +174,8 @@ def torn(tmp_path: Path) -> Path:
 BROKEN = [
     ("decoders", "gone", "method 'gone' of circuitspex-torn can't be loaded: ModuleNotFoundError: No module named"),
     ("metrics", "gone", "metric 'gone' of circuitspex-torn can't be loaded: AttributeError: module 'torn_parts' has"),
+    ("components", "gone", "kind of component 'gone' of circuitspex-torn must be a Kind, not a int"),
+    ("baselines", "gone", "baseline 'gone' of circuitspex-torn must be a Baseline, not a int"),
     ("tasks", "gone", "task 'gone' of circuitspex-torn must be a NamedTask, not a int"),
     ("formats", "Circuit.gone", "format 'Circuit.gone' of circuitspex-torn must be a Format, not a int"),
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from circuitspex.ablation import Baseline
 from circuitspex.circuits.formats import Format
+from circuitspex.components import Kind
 from circuitspex.recovery import Decoder
 from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.samples import Fitted, cross_fit
@@ -42,10 +44,21 @@ def words(model, n_prompts=4, seed=0, metric="logit_diff"):
 
 def write_names(circuit, path):
     """The components, one a line."""
-    path.write_text("\n".join(node.component for node in circuit.nodes))
+    path.write_text("\n".join(node.name for node in circuit.nodes))
     return path
 
 
+NORM = Kind(
+    letter="Ln",
+    word="norms",
+    form="whole",
+    singular="norm before the MLP",
+    plural="norms before the MLP",
+    order=65,
+    hook="ln2.hook_out",
+    shape="square",
+)
+NOTHING = Baseline("zeros, by another name", "", lambda model, sites, group: {})
 MEAN_EFFECTS = Decoder(mean_effects, "differences of means")
 SUBJECT_AND_END = Metric("subject_and_end", subject_and_end, reads=("subject", "END"))
 WORDS = NamedTask(words, "nothing in particular")
