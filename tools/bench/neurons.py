@@ -52,7 +52,7 @@ HEAD = (
     "task",
     "components",
     "n",
-    "mean slope alone",
+    "mean gradient alone",
     "gradspex",
     "95 % interval",
     "decoding, s",
