@@ -185,13 +185,17 @@ def test_the_recipes_work(mine: ModuleType, tiny: Any, tmp_path: Path, monkeypat
     model = tiny.bridge("llama")
     task = cx.tasks.build("opposites", model, n_prompts=8, metric="margin")
     asked = {"budget": 30, "n_heldout": 12, "n_contexts": 3, "progress": False}
-    found = cx.find_circuit(model, task, "norms+heads", "counterfactual-mean", method="mean-effects", **asked)
+    found = cx.find_circuit(model, task, "attn_norms+heads", "counterfactual-mean", method="mean_effects", **asked)
     run = found.circuit.run
-    assert (run["components"], run["baseline"], run["method"]) == ("norms+heads", "counterfactual-mean", "mean-effects")
+    assert (run["components"], run["baseline"], run["method"]) == (
+        "attn_norms+heads",
+        "counterfactual-mean",
+        "mean_effects",
+    )
     assert (found.circuit.task["name"], found.circuit.task["metric"]) == ("opposites", "margin")
 
-    game = cx.ComponentGame(model, task, "norms+heads", "counterfactual-mean")
-    assert {"L0Ln", "L2Ln", "L1H3"} <= set(game.names)
+    game = cx.ComponentGame(model, task, "attn_norms+heads", "counterfactual-mean")
+    assert {"L0An", "L2An", "L1H3"} <= set(game.names)
     whole = game.evaluate(np.ones((1, game.n_players), dtype=bool), progress=False).per_prompt[0]
     last = model(task.tokens)[:, -1].detach().numpy().astype(np.float64)
     for row, logits in enumerate(last):
@@ -199,11 +203,11 @@ def test_the_recipes_work(mine: ModuleType, tiny: Any, tmp_path: Path, monkeypat
         assert whole[row] == pytest.approx(logits[answer] - np.delete(logits, answer).max(), abs=1e-4)
 
     signs = 2.0 * cx.sample_masks(5, 200, seed=0) - 1
-    decoded = cx.decode(signs > 0, 3 * signs[:, 2] + 1, method="mean-effects")
+    decoded = cx.decode(signs > 0, 3 * signs[:, 2] + 1, method="mean_effects")
     assert decoded.effect(2) == pytest.approx(6, rel=0.1)
     assert abs(decoded.effect(0)) < 1
 
-    nodes = (Node("L1Ln", 1, "norm", 0.5), Node("L0H1", 0, "head", 1.0))
+    nodes = (Node("L1An", 1, "attn_norm", 0.5), Node("L0H1", 0, "head", 1.0))
     circuit = cx.Circuit(nodes, (), Faithfulness(0.9, 0.8, 1.0, 20))
     written = circuit.export("names", tmp_path / f"circuit.{formats.ending('Circuit', 'names')}")
     assert written.read_text().split() == [node.name for node in circuit.nodes]
