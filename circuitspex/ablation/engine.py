@@ -59,7 +59,7 @@ class AblationEngine:
         baseline: what an ablated component outputs instead, a name in ``BASELINES``.
         executor: 'fused' (dense transformers: shared and ablated work is skipped), 'batched' (many masks a pass through
             hooks), 'hooks' (one mask at a time, the plain reference), or 'auto': 'fused' where the model's parts were
-            understood, which is tried against 'hooks' first, else 'batched'.
+            verified, which is tried against 'hooks' first, else 'batched'.
         precision: of the matrix products in the blocks; 'model' is the model's own, 'bfloat16' is faster and less
             exact, with a residual stream in the model's own dtype. Only for 'fused'.
         batch_rows: rows (one mask on one prompt) to run at once; chosen from the free memory by default. Results may

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from circuitspex.ablation import engine
-from circuitspex.ablation.executors import agreement as understood
+from circuitspex.ablation.executors import agreement
 from circuitspex.ablation.executors import dense, fused
 from circuitspex.errors import TaskError, UserError
 from circuitspex.games import ComponentGame
@@ -75,8 +75,8 @@ def test_a_misread_part_is_noticed_and_hooks_run(tiny, model, family, monkeypatc
         ]
         return dataclasses.replace(found, layers=tuple(layers))
 
-    monkeypatch.setattr(understood, "dense_model", wrong)
-    monkeypatch.setattr(understood, "_known", {})
+    monkeypatch.setattr(agreement, "dense_model", wrong)
+    monkeypatch.setattr(agreement, "_known", {})
     game = ComponentGame(model, tiny.task(model), "heads")
     assert "not fused: a trial pass gave other logits than plain hooks" in game.executor
 

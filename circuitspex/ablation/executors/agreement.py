@@ -1,4 +1,4 @@
-"""Whether a model's parts were understood: the fast way's logits beside those of plain hooks, before it is used."""
+"""Whether a model's architecture is verified: the fast way's logits beside those of plain hooks, before it is used."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 TransformerLens gives the parts of every architecture the same names (``attn.q``, ``mlp.gate``, ``ln1_post``); what they
 are made of and how they are put together is read off them, and never off the name of the model. Whether the parts were
-understood is not assumed either: ``fused.why_not`` compares logits before anything is run with them.
+verified is not assumed either: ``agreement.disagreement`` compares logits before anything is run with them.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def check_memory(n_players: int, budget: int, n_heldout: int, n_measured: int, *
         raise UserError(
             f"{n_players:,} components under {budget:,} ablations need about {_gb(needed)} of memory, and {_gb(free)} "
             "are free; a smaller budget, neurons in groups ('neurons:64'), some layers only, or coarse to fine "
-            "(refine=['mlps', 'neurons']) would help"
+            "(levels=['mlps', 'neurons']) would help"
         )
     return needed
 
