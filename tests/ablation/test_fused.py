@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from circuitspex.ablation import engine
-from circuitspex.ablation.executors import agreement
-from circuitspex.ablation.executors import dense, fused
+from circuitspex.ablation.executors import agreement, dense, fused
 from circuitspex.errors import TaskError, UserError
 from circuitspex.games import ComponentGame
 
