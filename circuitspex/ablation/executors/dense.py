@@ -1,8 +1,8 @@
 """A dense transformer, taken apart by its structure: the tensors and small functions that a pass needs.
 
 TransformerLens gives the parts of every architecture the same names (``attn.q``, ``mlp.gate``, ``ln1_post``); what they
-are made of and how they are put together is read off them, and never off the name of the model. That they were read rightly
-is verified, not assumed: ``agreement.disagreement`` compares logits before anything is run with them.
+are made of and how they are put together is read off them, and never off the name of the model. That they were read
+rightly is verified, not assumed: ``agreement.disagreement`` compares logits before anything is run with them.
 """
 
 from __future__ import annotations
