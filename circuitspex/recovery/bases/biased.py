@@ -8,19 +8,11 @@ section 8.4). At p = 1/2 they are the parities.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import combinations
 from math import sqrt
 
 from circuitspex.errors import UserError
-from circuitspex.recovery.bases.polynomial import recentred
+from circuitspex.recovery.bases.polynomial import spread
 from circuitspex.typing import Term
-
-
-def _centre_and_scale(keep: float) -> tuple[float, float]:
-    """The mean and the standard deviation of a sign ``x_i = 2 m_i - 1``."""
-    if not 0 < keep < 1:
-        raise UserError(f"keep must be between 0 and 1, both excluded, not {keep}: at 0 and 1 masks do not vary")
-    return 2 * keep - 1, 2 * sqrt(keep * (1 - keep))
 
 
 def fourier_to_biased(table: Mapping[Term, float], keep: float) -> dict[Term, float]:
@@ -32,31 +24,7 @@ def fourier_to_biased(table: Mapping[Term, float], keep: float) -> dict[Term, fl
     Raises:
         UserError: ``keep`` is not strictly between 0 and 1.
     """
-    centre, scale = _centre_and_scale(keep)
-    out: dict[Term, float] = {}
-    for term, value in table.items():
-        for size in range(len(term) + 1):
-            factor = scale**size * centre ** (len(term) - size)
-            if factor == 0:
-                continue
-            for subset in combinations(term, size):
-                out[subset] = out.get(subset, 0.0) + factor * value
-    return out
-
-
-def biased_to_fourier(table: Mapping[Term, float], keep: float) -> dict[Term, float]:
-    """Coefficients of ``phi_S`` at p = ``keep`` to those of parities; undoes ``fourier_to_biased``.
-
-    Raises:
-        UserError: ``keep`` is not strictly between 0 and 1.
-    """
-    return recentred(table, *_centre_and_scale(keep))
-
-
-def variance(table: Mapping[Term, float], keep: float) -> float:
-    """The variance of a sum of parities over masks that keep each component with probability ``keep`` (Parseval).
-
-    Raises:
-        UserError: ``keep`` is not strictly between 0 and 1.
-    """
-    return sum(value * value for term, value in fourier_to_biased(table, keep).items() if term)
+    if not 0 < keep < 1:
+        raise UserError(f"keep must be between 0 and 1, both excluded, not {keep}: at 0 and 1 masks do not vary")
+    centre, scale = 2 * keep - 1, 2 * sqrt(keep * (1 - keep))  # mean and standard deviation of x_i
+    return spread(table, lambda t, s: scale**s * centre ** (t - s))

@@ -37,11 +37,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import cache
-from itertools import combinations, pairwise
+from itertools import pairwise
 from math import comb, isfinite
 from operator import index as as_integer
 
 from circuitspex.errors import UserError
+from circuitspex.recovery.bases.polynomial import spread
 from circuitspex.typing import Term
 
 
@@ -165,14 +166,8 @@ def _checked(index: str, order: int) -> tuple[str, int]:
 def _spread(
     table: Mapping[Term, float], index: str, order: int, weight: Callable[[str, int, int, int], float]
 ) -> dict[Term, float]:
-    out: dict[Term, float] = {(): 0.0}
-    for term, value in table.items():
-        for size in range(min(order, len(term)) + 1):
-            part = value * weight(index, len(term), size, order)
-            if part != 0:
-                for subset in combinations(term, size):
-                    out[subset] = out.get(subset, 0.0) + part
-    return out
+    present = {term: value for term, value in table.items() if value != 0}
+    return {(): 0.0} | spread(present, lambda t, s: weight(index, t, s, order), order)
 
 
 def index_table(mobius: Mapping[Term, float], index: str, order: int, n_players: int) -> dict[Term, float]:

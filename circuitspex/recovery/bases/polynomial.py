@@ -6,7 +6,7 @@ parities, ``f(m) = sum over S of c_S * prod over i in S of x_i``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -90,17 +90,16 @@ def combine(parts: Iterable[tuple[float, Polynomial]]) -> Polynomial:
     return Polynomial.of(total)
 
 
-def recentred(table: Mapping[Term, float], centre: float, scale: float) -> dict[Term, float]:
-    """Coefficients of products of ``(x_i - centre) / scale``, expanded into parities."""
-    if centre == 0 and scale == 1:
-        return dict(table)
+def spread(
+    table: Mapping[Term, float], weight: Callable[[int, int], float], most: int | None = None
+) -> dict[Term, float]:
+    """``out[S] = sum over T >= S of weight(|T|, |S|) table[T]``, for the S of at most ``most`` members."""
     out: dict[Term, float] = {}
     for term, value in table.items():
-        value = value / scale ** len(term)
-        for size in range(len(term) + 1):
-            part = value * (-centre) ** (len(term) - size)
-            for subset in combinations(term, size):
-                out[subset] = out.get(subset, 0.0) + part
+        for size in range(min(len(term), len(term) if most is None else most) + 1):
+            factor = weight(len(term), size)
+            for subset in combinations(term, size) if factor != 0 else ():
+                out[subset] = out.get(subset, 0.0) + factor * value
     return out
 
 
@@ -109,24 +108,12 @@ def fourier_to_mobius(table: Mapping[Term, float]) -> dict[Term, float]:
 
     ``x_i = 2 m_i - 1``, so ``mobius(S) = 2^|S| sum_{T >= S} (-1)^(|T|-|S|) c_T``.
     """
-    out: dict[Term, float] = {}
-    for term, value in table.items():
-        for size in range(len(term) + 1):
-            part = value * 2.0**size * (-1.0) ** (len(term) - size)
-            for subset in combinations(term, size):
-                out[subset] = out.get(subset, 0.0) + part
-    return out
+    return spread(table, lambda t, s: 2.0**s * (-1.0) ** (t - s))
 
 
 def mobius_to_fourier(table: Mapping[Term, float]) -> dict[Term, float]:
     """ANDs of kept components to parities: ``m_i = (1 + x_i) / 2``, so ``c_S = sum_{T >= S} 2^-|T| mobius(T)``."""
-    out: dict[Term, float] = {}
-    for term, value in table.items():
-        part = value * 2.0 ** -len(term)
-        for size in range(len(term) + 1):
-            for subset in combinations(term, size):
-                out[subset] = out.get(subset, 0.0) + part
-    return out
+    return spread(table, lambda t, s: 2.0**-t)
 
 
 def mean_differences(table: Mapping[Term, float], keep: float) -> dict[Term, float]:
@@ -137,16 +124,8 @@ def mean_differences(table: Mapping[Term, float], keep: float) -> dict[Term, flo
     interaction index (Grabisch and Roubens 1999).
     """
     bias = 2 * keep - 1
-    out = {term: 0.0 for term in table if term}
-    for term, value in table.items():
-        for size in range(1, len(term) + 1):
-            factor = 2.0**size * bias ** (len(term) - size)
-            if factor == 0:
-                continue
-            for subset in combinations(term, size):
-                if subset in out:
-                    out[subset] += factor * value
-    return out
+    found = spread(table, lambda t, s: 2.0**s * bias ** (t - s))
+    return {term: found.get(term, 0.0) for term in table if term}
 
 
 def n_terms(n_players: int, order: int) -> int:

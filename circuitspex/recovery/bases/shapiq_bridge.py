@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from itertools import combinations
 from math import isfinite
 from operator import index as as_integer
 from typing import Any, Literal
@@ -21,7 +20,7 @@ import numpy as np
 
 from circuitspex.errors import UserError
 from circuitspex.recovery.bases.indices import bernoulli, check_order, check_terms, fourier_to_index, index_table
-from circuitspex.recovery.bases.polynomial import fourier_to_mobius, mobius_to_fourier
+from circuitspex.recovery.bases.polynomial import fourier_to_mobius, mobius_to_fourier, spread
 from circuitspex.typing import Term
 
 _NAMES = {
@@ -176,11 +175,4 @@ def from_shapiq(values: Any) -> dict[Term, float]:
 
 def _unfold(sii: Mapping[Term, float]) -> dict[Term, float]:
     """Möbius coefficients, but the constant, of the function that has this Shapley interaction index."""
-    out: dict[Term, float] = {}
-    for term, value in sii.items():
-        for size in range(1, len(term) + 1):
-            part = float(bernoulli(len(term) - size)) * value
-            if part != 0:
-                for subset in combinations(term, size):
-                    out[subset] = out.get(subset, 0.0) + part
-    return out
+    return spread(sii, lambda t, s: float(bernoulli(t - s)) if s else 0.0)
