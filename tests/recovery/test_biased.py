@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from planted import all_masks, random_table, values_of
 
 from circuitspex.errors import UserError
-from circuitspex.recovery.bases.biased import fourier_to_biased
-from circuitspex.recovery.bases.polynomial import Polynomial, spread
+from circuitspex.recovery.bases.polynomial import Polynomial, fourier_to_biased, spread
 
 KEEPS = [0.01, 0.1, 0.3, 0.5, 0.75, 0.9, 0.99]
 # Doubles, sums of at most 2^7 numbers near 1; at a density of 1 % (and 99 %) a triple of phi is up to 10^3 in size.
