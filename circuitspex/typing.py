@@ -5,7 +5,6 @@ Numbers of things: ``K`` masks, ``n`` components (players), ``P`` prompts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +38,3 @@ class Game(Protocol):
 
     def __call__(self, masks: Masks) -> Values:
         """The value under each mask: bool ``(K, n)`` in, float ``(K,)`` out."""
-
-
-Names = Sequence[str]

@@ -13,7 +13,7 @@ from circuitspex.models.protocol import Model
 T = TypeVar("T")
 
 # Share of the free memory that a batch may plan with: the estimate below is rough, and other programs need room.
-_SHARE = 0.4
+SHARE = 0.4
 # Beyond these sizes nothing gets faster: a CPU's caches are full, a GPU's cores are busy.
 _MOST_ROWS = {"cpu": 64, "other": 4096}
 
@@ -36,12 +36,13 @@ def rows_that_fit(
     kept = n_positions * d_model * int(cfg.n_layers) if gradients and checkpointing else 0
     numbers = per_layer * layers + kept + n_positions * a_token + 4 * n_read * int(cfg.d_vocab)
     per_row = numbers * parameter.element_size()
-    if parameter.device.type == "cuda":
-        free = torch.cuda.mem_get_info(parameter.device)[0]
-    else:
-        free = psutil.virtual_memory().available
     most = _MOST_ROWS["cpu" if parameter.device.type == "cpu" else "other"]
-    return max(1, min(most, int(free * _SHARE / per_row)))
+    return max(1, min(most, int(free_memory(parameter.device) * SHARE / per_row)))
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free where the batches run."""
+    return int(torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available)
 
 
 def in_parts(n_rows: int, size: int, run: Callable[[slice], T]) -> list[T]:

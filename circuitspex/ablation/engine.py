@@ -17,13 +17,13 @@ from circuitspex.ablation.executors.agreement import disagreement, parts_of
 from circuitspex.ablation.executors.clean import clean_pass
 from circuitspex.ablation.executors.dense import DenseModel, NotDenseError
 from circuitspex.ablation.executors.fused import FusedForward
-from circuitspex.ablation.executors.hooks import BatchedForward, Forward, HooksForward
+from circuitspex.ablation.executors.hooks import BatchedForward, HooksForward
 from circuitspex.ablation.executors.path_patching import PathForward
 from circuitspex.ablation.executors.prefix import Prefix, why_not
 from circuitspex.ablation.frozen import frozen
 from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
 from circuitspex.ablation.shapes import Logits
-from circuitspex.ablation.site_map import sites_of
+from circuitspex.ablation.sites import sites_of
 from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.models.protocol import Model
@@ -32,6 +32,7 @@ from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
 Executor = Literal["auto", "fused", "batched", "hooks"]
 Precision = Literal["model", "bfloat16"]
+Forward = HooksForward | BatchedForward | FusedForward | PathForward
 
 # With fewer rows than this in a pass with gradients, computing activations twice costs less than the small batches.
 _FEW_ROWS = 16
@@ -110,10 +111,10 @@ class AblationEngine:
 
     def _forwards(self, executor: Executor) -> tuple[str, str, list[Forward]]:
         """The executor that runs, what to say of it, and one for each group of prompts."""
-        tokens = [group.tokens.to(self._device) for group in self.task.groups]
-        reads = [group.reads for group in self.task.groups]
-        baselines = [baselines_of(self._baseline, self.model, self._sites, group) for group in self.task.groups]
-        given = list(zip(tokens, baselines, reads, strict=True))
+        given = [
+            (group.tokens.to(self._device), baselines_of(self._baseline, self.model, self._sites, group), group.reads)
+            for group in self.task.groups
+        ]
         self._given = given
         plain: list[HooksForward] = [HooksForward(self.model, self._sites, self.n_players, *one) for one in given]
         if executor == "hooks":
@@ -121,7 +122,7 @@ class AblationEngine:
         reason = ""
         if executor != "batched":
             try:
-                fused = self._fused(tokens, baselines, reads, plain)
+                fused = self._fused(plain)
                 products = ", products in bfloat16" if self.precision == "bfloat16" else ""
                 return "fused", f"fused: shared and ablated work is skipped{products}", list(fused)
             except NotDenseError as error:
@@ -130,7 +131,7 @@ class AblationEngine:
                     what = "these components" if self._unfused else "this model"
                     raise UserError(f"{wanted} is not for {what}: {error}") from error
                 reason = f"; not fused: {error}"
-        unshared = why_not(self.model, tokens[0])
+        unshared = why_not(self.model, given[0][0])
         note = "batched hooks, shared prefix" if unshared is None else f"batched hooks, no shared prefix: {unshared}"
         forwards: list[Forward] = [
             BatchedForward(
@@ -144,28 +145,25 @@ class AblationEngine:
         ]
         return "batched", note + reason, forwards
 
-    def _fused(
-        self,
-        tokens: Sequence[torch.Tensor],
-        baselines: Sequence[Any],
-        reads: Sequence[torch.Tensor],
-        plain: Sequence[HooksForward],
-    ) -> list[FusedForward]:
+    def _fused(self, plain: Sequence[HooksForward]) -> list[FusedForward]:
         if self._unfused:
             other = self._unfused[0]
             *most, last = [kind.plural for kind in KINDS.values() if kind.fused]
             raise NotDenseError(f"only {', '.join(most)} and {last} are fused, not {other} ({other.kind})")
         dense = parts_of(self.model, self._structure, None)
-        cleans = [clean_pass(self.model, rows) for rows in tokens]
+        cleans = [clean_pass(self.model, tokens) for tokens, _, _ in self._given]
 
         def forwards(dense: DenseModel) -> list[FusedForward]:
-            each = zip(cleans, baselines, reads, strict=True)
-            return [FusedForward(dense, clean, self._sites, self.n_players, *rest) for clean, *rest in each]
+            each = zip(cleans, self._given, strict=True)
+            return [
+                FusedForward(dense, clean, self._sites, self.n_players, baselines, reads)
+                for clean, (_, baselines, reads) in each
+            ]
 
         made = forwards(dense)
         first_layer = min(component.layer for component in self.components)
-        for forward, hooks, rows in zip(made, plain, tokens, strict=True):
-            length = rows.shape[1]
+        for forward, hooks in zip(made, plain, strict=True):
+            length = hooks.tokens.shape[1]
             first = min(0 if c.position is None else c.position % length for c in self.components)
             reason = disagreement(forward, hooks, self.n_players, (first_layer, first))
             if reason is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from circuitspex.ablation.shapes import Activation, BaselineOfSite, Gates, UnitIndex
-from circuitspex.components import KINDS, Component, Part
+from circuitspex.components import KINDS, Component, ModelStructure, Part
 from circuitspex.errors import ComponentError
 
 Hook = tuple[str, Callable[[Any, Any], Any]]
@@ -106,6 +106,21 @@ def plain_site(part: Part, layer: int, kind: str, members: Members) -> Site:
     """The site of units of one activation."""
     assert part.hook is not None
     return Site(part.hook, layer, kind, part.n_units, members)
+
+
+def sites_of(structure: ModelStructure, components: Sequence[Component]) -> tuple[Site, ...]:
+    """The sites of these components, by layer, and in a layer by the order of their kinds."""
+    members: dict[tuple[int, str], list[tuple[int, Component]]] = {}
+    for player, component in enumerate(components):
+        members.setdefault((component.layer, component.kind), []).append((player, component))
+    found: list[Site] = []
+    for (layer, kind), of_kind in members.items():
+        part = structure.layers[layer].part(kind)
+        if part.hook is None:
+            structure.check(of_kind[0][1])  # raises with the reason
+            raise ComponentError(f"{of_kind[0][1]}: {structure.name} has no hook for it")
+        found.append(KINDS[kind].site(part, layer, kind, tuple(of_kind)))
+    return tuple(sorted(found, key=lambda site: (site.layer, KINDS[site.kind].order)))
 
 
 def ablate(

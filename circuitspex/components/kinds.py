@@ -31,9 +31,9 @@ class Kind:
     Args:
         letter: stands after the layer in its name, ``L5H1``; one or more letters, the first a capital.
         suffix: what follows the index in its name, ``.q`` in ``L5H1.q``; letter and suffix together are its own.
-        word: names all of them in a selector, ``heads``; lower case, at most one dot.
+        word: names all of them in a selector, ``heads``; lower case, at most one dot; ``plural`` by default.
         form: 'whole' (one in a layer, without an index), 'one' (an index), or 'range' (a block of indices).
-        singular, plural: how it is called.
+        singular, plural: how it is called; ``plural`` has an s more by default.
         long_name: how it is called where nothing else says that it is a part of a model; ``singular`` by default.
         lack: what a layer has not, where it has none: 'no attention heads'.
         lacking: what a selector does with layers that have none: 'leave out', 'refuse', or 'say why' if none has any.
@@ -56,10 +56,10 @@ class Kind:
     """
 
     letter: str
-    word: str
     form: Literal["whole", "one", "range"]
     singular: str
-    plural: str
+    plural: str = ""
+    word: str = ""
     suffix: str = ""
     long_name: str = ""
     lack: str = ""
@@ -78,6 +78,14 @@ class Kind:
     legend: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "plural", self.plural or f"{self.singular}s")
+        for field, default in (
+            ("word", self.plural),
+            ("long_name", self.singular),
+            ("legend", self.singular),
+            ("lack", f"no {self.plural} with a hook"),
+        ):
+            object.__setattr__(self, field, getattr(self, field) or default)
         for value, pattern, example in (
             (self.letter, r"[A-Z][A-Za-z]*", "H"),
             (self.suffix, r"(\.[a-z_]+)?", ".q"),
@@ -89,12 +97,6 @@ class Kind:
                 )
         if self.shape not in SHAPES:
             raise ComponentError(f"unknown shape '{self.shape}' for {self.plural}; allowed: {', '.join(SHAPES)}")
-        for field, default in (
-            ("long_name", self.singular),
-            ("legend", self.singular),
-            ("lack", f"no {self.plural} with a hook"),
-        ):
-            object.__setattr__(self, field, getattr(self, field) or default)
 
     @property
     def example(self) -> str:
@@ -103,151 +105,123 @@ class Kind:
         return f"{single} or 'L5{self.letter}0:64{self.suffix}'" if self.form == "range" else single
 
 
-KINDS: Table[Kind] = Table("kind of component", Kind, "circuitspex.components")
-"""All kinds, by name."""
-
-KINDS.add(
-    "head",
-    Kind(
-        letter="H",
-        word="heads",
-        form="one",
-        singular="head",
-        plural="heads",
-        long_name="attention head",
-        lack="no attention heads",
-        lacking="leave out",
-        order=50,
-        hook="attn.hook_z",
-        axes=4,
-        in_layers=True,
-        fused=True,
-        shape="circle",
-    ),
-)
-for _letter, _name, _plural, _order in (
-    ("q", "query", "queries", 20),
-    ("k", "key", "keys", 30),
-    ("v", "value", "values", 40),
-):
-    KINDS.add(
-        _name,
-        Kind(
+KINDS: Table[Kind] = Table(
+    "kind of component",
+    Kind,
+    "circuitspex.components",
+    {
+        "head": Kind(
             letter="H",
-            suffix=f".{_letter}",
-            word=f"heads.{_letter}",
             form="one",
-            singular=_name,
-            plural=_plural,
-            long_name=f"attention {_name}",
-            order=_order,
-            hook=f"attn.hook_{_letter}",
+            singular="head",
+            long_name="attention head",
+            lack="no attention heads",
+            lacking="leave out",
+            order=50,
+            hook="attn.hook_z",
             axes=4,
-            shape="up",
-            legend="query, key, value",
+            in_layers=True,
+            fused=True,
+            shape="circle",
         ),
-    )
-KINDS.add(
-    "attention",
-    Kind(
-        letter="A",
-        word="attns",
-        form="whole",
-        singular="attention layer",
-        plural="attention layers",
-        long_name="attention",
-        lack="no attention with a hook",
-        order=60,
-        hook="hook_attn_out",
-        shape="hexagon",
-        legend="attention",
-    ),
+        **{
+            name: Kind(
+                letter="H",
+                suffix=f".{letter}",
+                word=f"heads.{letter}",
+                form="one",
+                singular=name,
+                plural=plural,
+                long_name=f"attention {name}",
+                order=order,
+                hook=f"attn.hook_{letter}",
+                axes=4,
+                shape="up",
+                legend="query, key, value",
+            )
+            for letter, name, plural, order in (
+                ("q", "query", "queries", 20),
+                ("k", "key", "keys", 30),
+                ("v", "value", "values", 40),
+            )
+        },
+        "attention": Kind(
+            letter="A",
+            word="attns",
+            form="whole",
+            singular="attention layer",
+            long_name="attention",
+            lack="no attention with a hook",
+            order=60,
+            hook="hook_attn_out",
+            shape="hexagon",
+            legend="attention",
+        ),
+        "mlp": Kind(
+            letter="M",
+            word="mlps",
+            form="whole",
+            singular="MLP layer",
+            long_name="mlp",
+            lack="no MLP",
+            lacking="leave out",
+            order=70,
+            hook="hook_mlp_out",
+            in_layers=True,
+            fused=True,
+            shape="square",
+            legend="MLP",
+        ),
+        "neurons": Kind(
+            letter="N",
+            form="range",
+            singular="neuron",
+            long_name="mlp neurons",
+            lacking="refuse",
+            order=80,
+            hook="mlp.hook_post",
+            find=Later("circuitspex.components.finders:neurons"),
+            within="mlp",
+            fused=True,
+            legend="neurons",
+        ),
+        "residual": Kind(
+            letter="R",
+            word="residuals",
+            form="whole",
+            singular="residual stream",
+            lack="no hook for the residual stream",
+            order=10,
+            hook="hook_resid_pre",
+            shape="bar",
+        ),
+        "expert": Kind(
+            letter="E",
+            form="one",
+            singular="expert",
+            order=90,
+            hook="mlp.hook_expert_weights",
+            find=Later("circuitspex.components.finders:experts"),
+            site=Later("circuitspex.ablation.experts:expert_site"),
+            has_baseline=False,
+            is_activation=False,
+            shape="pentagon",
+        ),
+        "latents": Kind(
+            letter="S",
+            form="range",
+            singular="latent",
+            long_name="latents",
+            order=100,
+            find=Later("circuitspex.components.finders:latents"),
+            site=Later("circuitspex.ablation.latents:latent_site"),
+            is_activation=False,
+            shape="plus",
+            legend="latents",
+        ),
+    },
 )
-KINDS.add(
-    "mlp",
-    Kind(
-        letter="M",
-        word="mlps",
-        form="whole",
-        singular="MLP layer",
-        plural="MLP layers",
-        long_name="mlp",
-        lack="no MLP",
-        lacking="leave out",
-        order=70,
-        hook="hook_mlp_out",
-        in_layers=True,
-        fused=True,
-        shape="square",
-        legend="MLP",
-    ),
-)
-KINDS.add(
-    "neurons",
-    Kind(
-        letter="N",
-        word="neurons",
-        form="range",
-        singular="neuron",
-        plural="neurons",
-        long_name="mlp neurons",
-        lacking="refuse",
-        order=80,
-        hook="mlp.hook_post",
-        find=Later("circuitspex.components.finders:neurons"),
-        within="mlp",
-        fused=True,
-        legend="neurons",
-    ),
-)
-KINDS.add(
-    "residual",
-    Kind(
-        letter="R",
-        word="residuals",
-        form="whole",
-        singular="residual stream",
-        plural="residual streams",
-        lack="no hook for the residual stream",
-        order=10,
-        hook="hook_resid_pre",
-        shape="bar",
-    ),
-)
-KINDS.add(
-    "expert",
-    Kind(
-        letter="E",
-        word="experts",
-        form="one",
-        singular="expert",
-        plural="experts",
-        order=90,
-        hook="mlp.hook_expert_weights",
-        find=Later("circuitspex.components.finders:experts"),
-        site=Later("circuitspex.ablation.experts:expert_site"),
-        has_baseline=False,
-        is_activation=False,
-        shape="pentagon",
-    ),
-)
-KINDS.add(
-    "latents",
-    Kind(
-        letter="S",
-        word="latents",
-        form="range",
-        singular="latent",
-        plural="latents",
-        long_name="latents",
-        order=100,
-        find=Later("circuitspex.components.finders:latents"),
-        site=Later("circuitspex.ablation.latents:latent_site"),
-        is_activation=False,
-        shape="plus",
-        legend="latents",
-    ),
-)
+"""All kinds, by name."""
 
 
 def kind_written(letter: str, suffix: str) -> str | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _HOOK = re.compile(r"blocks\.(\d+)\.\S+")
 _TOP = re.compile(r"topk:([1-9]\d*)")
+_TENSORS = ("encoder", "decoder", "encoder_bias", "decoder_bias", "thresholds")
 _ACTIVATIONS = "'relu', 'topk:K' (the K largest of each token) or 'jumprelu' (with thresholds)"
 
 
@@ -60,7 +61,7 @@ class Latents:
             raise ComponentError(
                 f"latents belong to a layer: their hook is written like 'blocks.5.hook_resid_post', not {self.hook!r}"
             )
-        for name in ("encoder", "decoder", "encoder_bias", "decoder_bias", "thresholds"):
+        for name in _TENSORS:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _tensor(value, f"the {name.replace('_', ' ')} of the latents"))
@@ -69,12 +70,7 @@ class Latents:
                 f"the encoder of the latents must have the shape (d_model, latents), not {tuple(self.encoder.shape)}"
             )
         d, m = self.encoder.shape
-        for name, shape in (
-            ("decoder", (m, d)),
-            ("encoder_bias", (m,)),
-            ("decoder_bias", (d,)),
-            ("thresholds", (m,)),
-        ):
+        for name, shape in zip(_TENSORS, ((d, m), (m, d), (m,), (d,), (m,)), strict=True):
             value = getattr(self, name)
             if value is not None and tuple(value.shape) != shape:
                 raise ComponentError(
@@ -92,18 +88,61 @@ class Latents:
             raise ComponentError("subtract_decoder_bias needs the decoder_bias of the latents")
 
     def save(self, path: str | Path) -> Path:
-        """Write a safetensors file, which ``load`` and ``circuitspex find --latents`` read."""
-        return write_latents(self, path)
+        """Write a safetensors file, which ``load`` and ``circuitspex find --latents`` read; whole or not at all.
+
+        Raises:
+            UserError: the path can't be written.
+        """
+        from safetensors.torch import save
+
+        tensors = {name: getattr(self, name) for name in _TENSORS if getattr(self, name) is not None}
+        said = {"hook": self.hook, "activation": self.activation}
+        if self.subtract_decoder_bias:
+            said["subtract_decoder_bias"] = "true"
+        data = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, said)
+        return write_atomically(Path(path), data)
 
     @classmethod
     def load(cls, path: str | Path) -> Latents:
-        """Read a safetensors file whose tensors are named like the arguments, and whose metadata has the hook.
+        """Read a safetensors file.
+
+        Its tensors are named as the arguments, and its metadata has 'hook' and, where they are not the usual ones,
+        'activation' and 'subtract_decoder_bias' ('true').
 
         Raises:
             FileFormatError: the file is missing or damaged, or something is missing in it.
             ComponentError: what it says is no sparse autoencoder.
         """
-        return read_latents(path)
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                said: dict[str, str] = file.metadata() or {}
+                found: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except FileNotFoundError:
+            raise FileFormatError(f"{path}: there is no such file") from None
+        except (OSError, SafetensorError) as error:
+            why = " ".join(str(error).split())[:120]
+            raise FileFormatError(f"{path}: not a safetensors file, or damaged ({why})") from None
+        unknown = sorted(set(found) - set(_TENSORS))
+        missing = [name for name in ("encoder", "decoder") if name not in found]
+        if unknown or missing:
+            names = ", ".join(unknown[:6] or missing)
+            problem = "has tensors of other names" if unknown else "lacks tensors"
+            raise FileFormatError(
+                f"{path}: {problem} ({names}); latents have {', '.join(_TENSORS)}, of which the first two are needed"
+            )
+        if "hook" not in said:
+            raise FileFormatError(f"{path}: its metadata needs 'hook', such as 'blocks.5.hook_resid_post'")
+        try:
+            return cls(
+                said["hook"],
+                **found,
+                activation=said.get("activation", "relu"),
+                subtract_decoder_bias=said.get("subtract_decoder_bias", "false").lower() == "true",
+            )
+        except ComponentError as error:
+            raise ComponentError(f"{path}: {error}") from None
 
     @property
     def layer(self) -> int:
@@ -130,7 +169,7 @@ class Latents:
     def identity(self) -> str:
         """A hash of all that a value depends on: the hook, the activation and every number, as they are now."""
         digest = hashlib.sha256(f"{self.hook} {self.activation} {self.subtract_decoder_bias}".encode())
-        for name in ("encoder", "decoder", "encoder_bias", "decoder_bias", "thresholds"):
+        for name in _TENSORS:
             value = getattr(self, name)
             digest.update(f"|{name} {None if value is None else (value.dtype, tuple(value.shape))}|".encode())
             if value is not None:
@@ -144,7 +183,7 @@ def one_a_layer(latents: Latents | Iterable[Latents] | None) -> dict[int, Latent
     Raises:
         ComponentError: something else, or two sets in one layer.
     """
-    sets: list[Any] = [] if latents is None else [latents] if isinstance(latents, Latents) else _listed(latents)
+    sets: list[Any] = [] if latents is None else list(latents) if isinstance(latents, (list, tuple)) else [latents]
     found: dict[int, Latents] = {}
     for one in sets:
         if not isinstance(one, Latents):
@@ -157,10 +196,6 @@ def one_a_layer(latents: Latents | Iterable[Latents] | None) -> dict[int, Latent
             )
         found[one.layer] = one
     return found
-
-
-def _listed(latents: Any) -> list[Any]:
-    return list(latents) if isinstance(latents, (list, tuple)) else [latents]
 
 
 def _tensor(value: Any, what: str) -> torch.Tensor:
@@ -181,64 +216,3 @@ def _bytes(tensor: torch.Tensor) -> bytes:
     import torch
 
     return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-
-
-_TENSORS = ("encoder", "decoder", "encoder_bias", "decoder_bias", "thresholds")
-
-
-def write_latents(latents: Latents, path: str | Path) -> Path:
-    """Write a file that ``read_latents`` and the command line read; whole or not at all.
-
-    Raises:
-        UserError: the path can't be written.
-    """
-    from safetensors.torch import save
-
-    tensors = {name: getattr(latents, name) for name in _TENSORS if getattr(latents, name) is not None}
-    said = {"hook": latents.hook, "activation": latents.activation}
-    if latents.subtract_decoder_bias:
-        said["subtract_decoder_bias"] = "true"
-    data = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, said)
-    return write_atomically(Path(path), data)
-
-
-def read_latents(path: str | Path) -> Latents:
-    """Read latents from a safetensors file.
-
-    Its tensors are named as the arguments of ``Latents``, and its metadata has 'hook' and, where they are not the
-    usual ones, 'activation' and 'subtract_decoder_bias' ('true').
-
-    Raises:
-        FileFormatError: the file is missing or damaged, or something is missing in it.
-        ComponentError: what it says is no sparse autoencoder.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            said: dict[str, str] = file.metadata() or {}
-            found: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise FileFormatError(f"{path}: there is no such file") from None
-    except (OSError, SafetensorError) as error:
-        why = " ".join(str(error).split())[:120]
-        raise FileFormatError(f"{path}: not a safetensors file, or damaged ({why})") from None
-    unknown = sorted(set(found) - set(_TENSORS))
-    missing = [name for name in ("encoder", "decoder") if name not in found]
-    if unknown or missing:
-        names = ", ".join(unknown[:6] or missing)
-        problem = "has tensors of other names" if unknown else "lacks tensors"
-        raise FileFormatError(
-            f"{path}: {problem} ({names}); latents have {', '.join(_TENSORS)}, of which the first two are needed"
-        )
-    if "hook" not in said:
-        raise FileFormatError(f"{path}: its metadata needs 'hook', such as 'blocks.5.hook_resid_post'")
-    try:
-        return Latents(
-            said["hook"],
-            **found,
-            activation=said.get("activation", "relu"),
-            subtract_decoder_bias=said.get("subtract_decoder_bias", "false").lower() == "true",
-        )
-    except ComponentError as error:
-        raise ComponentError(f"{path}: {error}") from None

@@ -133,7 +133,8 @@ def _inside(structure: ModelStructure, parts: Sequence[Group], selector: str) ->
         within = 0
         for component in components:
             near = by_layer.get(component.layer, [])
-            owner = _place(component, exact, near)
+            covering = (place for whole, place in near if _covers(whole, component))
+            owner = exact[component] if component in exact else next(covering, None)
             if owner is not None:
                 within += 1
                 inside.setdefault(owner, []).append(component)
@@ -142,13 +143,6 @@ def _inside(structure: ModelStructure, parts: Sequence[Group], selector: str) ->
         if not within:
             raise ComponentError(f"{components[0]} of '{piece.strip()}' is within no component")
     return inside
-
-
-def _place(component: Component, exact: dict[Component, int], near: Sequence[tuple[Component, int]]) -> int | None:
-    """The place of the part that a component lies within; ``near`` are the parts' components in its layer."""
-    if component in exact:
-        return exact[component]
-    return next((place for whole, place in near if _covers(whole, component)), None)
 
 
 def _covers(whole: Component, part: Component) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from circuitspex.ablation import Store, store_at
 from circuitspex.half_precision import HALF_FROM, HalfMatrix
+from circuitspex.models.protocol import Model
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
 Done = Callable[[float], object]
@@ -24,10 +26,16 @@ class ChunkedGame(ABC):
     Args:
         store: where finished ablations are kept and taken from: a path, a ``Store``, 'auto' (the user's own, in the
             cache folder) or None. An interrupted run goes on where it stopped when it is started again.
+        model: where masks are played on one; with hooks of its own it has no store, and there is a warning.
     """
 
-    def __init__(self, store: Store | str | Path | None = None) -> None:
+    def __init__(self, store: Store | str | Path | None = None, model: Model | None = None) -> None:
         self.store = store_at(store)
+        if self.store is not None and model is not None and any(point.fwd_hooks for point in model.hook_dict.values()):
+            warnings.warn(
+                "the model has hooks of its own, which the store can't tell apart; going on without it", stacklevel=3
+            )
+            self.store = None
         self.n_stored = self.n_run = 0
         self._identity: str | None = None
 

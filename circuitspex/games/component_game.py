@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -68,19 +67,14 @@ class ComponentGame(LensGame):
         batch_rows: int | None = None,
         store: Store | str | Path | None = None,
     ) -> None:
-        super().__init__(store)
+        super().__init__(store, model)
         self.model = model
         self.task = task
         self.selector = components if isinstance(components, str) else ""
         self.structure = model_structure(model, latents)
         self.components = select(self.structure, components)
-        self._names = tuple(str(component) for component in self.components)
+        self.names = tuple(str(component) for component in self.components)
         self.baseline = check_baseline(baseline)
-        if self.store is not None and any(point.fwd_hooks for point in model.hook_dict.values()):
-            warnings.warn(
-                "the model has hooks of its own, which the store can't tell apart; going on without it", stacklevel=2
-            )
-            self.store = None
         self._options: dict[str, Any] = {
             "latents": latents,
             "executor": executor,
@@ -98,11 +92,6 @@ class ComponentGame(LensGame):
             precision=precision,
             batch_rows=batch_rows,
         )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The components as they are written, in the order of the masks' columns."""
-        return self._names
 
     @property
     def n_samples(self) -> int:

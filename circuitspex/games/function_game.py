@@ -60,8 +60,8 @@ class FunctionGame(LensGame):
         if self.store is not None and identity is None:
             raise UserError("a store needs an identity: a text that changes whenever the game's values do")
         given = getattr(play, "names", None) if names is None else names
-        self._names = tuple(f"p{i}" for i in range(n_players)) if given is None else tuple(str(each) for each in given)
-        if len(self._names) != n_players or len(set(self._names)) != n_players or not all(map(str.strip, self._names)):
+        self.names = tuple(f"p{i}" for i in range(n_players)) if given is None else tuple(str(each) for each in given)
+        if len(self.names) != n_players or len(set(self.names)) != n_players or not all(map(str.strip, self.names)):
             raise UserError(f"names must be {n_players} different texts, one a player")
         self._function = play
         self._slopes = getattr(play, "gradients", None) if gradients is None else gradients
@@ -70,11 +70,6 @@ class FunctionGame(LensGame):
         self._batch = batch_size
         self._given_identity = identity
         self._n_samples = 1
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What the players are called."""
-        return self._names
 
     @property
     def n_samples(self) -> int:
@@ -93,7 +88,7 @@ class FunctionGame(LensGame):
         return self._batch
 
     def _facts(self) -> dict[str, Any]:
-        return {"game": self._given_identity, "players": list(self._names)}
+        return {"game": self._given_identity, "players": list(self.names)}
 
     def _about(self) -> dict[str, Any]:
         return {"task_name": self._name, "selector": f"{self.n_players} players"}

@@ -41,12 +41,7 @@ class GroupedGame(LensGame):
         given = ["+".join(inner[i] for i in group) for group in self.groups] if names is None else list(map(str, names))
         if len(given) != len(self.groups) or len(set(given)) != len(given):
             raise UserError(f"names must be {len(self.groups)} different texts, one a group")
-        self._names = tuple(given)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What the groups are called."""
-        return self._names
+        self.names = tuple(given)
 
     @property
     def n_samples(self) -> int:
@@ -73,7 +68,7 @@ class GroupedGame(LensGame):
 
     def on(self, *args: Any, **options: Any) -> GroupedGame:
         """The same groups of the game that ``game.on`` gives (on another task, for example)."""
-        return GroupedGame(self.game.on(*args, **options), self.groups, self._names)  # type: ignore[attr-defined]
+        return GroupedGame(self.game.on(*args, **options), self.groups, self.names)  # type: ignore[attr-defined]
 
     def expanded(self, gates: FloatArray | Masks) -> FloatArray | Masks:
         """The gates of the game's players ``(K, n)`` from those of the groups ``(K, groups)``."""

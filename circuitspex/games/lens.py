@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -21,10 +20,11 @@ class LensGame(ChunkedGame):
     lens: ClassVar[str] = "game"
     """What is ablated, in a word; it is written into ``circuit.json``."""
 
-    @property
-    @abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """What the players are called, in the order of the masks' columns; all different."""
+    doing: ClassVar[str] = "ablating"
+    """What a progress bar says while masks are played."""
+
+    names: tuple[str, ...]
+    """What the players are called, in the order of the masks' columns; all different."""
 
     @property
     def n_players(self) -> int:
@@ -54,7 +54,7 @@ class LensGame(ChunkedGame):
         *,
         gradients: bool = False,
         progress: bool | None = None,
-        label: str = "ablating",
+        label: str | None = None,
     ) -> Run:
         """Play each mask; a mask that occurs twice is played once.
 
@@ -64,13 +64,13 @@ class LensGame(ChunkedGame):
             gradients: also d value / d gate ``(K, n)``, at the price of a backward pass. With more than 2,500 players
                 they come chunk by chunk and are kept in half precision (``HalfMatrix``).
             progress: a progress bar; by default where standard error is a terminal.
-            label: what the bar says.
+            label: what the bar says; by default ``doing``.
 
         Raises:
             UserError: masks of another shape, gates outside [0, 1], or gradients that can't be had.
             TaskError: the metric gave NaN, an infinity or a wrong shape.
         """
-        return RememberingGame(self, progress).evaluate(masks, gradients=gradients, stage=label)
+        return RememberingGame(self, progress).evaluate(masks, gradients=gradients, stage=label or self.doing)
 
     def _bar_word(self) -> str:
         return self.lens

@@ -4,21 +4,6 @@ Each operator has a plain PyTorch definition (``reference``), which is its speci
 what is ablated. Gates are 1 for kept and 0 for ablated.
 """
 
-from circuitspex.kernels.choice import describe, use_triton
-from circuitspex.kernels.ops import (
-    baseline_contribution,
-    gated_attention,
-    gated_input_projection,
-    gated_neurons_projection,
-    gated_output_projection,
-)
+import lazy_loader
 
-__all__ = [
-    "baseline_contribution",
-    "describe",
-    "gated_attention",
-    "gated_input_projection",
-    "gated_neurons_projection",
-    "gated_output_projection",
-    "use_triton",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,7 +18,7 @@ from circuitspex.errors import UserError
 from circuitspex.kernels import reference
 from circuitspex.kernels.choice import with_fallback
 
-Optional = torch.Tensor | None
+Optional = Tensor | None
 
 
 def baseline_contribution(
@@ -154,27 +154,23 @@ def _shapes(x: Float[Tensor, "G R inputs"], gates: Float[Tensor, "G units"], wid
 # ``torch.library`` reads an operator's schema off its annotations, and knows plain tensors only: shapes stand above.
 
 
-@torch.library.custom_op("circuitspex::output_projection", mutates_args=())
-def _output(
-    x: torch.Tensor,
-    gates: torch.Tensor,
-    weight: torch.Tensor,
-    contribution: Optional,
-    bias: Optional,
-    residual: Optional,
-) -> torch.Tensor:
-    def fast() -> torch.Tensor:
-        from circuitspex.kernels.triton_projections import output_projection
+def _run(name: str, *given: Any) -> Tensor:
+    """The Triton kernel of an operator where Triton is used, else its definition in plain PyTorch."""
 
-        found: torch.Tensor = output_projection(x, gates, weight, contribution, bias, residual)
+    def fast() -> Tensor:
+        from circuitspex.kernels import triton_attention, triton_projections
+
+        found: Tensor = getattr(triton_attention if name == "attention" else triton_projections, name)(*given)
         return found
 
-    return with_fallback(
-        "gated_output_projection",
-        x,
-        fast,
-        lambda: reference.output_projection(x, gates, weight, contribution, bias, residual),
-    )
+    return with_fallback(f"gated_{name}", given[0], fast, lambda: getattr(reference, name)(*given))
+
+
+@torch.library.custom_op("circuitspex::output_projection", mutates_args=())
+def _output(
+    x: Tensor, gates: Tensor, weight: Tensor, contribution: Optional, bias: Optional, residual: Optional
+) -> Tensor:
+    return _run("output_projection", x, gates, weight, contribution, bias, residual)
 
 
 @_output.register_fake
@@ -182,9 +178,10 @@ def _(x: Any, gates: Any, weight: Any, contribution: Any, bias: Any, residual: A
     return (x if residual is None else residual).new_empty((*x.shape[:2], weight.shape[0]))
 
 
-def _output_setup(ctx: Any, inputs: Any, output: Any) -> None:
-    x, gates, weight, contribution, _, residual = inputs
-    ctx.save_for_backward(x, gates, weight, contribution)
+def _setup(ctx: Any, inputs: Any, output: Any) -> None:
+    """What the backward pass of both output projections reads: all but the bias, and of the residual its dtype."""
+    *tensors, _, residual = inputs
+    ctx.save_for_backward(*tensors)
     ctx.residual = None if residual is None else residual.dtype
 
 
@@ -204,18 +201,12 @@ def _output_backward(ctx: Any, grad: Float[Tensor, "G R O"]) -> tuple[Any, ...]:
     return to_x, to_gates, None, None, None, None if ctx.residual is None else grad.to(ctx.residual)
 
 
-_output.register_autograd(_output_backward, setup_context=_output_setup)
+_output.register_autograd(_output_backward, setup_context=_setup)
 
 
 @torch.library.custom_op("circuitspex::input_projection", mutates_args=())
-def _input(x: torch.Tensor, gates: torch.Tensor, weight: torch.Tensor, bias: Optional) -> torch.Tensor:
-    def fast() -> torch.Tensor:
-        from circuitspex.kernels.triton_projections import input_projection
-
-        found: torch.Tensor = input_projection(x, gates, weight, bias)
-        return found
-
-    return with_fallback("gated_input_projection", x, fast, lambda: reference.input_projection(x, gates, weight, bias))
+def _input(x: Tensor, gates: Tensor, weight: Tensor, bias: Optional) -> Tensor:
+    return _run("input_projection", x, gates, weight, bias)
 
 
 @_input.register_fake
@@ -241,27 +232,9 @@ _input.register_autograd(_input_backward, setup_context=_input_setup)
 
 @torch.library.custom_op("circuitspex::attention", mutates_args=())
 def _attention(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    gates: torch.Tensor,
-    scale: float,
-    softcap: float,
-    window: int,
-    query_start: int,
-) -> torch.Tensor:
-    def fast() -> torch.Tensor:
-        from circuitspex.kernels.triton_attention import attention
-
-        found: torch.Tensor = attention(q, k, v, gates, scale, softcap, window, query_start)
-        return found
-
-    return with_fallback(
-        "gated_attention",
-        q,
-        fast,
-        lambda: reference.attention(q, k, v, gates, scale, softcap, window, query_start),
-    )
+    q: Tensor, k: Tensor, v: Tensor, gates: Tensor, scale: float, softcap: float, window: int, query_start: int
+) -> Tensor:
+    return _run("attention", q, k, v, gates, scale, softcap, window, query_start)
 
 
 @_attention.register_fake
@@ -289,31 +262,14 @@ _attention.register_autograd(_attention_backward, setup_context=_attention_setup
 
 @torch.library.custom_op("circuitspex::neurons_projection", mutates_args=())
 def _neurons(
-    x: torch.Tensor, gates: torch.Tensor, baseline: Optional, weight: torch.Tensor, bias: Optional, residual: Optional
-) -> torch.Tensor:
-    def fast() -> torch.Tensor:
-        from circuitspex.kernels.triton_projections import neurons_projection
-
-        found: torch.Tensor = neurons_projection(x, gates, baseline, weight, bias, residual)
-        return found
-
-    return with_fallback(
-        "gated_neurons_projection",
-        x,
-        fast,
-        lambda: reference.neurons_projection(x, gates, baseline, weight, bias, residual),
-    )
+    x: Tensor, gates: Tensor, baseline: Optional, weight: Tensor, bias: Optional, residual: Optional
+) -> Tensor:
+    return _run("neurons_projection", x, gates, baseline, weight, bias, residual)
 
 
 @_neurons.register_fake
 def _(x: Any, gates: Any, baseline: Any, weight: Any, bias: Any, residual: Any) -> Any:
     return (x if residual is None else residual).new_empty((*x.shape[:2], weight.shape[0]))
-
-
-def _neurons_setup(ctx: Any, inputs: Any, output: Any) -> None:
-    x, gates, baseline, weight, _, residual = inputs
-    ctx.save_for_backward(x, gates, baseline, weight)
-    ctx.residual = None if residual is None else residual.dtype
 
 
 def _neurons_backward(ctx: Any, grad: Float[Tensor, "G R O"]) -> tuple[Any, ...]:
@@ -327,4 +283,4 @@ def _neurons_backward(ctx: Any, grad: Float[Tensor, "G R O"]) -> tuple[Any, ...]
     return to_x, to_gates, None, None, None, None if ctx.residual is None else grad.to(ctx.residual)
 
 
-_neurons.register_autograd(_neurons_backward, setup_context=_neurons_setup)
+_neurons.register_autograd(_neurons_backward, setup_context=_setup)

@@ -139,55 +139,6 @@ class BchCode:
         """``P``, the number of parity bits."""
         return len(self.parity)
 
-    def encode(self, information: Bits) -> Bits:
-        """Code words ``(W, n + P)`` of information bits ``(W, n)``."""
-        information = _bits(information, self.n_players, "information")
-        return np.hstack([information, self._parity_of(information)])
-
-    def hard_decode(self, received: Bits) -> tuple[Bits, Bits]:
-        """Correct up to ``t`` wrong bits in each word.
-
-        Args:
-            received: bool ``(W, n + P)``, information bits first.
-
-        Returns:
-            the information bits ``(W, n)``, as received where decoding failed, and whether it succeeded ``(W,)``.
-
-        Raises:
-            UserError: words of another shape or kind.
-        """
-        received = _bits(received, self.n_players + self.n_parity, "received words")
-        information = received[:, : self.n_players]
-        found = self.sparse_of(received[:, self.n_players :] ^ self._parity_of(information))
-        return self._corrected(information, found)
-
-    def soft_decode(self, received: FloatArray, *, n_flips: int = 6) -> tuple[Bits, Bits]:
-        """The nearest code word to each received word, among those that hard decoding reaches by a few flips.
-
-        Args:
-            received: float ``(W, n + P)``; the sign is the bit (negative = 1), the size how reliable it is.
-            n_flips: every subset of so many least reliable *parity* bits is flipped before hard decoding.
-
-        Returns:
-            as ``hard_decode``. Nearest is in the soft metric: the sum of the sizes of the bits that disagree.
-
-        Raises:
-            UserError: words of another shape.
-        """
-        soft = np.asarray(received, dtype=np.float64)
-        bits = _bits(soft < 0, self.n_players + self.n_parity, "received words")
-        information = bits[:, : self.n_players]
-        size = np.abs(soft)
-        syndrome = bits[:, self.n_players :] ^ self._parity_of(information)
-        weights = size[:, self.n_players :]
-        found = self.sparse_near(np.where(syndrome, -weights, weights), n_flips=n_flips)
-        in_pattern, _ = self._corrected(np.zeros((len(found.word), self.n_players), dtype=bool), _own_rows(found))
-        wrong_parity = self._parity_of(in_pattern) ^ syndrome[found.word]
-        distance = (np.hstack([in_pattern, wrong_parity]) * size[found.word]).sum(1)
-        order = np.lexsort((distance, found.word))
-        first = order[np.unique(found.word[order], return_index=True)[1]]
-        return self._corrected(information, Decoded(found.word[first], found.members[first], found.n_errors[first]))
-
     def sparse_of(self, parity: Bits) -> Decoded:
         """The sparse vectors k with ``A k + w = p`` and weight ``|k| + |w| <= t``; unique where there is one.
 
@@ -220,16 +171,6 @@ class BchCode:
         """The parity bits ``(H, P)`` of sets given as ``Decoded.members``, ``(H, up to t)`` filled up with -1."""
         columns = np.vstack([self.parity.T, np.zeros((1, self.n_parity), dtype=bool)])  # -1 is the row of zeros
         return np.asarray(np.logical_xor.reduce(columns[members], axis=1))
-
-    def _parity_of(self, information: Bits) -> Bits:
-        return np.asarray((information.astype(np.float32) @ self.parity.T.astype(np.float32)) % 2 == 1)
-
-    def _corrected(self, information: Bits, found: Decoded) -> tuple[Bits, Bits]:
-        pattern = np.zeros((len(information), self.n_players + 1), dtype=bool)
-        pattern[found.word[:, None], found.members] = True  # -1 is the spare column
-        success = np.zeros(len(information), dtype=bool)
-        success[found.word] = True
-        return information ^ pattern[:, :-1], success
 
     def _decode(self, parity: Bits, offset: int) -> Decoded:
         """Positions are powers of x: the parity bits at 0 to P - 1, information bit i at P + i."""
@@ -342,10 +283,6 @@ def _joined(parts: list[Decoded], t: int) -> Decoded:
         np.concatenate([part.members for part in parts]),
         np.concatenate([part.n_errors for part in parts]),
     )
-
-
-def _own_rows(found: Decoded) -> Decoded:
-    return Decoded(np.arange(len(found.word)), found.members, found.n_errors)
 
 
 def _bits(array: Bits, width: int, what: str) -> Bits:

@@ -29,6 +29,7 @@ from circuitspex.typing import Masks
 Bits = NDArray[np.bool_]
 
 _MOST_TRIES = 50
+_AT_ONCE = 4096  # masks that are made, and compared, at a time
 _FEW_COMPONENTS = 12
 # No game is known to need parities of more components, and long codes take seconds to build.
 _MOST_ERRORS = 10
@@ -83,9 +84,7 @@ class CodedDesign:
         """
         rng = np.random.default_rng(seed)
         if shape is None:
-            nothing = np.zeros((0, n_players), dtype=bool)
-            extra = _random(rng, n_masks, n_players)
-            return cls(n_players, 0, 0, np.zeros((0, n_players, 0), dtype=bool), nothing, extra, seed)
+            return cls._uncoded(_random(rng, n_masks, n_players), seed)
         n_extra = n_masks - shape.repetitions * (BchCode.smallest(n_players, shape.t).n_parity + 1) * 2**shape.b
         if n_extra < 0 or shape.b > n_players:
             raise UserError(f"{shape} does not fit {n_masks} masks of {n_players} components")
@@ -114,8 +113,7 @@ class CodedDesign:
         n_masks, n_players = masks.shape
         shape = choose_shape(n_players, n_masks, order)
         if shape is None:
-            nothing = np.zeros((0, n_players), dtype=bool)
-            return cls(n_players, 0, 0, np.zeros((0, n_players, 0), dtype=bool), nothing, masks)
+            return cls._uncoded(masks, None)
         rows = (BchCode.smallest(n_players, shape.t).n_parity + 1) * 2**shape.b
         n_coded = rows * shape.repetitions
         starts = np.arange(shape.repetitions) * rows
@@ -123,12 +121,20 @@ class CodedDesign:
         columns = starts[:, None] + 2 ** np.arange(shape.b)
         matrices = (~masks[columns] ^ offsets[:, None]).transpose(0, 2, 1)
         design = cls(n_players, shape.b, shape.t, matrices, offsets, masks[n_coded:])
-        begin = 0
-        for batch in design.batches(4096):
-            if not np.array_equal(batch, masks[begin : begin + len(batch)]):
-                return None
-            begin += len(batch)
-        return design
+        return design if design.gives(masks) else None
+
+    def gives(self, masks: Masks) -> bool:
+        """Whether these are its masks ``(K, n)``, in its order."""
+        starts = range(0, self.n_masks, _AT_ONCE)
+        return all(
+            np.array_equal(batch, masks[start : start + len(batch)])
+            for start, batch in zip(starts, self.batches(_AT_ONCE), strict=True)
+        )
+
+    @classmethod
+    def _uncoded(cls, extra: Masks, seed: int | None) -> CodedDesign:
+        n = extra.shape[1]
+        return cls(n, 0, 0, np.zeros((0, n, 0), dtype=bool), np.zeros((0, n), dtype=bool), extra, seed)
 
     @property
     def repetitions(self) -> int:

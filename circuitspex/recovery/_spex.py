@@ -63,7 +63,11 @@ def spex(
     values = evaluate(game, design, batch_size=int(batch_size))
     samples = Samples.check(design.masks(), values, None, seed)
     warn_of_fixed_components(samples.x, labels)
-    result = _decoded(samples, design, labels)
+    started = time.perf_counter()
+    with threadpool_limits(limits=1):
+        fitted = fit_in_standard_form(samples, lambda part: fit_spex(part, design), reorder=False)
+    seconds = time.perf_counter() - started
+    result = interactions_of(fitted, samples, labels, "spex", n_gradients=0, seconds=seconds)
     warn_of_little(result)
     return result
 
@@ -103,29 +107,3 @@ def _values(game: Game, masks: Masks, start: int) -> Values:
             f"({n_kept} of {masks.shape[1]} components kept); all values must be finite"
         )
     return values
-
-
-def decode_spex(
-    design: CodedDesign, values: Values, *, seed: int = 0, names: Sequence[str] | None = None
-) -> Interactions:
-    """Interactions from the values ``(K,)`` of a design's masks, in its order.
-
-    Raises:
-        UserError: values of another shape, not finite, or fewer than two distinct masks; wrong names.
-
-    Warns:
-        where the values do not vary, where components never change in the masks, and where little of them is explained.
-    """
-    labels = check_names(names, design.n_players)
-    samples = Samples.check(design.masks(), values, None, seed)
-    warn_of_fixed_components(samples.x, labels)
-    result = _decoded(samples, design, labels)
-    warn_of_little(result)
-    return result
-
-
-def _decoded(samples: Samples, design: CodedDesign, labels: tuple[str, ...]) -> Interactions:
-    started = time.perf_counter()
-    with threadpool_limits(limits=1):
-        fitted = fit_in_standard_form(samples, lambda part: fit_spex(part, design), reorder=False)
-    return interactions_of(fitted, samples, labels, "spex", n_gradients=0, seconds=time.perf_counter() - started)

@@ -13,9 +13,14 @@ import numpy as np
 
 from circuitspex.checks import check_finite, check_masks
 from circuitspex.errors import UserError
-from circuitspex.recovery.bases.biased import fourier_to_biased
 from circuitspex.recovery.bases.indices import INDICES, fourier_to_index
-from circuitspex.recovery.bases.polynomial import Polynomial, fourier_to_mobius, mean_differences, signs
+from circuitspex.recovery.bases.polynomial import (
+    Polynomial,
+    fourier_to_biased,
+    fourier_to_mobius,
+    mean_differences,
+    signs,
+)
 from circuitspex.recovery.bases.shapiq_bridge import from_shapiq, to_shapiq
 from circuitspex.recovery.interactions_file import read_json, write_json
 from circuitspex.recovery.interactions_table import InteractionTable, Row
@@ -163,7 +168,7 @@ class Interactions:
         Raises:
             UserError: shapiq is not installed, or has no such index or order.
         """
-        return to_shapiq(self._table, self.n_players, index, order, basis="fourier", budget=self.n_ablations)
+        return to_shapiq(self._table, self.n_players, index, order, budget=self.n_ablations)
 
     @classmethod
     def from_shapiq(cls, values: Any, *, names: Sequence[str] | None = None, keep: float = 0.5) -> Interactions:

@@ -6,7 +6,7 @@ with signs x from -1 to +1, which is twice as far, and so with *sign gradients*,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -89,6 +89,13 @@ class Samples:
         left = self.fold != fold
         gradients = None if self.sign_gradients is None else self.sign_gradients[left]
         return Samples(self.x[left], self.values[left], gradients, self.fold[left], self.keep, self.seed)
+
+    def out_of_fold(self, predictors: Iterable[Callable[[FloatArray], Values]]) -> Values:
+        """What the predictor fitted without each fold gives for the masks of that fold, ``(K,)``."""
+        out = np.empty_like(self.values)
+        for fold, predict in zip(self.folds, predictors, strict=True):
+            out[self.fold == fold] = predict(self.x[self.fold == fold])
+        return out
 
     def rows(self, rows: IntArray, values: Values | None = None) -> Samples:
         """Some of the masks, or some several times over, with folds of their own; ``values`` ``(K,)`` replace these."""

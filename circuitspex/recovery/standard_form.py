@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuitspex.half_precision import HALF_FROM
-from circuitspex.recovery.bases.polynomial import Polynomial
+from circuitspex.recovery.bases.polynomial import Polynomial, combine
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import is_constant
-from circuitspex.typing import IntArray, Term
+from circuitspex.typing import IntArray
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,7 @@ class Standard:
         return Fitted(self._restored(fitted.function), functions, fitted.out_of_fold * self.spread + self.mean)
 
     def _restored(self, function: Polynomial) -> Polynomial:
-        names = self.order.tolist()
-        table: dict[Term, float] = {(): self.mean}
-        for term, value in zip(function.terms, function.coefficients.tolist(), strict=True):
-            members = tuple(sorted(names[i] for i in term))
-            table[members] = table.get(members, 0.0) + self.spread * value
-        return Polynomial.of(table)
+        return combine([(1.0, Polynomial.of({(): self.mean})), (self.spread, function.renamed(self.order))])
 
 
 def fit_in_standard_form(samples: Samples, fit: Callable[[Samples], Fitted], *, reorder: bool = True) -> Fitted:

@@ -8,16 +8,11 @@ The counterfactual asks for another country, whose capital is the wrong answer.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Any
 
 from circuitspex.errors import TaskError
-from circuitspex.models.protocol import Model
-from circuitspex.tasks.builtin import build_task
+from circuitspex.tasks.builtin import BuiltInTask
 from circuitspex.tasks.example import Example
-from circuitspex.tasks.generator import TaskGenerator
-from circuitspex.tasks.metrics import Metric
-from circuitspex.tasks.task import Task
+from circuitspex.tasks.generator import Draw
 from circuitspex.tasks.vocabulary import Vocabulary
 from circuitspex.tasks.words import CAPITALS
 
@@ -35,15 +30,9 @@ QUESTIONS = (
 _MIN_COUNTRIES = 4
 
 
-def capitals(
-    model: Model,
-    n_prompts: int = 16,
-    seed: int = 0,
-    metric: str | Metric | Callable[..., Any] = "logit_diff",
-    prepend_bos: bool | None = None,
-) -> Task:
+@BuiltInTask
+def capitals(vocabulary: Vocabulary) -> Draw:
     """The task of naming a country's capital, for ``model``."""
-    vocabulary = Vocabulary.of(model, prepend_bos)
     whole = set(vocabulary.single_words(CAPITALS, "of"))
     cities = set(vocabulary.single_words(CAPITALS.values(), "of"))
     countries = [country for country, city in CAPITALS.items() if country in whole and city in cities]
@@ -63,4 +52,4 @@ def capitals(
             wrong_answer=f" {CAPITALS[other]}",
         )
 
-    return build_task(TaskGenerator("capitals", vocabulary, draw), n_prompts, seed, metric)
+    return draw

@@ -8,15 +8,10 @@ The counterfactual has a name of the other gender, so under it the two answers c
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Any
 
-from circuitspex.models.protocol import Model
-from circuitspex.tasks.builtin import build_task
+from circuitspex.tasks.builtin import BuiltInTask
 from circuitspex.tasks.example import Example
-from circuitspex.tasks.generator import TaskGenerator
-from circuitspex.tasks.metrics import Metric
-from circuitspex.tasks.task import Task
+from circuitspex.tasks.generator import Draw
 from circuitspex.tasks.vocabulary import Vocabulary
 from circuitspex.tasks.words import FEMALE_NAMES, MALE_NAMES, words
 
@@ -25,16 +20,10 @@ QUALITIES = words("good great kind clever nice fine")
 ROLES = words("friend person teacher student neighbor writer singer player leader worker")
 
 
-def gendered_pronoun(
-    model: Model,
-    n_prompts: int = 16,
-    seed: int = 0,
-    metric: str | Metric | Callable[..., Any] = "logit_diff",
-    prepend_bos: bool | None = None,
-) -> Task:
+@BuiltInTask
+def gendered_pronoun(vocabulary: Vocabulary) -> Draw:
     """The task of choosing between "she" and "he" by a name, for ``model``."""
     task = "gendered_pronoun"
-    vocabulary = Vocabulary.of(model, prepend_bos)
     women = vocabulary.enough_words(FEMALE_NAMES, "So", 2, task, "female names")
     men = vocabulary.enough_words(MALE_NAMES, "So", 2, task, "male names")
     degrees = vocabulary.enough_words(DEGREES, "a", 1, task, "adverbs")
@@ -49,4 +38,4 @@ def gendered_pronoun(
             return Example(of_woman, of_man, " she", " he")
         return Example(of_man, of_woman, " he", " she")
 
-    return build_task(TaskGenerator(task, vocabulary, draw), n_prompts, seed, metric)
+    return draw

@@ -12,16 +12,11 @@ The task is that of Hanna et al., How does GPT-2 compute greater-than? (arXiv 23
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Any
 
 from circuitspex.errors import TaskError
-from circuitspex.models.protocol import Model
-from circuitspex.tasks.builtin import build_task
+from circuitspex.tasks.builtin import BuiltInTask
 from circuitspex.tasks.example import Example
-from circuitspex.tasks.generator import TaskGenerator
-from circuitspex.tasks.metrics import Metric
-from circuitspex.tasks.task import Task
+from circuitspex.tasks.generator import Draw
 from circuitspex.tasks.vocabulary import Vocabulary
 from circuitspex.tasks.words import words
 
@@ -30,15 +25,9 @@ CENTURIES = words("13 14 15 16 17 18")
 FIRST_YEAR = "01"
 
 
-def greater_than(
-    model: Model,
-    n_prompts: int = 16,
-    seed: int = 0,
-    metric: str | Metric | Callable[..., Any] = "logit_diff",
-    prepend_bos: bool | None = None,
-) -> Task:
+@BuiltInTask
+def greater_than(vocabulary: Vocabulary) -> Draw:
     """The task of ending a span of years after it began, for ``model``."""
-    vocabulary = Vocabulary.of(model, prepend_bos)
     events = vocabulary.enough_words(EVENTS, "The", 2, "greater_than", "events")
     digits, years = _years(vocabulary)
     centuries = sorted(years)
@@ -56,7 +45,7 @@ def greater_than(
             wrong_answer=rng.choice([end for end in ends if end < begun[:digits]]),
         )
 
-    return build_task(TaskGenerator("greater_than", vocabulary, draw), n_prompts, seed, metric)
+    return draw
 
 
 def _years(vocabulary: Vocabulary) -> tuple[int, dict[str, list[str]]]:

@@ -13,15 +13,10 @@ The task is that of Wang et al., Interpretability in the Wild (arXiv 2211.00593)
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Any
 
-from circuitspex.models.protocol import Model
-from circuitspex.tasks.builtin import build_task
+from circuitspex.tasks.builtin import BuiltInTask
 from circuitspex.tasks.example import Example
-from circuitspex.tasks.generator import TaskGenerator
-from circuitspex.tasks.metrics import Metric
-from circuitspex.tasks.task import Task
+from circuitspex.tasks.generator import Draw
 from circuitspex.tasks.vocabulary import Vocabulary
 from circuitspex.tasks.words import FEMALE_NAMES, MALE_NAMES, words
 
@@ -31,15 +26,9 @@ GIVES = words("gave handed passed")
 OBJECTS = words("drink book ring ball letter gift key card cake flower coin map")
 
 
-def ioi(
-    model: Model,
-    n_prompts: int = 16,
-    seed: int = 0,
-    metric: str | Metric | Callable[..., Any] = "logit_diff",
-    prepend_bos: bool | None = None,
-) -> Task:
+@BuiltInTask
+def ioi(vocabulary: Vocabulary) -> Draw:
     """The indirect object identification task for ``model``."""
-    vocabulary = Vocabulary.of(model, prepend_bos)
     names = vocabulary.enough_words([*FEMALE_NAMES, *MALE_NAMES], "When", 6, "ioi", "names")
     moves = vocabulary.enough_words(MOVES, "John", 1, "ioi", "verbs of movement")
     places = vocabulary.enough_words(PLACES, "the", 2, "ioi", "places")
@@ -59,4 +48,4 @@ def ioi(
             wrong_answer=f" {giver}",
         )
 
-    return build_task(TaskGenerator("ioi", vocabulary, draw), n_prompts, seed, metric)
+    return draw

@@ -1,4 +1,4 @@
-"""From a generator to a built-in task: prompts, and reference prompts of the same shape."""
+"""From what draws an example to a built-in task: prompts, and reference prompts of the same shape."""
 
 from __future__ import annotations
 
@@ -6,26 +6,48 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from circuitspex.models.protocol import Model
 from circuitspex.tasks.example import Example
-from circuitspex.tasks.generator import TaskGenerator
+from circuitspex.tasks.generator import Draw, TaskGenerator
 from circuitspex.tasks.metrics import Metric
 from circuitspex.tasks.task import Task
+from circuitspex.tasks.vocabulary import Vocabulary
 
 N_REFERENCE = 64
 """Reference prompts of a built-in task: half prompts, half counterfactuals."""
 
 
-def build_task(generator: TaskGenerator, n_prompts: int, seed: int, metric: str | Metric | Callable[..., Any]) -> Task:
-    """``n_prompts`` prompts drawn with ``seed``, and reference prompts that are different from them."""
-    examples = generator.examples(n_prompts, random.Random(seed))
-    return Task.encode(
-        generator.vocabulary,
-        tuple(examples),
-        name=generator.name,
-        metric=metric,
-        reference=_reference(generator, examples, seed),
-        generator=generator,
-    )
+class BuiltInTask:
+    """A built-in task, which is called to build it for a model.
+
+    Args:
+        draws: from the vocabulary of a model to the function that draws an example; the task is named as it is.
+    """
+
+    def __init__(self, draws: Callable[[Vocabulary], Draw]) -> None:
+        self._draws, self.__name__, self.__doc__ = draws, draws.__name__, draws.__doc__
+
+    def __call__(
+        self,
+        model: Model,
+        n_prompts: int = 16,
+        seed: int = 0,
+        metric: str | Metric | Callable[..., Any] = "logit_diff",
+        prepend_bos: bool | None = None,
+    ) -> Task:
+        """``n_prompts`` prompts drawn with ``seed``, and reference prompts that are different from them."""
+        vocabulary = Vocabulary.of(model, prepend_bos)
+        generator = TaskGenerator(self.__name__, vocabulary, self._draws(vocabulary))
+        examples = generator.examples(n_prompts, random.Random(seed))
+        reference = _reference(generator, examples, seed)
+        return Task.encode(
+            vocabulary,
+            tuple(examples),
+            name=generator.name,
+            metric=metric,
+            reference=reference,
+            generator=generator,
+        )
 
 
 def _reference(generator: TaskGenerator, examples: list[Example], seed: int) -> list[str]:

@@ -145,11 +145,7 @@ class Task:
         return cls(
             name=name,
             examples=examples,
-            tokens=arrays.tokens,
-            counterfactual_tokens=arrays.counterfactual_tokens,
-            lengths=arrays.lengths,
-            answers=arrays.answers,
-            wrong_answers=arrays.wrong_answers,
+            **vars(arrays),
             reference=tuple(reference),
             reference_tokens=reference_tokens,
             reference_lengths=reference_lengths,

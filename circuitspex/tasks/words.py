@@ -33,55 +33,19 @@ PLAIN_WORDS = words(
 )
 """Everyday words that do not follow from one another."""
 
-CAPITALS = {
-    "France": "Paris",
-    "Germany": "Berlin",
-    "Italy": "Rome",
-    "Spain": "Madrid",
-    "England": "London",
-    "Russia": "Moscow",
-    "Japan": "Tokyo",
-    "China": "Beijing",
-    "Egypt": "Cairo",
-    "Greece": "Athens",
-    "Austria": "Vienna",
-    "Poland": "Warsaw",
-    "Ireland": "Dublin",
-    "Portugal": "Lisbon",
-    "Norway": "Oslo",
-    "Sweden": "Stockholm",
-    "Denmark": "Copenhagen",
-    "Finland": "Helsinki",
-    "Belgium": "Brussels",
-    "Hungary": "Budapest",
-    "Turkey": "Ankara",
-    "Iran": "Tehran",
-    "Iraq": "Baghdad",
-    "Syria": "Damascus",
-    "Lebanon": "Beirut",
-    "Cuba": "Havana",
-    "Canada": "Ottawa",
-    "Australia": "Canberra",
-    "Peru": "Lima",
-    "Kenya": "Nairobi",
-    "Thailand": "Bangkok",
-    "Indonesia": "Jakarta",
-    "Vietnam": "Hanoi",
-    "Afghanistan": "Kabul",
-    "Pakistan": "Islamabad",
-    "Colombia": "Bogota",
-    "Chile": "Santiago",
-    "Scotland": "Edinburgh",
-    "Bulgaria": "Sofia",
-    "Romania": "Bucharest",
-    "Serbia": "Belgrade",
-    "Croatia": "Zagreb",
-    "Libya": "Tripoli",
-    "Nepal": "Kathmandu",
-    "Philippines": "Manila",
-    "Qatar": "Doha",
-    "Venezuela": "Caracas",
-    "Jamaica": "Kingston",
-    "Iceland": "Reykjavik",
-}
+CAPITALS = dict(
+    pair.split("/")
+    for pair in words(
+        """
+        France/Paris Germany/Berlin Italy/Rome Spain/Madrid England/London Russia/Moscow Japan/Tokyo China/Beijing
+        Egypt/Cairo Greece/Athens Austria/Vienna Poland/Warsaw Ireland/Dublin Portugal/Lisbon Norway/Oslo
+        Sweden/Stockholm Denmark/Copenhagen Finland/Helsinki Belgium/Brussels Hungary/Budapest Turkey/Ankara
+        Iran/Tehran Iraq/Baghdad Syria/Damascus Lebanon/Beirut Cuba/Havana Canada/Ottawa Australia/Canberra Peru/Lima
+        Kenya/Nairobi Thailand/Bangkok Indonesia/Jakarta Vietnam/Hanoi Afghanistan/Kabul Pakistan/Islamabad
+        Colombia/Bogota Chile/Santiago Scotland/Edinburgh Bulgaria/Sofia Romania/Bucharest Serbia/Belgrade
+        Croatia/Zagreb Libya/Tripoli Nepal/Kathmandu Philippines/Manila Qatar/Doha Venezuela/Caracas Jamaica/Kingston
+        Iceland/Reykjavik
+        """
+    )
+)
 """Countries and their capitals."""

@@ -26,7 +26,7 @@ def some_masks(n: int, count: int = 8, seed: int = 0) -> Any:
 def reference(hf: Any, game: TokenGame, mask: Any) -> torch.Tensor:
     """Logits at the positions that are read, from the Hugging Face model alone, for one mask."""
     gone = [p for player, kept in zip(game.players, mask, strict=True) if not kept for p in player.positions]
-    ids = torch.tensor([[*game.prompt.ids, *game.answer.read_on]])
+    ids = torch.tensor([[*game.prompt.ids, *game.answer.ids[:-1]]])
     n_read = len(game.answer.ids)
     embed = hf.get_input_embeddings()
     if game.ablate == "token":

@@ -4,7 +4,8 @@ from itertools import combinations
 
 import numpy as np
 
-from circuitspex.recovery.bases.polynomial import Polynomial
+from circuitspex.recovery.bases.indices import WEIGHTS
+from circuitspex.recovery.bases.polynomial import Polynomial, spread
 
 
 def all_masks(n):
@@ -50,3 +51,9 @@ def random_table(n, counts=(6, 5, 2), seed=0):
 
 def r2(values, predicted):
     return 1 - ((values - predicted) ** 2).sum() / ((values - values.mean()) ** 2).sum()
+
+
+def index_table(mobius, index, order, n):
+    """An index of every set of at most ``order`` components, from coefficients of ANDs: their weights as they stand."""
+    present = {term: value for term, value in mobius.items() if value != 0}
+    return {(): 0.0} | spread(present, lambda t, s: float(WEIGHTS[index.lower()](t, s, order)), order)

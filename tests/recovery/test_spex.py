@@ -8,7 +8,8 @@ from planted import all_masks, r2, random_masks, values_of
 
 from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign, Shape
-from circuitspex.recovery._spex import decode_spex, spex
+from circuitspex.recovery._decode import decode
+from circuitspex.recovery._spex import spex
 from circuitspex.recovery.bases.polynomial import signs
 from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.spex import _find, fit_spex
@@ -259,4 +260,4 @@ def test_samples_of_another_design_are_refused():
     with pytest.raises(UserError, match="in its order"):
         fit_spex(samples_of(game, CodedDesign.choose(40, 500, seed=1)), design)
     with pytest.raises(UserError, match="values must have shape"):
-        decode_spex(design, np.zeros(499))
+        decode(design.masks(), np.zeros(499), method="spex")

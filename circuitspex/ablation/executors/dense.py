@@ -7,6 +7,7 @@ rightly is verified, not assumed: ``agreement.disagreement`` compares logits bef
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -221,23 +222,14 @@ def _norm(part: Any) -> Norm:
     with torch.no_grad():
         expected = module(sample)
         for scale in (weight.detach(), 1 + weight.detach().float()):
-            fast = _RMSNorm(scale.to(weight.dtype), eps)
+            fast = functools.partial(
+                F.rms_norm, normalized_shape=(len(weight),), weight=scale.to(weight.dtype), eps=eps
+            )
             # A few units in the last place: any other norm is further away than that.
             close = 4 * torch.finfo(weight.dtype).eps * expected.abs().max()
-            if weight.dtype in (torch.float32, torch.float64) and bool(
-                ((fast(sample) - expected).abs() <= close).all()
-            ):
+            if bool(((fast(sample) - expected).abs() <= close).all()):
                 return fast
     return module
-
-
-@dataclass(frozen=True)
-class _RMSNorm:
-    weight: Float[torch.Tensor, " width"]
-    eps: float
-
-    def __call__(self, x: Rows) -> Rows:
-        return F.rms_norm(x, (len(self.weight),), self.weight, self.eps)
 
 
 def _activation(mlp: Any) -> Callable[[Rows], Rows]:

@@ -4,46 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from jaxtyping import Float
 
 from circuitspex.ablation.executors.prefix import Prefix, entry_hook, passed_over
 from circuitspex.ablation.sites import Hook, Site
 from circuitspex.models.protocol import Model
 
 
-class Forward(Protocol):
-    """Runs one group of prompts under masks and gives the logits at the positions that are read."""
-
-    @property
-    def masks_at_once(self) -> int | None:
-        """The most masks it takes in a call; None for no bound."""
-
-    def share(self, layers: Sequence[int], *, positions: bool) -> None:
-        """Make ready what passes will start from: at these layers, and at later positions or not."""
-
-    def __call__(
-        self,
-        gates: Float[torch.Tensor, "masks player_and_one"],
-        prompts: slice,
-        first_layer: int,
-        first_position: int = 0,
-    ) -> Float[torch.Tensor, "rows reads vocab"]:
-        """Logits where they are read; rows are all prompts of mask 0, then all prompts of mask 1, and so on.
-
-        ``gates`` have a last column of ones. ``first_layer``, ``first_position``: nothing before is ablated.
-        """
-
-
 class GroupForward:
     """What all ways through hooks share: the prompts of one length, the sites, and the baselines there.
 
-    ``reads (prompts, reads)`` are the positions whose logits are wanted; by default the last.
+    Each is called with ``gates [masks, players + 1]``, whose last column is all ones, a slice of the prompts, and the
+    layer and the position before which nothing is ablated. It gives logits ``[rows, reads, vocab]``; rows are all
+    prompts of mask 0, then all prompts of mask 1, and so on. ``reads (prompts, reads)`` are the positions whose logits
+    are wanted; by default the last.
     """
 
     masks_at_once: int | None = None
+    """The most masks that are run in a call; None for no bound."""
 
     def __init__(
         self,
@@ -95,7 +75,7 @@ class HooksForward(GroupForward):
     masks_at_once = 1
 
     def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
-        """See ``Forward``; everything is computed anew."""
+        """See ``GroupForward``; everything is computed anew."""
         logits = self.model.run_with_hooks(
             self.tokens[prompts], fwd_hooks=self.hooks(gates, prompts, 0), use_cache=False
         )
@@ -114,7 +94,7 @@ class BatchedForward(GroupForward):
         self._prefix = prefix
 
     def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
-        """See ``Forward``."""
+        """See ``GroupForward``."""
         n_masks = gates.shape[0]
         rows = self.tokens[prompts].repeat(n_masks, 1)
         start = first_layer if self._prefix is not None else 0

@@ -7,15 +7,12 @@ that output, so that all that changes is what reaches the target from the source
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from circuitspex.ablation.executors.hooks import GroupForward
-from circuitspex.ablation.sites import Site
 from circuitspex.components import Component
-from circuitspex.models.protocol import Model
 
 
 class PathForward(GroupForward):
@@ -24,34 +21,18 @@ class PathForward(GroupForward):
     Plain TransformerLens hooks along the batch axis, every layer; it works for every architecture.
 
     Args:
-        model: a TransformerBridge.
-        sites: where components are ablated.
-        n_players: how many components there are.
-        tokens: the prompts of one length.
-        baselines: what ablated components output at each site.
-        reads: the positions whose logits are wanted, ``[prompts, reads]``.
+        *given: what ``GroupForward`` is given.
         source: the column of the earlier component.
         target: the later component, which is one of the sites' members and an activation of the model.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        sites: Sequence[Site],
-        n_players: int,
-        tokens: torch.Tensor,
-        baselines: Mapping[str, torch.Tensor | None],
-        reads: torch.Tensor | None = None,
-        *,
-        source: int,
-        target: Component,
-    ) -> None:
-        super().__init__(model, sites, n_players, tokens, baselines, reads)
+    def __init__(self, *given: Any, source: int, target: Component) -> None:
+        super().__init__(*given)
         self._source, self._target = source, target
-        self._hook = next(site.hook for site in sites if any(target == member for _, member in site.members))
+        self._hook = next(site.hook for site, _ in self._sites if any(target == member for _, member in site.members))
 
     def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
-        """See ``Forward``."""
+        """See ``GroupForward``."""
         rows = self.tokens[prompts].repeat(gates.shape[0], 1)
         without = gates.clone()
         without[:, self._source] = 0

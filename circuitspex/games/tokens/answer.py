@@ -86,11 +86,6 @@ class Answer:
         return cls(answer, wrong_answer, ids, None if wrong is None else wrong[0], chosen)
 
     @property
-    def read_on(self) -> tuple[int, ...]:
-        """The tokens that the model reads after the prompt."""
-        return self.ids[:-1]
-
-    @property
     def identity(self) -> list[Any]:
         """What a value depends on, besides the prompt."""
         return [list(self.ids), self.wrong_id, self.metric.identity]

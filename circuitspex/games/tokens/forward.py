@@ -162,15 +162,12 @@ class BatchedPasses(Passes):
         if self.ablate == "delete" and self.start == first:
             self.start = max(0, first - 1)
         with torch.inference_mode(False), torch.no_grad():
-            self._embedded = None if self.ablate == "delete" else self.embed(self.tokens[None]).clone()
+            embed = self._hf.get_input_embeddings()
+            self._embedded = None if self.ablate == "delete" else embed(self.tokens[None]).clone()
             self._past = None
             if self.start:
                 found = self._hf(self.tokens[None, : self.start], use_cache=True, **self._keep(1))
                 self._past = found.past_key_values
-
-    def embed(self, tokens: Tensor) -> Tensor:
-        """The embeddings of tokens, as the model's first layer takes them."""
-        return self._hf.get_input_embeddings()(tokens)  # type: ignore[no-any-return]
 
     def _keep(self, n: int) -> dict[str, Any]:
         return {"logits_to_keep": n} if self._keeps else {}

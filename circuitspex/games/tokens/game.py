@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -98,21 +97,17 @@ class TokenGame(LensGame):
             raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(TokenExecutor))}")
         if batch_rows is not None and batch_rows < 1:
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
-        super().__init__(store)
-        if self.store is not None and any(point.fwd_hooks for point in model.hook_dict.values()):
-            warnings.warn(
-                "the model has hooks of its own, which the store can't tell apart; going on without it", stacklevel=2
-            )
-            self.store = None
+        super().__init__(store, model)
         self.model = model
         self.ablate = check_ablate(ablate)
         self.unit = unit if isinstance(unit, str) else "spans"
         self.chat = chat
         self.prompt = split_prompt(model, prompt, unit, part=part, chat=chat)
+        self.names = self.prompt.names
         self.answer = Answer.of(model, self.prompt, answer, wrong_answer, metric)
         self.batch_rows = batch_rows
         self._parameter = next(model.parameters())
-        tokens = [*self.prompt.ids, *self.answer.read_on]
+        tokens = [*self.prompt.ids, *self.answer.ids[:-1]]
         longest = int(getattr(model.cfg, "n_ctx", None) or len(tokens))
         if len(tokens) > longest:
             raise UserError(f"the prompt has {len(tokens)} tokens, and the model's context holds {longest}")
@@ -122,7 +117,10 @@ class TokenGame(LensGame):
         fit = rows_that_fit(model, len(tokens), gradients=True)
         embeds = self.ablate in ("mean", "token") and isinstance(self._passes, BatchedPasses)
         self._checkpoints = embeds and fit < _FEW_ROWS
-        self._clean = self._clean_logits() if self.answer.metric.needs_clean else None
+        self._clean = None
+        if self.answer.metric.needs_clean:
+            with torch.inference_mode(False), torch.no_grad():
+                self._clean = self._passes.logits(self._parameter.new_ones((1, self.n_players + 1)))
 
     def _made(self, tokens: list[int], token: str | int, executor: TokenExecutor) -> Passes:
         device = self._parameter.device
@@ -165,11 +163,6 @@ class TokenGame(LensGame):
         return self.prompt.players
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The words, a second 'not' as 'not#2', in the order of the text."""
-        return self.prompt.names
-
-    @property
     def n_samples(self) -> int:
         """One prompt."""
         return 1
@@ -178,16 +171,6 @@ class TokenGame(LensGame):
     def executor(self) -> str:
         """How masks are run, and what is shared."""
         return self.note
-
-    @property
-    def model_name(self) -> str:
-        """The name the model was loaded by."""
-        return model_name(self.model)
-
-    @property
-    def model_identity(self) -> str:
-        """The hash of the model's weights and configuration."""
-        return model_identity(self.model)
 
     def part(self, index: int) -> tuple[int, str]:
         """No layer, and what kind of piece the players are: 'word', 'token', 'sentence' or 'span'."""
@@ -198,8 +181,8 @@ class TokenGame(LensGame):
         cfg = self.model.cfg
         return {
             "model": {
-                "name": self.model_name,
-                "identity": self.model_identity,
+                "name": model_name(self.model),
+                "identity": model_identity(self.model),
                 "architecture": str(getattr(cfg, "architecture", None) or ""),
                 "n_layers": int(cfg.n_layers),
                 "n_heads": int(cfg.n_heads),
@@ -209,7 +192,7 @@ class TokenGame(LensGame):
             },
             "task": {
                 "name": "prompt",
-                "identity": self._task_identity(),
+                "identity": hashlib.sha256(repr([self.prompt.ids, self.answer.identity]).encode()).hexdigest(),
                 "metric": self.answer.metric.name,
                 "n_prompts": 1,
                 "example": {
@@ -299,20 +282,11 @@ class TokenGame(LensGame):
     def _bar_word(self) -> str:
         return self.unit
 
-    def _clean_logits(self) -> torch.Tensor:
-        ones = self._parameter.new_ones((1, self.n_players + 1))
-        with torch.inference_mode(False), torch.no_grad():
-            return self._passes.logits(ones)
-
-    def _task_identity(self) -> str:
-        text = repr([self.prompt.ids, self.answer.identity])
-        return hashlib.sha256(text.encode()).hexdigest()
-
     def _facts(self) -> dict[str, Any]:
         """All that a value depends on."""
         return {
             "lens": self.lens,
-            "weights": self.model_identity,
+            "weights": model_identity(self.model),
             "tokens": list(self.prompt.ids),
             "players": [list(player.positions) for player in self.players],
             "answer": self.answer.identity,
@@ -327,7 +301,7 @@ class TokenGame(LensGame):
         """What people want to know of a run."""
         text = " ".join(self.prompt.text.split())
         return {
-            "model": self.model_name,
+            "model": model_name(self.model),
             "task_name": text if len(text) <= 40 else text[:39] + "…",
             "metric": self.answer.metric.name,
             "n_prompts": 1,

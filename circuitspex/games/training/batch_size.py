@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psutil
 import torch
 from torch import Tensor
 
+from circuitspex.ablation.batch_size import SHARE, free_memory
 from circuitspex.errors import UserError
 from circuitspex.games.training.recipe import Training
 
-# Share of the free memory to plan with: the estimate is rough, and other programs need room.
-_SHARE = 0.4
 # Beyond this nothing gets faster on a CPU: what a step touches no longer fits into its caches.
 _MOST_RUNS = 256
 _MOST_RUNS_GPU = 8192
@@ -29,7 +27,7 @@ class MemoryEstimate:
     @property
     def runs_at_once(self) -> int:
         """How many runs fit beside the arrays; 0 where not one does."""
-        return max(0, int((self.free * _SHARE - self.arrays) / self.per_run))
+        return max(0, int((self.free * SHARE - self.arrays) / self.per_run))
 
 
 def estimate(training: Training, n_masks: int, n_players: int, *, gradients: bool = False) -> MemoryEstimate:
@@ -78,17 +76,10 @@ def runs_that_fit(training: Training, n_masks: int, n_players: int, *, gradients
         slopes = " with gradients" if gradients else ""
         raise UserError(
             f"training under {masks} needs about {_size(found.per_run)} for each run{slopes} and {_size(found.arrays)} "
-            f"for the masks; {_size(int(found.free * _SHARE))} may be used of the {_size(found.free)} that are free. "
+            f"for the masks; {_size(int(found.free * SHARE))} may be used of the {_size(found.free)} that are free. "
             "Use fewer masks at a time, larger groups, smaller batches or a smaller model"
         )
     return min(found.runs_at_once, _MOST_RUNS if training.device.type == "cpu" else _MOST_RUNS_GPU)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free where the trainings run."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
 
 
 def _size(n_bytes: int) -> str:

@@ -52,10 +52,11 @@ class TrainingGame(LensGame):
     Raises:
         UserError: groups that overlap, are empty or name examples that are not there; seeds that make no difference; a
             store for a training without a name. When it is run: more than the memory allows, with the estimate.
-        TrainingError: runs that failed, after all others have finished.
+        TrainingError: runs that failed, after all others have finished, which are in its ``finished`` and in the store.
     """
 
     lens: ClassVar[str] = "training"
+    doing: ClassVar[str] = "training"
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class TrainingGame(LensGame):
         self.players: Players | None = None
         if isinstance(training, Training):
             self.players = players_of(players, training.n_examples)
-            self._names = self.players.names
+            self.names = self.players.names
             self._n_tests = training.n_tests
             if gradients and training.metric_name in ("accuracy", "exact_match"):
                 raise UserError(
@@ -90,7 +91,7 @@ class TrainingGame(LensGame):
         else:
             if gradients:
                 raise UserError("a training function gives no gradients; a Training does")
-            self._names = _names(players)
+            self.names = _names(players)
             self._workers = Workers(training.train, training.n_workers)
             self._n_tests = training.n_values
         if columns not in (None, "seeds", "tests"):
@@ -106,11 +107,6 @@ class TrainingGame(LensGame):
                 "a store needs to know what is trained, and code of your own can't be read: name it, with "
                 "Training(..., name=...) or TrainFunction(..., name=...), and change the name when the code changes"
             )
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What the players are called."""
-        return self._names
 
     @property
     def n_samples(self) -> int:
@@ -143,22 +139,6 @@ class TrainingGame(LensGame):
             "task": {"name": "training data", "metric": self.training.metric_name},
             "run": seeds | about,
         }
-
-    def evaluate(
-        self,
-        masks: Masks | FloatArray,
-        *,
-        gradients: bool = False,
-        progress: bool | None = None,
-        label: str = "training",
-    ) -> Run:
-        """Train under each mask; see ``LensGame.evaluate``.
-
-        Raises:
-            UserError: also where the memory does not suffice; nothing was trained then.
-            TrainingError: some runs failed; the others are in its ``finished``, and in the store.
-        """
-        return super().evaluate(masks, gradients=gradients, progress=progress, label=label)
 
     @property
     def _title(self) -> str:
@@ -254,14 +234,11 @@ class TrainingGame(LensGame):
         return f"{word} {', '.join(some[:8])}{f' and {len(some) - 8} more' if len(some) > 8 else ''}"
 
     def _training_facts(self) -> dict[str, Any] | None:
-        if isinstance(self.training, TrainFunction):
-            named = self.training.name
-            return (
-                None
-                if named is None
-                else {"function": named, "n_values": self.training.n_values, "seeded": self.training.seeded}
-            )
-        return self.training.facts(self.seeds)
+        train = self.training
+        if isinstance(train, Training):
+            return train.facts(self.seeds)
+        given = {"function": train.name, "n_values": train.n_values, "seeded": train.seeded}
+        return None if train.name is None else given
 
     def _facts(self) -> dict[str, Any]:
         return {

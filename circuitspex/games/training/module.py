@@ -13,18 +13,9 @@ from circuitspex.errors import UserError
 from circuitspex.games.training.optimizers import Params
 
 # Modules without options that their text leaves out.
-_PLAIN: tuple[type[nn.Module], ...] = (
-    nn.Sequential,
-    nn.Linear,
-    nn.ReLU,
-    nn.GELU,
-    nn.Tanh,
-    nn.Sigmoid,
-    nn.SiLU,
-    nn.Flatten,
-    nn.Unflatten,
-)
-_PLAIN += (nn.Identity, nn.Embedding, nn.LayerNorm, nn.Conv1d, nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+_PLAIN: tuple[type[nn.Module], ...] = (nn.Sequential, nn.Linear, nn.ReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.SiLU)
+_PLAIN += (nn.Flatten, nn.Unflatten, nn.Identity, nn.Embedding, nn.LayerNorm)
+_PLAIN += (nn.Conv1d, nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 
 
 class ModuleFunction:

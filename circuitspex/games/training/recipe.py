@@ -20,18 +20,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import vmap
 
 from circuitspex.errors import UserError
 from circuitspex.games.training.module import ModuleFunction
 from circuitspex.games.training.optimizers import Adam, Optimizer, Params
-from circuitspex.games.training.scores import LOSSES, METRICS, PerExample, named
-from circuitspex.games.training.trial import check_classes, check_trial
+from circuitspex.games.training.scores import IGNORED, LOSSES, METRICS, PerExample, named
 from circuitspex.typing import IntArray
 
 Pair = tuple[Any, Any]
 Init = Callable[[int], Params]
 Loss = Callable[[Params, Tensor, Tensor, Tensor], Tensor]
 Score = Callable[[Params, Tensor, Tensor], Tensor]
+
+# A training is tried on so many examples, on the untrained model, before anything is trained.
+_ROWS = 64
 
 
 class Training:
@@ -80,26 +83,18 @@ class Training:
             total = weights.sum()
             return (weights * losses).sum() / torch.where(total > 0, total, 1.0)
 
+        def scored(params: Params, x: Tensor, y: Tensor) -> Tensor:
+            return score(module(params, x), y)
+
         self._frozen = module.frozen
-        self._setup(
-            module.init,
-            weighted,
-            lambda params, x, y: score(module(params, x), y),
-            train,
-            test,
-            optimizer,
-            steps,
-            batch_size,
-            name,
-            device,
-        )
+        self._setup(module.init, weighted, scored, train, test, optimizer, steps, batch_size, name, device)
         self.same_start = isinstance(model, nn.Module)
         self.metric_name = metric if isinstance(metric, str) else getattr(metric, "__name__", "metric")
         words = [word if isinstance(word, str) else "" for word in (loss, metric)]
         self._code = [repr(module.skeleton), *words] if module.is_plain and all(words) else None
         if loss == "cross_entropy":
-            check_classes(self, module)
-        check_trial(self)
+            self._check_classes(module)
+        self._check_trial()
 
     @classmethod
     def functional(
@@ -134,7 +129,7 @@ class Training:
         self.same_start = False
         self.metric_name = getattr(score, "__name__", "score")
         self._code = None
-        check_trial(self)
+        self._check_trial()
         return self
 
     def _setup(
@@ -230,6 +225,57 @@ class Training:
         dtype = self.dtype if values.is_floating_point() else values.dtype
         return values.detach().to(self.device, torch.int64 if dtype == torch.int32 else dtype)
 
+    def _check_classes(self, module: ModuleFunction) -> None:
+        """Targets of a cross-entropy must be classes that the model has.
+
+        Raises:
+            UserError: targets of another shape than the outputs have without their last axis, or of unknown classes.
+        """
+        params, frozen = self.start(0)
+        with torch.no_grad():
+            outputs = _called("model", module, params | frozen, self.x[:2])
+        y, classes = self.y, outputs.shape[-1]
+        if y.is_floating_point() or outputs.shape[1:-1] != y.shape[1:]:
+            wanted = ", ".join(map(str, (self.n_examples, *outputs.shape[1:-1])))
+            raise UserError(
+                f"training targets must be class numbers of shape ({wanted}), not "
+                f"{str(y.dtype).removeprefix('torch.')} of shape {tuple(y.shape)}"
+            )
+        wrong = y[((y < 0) & (y != IGNORED)) | (y >= classes)]
+        if len(wrong):
+            raise UserError(f"training targets must be classes from 0 to {classes - 1}; there is {int(wrong[0])}")
+
+    def _check_trial(self) -> None:
+        """The loss and the metric give what they should, also of several runs at once; left-out examples have no part.
+
+        Raises:
+            UserError: one of them can't be computed, gives another shape, or lets left-out examples in.
+        """
+        params, frozen = self.start(0)
+        values = params | frozen
+        x, y = self.x[:_ROWS], self.y[:_ROWS]
+        weights = (torch.arange(len(x), device=self.device) % 2 == 0).to(self.dtype)
+        kept = weights > 0
+        with torch.no_grad():
+            masked = _called("loss", self.loss, values, x, y, weights)
+            alone = _called("loss", self.loss, values, x[kept], y[kept], weights[kept])
+            scores = _called("metric", self.score, values, self.x_test, self.y_test)
+        if not isinstance(masked, Tensor) or masked.ndim:
+            raise UserError(f"the loss must be one number, a tensor of shape (), not {_shape(masked)}")
+        if not isinstance(scores, Tensor) or tuple(scores.shape) != (self.n_tests,):
+            raise UserError(f"the metric must give {self.n_tests} numbers, one a test example; not {_shape(scores)}")
+        near = 1e-2 if self.dtype in (torch.float16, torch.bfloat16) else 1e-4
+        if masked.isfinite() and alone.isfinite() and not torch.allclose(masked, alone, rtol=near, atol=near):
+            raise UserError(
+                "the loss of kept examples changes with what is left out: examples must not see each other (no "
+                "BatchNorm or Dropout in training mode), weight 0 must mean no part, and the weights must be normalised"
+            )
+        with torch.no_grad():
+            two = {name: value.expand(2, *value.shape) for name, value in params.items()} | frozen
+            in_dims = (dict.fromkeys(params, 0) | dict.fromkeys(frozen, None), None, None)
+            _called("loss of several runs", vmap(self.loss, (*in_dims, 0)), two, x, y, weights.expand(2, -1))
+            _called("metric of several runs", vmap(self.score, in_dims), two, self.x_test, self.y_test)
+
 
 def _hash(tensors: list[Tensor]) -> str:
     digest = hashlib.sha256()
@@ -237,3 +283,17 @@ def _hash(tensors: list[Tensor]) -> str:
         digest.update(json.dumps([str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _called(what: str, function: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return function(*args)
+    except UserError:
+        raise
+    except Exception as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"the {what} can't be computed on this data: {why}") from error
+
+
+def _shape(value: object) -> str:
+    return f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

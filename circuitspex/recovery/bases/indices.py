@@ -37,11 +37,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import cache
-from itertools import combinations, pairwise
+from itertools import pairwise
 from math import comb, isfinite
 from operator import index as as_integer
 
 from circuitspex.errors import UserError
+from circuitspex.recovery.bases.polynomial import spread
 from circuitspex.typing import Term
 
 
@@ -96,8 +97,9 @@ def _fbii(t: int, s: int, k: int) -> Fraction:
     return _sign(k - s) * Fraction(comb(t - s - 1, k - s), 2 ** (t - s))
 
 
+# What the AND of t components gives each subset of s, at the order k: weights by (t, s, k).
 # The Shapley value is k-SII at order 1: 1 / |T| for each member, and the value of nothing kept as its constant.
-_WEIGHTS: dict[str, Callable[[int, int, int], Fraction]] = {
+WEIGHTS: dict[str, Callable[[int, int, int], Fraction]] = {
     "sv": _k_sii,
     "banzhaf": _bii,
     "sii": _sii,
@@ -107,20 +109,14 @@ _WEIGHTS: dict[str, Callable[[int, int, int], Fraction]] = {
     "bii": _bii,
     "fbii": _fbii,
 }
-INDICES = tuple(_WEIGHTS)
-"""The names that ``index_table`` and ``fourier_to_index`` take."""
-
-
-@cache
-def _and_weight(index: str, t: int, s: int, k: int) -> float:
-    """What the AND of t components gives each subset of s."""
-    return float(_WEIGHTS[index](t, s, k))
+INDICES = tuple(WEIGHTS)
+"""The names that ``fourier_to_index`` takes."""
 
 
 @cache
 def _parity_weight(index: str, t: int, s: int, k: int) -> float:
     """What the parity of t components gives each subset of s: that of its ``2^u (-1)^(t-u)`` ANDs of u around it."""
-    ands = (_sign(t - u) * 2**u * comb(t - s, u - s) * _WEIGHTS[index](u, s, k) for u in range(s, t + 1))
+    ands = (_sign(t - u) * 2**u * comb(t - s, u - s) * WEIGHTS[index](u, s, k) for u in range(s, t + 1))
     return float(sum(ands, Fraction(0)))
 
 
@@ -152,34 +148,14 @@ def check_order(order: int) -> int:
     return whole
 
 
-def _checked(index: str, order: int) -> tuple[str, int]:
-    name = str(index).lower()
-    if name not in _WEIGHTS:
-        raise UserError(f"unknown index '{index}'; allowed: {', '.join(INDICES)}")
-    order = check_order(order)
-    if order > 1 and name in ("sv", "banzhaf"):
-        raise UserError(f"'{name}' has order 1, not {order}; for sets take {'k-sii' if name == 'sv' else 'bii'}")
-    return name, order
+def fourier_to_index(fourier: Mapping[Term, float], index: str, order: int, n_players: int) -> dict[Term, float]:
+    """An index of every set of at most ``order`` components, from coefficients of parities.
 
-
-def _spread(
-    table: Mapping[Term, float], index: str, order: int, weight: Callable[[str, int, int, int], float]
-) -> dict[Term, float]:
-    out: dict[Term, float] = {(): 0.0}
-    for term, value in table.items():
-        for size in range(min(order, len(term)) + 1):
-            part = value * weight(index, len(term), size, order)
-            if part != 0:
-                for subset in combinations(term, size):
-                    out[subset] = out.get(subset, 0.0) + part
-    return out
-
-
-def index_table(mobius: Mapping[Term, float], index: str, order: int, n_players: int) -> dict[Term, float]:
-    """An index of every set of at most ``order`` components, from coefficients of ANDs of kept components.
+    A parity of t components has 2^t ANDs with coefficients up to 2^t of both signs. They are added up inside the
+    exact weights here, so that only subsets of at most ``order`` are visited and nothing cancels in floating point.
 
     Args:
-        mobius: the function, ``f(m) = sum of mobius[T] over the T that m keeps whole``.
+        fourier: the function, as a sum of parities.
         index: one of ``INDICES``, in any case.
         order: the largest set k that gets a value; 1 for 'sv' and 'banzhaf'. The values of 'k-sii', 'stii', 'fsii'
             and 'fbii' depend on it, and are the Möbius coefficients themselves once no term is larger.
@@ -191,17 +167,12 @@ def index_table(mobius: Mapping[Term, float], index: str, order: int, n_players:
     Raises:
         UserError: an unknown index, an order that it does not have, or a term that is no set of these components.
     """
-    name, order = _checked(index, order)
-    check_terms(mobius, n_players)
-    return _spread(mobius, name, order, _and_weight)
-
-
-def fourier_to_index(fourier: Mapping[Term, float], index: str, order: int, n_players: int) -> dict[Term, float]:
-    """``index_table`` straight from coefficients of parities.
-
-    A parity of t components has 2^t ANDs with coefficients up to 2^t of both signs. They are added up inside the
-    exact weights here, so that only subsets of at most ``order`` are visited and nothing cancels in floating point.
-    """
-    name, order = _checked(index, order)
+    name = str(index).lower()
+    if name not in WEIGHTS:
+        raise UserError(f"unknown index '{index}'; allowed: {', '.join(INDICES)}")
+    order = check_order(order)
+    if order > 1 and name in ("sv", "banzhaf"):
+        raise UserError(f"'{name}' has order 1, not {order}; for sets take {'k-sii' if name == 'sv' else 'bii'}")
     check_terms(fourier, n_players)
-    return _spread(fourier, name, order, _parity_weight)
+    present = {term: value for term, value in fourier.items() if value != 0}
+    return {(): 0.0} | spread(present, lambda t, s: _parity_weight(name, t, s, order), order)

@@ -6,14 +6,15 @@ parities, ``f(m) = sum over S of c_S * prod over i in S of x_i``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from math import comb
+from math import comb, sqrt
 
 import numpy as np
 
-from circuitspex.typing import FloatArray, Masks, Term, Values
+from circuitspex.errors import UserError
+from circuitspex.typing import FloatArray, IntArray, Masks, Term, Values
 
 # Products are computed for this many (mask, term) pairs at once: about 32 MB of doubles.
 _CHUNK = 4_000_000
@@ -74,6 +75,11 @@ class Polynomial:
             out += products(x, self.terms[start:stop]) @ self.coefficients[start:stop]
         return out
 
+    def renamed(self, names: IntArray) -> Polynomial:
+        """The same function with component ``names[i]`` in the place of i; all are different."""
+        known = names.tolist()
+        return Polynomial(tuple(tuple(sorted(known[i] for i in term)) for term in self.terms), self.coefficients)
+
     def variance(self) -> float:
         """The variance over uniform masks: the sum of squares of all coefficients but the constant (Parseval)."""
         return float(sum(c * c for t, c in zip(self.terms, self.coefficients, strict=True) if t))
@@ -90,17 +96,16 @@ def combine(parts: Iterable[tuple[float, Polynomial]]) -> Polynomial:
     return Polynomial.of(total)
 
 
-def recentred(table: Mapping[Term, float], centre: float, scale: float) -> dict[Term, float]:
-    """Coefficients of products of ``(x_i - centre) / scale``, expanded into parities."""
-    if centre == 0 and scale == 1:
-        return dict(table)
+def spread(
+    table: Mapping[Term, float], weight: Callable[[int, int], float], most: int | None = None
+) -> dict[Term, float]:
+    """``out[S] = sum over T >= S of weight(|T|, |S|) table[T]``, for the S of at most ``most`` members."""
     out: dict[Term, float] = {}
     for term, value in table.items():
-        value = value / scale ** len(term)
-        for size in range(len(term) + 1):
-            part = value * (-centre) ** (len(term) - size)
-            for subset in combinations(term, size):
-                out[subset] = out.get(subset, 0.0) + part
+        for size in range(min(len(term), len(term) if most is None else most) + 1):
+            factor = weight(len(term), size)
+            for subset in combinations(term, size) if factor != 0 else ():
+                out[subset] = out.get(subset, 0.0) + factor * value
     return out
 
 
@@ -109,24 +114,30 @@ def fourier_to_mobius(table: Mapping[Term, float]) -> dict[Term, float]:
 
     ``x_i = 2 m_i - 1``, so ``mobius(S) = 2^|S| sum_{T >= S} (-1)^(|T|-|S|) c_T``.
     """
-    out: dict[Term, float] = {}
-    for term, value in table.items():
-        for size in range(len(term) + 1):
-            part = value * 2.0**size * (-1.0) ** (len(term) - size)
-            for subset in combinations(term, size):
-                out[subset] = out.get(subset, 0.0) + part
-    return out
+    return spread(table, lambda t, s: 2.0**s * (-1.0) ** (t - s))
 
 
 def mobius_to_fourier(table: Mapping[Term, float]) -> dict[Term, float]:
     """ANDs of kept components to parities: ``m_i = (1 + x_i) / 2``, so ``c_S = sum_{T >= S} 2^-|T| mobius(T)``."""
-    out: dict[Term, float] = {}
-    for term, value in table.items():
-        part = value * 2.0 ** -len(term)
-        for size in range(len(term) + 1):
-            for subset in combinations(term, size):
-                out[subset] = out.get(subset, 0.0) + part
-    return out
+    return spread(table, lambda t, s: 2.0**-t)
+
+
+def fourier_to_biased(table: Mapping[Term, float], keep: float) -> dict[Term, float]:
+    """Parities to the Fourier basis of masks that keep each component with the probability p = ``keep``.
+
+    ``phi_S(m) = prod over i in S of (m_i - p) / sqrt(p (1 - p))`` with ``m_i`` = 1 kept, 0 ablated. These are
+    orthonormal over masks that keep each component independently with probability p (O'Donnell 2014, Analysis of
+    Boolean Functions, section 8.4); at p = 1/2 they are the parities.
+    ``x_i = (2p - 1) + 2 sqrt(p(1-p)) phi_i``, so
+    ``b_S = sum over T >= S of (2 sqrt(p(1-p)))^|S| (2p - 1)^(|T|-|S|) c_T``. ``b_()`` is the mean.
+
+    Raises:
+        UserError: ``keep`` is not strictly between 0 and 1.
+    """
+    if not 0 < keep < 1:
+        raise UserError(f"keep must be between 0 and 1, both excluded, not {keep}: at 0 and 1 masks do not vary")
+    centre, scale = 2 * keep - 1, 2 * sqrt(keep * (1 - keep))  # mean and standard deviation of x_i
+    return spread(table, lambda t, s: scale**s * centre ** (t - s))
 
 
 def mean_differences(table: Mapping[Term, float], keep: float) -> dict[Term, float]:
@@ -137,16 +148,8 @@ def mean_differences(table: Mapping[Term, float], keep: float) -> dict[Term, flo
     interaction index (Grabisch and Roubens 1999).
     """
     bias = 2 * keep - 1
-    out = {term: 0.0 for term in table if term}
-    for term, value in table.items():
-        for size in range(1, len(term) + 1):
-            factor = 2.0**size * bias ** (len(term) - size)
-            if factor == 0:
-                continue
-            for subset in combinations(term, size):
-                if subset in out:
-                    out[subset] += factor * value
-    return out
+    found = spread(table, lambda t, s: 2.0**s * bias ** (t - s))
+    return {term: found.get(term, 0.0) for term in table if term}
 
 
 def n_terms(n_players: int, order: int) -> int:

@@ -12,16 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from itertools import combinations
 from math import isfinite
 from operator import index as as_integer
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from circuitspex.errors import UserError
-from circuitspex.recovery.bases.indices import bernoulli, check_order, check_terms, fourier_to_index, index_table
-from circuitspex.recovery.bases.polynomial import fourier_to_mobius, mobius_to_fourier
+from circuitspex.recovery.bases.indices import bernoulli, check_order, check_terms, fourier_to_index
+from circuitspex.recovery.bases.polynomial import fourier_to_mobius, mobius_to_fourier, spread
 from circuitspex.typing import Term
 
 _NAMES = {
@@ -41,68 +40,49 @@ _SHAPLEY = ("sii", "k-sii", "stii", "fsii")
 _FUNCTIONS = ("Moebius", "Fourier", "SV", "k-SII", "STII", "FSII", "FBII", "kADD-SHAP")
 
 
-def _whole_function(
-    table: Mapping[Term, float], basis: str, name: str, order: int | None
-) -> tuple[dict[Term, float], int]:
-    """The function in shapiq's 'mobius' or 'fourier' basis, and the size of its largest term."""
-    largest = max([1, *(len(term) for term, value in table.items() if value != 0)])
-    if order is not None and order < largest:
-        raise UserError(f"'{name}' is the whole function, with terms of {largest}; leave order out, or take fbii")
-    if name == "mobius":
-        return dict(table) if basis == "mobius" else fourier_to_mobius(table), order or largest
-    fourier = mobius_to_fourier(table) if basis == "mobius" else table
-    return {term: (-1) ** len(term) * value for term, value in fourier.items()}, order or largest
-
-
 def to_shapiq(
     table: Mapping[Term, float],
     n_players: int,
     index: str = "k-SII",
     order: int | None = None,
     *,
-    basis: Literal["mobius", "fourier"] = "mobius",
-    estimated: bool = True,
     budget: int | None = None,
 ) -> Any:
     """A function of masks as ``shapiq.InteractionValues``.
 
     Args:
-        table: the function's coefficients, by term.
+        table: the function as coefficients of parities, by term.
         n_players: how many components there are.
         index: one of ``circuitspex.recovery.bases.indices.INDICES``, 'mobius' or 'fourier', in any case; shapiq's own
             spellings 'BV' and 'Moebius' too.
         order: the largest set that gets a value. By default 1 for 'sv' and 'banzhaf', all for 'mobius' and
             'fourier', else 2.
-        basis: what the coefficients multiply: 'mobius' ANDs of kept components, 'fourier' parities.
-        estimated: whether the function came from fewer than all masks.
         budget: how many masks it came from, where that is known.
 
     Returns:
         ``shapiq.InteractionValues``; sets whose value is 0 are left out.
 
     Raises:
-        UserError: shapiq is not installed, or what ``index_table`` refuses.
+        UserError: shapiq is not installed, or what ``fourier_to_index`` refuses.
     """
     name = _ALIASES.get(str(index).lower(), str(index).lower())
     if name not in _NAMES:
         raise UserError(f"unknown index '{index}'; allowed: {', '.join(_NAMES)}")
-    if basis not in ("mobius", "fourier"):
-        raise UserError(f"unknown basis '{basis}'; allowed: mobius, fourier")
     check_terms(table, n_players)
-    if basis == "mobius":
-        at_nothing = table.get((), 0.0)
-    else:
-        at_nothing = sum((-1) ** len(term) * value for term, value in table.items())
+    at_nothing = sum((-1) ** len(term) * value for term, value in table.items())
     order = None if order is None else check_order(order)
     if name in ("mobius", "fourier"):
-        out, order = _whole_function(table, basis, name, order)
+        largest = max([1, *(len(term) for term, value in table.items() if value != 0)])
+        if order is not None and order < largest:
+            raise UserError(f"'{name}' is the whole function, with terms of {largest}; leave order out, or take fbii")
+        signed = {term: (-1) ** len(term) * value for term, value in table.items()}
+        out, order = fourier_to_mobius(table) if name == "mobius" else signed, order or largest
     else:
         if order is None:
             order = 1 if name in ("sv", "banzhaf") else 2
         if order == 1 and name in _SHAPLEY:
             name = "sv"
-        convert = index_table if basis == "mobius" else fourier_to_index
-        out = convert(table, name, order, n_players)
+        out = fourier_to_index(table, name, order, n_players)
     try:
         shapiq = import_module("shapiq")
     except ImportError as error:
@@ -115,9 +95,9 @@ def to_shapiq(
         n_players=n_players,
         min_order=0,
         interaction_lookup={term: place for place, term in enumerate(kept)},
-        estimated=estimated,
+        estimated=True,  # the function came from fewer than all masks
         estimation_budget=budget,
-        baseline_value=float(out[()] if name in ("fbii", "fourier") else at_nothing),
+        baseline_value=float(out.get((), 0.0) if name in ("fbii", "fourier") else at_nothing),
     )
 
 
@@ -176,11 +156,4 @@ def from_shapiq(values: Any) -> dict[Term, float]:
 
 def _unfold(sii: Mapping[Term, float]) -> dict[Term, float]:
     """Möbius coefficients, but the constant, of the function that has this Shapley interaction index."""
-    out: dict[Term, float] = {}
-    for term, value in sii.items():
-        for size in range(1, len(term) + 1):
-            part = float(bernoulli(len(term) - size)) * value
-            if part != 0:
-                for subset in combinations(term, size):
-                    out[subset] = out.get(subset, 0.0) + part
-    return out
+    return spread(sii, lambda t, s: float(bernoulli(t - s)) if s else 0.0)

@@ -56,13 +56,8 @@ def fit_learned(samples: Samples, start: Fitted, *, max_order: int | None = None
 
     (_, function), by_fold = cross_fit(samples, fit)
     assert function is not None
-    held_out = np.empty_like(samples.values)
-    functions = []
-    for fold, (found, _) in zip(samples.folds, by_fold, strict=True):
-        out = samples.fold == fold
-        held_out[out] = found.predict(samples.x[out])
-        functions.append(read(found, function.terms))
-    return Fitted(function, tuple(functions), held_out)
+    functions = tuple(read(found, function.terms) for found, _ in by_fold)
+    return Fitted(function, functions, samples.out_of_fold(found.predict for found, _ in by_fold))
 
 
 def relevance_of(function: Polynomial, n_players: int) -> FloatArray:

@@ -66,11 +66,8 @@ def fit_proxyspex(samples: Samples, *, max_order: int | None = None) -> Fitted:
         return _candidates(part, tree_polynomial(boosted.boosters[depth], rounds), sizes)
 
     functions, by_fold_functions = cross_fit(samples, refit)
-    held_out = np.empty((len(samples.values), len(sizes)))
-    for fold, candidates in zip(samples.folds, by_fold_functions, strict=True):
-        out = samples.fold == fold
-        for column, function in enumerate(candidates):
-            held_out[out, column] = function.predict(samples.x[out])
+    by_size = zip(*by_fold_functions, strict=True)
+    held_out = np.stack([samples.out_of_fold(each.predict for each in of_size) for of_size in by_size], axis=1)
     chosen = int(np.argmin(((samples.values[:, None] - held_out) ** 2).sum(0)))
     return Fitted(functions[chosen], tuple(each[chosen] for each in by_fold_functions), held_out[:, chosen])
 

@@ -75,11 +75,7 @@ def fit_pursuit(samples: Samples, *, max_order: int | None = None) -> Fitted:
         return _pursue(part.x, part.values, part.keep, min(max_order or _MOST_ORDER, _MOST_ORDER))
 
     function, functions = cross_fit(samples, fit)
-    held_out = np.empty_like(samples.values)
-    for fold, each in zip(samples.folds, functions, strict=True):
-        out = samples.fold == fold
-        held_out[out] = each.predict(samples.x[out])
-    return Fitted(function, tuple(functions), held_out)
+    return Fitted(function, tuple(functions), samples.out_of_fold(each.predict for each in functions))
 
 
 def _pursue(x: FloatArray, values: Values, keep: float, max_order: int) -> Polynomial:

@@ -66,19 +66,9 @@ class Screen:
         """A fit to the chosen components, with the others put back."""
         if self.columns is None:
             return fitted
-        functions = [
-            combine([(1.0, self._renamed(function)), (1.0, rest)])
-            for function, rest in zip(fitted.without_fold, self.rest_without, strict=True)
-        ]
-        function = combine([(1.0, self._renamed(fitted.function)), (1.0, self.rest)])
-        return Fitted(function, tuple(functions), fitted.out_of_fold + self.added)
-
-    def _renamed(self, function: Polynomial) -> Polynomial:
-        assert self.columns is not None
-        names = self.columns.tolist()
-        return Polynomial(
-            tuple(tuple(sorted(names[i] for i in term)) for term in function.terms), function.coefficients
-        )
+        found = zip((fitted.function, *fitted.without_fold), (self.rest, *self.rest_without), strict=True)
+        function, *without = (combine([(1.0, each.renamed(self.columns)), (1.0, rest)]) for each, rest in found)
+        return Fitted(function, tuple(without), fitted.out_of_fold + self.added)
 
 
 def _linear(members: IntArray, weights: FloatArray) -> Polynomial:

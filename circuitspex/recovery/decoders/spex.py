@@ -375,14 +375,11 @@ def _without_code(samples: Samples) -> Fitted:
     if order == 1 or n == 1:
         return linear
     pool = [term for k in range(1, order + 1) for term in combinations(range(n), k)]
-    functions = []
-    held_out = np.empty_like(samples.values)
-    for part in samples.folds:
-        inside, out = samples.fold != part, samples.fold == part
-        functions.append(_refit(samples.x[inside], samples.values[inside], [pool], samples.fold[inside]))
-        held_out[out] = functions[-1].predict(samples.x[out])
-    function = _refit(samples.x, samples.values, [pool], samples.fold)
-    fitted = Fitted(function, tuple(functions), held_out)
+    function, *without = (
+        _refit(part.x, part.values, [pool], part.fold)
+        for part in (samples, *(samples.without(fold) for fold in samples.folds))
+    )
+    fitted = Fitted(function, tuple(without), samples.out_of_fold(each.predict for each in without))
     return fitted if clearly_better(fitted, linear, samples.values) else linear
 
 
@@ -392,8 +389,5 @@ def _check(samples: Samples, design: CodedDesign) -> None:
             f"the samples have {samples.x.shape[0]} masks of {samples.x.shape[1]} components, but the design has "
             f"{design.n_masks} of {design.n_players}"
         )
-    start = 0
-    for batch in design.batches(4096):
-        if not np.array_equal(batch, samples.x[start : start + len(batch)] > 0):
-            raise UserError("the samples' masks are not those of the design, in its order")
-        start += len(batch)
+    if not design.gives(samples.x > 0):
+        raise UserError("the samples' masks are not those of the design, in its order")

@@ -10,7 +10,6 @@ import numpy as np
 
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import is_constant, r_squared
-from circuitspex.typing import IntArray
 
 # A forecast of more than this many times the ablations at hand is not given as a number.
 BEYOND = 20
@@ -59,18 +58,12 @@ def learning_curve(samples: Samples, fit: Callable[[Samples], Fitted]) -> list[t
     curve = []
     for share in _SHARES:
         inside = np.isin(group, order[: round(share * len(order))])
-        part = _rows(samples, np.flatnonzero(inside))
-        if part is None or inside.all():
+        few = len(np.unique(samples.x[inside], axis=0)) < 10
+        if few or inside.all() or is_constant(samples.values[inside]):
             continue
+        part = replace(samples.rows(np.flatnonzero(inside)), keep=samples.keep)
         predicted = fit(part).function.predict(samples.x[~inside])
         r2 = r_squared(samples.values[~inside], predicted)
         if r2 is not None:
             curve.append((int(inside.sum()), r2))
     return curve
-
-
-def _rows(samples: Samples, rows: IntArray) -> Samples | None:
-    """Some of the samples with folds of their own; None where they are too few or do not vary."""
-    if len(np.unique(samples.x[rows], axis=0)) < 10 or is_constant(samples.values[rows]):
-        return None
-    return replace(samples.rows(rows), keep=samples.keep)
