@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from circuitspex.errors import UserError
+
+T = TypeVar("T")
 
 
 def write_atomically(path: Path, data: bytes) -> Path:
@@ -37,3 +41,13 @@ def write_atomically(path: Path, data: bytes) -> Path:
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror or error}") from error
     return path
+
+
+def file_writer(render: Callable[[T], str | bytes]) -> Callable[[T, Path], Path]:
+    """What writes a result to a path as the file that ``render`` makes of it; text as UTF-8."""
+
+    def write(result: T, path: Path) -> Path:
+        data = render(result)
+        return write_atomically(path, data.encode("utf-8", "replace") if isinstance(data, str) else data)
+
+    return write

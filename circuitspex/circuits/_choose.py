@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import coo_array, csr_array, eye_array, hstack, vstack
 
 from circuitspex.errors import UserError
 from circuitspex.recovery.bases.polynomial import Polynomial, fourier_to_mobius
@@ -82,7 +82,7 @@ def choose(
     """
     game = _Ands.of(function, n_players)
     _check_size(size, game.n)
-    best = game.swapped(game.grown(size), size)
+    best = game.swapped(game.filled([], size), size)
     for other in (game.shrunk(size), list(start)[:size]):
         tried = game.swapped(game.filled(other, size), size)
         if game.value(tried) > game.value(best) + 1e-12:
@@ -108,7 +108,7 @@ def match(
     game = _Ands.of(function, n_players)
     _check_size(size, game.n)
     full = game.value(range(game.n))
-    starts = [game.grown(size), game.shrunk(size), game.filled(list(start)[:size], size)]
+    starts = [game.filled([], size), game.shrunk(size), game.filled(list(start)[:size], size)]
     tried = [game.swapped(members, size, full) for members in starts]
     best = min(tried, key=lambda members: abs(game.value(members) - full))
     value = game.value(best)
@@ -130,13 +130,8 @@ def choose_curve(
         for size in order:
             seen = found.get(size)
             if seen is None or not seen.proved:
-                new = choose(
-                    function,
-                    size,
-                    n_players=n_players,
-                    time_limit=time_limit if seen is None else 0.0,
-                    start=start,
-                )
+                limit = time_limit if seen is None else 0.0
+                new = choose(function, size, n_players=n_players, time_limit=limit, start=start)
                 if seen is None or new.value > seen.value + 1e-12:
                     bound = new.bound if seen is None else seen.bound
                     found[size] = Choice(new.members, new.value, bound, new.proved, new.how)
@@ -218,10 +213,6 @@ class _Ands:
         leaving = self.incidence.T @ (self.coefficients * (missing == 0))
         return np.asarray(np.where(on > 0, leaving, joining))
 
-    def grown(self, size: int) -> list[int]:
-        """From nothing, the best next component each time."""
-        return self.filled([], size)
-
     def filled(self, members: Iterable[int], size: int) -> list[int]:
         """More of the best next components, up to the size."""
         on = self._on(members)
@@ -281,40 +272,18 @@ def _program(game: _Ands, size: int, time_limit: float, greedy: Choice) -> Choic
     products = game.incidence[~single]
     weights, orders = game.coefficients[~single], game.orders[~single]
     n, t = game.n, len(weights)
-    rows: list[Any] = []
-    columns: list[Any] = []
-    data: list[FloatArray] = []
-    upper: list[FloatArray] = []
-    first = 0
-    entries = products.tocoo()
-    row, column = np.asarray(entries.row), np.asarray(entries.col)
+    row, column = products.nonzero()
+    of_component, of_product = eye_array(n, format="csr"), eye_array(t, format="csr")
     # y_S - z_i <= 0 for each member of a set with a positive weight
-    wanted = weights[row] > 0
-    count = int(wanted.sum())
-    lines = np.arange(count)
-    rows += [lines, lines]
-    columns += [n + row[wanted], column[wanted]]
-    data += [np.ones(count), -np.ones(count)]
-    upper.append(np.zeros(count))
-    first += count
+    wanted, negative = weights[row] > 0, weights < 0
+    above = hstack([-of_component[column[wanted]], of_product[row[wanted]]])
     # sum z_i - y_S <= |S| - 1 for each set with a negative weight
-    negative = np.flatnonzero(weights < 0)
-    line_of = np.full(t, -1)
-    line_of[negative] = first + np.arange(len(negative))
-    inside = line_of[row] >= 0
-    rows += [line_of[row[inside]], line_of[negative]]
-    columns += [column[inside], n + negative]
-    data += [np.ones(int(inside.sum())), -np.ones(len(negative))]
-    upper.append(orders[negative] - 1)
-    n_rows = first + len(negative)
-    matrix = coo_array(
-        (np.concatenate(data), (np.concatenate(rows), np.concatenate(columns))), shape=(max(n_rows, 1), n + t)
-    ).tocsr()
-    limits = np.concatenate(upper) if n_rows else np.zeros(1)
+    below = hstack([products[negative], -of_product[negative]])
+    limits = np.concatenate([np.zeros(above.shape[0]), orders[negative] - 1])
     found = milp(
         -np.concatenate([linear, weights]),
         constraints=[
-            LinearConstraint(matrix, -np.inf, limits),
+            LinearConstraint(vstack([above, below]), -np.inf, limits),
             LinearConstraint(np.concatenate([np.ones(n), np.zeros(t)])[None], size, size),
         ],
         integrality=np.concatenate([np.ones(n), np.zeros(t)]),

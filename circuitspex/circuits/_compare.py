@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from circuitspex.ablation import Executor, Precision, Store, store_at
+from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.checkpoints import check_comparable
 from circuitspex.circuits.circuit import Estimate, Faithfulness
 from circuitspex.circuits.comparison import Change, Comparison, Kind
@@ -94,22 +94,7 @@ def compare(
         ComponentError, TaskError: as in ``ComponentGame``.
     """
     keep = check_keep(keep)
-    options = Options(
-        budget=budget,
-        keep=keep,
-        method=method,
-        max_nodes=max_nodes,
-        max_interactions=max_interactions,
-        n_heldout=n_heldout,
-        n_contexts=n_contexts,
-        min_effect=min_effect,
-        fdr=fdr,
-        executor=executor,
-        precision=precision,
-        store=store_at(store),
-        seed=seed,
-        progress=progress,
-    ).checked()
+    options = Options.of(locals())
     if DECODERS[method].makes_its_own_masks:
         raise UserError(f"method '{method}' runs masks of its own design, which compare does not; use 'auto'")
     check_comparable(before, after, task)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -72,8 +71,16 @@ def examine(
     sizes = sizes_of(n)
     rng = np.random.default_rng(seed)
     random = [[tuple(order[:size]) for size in sizes] for order in (rng.permutation(n) for _ in range(n_random))]
-    kept = _Kept(RememberingGame(game.on(heldout), progress))
-    kept.will_need(
+    on_heldout = RememberingGame(game.on(heldout), progress)
+
+    def run(circuits: Sequence[Term]) -> PerPrompt:
+        return on_heldout.evaluate(masks_keeping(circuits, n), stage="held-out circuits").per_prompt
+
+    def kept(circuit: Term) -> FloatArray:
+        """The metric of each held-out prompt ``(P,)`` with only these kept."""
+        return np.asarray(run([circuit])[0])
+
+    run(  # at once, and remembered
         [
             *[(), tuple(range(n)), members, *(m for way in [*ways.values(), *random] for m in way)],
             *[tuple(i for i in members if i != gone) for gone in members],
@@ -151,25 +158,6 @@ def _ways(
     return ways, passes
 
 
-class _Kept:
-    """The metric of each held-out prompt with only some components kept; what is needed is run at once beforehand."""
-
-    def __init__(self, game: RememberingGame) -> None:
-        self.game = game
-
-    def will_need(self, circuits: Iterable[Iterable[int]]) -> None:
-        """Run these circuits in one go."""
-        self._run([tuple(members) for members in circuits])
-
-    def __call__(self, circuit: Iterable[int]) -> FloatArray:
-        """The metric ``(P,)`` with only these kept."""
-        return np.asarray(self._run([tuple(circuit)])[0])
-
-    def _run(self, circuits: Sequence[Term]) -> PerPrompt:
-        masks = masks_keeping(circuits, self.game.n_players)
-        return self.game.evaluate(masks, stage="held-out circuits").per_prompt
-
-
 def _without(members: Iterable[int], n: int) -> Term:
     gone = set(map(int, members))
     return tuple(i for i in range(n) if i not in gone)
@@ -182,18 +170,12 @@ def _share(values: FloatArray, full: FloatArray, empty: FloatArray, seed: int) -
     return quantile_interval(float(faithfulness(values, full, empty)), many)
 
 
-@dataclass(frozen=True)
-class _Sets:
-    nodes: frozenset[str]
-    edges: frozenset[frozenset[str]]
-
-
 def _stability(
     game: ComponentGame, circuit: Circuit, interactions: Interactions, repeats: int, seed: int, progress: bool | None
 ) -> Stability:
     """The strongest parts, decoded again from as many new masks on other prompts, beside the strongest of before."""
-    n_nodes, n_edges = len(circuit.nodes), len(circuit.interactions)
-    first = _strongest(interactions, n_nodes, n_edges)
+    counts = len(circuit.nodes), len(circuit.interactions)
+    first = _strongest(interactions, *counts)
     nodes, edges = [], []
     fresh = True
     for repeat in range(1, repeats + 1):
@@ -210,26 +192,19 @@ def _stability(
         found = decode(
             run.masks, run.values, gradients=run.gradients, keep=interactions.keep, seed=seed, names=game.names
         )
-        other = _strongest(found, n_nodes, n_edges)
-        nodes.append(_jaccard(first.nodes, other.nodes))
-        if n_edges:
-            edges.append(_jaccard(first.edges, other.edges))
+        same_nodes, same_edges = map(_jaccard, first, _strongest(found, *counts))
+        nodes.append(same_nodes)
+        if counts[1]:
+            edges.append(same_edges)
     return Stability(game.task.n_prompts, fresh, tuple(nodes), tuple(edges))
 
 
-def _strongest(interactions: Interactions, n_nodes: int, n_edges: int) -> _Sets:
-    def top(order_is_one: bool, count: int) -> list[Term]:
-        terms = [term for term in interactions.terms if term and (len(term) == 1) == order_is_one]
-        terms.sort(key=lambda term: (-abs(interactions.effect(*term)), term))
-        return terms[:count]
-
-    names = interactions.names
-    return _Sets(
-        frozenset(names[term[0]] for term in top(True, n_nodes)),
-        frozenset(frozenset(names[i] for i in term) for term in top(False, n_edges)),
-    )
+def _strongest(interactions: Interactions, n_nodes: int, n_edges: int) -> tuple[set[Term], set[Term]]:
+    terms = sorted(interactions.terms, key=lambda term: (-abs(interactions.effect(*term)) if term else 0.0, term))
+    single, others = [t for t in terms if len(t) == 1], [t for t in terms if len(t) > 1]
+    return set(single[:n_nodes]), set(others[:n_edges])
 
 
-def _jaccard(one: frozenset[object], other: frozenset[object]) -> float:
+def _jaccard(one: set[Term], other: set[Term]) -> float:
     union = len(one | other)
     return len(one & other) / union if union else 1.0

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from circuitspex.circuits import formats
@@ -140,15 +139,20 @@ class Verification:
     random_kept: Estimate
     random_removed: Estimate
 
-    def __str__(self) -> str:
-        rows = [
-            ("nothing ablated", f"{self.full:+.2f}"),
-            ("only the circuit kept", f"{self.circuit_kept:.2f}"),
-            (f"{self.n_random} random circuits kept", f"{self.random_kept:.2f}"),
-            ("only the circuit removed", f"{self.circuit_removed:.2f}"),
-            (f"{self.n_random} random circuits removed", f"{self.random_removed:.2f}"),
-            ("everything ablated", f"{self.empty:+.2f}"),
+    @property
+    def rows(self) -> list[tuple[str, float | Estimate]]:
+        """What was measured, in words, from nothing ablated to everything."""
+        return [
+            ("nothing ablated", self.full),
+            ("only the circuit kept", self.circuit_kept),
+            (f"{self.n_random} random circuits kept", self.random_kept),
+            ("only the circuit removed", self.circuit_removed),
+            (f"{self.n_random} random circuits removed", self.random_removed),
+            ("everything ablated", self.empty),
         ]
+
+    def __str__(self) -> str:
+        rows = [(name, f"{v:.2f}" if isinstance(v, Estimate) else f"{v:+.2f}") for name, v in self.rows]
         head = f"the metric on {self.n_prompts} held-out prompts, for a circuit of {self.n_components} components"
         return "\n".join([head, *(f"  {name:28} {numbers}" for name, numbers in rows)])
 
@@ -160,12 +164,11 @@ class Verification:
 
 
 @dataclass(frozen=True)
-class Circuit:
+class Circuit(formats.Drawn):
     """A circuit graph with everything needed to reproduce it.
 
     ``model``, ``task`` and ``run`` are plain JSON objects; their fields are described in the JSON schema of
     ``circuit.json`` (``circuitspex/export/files/circuit.schema.json``).
-    In a notebook it draws itself.
     """
 
     nodes: tuple[Node, ...]
@@ -196,50 +199,6 @@ class Circuit:
             if node.name == name:
                 return node
         raise KeyError(f"{name} is not in this circuit; its components are {', '.join(n.name for n in self.nodes)}")
-
-    def save(self, path: str | Path) -> Path:
-        """Write ``circuit.json``; ``Circuit.load`` reads it back. Whole or not at all."""
-        return self.export("json", path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Circuit:
-        """Read a ``circuit.json``.
-
-        Raises:
-            FileFormatError: the file is damaged, or was written by a newer version.
-        """
-        found: Circuit = formats.read(cls, path)
-        return found
-
-    def export(self, form: str, path: str | Path) -> Path:
-        """Write the circuit in one of ``circuitspex.circuits.formats.names()``."""
-        return formats.write(self, form, path)
-
-    def to_html(self, path: str | Path) -> Path:
-        """Write one HTML page that needs no network."""
-        return self.export("html", path)
-
-    def to_svg(self, path: str | Path) -> Path:
-        """Write the diagram as SVG."""
-        return self.export("svg", path)
-
-    def to_png(self, path: str | Path) -> Path:
-        """Write the diagram as PNG."""
-        return self.export("png", path)
-
-    def to_pdf(self, path: str | Path) -> Path:
-        """Write the diagram as PDF."""
-        return self.export("pdf", path)
-
-    def table(self) -> str:
-        """The circuit as a text table for a terminal."""
-        return formats.render(self, "text")
-
-    def __str__(self) -> str:
-        return self.table()
-
-    def _repr_html_(self) -> str:
-        return formats.render(self, "html")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         svg = formats.render(self, "svg")

@@ -40,7 +40,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(formats.Drawn):
     """Two models on the same prompts under the same masks.
 
     ``changes`` are all components and interactions that were tested, the largest difference first; ``found`` those of
@@ -85,34 +85,6 @@ class Comparison:
         """The changes of one kind."""
         return tuple(change for change in self.changes if change.kind == kind)
 
-    def __str__(self) -> str:
-        return formats.render(self, "text")
-
-    def _repr_html_(self) -> str:
-        return formats.render(self, "html")
-
-    def save(self, path: str | Path) -> Path:
-        """Write it as JSON; ``load`` reads it back. Whole or not at all."""
-        return self.export("json", path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Comparison:
-        """Read what ``save`` wrote.
-
-        Raises:
-            FileFormatError: the file is damaged, or was written by a newer version.
-        """
-        found: Comparison = formats.read(cls, path)
-        return found
-
-    def export(self, form: str, path: str | Path) -> Path:
-        """Write it as 'json', 'csv', 'html', 'svg', 'png', 'pdf' or 'text'."""
-        return formats.write(self, form, path)
-
-    def to_html(self, path: str | Path) -> Path:
-        """Write one HTML page with both circuits side by side and the difference."""
-        return self.export("html", path)
-
 
 @dataclass(frozen=True)
 class Point:
@@ -125,7 +97,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Series:
+class Series(formats.Result):
     """The same components and interactions measured in a series of checkpoints.
 
     ``sets`` are the components and interactions; each point's ``effects`` are in their order.
@@ -137,17 +109,6 @@ class Series:
     same_as: Mapping[str, str] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        return formats.render(self, "text")
-
-    def save(self, path: str | Path) -> Path:
-        """Write it as JSON; whole or not at all."""
-        return self.export("json", path)
-
     def plot(self, path: str | Path) -> Path:
         """Draw the timeline; PNG, SVG or PDF by the ending."""
-        return formats.write(self, "plot", path)
-
-    def export(self, form: str, path: str | Path) -> Path:
-        """Write it as 'json', 'csv', 'plot' or 'text'."""
-        return formats.write(self, form, path)
+        return self.export("plot", path)

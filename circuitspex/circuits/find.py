@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from circuitspex.ablation import Executor, Precision, Store, store_at
+from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.found import Found
 from circuitspex.circuits.search._coarse_to_fine import search_levels
 from circuitspex.circuits.search._search import search
@@ -97,25 +97,7 @@ def find_circuit(
     if not isinstance(refine, int):
         warn_renamed("find_circuit(refine=[levels])", "levels=[levels]", stacklevel=2)
         levels, refine = refine, 0
-    options = Options(
-        budget=budget,
-        keep=keep,
-        method=method,
-        max_nodes=max_nodes,
-        max_interactions=max_interactions,
-        n_heldout=n_heldout,
-        n_contexts=n_contexts,
-        refine=refine,
-        until=until,
-        directions=directions,
-        n_random=n_random,
-        latents=latents,
-        executor=executor,
-        precision=precision,
-        store=store_at(store),
-        seed=seed,
-        progress=progress,
-    ).checked()
+    options = Options.of(locals())
     if levels is not None:
         if refine:
             raise UserError("refine (rounds) and levels can't be combined; give one of the two")
@@ -178,20 +160,7 @@ def explain(
         would.
     """
     lens = as_game(game)
-    options = Options(
-        budget=budget,
-        keep=keep,
-        method=method,
-        max_nodes=max_nodes,
-        max_interactions=max_interactions,
-        n_heldout=n_heldout,
-        n_contexts=n_contexts,
-        refine=refine,
-        until=until,
-        directions=False,
-        seed=seed,
-        progress=progress,
-    ).checked()
+    options = Options.of(locals(), directions=False)
     done = search(lens, options)
     whole = done.asked.evaluate(masks_keeping([range(lens.n_players)], lens.n_players), stage="nothing ablated")
     return done.found({"n_prompts": whole.per_prompt.shape[1], "unablated": float(whole.values[0])})

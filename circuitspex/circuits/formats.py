@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from circuitspex.errors import UserError
 from circuitspex.registry import Table
@@ -99,3 +99,55 @@ def _entry(of: str, name: str) -> Format:
     if name not in known:
         raise UserError(f"unknown format '{name}' of a {of.lower()}; known: {', '.join(sorted(known))}")
     return FORMATS[f"{of}.{name}"]
+
+
+class Result:
+    """What can be shown as text, written and read back, in the formats that are known for its type."""
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as JSON, whole or not at all; ``load`` reads it back, where that is possible."""
+        return self.export("json", path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what ``save`` wrote.
+
+        Raises:
+            FileFormatError: the file is damaged, or was written by a newer version.
+        """
+        found: Self = read(cls, path)
+        return found
+
+    def export(self, form: str, path: str | Path) -> Path:
+        """Write it in one of the formats of ``circuitspex.circuits.formats.names`` for its type."""
+        return write(self, form, path)
+
+    def table(self) -> str:
+        """As a text table for a terminal."""
+        return render(self, "text")
+
+    def __str__(self) -> str:
+        return self.table()
+
+
+class Drawn(Result):
+    """A result that is also a drawing and a page; in a notebook it draws itself."""
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write one HTML page that needs no network."""
+        return self.export("html", path)
+
+    def to_svg(self, path: str | Path) -> Path:
+        """Write the drawing as SVG."""
+        return self.export("svg", path)
+
+    def to_png(self, path: str | Path) -> Path:
+        """Write the drawing as PNG."""
+        return self.export("png", path)
+
+    def to_pdf(self, path: str | Path) -> Path:
+        """Write the drawing as PDF."""
+        return self.export("pdf", path)
+
+    def _repr_html_(self) -> str:
+        return render(self, "html")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from circuitspex.circuits import formats
@@ -44,11 +43,11 @@ class Word:
 
 
 @dataclass(frozen=True)
-class PromptMap:
+class PromptMap(formats.Drawn):
     """A prompt, its ``words`` in the order of the ``text``, and the ``circuit`` of those that matter.
 
     ``text`` is what was split; ``rendered`` the whole text that the model read, with a chat template where there was
-    one. In a notebook it draws itself.
+    one.
     """
 
     text: str
@@ -91,41 +90,8 @@ class PromptMap:
         places = {word.name: index for index, word in enumerate(self.words)}
         return tuple(sorted(places[name] for name in names))
 
-    def save(self, path: str | Path) -> Path:
-        """Write ``prompt.json``; ``PromptMap.load`` reads it back. Whole or not at all."""
-        return formats.write(self, "json", path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> PromptMap:
-        """Read a ``prompt.json``.
-
-        Raises:
-            FileFormatError: the file is damaged, or was written by a newer version.
-        """
-        found: PromptMap = formats.read(cls, path)
-        return found
-
-    def table(self) -> str:
-        """The words and their interactions as a text table."""
-        return formats.render(self, "text")
-
-    def to_html(self, path: str | Path) -> Path:
-        """Write one HTML page that needs no network."""
-        return formats.write(self, "html", path)
-
-    def to_svg(self, path: str | Path) -> Path:
-        """Write the picture as SVG."""
-        return formats.write(self, "svg", path)
-
-    def to_png(self, path: str | Path) -> Path:
-        """Write the picture as PNG."""
-        return formats.write(self, "png", path)
-
     def __repr__(self) -> str:
         return self.table()
-
-    def _repr_html_(self) -> str:
-        return formats.render(self, "html")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {"text/plain": self.table(), "text/html": self._repr_html_()}

@@ -51,7 +51,7 @@ class Stability:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(formats.Result):
     """The examination of a circuit on held-out prompts.
 
     ``curves`` by way of choosing: 'chosen' maximises the decoded function, 'matched' brings it nearest to the whole
@@ -83,13 +83,6 @@ class Report:
         """How many components the circuits of the curves have."""
         return next(iter(self.curves.values())).sizes
 
-    def __str__(self) -> str:
-        return formats.render(self, "text")
-
-    def save(self, path: str | Path) -> Path:
-        """Write it as JSON; whole or not at all."""
-        return formats.write(self, "json", path)
-
     def plot(self, path: str | Path) -> Path:
         """Draw the curves, what removal leaves, and what each component is needed for; PNG, SVG or PDF by ending."""
-        return formats.write(self, "plot", path)
+        return self.export("plot", path)

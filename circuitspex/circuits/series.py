@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from circuitspex.ablation import Executor, Store, store_at
+from circuitspex.ablation import Executor, Store
 from circuitspex.circuits.checkpoints import check_comparable
 from circuitspex.circuits.comparison import Point, Series
 from circuitspex.circuits.comparison_circuits import whole
@@ -78,17 +78,7 @@ def compare_series(
     if len(names) < 2:
         raise UserError(f"a series needs at least two checkpoints, not {len(names)}")
     keep = check_keep(keep)
-    options = Options(
-        budget=budget,
-        keep=keep,
-        max_nodes=max_nodes,
-        max_interactions=max_interactions,
-        n_contexts=n_contexts,
-        executor=executor,
-        store=store_at(store),
-        seed=seed,
-        progress=progress,
-    ).checked()
+    options = Options.of(locals())
     chosen = list(decode_at) if decode_at is not None else [names[0], names[len(names) // 2], names[-1]]
     unknown = [name for name in chosen if name not in models]
     if unknown:

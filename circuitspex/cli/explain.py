@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from circuitspex.cli.options import method_option, share, share_kept, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import arguments, shared_options, verb_parser, writable_folder
 from circuitspex.cli.result import show
 from circuitspex.errors import UserError
 
@@ -23,16 +23,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="FILE.py:NAME",
         help="a game, or a class or function that makes one without arguments; runs the file",
     )
-    parser.add_argument("--budget", type=whole_number(2), default=100, help="masks to decode from (default: 100)")
-    parser.add_argument("--until", type=share, metavar="R2", help="stop early once R² on new masks reaches this")
-    parser.add_argument(
-        "--keep", type=share_kept, default=0.5, metavar="SHARE", help="share of players kept by a mask (default: 0.5)"
+    shared_options(
+        parser,
+        *("budget", "until", "keep", "method", "heldout", "contexts", "seed", "out"),
+        budget={"help": "masks to decode from (default: 100)"},
+        keep={"help": "share of players kept by a mask (default: 0.5)"},
     )
-    method_option(parser)
-    parser.add_argument("--heldout", type=whole_number(2), default=200, help="held-out masks for the R² (default: 200)")
-    parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder for circuit.json, the diagrams and the decoded function")
     parser.set_defaults(run=run)
 
 
@@ -42,16 +38,7 @@ def run(options: argparse.Namespace) -> int:
     game = game_of(options.game)
     from circuitspex.circuits import explain
 
-    found = explain(
-        game,
-        options.budget,
-        keep=options.keep,
-        method=options.method,
-        n_heldout=options.heldout,
-        n_contexts=options.contexts,
-        until=options.until,
-        seed=options.seed,
-    )
+    found = explain(game, options.budget, **arguments(options, explain))
     return show(found, folder, options)
 
 

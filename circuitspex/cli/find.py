@@ -3,25 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from circuitspex.cli.options import (
-    baseline_option,
-    check_names,
-    components_option,
-    latents_option,
-    levels,
-    method_option,
-    metric_option,
-    rounds,
-    share,
-    share_kept,
-    store_option,
-    task_option,
-    verb_parser,
-    whole_number,
-    writable_folder,
-)
+from circuitspex.cli.options import arguments, check_names, levels, rounds, shared_options, verb_parser, writable_folder
 from circuitspex.cli.result import show
 
 EXAMPLE = "circuitspex find --model smollm2-135m --task ioi --components heads --budget 100 --out runs/ioi"
@@ -30,34 +13,11 @@ EXAMPLE = "circuitspex find --model smollm2-135m --task ioi --components heads -
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this verb."""
     parser = verb_parser(verbs, "find", "find the circuit that a model uses for a task", EXAMPLE)
-    parser.add_argument("--model", required=True, help="offline catalogue name, directory, .gguf file, or hub name")
-    task_option(parser)
-    components_option(parser, None)
-    latents_option(parser)
-    baseline_option(parser)
-    parser.add_argument("--budget", type=whole_number(2), default=100, help="ablations to decode from (default: 100)")
-    parser.add_argument(
-        "--until", type=share, metavar="R2", help="stop before the budget is used up once R² on new masks reaches this"
-    )
-    parser.add_argument(
-        "--keep",
-        type=share_kept,
-        default=0.5,
-        metavar="SHARE",
-        help="share of components kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)",
-    )
-    method_option(parser)
-    parser.add_argument("--prompts", type=whole_number(1), help="how many prompts of a built-in task (default: 16)")
-    metric_option(parser)
+    shared_options(parser, "model", "task", "components", "latents", "baseline", "budget", "until", "keep", "method")
+    shared_options(parser, "prompts", "metric")
     parser.add_argument("--group-by-length", action="store_true", help="allow prompts of different token lengths")
-    parser.add_argument("--heldout", type=whole_number(2), default=200, help="held-out masks for the R² (default: 200)")
-    parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
-    parser.add_argument(
-        "--executor",
-        default="auto",
-        choices=("auto", "fused", "batched", "hooks"),
-        help="how the model is run (default: the fastest that gives what plain hooks give)",
-    )
+    about = "how the model is run (default: the fastest that gives what plain hooks give)"
+    shared_options(parser, "heldout", "contexts", "executor", executor={"help": about})
     parser.add_argument(
         "--precision", default="model", choices=("model", "bfloat16"), help="of the matrix products (default: model)"
     )
@@ -74,15 +34,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="LEVELS",
         help="from coarse to fine, such as layers,heads+mlps,neurons, in place of --components",
     )
-    store_option(parser)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the GPU if there is one)")
+    shared_options(parser, "store", "seed", "device")
     parser.add_argument(
         "--device-map", metavar="MAP", help="spread a large model over several GPUs: auto, balanced or sequential"
     )
-    parser.add_argument("--dtype", help="float32, float64, bfloat16 or float16 (default: float32)")
-    parser.add_argument("--revision", help="branch, tag or commit of a hub model")
-    parser.add_argument("--out", type=Path, help="folder for circuit.json, the diagrams and the decoded function")
+    shared_options(parser, "dtype", "revision", "out")
     parser.set_defaults(run=run)
 
 
@@ -111,8 +67,8 @@ def run(options: argparse.Namespace) -> int:
         revision=options.revision,
         device_map=options.device_map,
     )
-    latents = [Latents.load(path) for path in options.latents]
-    structure = model_structure(model, latents)
+    options.latents = [Latents.load(path) for path in options.latents]
+    structure = model_structure(model, options.latents)
     components = options.components or "heads"
     if options.levels is None:
         select(structure, components)  # a wrong selector is named before anything is printed
@@ -126,23 +82,6 @@ def run(options: argparse.Namespace) -> int:
     task = build(options.task, model, **wanted)
     if not options.json:
         print(task.report(model), end="\n\n", flush=True)
-    found = find_circuit(
-        model,
-        task,
-        components,
-        options.baseline,
-        options.budget,
-        latents=latents,
-        keep=options.keep,
-        until=options.until,
-        method=options.method,
-        n_heldout=options.heldout,
-        n_contexts=options.contexts,
-        refine=options.refine,
-        levels=options.levels,
-        executor=options.executor,
-        precision=options.precision,
-        store=options.store,
-        seed=options.seed,
-    )
+    given = arguments(options, find_circuit)
+    found = find_circuit(model, task, components, options.baseline, options.budget, **given)
     return show(found, folder, options)

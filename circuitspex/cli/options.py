@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from circuitspex.ablation import BASELINES
 from circuitspex.components import KINDS
@@ -49,38 +50,93 @@ class Named:
         return True
 
 
-def task_option(parser: argparse.ArgumentParser) -> None:
-    """``--task``, as the verbs that run a task have it."""
-    parser.add_argument(
-        "--task",
-        required=True,
-        choices=Named(lambda: TASKS),
-        metavar="TASK",
-        help="%(choices)s, or a .jsonl file of your own examples",
-    )
+def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict[str, Any]) -> None:
+    """Add options that several verbs have, in this order; ``changed`` is what is different of one of them here."""
+    kinds = ", ".join(kind.word for kind in map(KINDS.ready, KINDS) if kind is not None)
+    baselines = {name: BASELINES.ready(name) for name in BASELINES}
+    about = "; ".join(name if entry is None else f"{name}: {entry.about}" for name, entry in baselines.items())
+    known: dict[str, dict[str, Any]] = {
+        "model": {"required": True, "help": "offline catalogue name, directory, .gguf file, or hub name"},
+        "task": {
+            "required": True,
+            "choices": Named(lambda: TASKS),
+            "metavar": "TASK",
+            "help": "%(choices)s, or a .jsonl file of your own examples",
+        },
+        "components": {
+            "help": f"selector of {kinds}; such as heads (the default), heads+mlps, layers[20:30].heads.v, residuals@-1"
+        },
+        "latents": {
+            "type": Path,
+            "action": "append",
+            "default": [],
+            "metavar": "FILE",
+            "help": "a sparse autoencoder (.safetensors, from Latents.save) whose latents are among the components; "
+            "repeat it for several layers",
+        },
+        "baseline": {
+            "default": "mean",
+            "choices": BASELINES,
+            "metavar": "BASELINE",
+            "help": f"what an ablated component outputs instead; {about} (default: mean)",
+        },
+        "budget": {"type": whole_number(2), "default": 100, "help": "ablations to decode from (default: %(default)s)"},
+        "until": {"type": share, "metavar": "R2", "help": "stop early once R² on new masks reaches this"},
+        "keep": {
+            "type": share_kept,
+            "default": 0.5,
+            "metavar": "SHARE",
+            "help": "share of components kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot "
+            "(default: 0.5)",
+        },
+        "method": {
+            "default": "auto",
+            "choices": DECODERS,
+            "metavar": "METHOD",
+            "help": "decoder: %(choices)s (default: %(default)s)",
+        },
+        "prompts": {"type": whole_number(1), "help": "how many prompts of a built-in task (default: 16)"},
+        "metric": {
+            "default": "logit_diff",
+            "choices": Named(lambda: METRICS),
+            "metavar": "METRIC",
+            "help": "what is measured: %(choices)s (default: %(default)s)",
+        },
+        "heldout": {
+            "type": whole_number(2),
+            "default": 200,
+            "dest": "n_heldout",
+            "metavar": "HELDOUT",
+            "help": "held-out masks for the R² (default: %(default)s)",
+        },
+        "contexts": {
+            "type": whole_number(2),
+            "default": 16,
+            "dest": "n_contexts",
+            "metavar": "CONTEXTS",
+            "help": "contexts an interaction is measured in",
+        },
+        "executor": {"default": "auto", "choices": ("auto", "fused", "batched", "hooks")},
+        "store": {
+            "default": "auto",
+            "metavar": "FILE",
+            "help": "where finished ablations are kept, so that an interrupted run goes on where it stopped; 'off' "
+            "keeps none (default: $CIRCUITSPEX_STORE, else runs.sqlite in the cache folder)",
+        },
+        "seed": {"type": int, "default": 0},
+        "device": {"help": "cpu, cuda, cuda:1 (default: the GPU if there is one)"},
+        "dtype": {"help": "float32, float64, bfloat16 or float16 (default: float32)"},
+        "revision": {"help": "branch, tag or commit of a hub model"},
+        "out": {"type": Path, "help": "folder for circuit.json, the diagrams and the decoded function"},
+    }
+    for name in names:
+        parser.add_argument(f"--{name}", **known[name] | changed.get(name, {}))
 
 
-def metric_option(parser: argparse.ArgumentParser, default: str | None = "logit_diff") -> None:
-    """``--metric``; the default None is chosen by the answers."""
-    what = "default: %(default)s" if default else "default: by the answers given"
-    parser.add_argument(
-        "--metric",
-        default=default,
-        choices=Named(lambda: METRICS),
-        metavar="METRIC",
-        help=f"what is measured: %(choices)s ({what})",
-    )
-
-
-def method_option(parser: argparse.ArgumentParser, note: str = "") -> None:
-    """``--method``; ``note`` is a word on which of them don't serve."""
-    parser.add_argument(
-        "--method",
-        default="auto",
-        choices=DECODERS,
-        metavar="METHOD",
-        help=f"decoder: %(choices)s{note} (default: %(default)s)",
-    )
+def arguments(options: argparse.Namespace, function: Callable[..., Any]) -> dict[str, Any]:
+    """The options that are keywords of this function."""
+    named = inspect.signature(function).parameters.values()
+    return {p.name: getattr(options, p.name) for p in named if p.kind is p.KEYWORD_ONLY and hasattr(options, p.name)}
 
 
 def check_names(options: argparse.Namespace) -> None:
@@ -96,53 +152,6 @@ def check_names(options: argparse.Namespace) -> None:
     DECODERS[options.method]
     if getattr(options, "baseline", None):
         BASELINES[options.baseline]
-
-
-def store_option(parser: argparse.ArgumentParser) -> None:
-    """``--store``, as every verb that uses the store has it."""
-    parser.add_argument(
-        "--store",
-        default="auto",
-        metavar="FILE",
-        help="where finished ablations are kept, so that an interrupted run goes on where it stopped; 'off' keeps none "
-        "(default: $CIRCUITSPEX_STORE, else runs.sqlite in the cache folder)",
-    )
-
-
-def latents_option(parser: argparse.ArgumentParser) -> None:
-    """``--latents``, as every verb that ablates components has it."""
-    parser.add_argument(
-        "--latents",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="a sparse autoencoder (.safetensors, from Latents.save) whose latents are among the components; repeat it "
-        "for several layers",
-    )
-
-
-def components_option(parser: argparse.ArgumentParser, default: str | None) -> None:
-    """``--components``, as every verb that ablates components has it."""
-    words = ", ".join(kind.word for kind in map(KINDS.ready, KINDS) if kind is not None)
-    parser.add_argument(
-        "--components",
-        default=default,
-        help=f"selector of {words}; such as heads (the default), heads+mlps, layers[20:30].heads.v, residuals@-1",
-    )
-
-
-def baseline_option(parser: argparse.ArgumentParser) -> None:
-    """``--baseline``, as every verb that ablates components has it."""
-    known = {name: BASELINES.ready(name) for name in BASELINES}
-    words = "; ".join(name if entry is None else f"{name}: {entry.about}" for name, entry in known.items())
-    parser.add_argument(
-        "--baseline",
-        default="mean",
-        choices=BASELINES,
-        metavar="BASELINE",
-        help=f"what an ablated component outputs instead; {words} (default: mean)",
-    )
 
 
 def whole_number(least: int) -> Callable[[str], int]:

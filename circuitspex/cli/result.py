@@ -1,11 +1,12 @@
-"""What a search prints, and the files that it writes: the same for every verb that searches."""
+"""What a verb prints at its end, and the files that a search writes: the same for every verb that searches."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from circuitspex.circuits import Found
@@ -15,26 +16,34 @@ FILES = {"json": "circuit.json", "html": "circuit.html", "svg": "circuit.svg", "
 
 def show(found: Found, folder: Path | None, options: argparse.Namespace) -> int:
     """Write the files into the folder, where there is one, and print the result as text or JSON; the exit code."""
+    from circuitspex.export.files.circuit import to_json
+
     written = []
     if folder is not None:
         written = [found.circuit.export(form, folder / name) for form, name in FILES.items()]
         written.append(found.interactions.save(folder / "interactions.json"))
-    if options.json:
-        from circuitspex.export.files.circuit import to_json
-
-        print(json.dumps({"circuit": to_json(found.circuit), "files": [str(path) for path in written]}, indent=1))
-        return 0
-    if found.n_stored:
-        print(f"{found.n_stored} of {found.n_stored + found.n_run} ablations taken from the store", end="\n\n")
+    text = stored(found)
     if found.pilot is not None:
-        print(found.pilot, end="\n\n")
-    if options.until is not None and found.learning_curve:
-        print("learning curve", *(f"  {stage}" for stage in found.learning_curve), sep="\n", end="\n\n")
-    if found.levels:
-        print("coarse to fine", *(f"  {level}" for level in found.levels), sep="\n", end="\n\n")
-    print(found.circuit.table())
+        text += f"{found.pilot}\n\n"
+    curve = found.learning_curve if options.until is not None else ()
+    for title, rows in (("learning curve", curve), ("coarse to fine", found.levels)):
+        if rows:
+            text += "\n".join([title, *(f"  {row}" for row in rows)]) + "\n\n"
+    return finish(options, "circuit", lambda: to_json(found.circuit), text + found.circuit.table(), written)
+
+
+def stored(found: Found) -> str:
+    """How many ablations were taken from the store, as lines; empty where none was."""
+    n = found.n_stored
+    return f"{n} of {n + found.n_run} ablations taken from the store\n\n" if n else ""
+
+
+def finish(options: argparse.Namespace, name: str, data: Callable[[], Any], text: str, written: Sequence[Path]) -> int:
+    """Print what was found, as text or as JSON under that name, and which files were written; the exit code."""
+    if options.json:
+        print(json.dumps({name: data(), "files": [str(path) for path in written]}, indent=1))
+        return 0
+    print(text, end="")
     if written:
-        print("\nwritten:")
-        for path in written:
-            print(f"  {path}")
+        print("\nwritten:", *(f"  {path}" for path in written), sep="\n")
     return 0

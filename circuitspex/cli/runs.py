@@ -8,7 +8,7 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from circuitspex.cli.options import store_option, verb_parser
+from circuitspex.cli.options import shared_options, verb_parser
 from circuitspex.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("id", nargs="*", help="with show and delete: the first letters of a run's id")
     parser.add_argument("--all", action="store_true", help="with delete: every run")
     parser.add_argument("--yes", action="store_true", help="with delete: don't ask")
-    store_option(parser)
+    shared_options(parser, "store")
     parser.set_defaults(run=run)
 
 

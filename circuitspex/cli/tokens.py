@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from circuitspex.cli.options import (
-    check_names,
-    method_option,
-    metric_option,
-    share_kept,
-    store_option,
-    verb_parser,
-    whole_number,
-    writable_folder,
-)
+from circuitspex.cli.options import arguments, check_names, shared_options, verb_parser, writable_folder
+from circuitspex.cli.result import finish, stored
 from circuitspex.errors import UserError
 
 EXAMPLE = (
@@ -27,7 +18,7 @@ EXAMPLE = (
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this verb."""
     parser = verb_parser(verbs, "tokens", "find which words of a prompt matter and which work together", EXAMPLE)
-    parser.add_argument("--model", required=True, help="offline catalogue name, directory, .gguf file, or hub name")
+    shared_options(parser, "model")
     parser.add_argument("--prompt", required=True, help="the text; '@FILE' reads it from a file")
     parser.add_argument("--answer", required=True, help="what should follow, with its leading space")
     parser.add_argument("--wrong-answer", help="what it is compared with (metric logit_diff)")
@@ -51,25 +42,17 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--token", default="auto", help="for --ablate token: mask, pad, unk, or the text of one token (default: auto)"
     )
     parser.add_argument("--chat", action="store_true", help="put the prompt into the model's chat template")
-    metric_option(parser, default=None)
-    parser.add_argument("--budget", type=whole_number(2), default=200, help="ablations to decode from (default: 200)")
-    parser.add_argument(
-        "--keep",
-        type=share_kept,
-        default=0.5,
-        metavar="SHARE",
-        help="share of words kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)",
+    shared_options(
+        parser,
+        *("metric", "budget", "keep", "method", "heldout", "contexts", "executor", "store", "seed", "device", "dtype"),
+        *("revision", "out"),
+        metric={"default": None, "help": "what is measured: %(choices)s (default: by the answers given)"},
+        budget={"default": 200},
+        keep={"help": "share of words kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)"},
+        heldout={"default": 100},
+        executor={"choices": ("auto", "batched", "hooks"), "help": "how the model is run"},
+        out={"help": "folder for prompt.json, circuit.json, the pictures and the function"},
     )
-    method_option(parser)
-    parser.add_argument("--heldout", type=whole_number(2), default=100, help="held-out masks for the R² (default: 100)")
-    parser.add_argument("--contexts", type=whole_number(2), default=16, help="contexts an interaction is measured in")
-    parser.add_argument("--executor", default="auto", choices=("auto", "batched", "hooks"), help="how the model is run")
-    store_option(parser)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the GPU if there is one)")
-    parser.add_argument("--dtype", help="float32, float64, bfloat16 or float16 (default: float32)")
-    parser.add_argument("--revision", help="branch, tag or commit of a hub model")
-    parser.add_argument("--out", type=Path, help="folder for prompt.json, circuit.json, the pictures and the function")
     parser.set_defaults(run=run)
 
 
@@ -89,29 +72,10 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.models import load_model
 
     model = load_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
-    game = TokenGame(
-        model,
-        prompt,
-        options.answer,
-        options.wrong_answer,
-        unit=options.span or options.unit,
-        part=options.part,
-        ablate=options.ablate,
-        token=options.token,
-        metric=options.metric,
-        chat=options.chat,
-        executor=options.executor,
-        store=options.store,
-    )
-    found = explain(
-        game,
-        options.budget,
-        keep=options.keep,
-        method=options.method,
-        n_heldout=options.heldout,
-        n_contexts=options.contexts,
-        seed=options.seed,
-    )
+    options.unit = options.span or options.unit
+    words = (options.answer, options.wrong_answer)
+    game = TokenGame(model, prompt, *words, **arguments(options, TokenGame))
+    found = explain(game, options.budget, **arguments(options, explain))
     shown = PromptMap.of(game, found)
     written = []
     if folder is not None:
@@ -123,17 +87,7 @@ def run(options: argparse.Namespace) -> int:
             found.circuit.save(folder / "circuit.json"),
             found.interactions.save(folder / "interactions.json"),
         ]
-    if options.json:
-        print(json.dumps({"prompt": to_json(shown), "files": [str(path) for path in written]}, indent=1))
-        return 0
-    if found.n_stored:
-        print(f"{found.n_stored} of {found.n_stored + found.n_run} ablations taken from the store", end="\n\n")
-    print(shown.table(), end="")
-    if written:
-        print("\nwritten:")
-        for path in written:
-            print(f"  {path}")
-    return 0
+    return finish(options, "prompt", lambda: to_json(shown), stored(found) + shown.table(), written)
 
 
 def _prompt(text: str) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from pathlib import Path
 from typing import Any
 
-from circuitspex.cli.options import latents_option, store_option, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import arguments, shared_options, verb_parser, whole_number, writable_folder
+from circuitspex.cli.result import finish
 from circuitspex.errors import TaskError, UserError
 from circuitspex.tasks import check_name
 
@@ -24,25 +24,26 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--model", help="the model (default: the one that the circuit names)")
     parser.add_argument("--task", help="the task (default: the one that the circuit names); a .jsonl of your own")
     parser.add_argument("--prompts", type=whole_number(2), default=16, help="held-out prompts (default: 16)")
-    parser.add_argument("--random", type=whole_number(1), default=10, help="random orders beside it (default: 10)")
+    about = "random orders beside it (default: 10)"
+    parser.add_argument("--random", type=whole_number(1), default=10, dest="n_random", metavar="RANDOM", help=about)
     parser.add_argument("--steps", type=whole_number(1), help="of NAP-IG (default: the circuit's gradient ablations)")
     parser.add_argument(
         "--stability", type=whole_number(0), default=0, help="times to find it again from new masks and prompts"
     )
-    latents_option(parser)
-    store_option(parser)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: the GPU if there is one)")
-    parser.add_argument("--dtype", help="float32, float64, bfloat16 or float16 (default: the circuit's)")
-    parser.add_argument("--revision", help="branch, tag or commit of a hub model")
-    parser.add_argument("--out", type=Path, help="folder to write to (default: beside the circuit.json)")
+    shared_options(
+        parser,
+        *("latents", "store", "seed", "device", "dtype", "revision", "out"),
+        dtype={"help": "float32, float64, bfloat16 or float16 (default: the circuit's)"},
+        out={"help": "folder to write to (default: beside the circuit.json)"},
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
-    from circuitspex.circuits import Circuit, examine
+    from circuitspex.circuits import Circuit, examine, formats
     from circuitspex.components import Latents
+    from circuitspex.export.files.report import to_json
     from circuitspex.games import ComponentGame
     from circuitspex.models import load_model, model_identity
     from circuitspex.recovery import Interactions
@@ -74,28 +75,10 @@ def run(options: argparse.Namespace) -> int:
         latents=[Latents.load(path) for path in options.latents],
         store=options.store,
     )
-    report = examine(
-        game,
-        circuit,
-        interactions,
-        heldout,
-        n_random=options.random,
-        steps=options.steps,
-        stability=options.stability,
-        seed=options.seed,
-    )
-    from circuitspex.circuits import formats
-
+    report = examine(game, circuit, interactions, heldout, **arguments(options, examine))
     written = [formats.write(report, form, folder / name) for form, name in FILES.items()]
     written += [report.plot(folder / f"verification.{form}") for form in ("png", "svg")]
-    if options.json:
-        from circuitspex.export.files.report import to_json
-
-        print(json.dumps({"report": to_json(report), "files": [str(path) for path in written]}, indent=1))
-        return 0
-    print(report)
-    print("written:", *(f"  {path}" for path in written), sep="\n")
-    return 0
+    return finish(options, "report", lambda: to_json(report), str(report), written)
 
 
 def _said(facts: Any, key: str, option: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from circuitspex.ablation import Executor, Precision, Store, store_at
+from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.found import Found, Level
 from circuitspex.circuits.search._search import search
 from circuitspex.circuits.search.options import Options
@@ -80,26 +80,7 @@ def coarse_to_fine(
         ComponentError: levels that don't nest, or components that the model lacks; before anything runs.
         UserError: an argument out of range.
     """
-    options = Options(
-        budget=budget,
-        keep=keep,
-        method=method,
-        max_nodes=max_nodes,
-        max_interactions=max_interactions,
-        n_heldout=n_heldout,
-        n_contexts=n_contexts,
-        until=until,
-        directions=directions,
-        n_random=n_random,
-        threshold=threshold,
-        max_expanded=max_expanded,
-        latents=latents,
-        executor=executor,
-        precision=precision,
-        store=store_at(store),
-        seed=seed,
-        progress=progress,
-    ).checked()
+    options = Options.of(locals())
     return search_levels(model, task, levels, baseline, options, heldout)
 
 

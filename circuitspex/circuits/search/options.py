@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from circuitspex.ablation import Executor, Precision, Store
+from circuitspex.ablation import Executor, Precision, Store, store_at
 from circuitspex.circuits.search.footprint import check_memory
 from circuitspex.components import Latents, Selector
 from circuitspex.errors import UserError
@@ -65,6 +65,16 @@ class Options:
     store: Store | None = None
     seed: int = 0
     progress: bool | None = None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], **more: Any) -> Options:
+        """Those of a function's arguments that are options, and more, checked; the store may be a path.
+
+        Raises:
+            UserError: an option out of range.
+        """
+        given = {field.name: arguments[field.name] for field in fields(cls) if field.name in arguments}
+        return cls(**{**given, "store": store_at(given.get("store")), **more}).checked()
 
     def checked(self) -> Options:
         """The same, with the share of a mask in its usual form.

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,7 +29,7 @@ from circuitspex.export.drawing.style import (
     RING_GAP,
     decimals,
     effect_text,
-    kind_order,
+    reading_order,
     text_width,
 )
 
@@ -119,7 +118,7 @@ def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) 
     """
     if not circuit.nodes:
         return Layout(MIN_WIDTH, 150.0, (), (), (), True, message="Empty circuit: no component was kept.")
-    nodes = sorted(circuit.nodes, key=_sort_key)
+    nodes = sorted(circuit.nodes, key=reading_order)
     place = {node.name: i for i, node in enumerate(nodes)}
     parts: list[Node | Interaction] = [*nodes, *circuit.interactions]
     for part in parts:
@@ -133,10 +132,6 @@ def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) 
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     built = _Builder(nodes, edges, place, decimals(circuit), notes or {}).build()
     return built if circuit.has_layers else replace(built, bands=())
-
-
-def _sort_key(node: Node) -> tuple[int, int, list[int], str]:
-    return node.layer, kind_order(node.kind), [int(digits) for digits in re.findall(r"-?\d+", node.name)], node.name
 
 
 class _Builder:

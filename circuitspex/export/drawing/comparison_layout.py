@@ -49,9 +49,13 @@ def union_layout(comparison: Comparison) -> UnionLayout:
     nodes = [{frozenset((node.name,)): node for node in circuit.nodes} for circuit in circuits]
     edges = [{frozenset(edge.components): edge for edge in circuit.interactions} for circuit in circuits]
     changes = {members: comparison.changes[i] for members, i in index.items()}
-    node_parts = {members: _in_all(members, nodes, changes) for members in sorted(_union(nodes), key=sorted)}
-    edge_parts = {members: _in_all(members, edges, changes) for members in sorted(_union(edges), key=sorted)}
-    notes = {members: _note(changes[members], len(members) == 1) for members in changes if _changed(changes[members])}
+    node_parts = {members: _in_all(members, nodes, changes) for members in sorted(set().union(*nodes), key=sorted)}
+    edge_parts = {members: _in_all(members, edges, changes) for members in sorted(set().union(*edges), key=sorted)}
+    notes = {  # of a component in words
+        members: KIND_MARKS[change.kind] + (f" {change.kind}" if len(members) == 1 else "")
+        for members, change in changes.items()
+        if change.kind != "unchanged"
+    }
     whole = Circuit(
         tuple(_widest([part for part, _ in parts]) for parts in node_parts.values()),
         tuple(_widest([part for part, _ in parts]) for parts in edge_parts.values()),
@@ -82,21 +86,8 @@ def union_layout(comparison: Comparison) -> UnionLayout:
     )
 
 
-def _union(parts: Sequence[Mapping[Members, P]]) -> set[Members]:
-    return {members for some in parts for members in some}
-
-
 def _name(mark: PlacedNode) -> Members:
     return frozenset((mark.node.name,))
-
-
-def _changed(change: Change) -> bool:
-    return change.kind != "unchanged"
-
-
-def _note(change: Change, in_words: bool) -> str:
-    mark = KIND_MARKS[change.kind]
-    return f"{mark} {change.kind}" if in_words else mark
 
 
 def _in_all(

@@ -7,12 +7,13 @@ one line are stacked in levels, so that their labels don't meet. One unit is one
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 
 from circuitspex.circuits.circuit import Interaction
 from circuitspex.circuits.prompt_map import PromptMap
-from circuitspex.export.drawing.geometry import Box, Path, straight
+from circuitspex.export.drawing.geometry import Box, Path, Point, straight
 from circuitspex.export.drawing.style import decimals_of, number, printable, shorten, text_width
 
 TEXT_SIZE = 13.0
@@ -172,16 +173,11 @@ def _by_owner(
 ) -> list[tuple[str, int | None]]:
     """A run of characters, cut where another word begins; white space that is a word is shown by its name."""
     parts: list[tuple[str, int | None]] = []
-    at = 0
-    while at < len(piece):
-        end = at
-        while end < len(piece) and owner[start + end] == owner[start + at]:
-            end += 1
-        text, word = piece[at:end], owner[start + at]
+    for word, letters in itertools.groupby(enumerate(piece, start), key=lambda at: owner[at[0]]):
+        text = "".join(letter for _, letter in letters)
         if text.isspace() and word is not None:
             text = found.words[word].name
         parts.append((shorten(printable(text) or " ", TEXT_SIZE, width - 2 * _PAD), word))
-        at = end
     return parts
 
 
@@ -225,7 +221,7 @@ def _spread(runs: list[_Run]) -> None:
 
 def _levels(runs: list[_Run], labels: list[str]) -> None:
     """Short ones low, and no two that overlap on one level."""
-    taken: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    taken: dict[tuple[int, int], list[Point]] = {}
     for run in sorted(runs, key=lambda run: (run.right - run.left, run.edge)):
         half = text_width(labels[run.edge], LABEL_SIZE) / 2 + 4
         middle = (run.left + run.right) / 2
@@ -280,9 +276,9 @@ def _paths(runs: list[_Run], tops: list[float], lane: float | None) -> tuple[tup
     return tuple(paths), (top.left + top.right) / 2, y
 
 
-def _bend(points: list[tuple[float, float]]) -> Path:
+def _bend(points: list[Point]) -> Path:
     """Straight lines from point to point with rounded corners."""
-    path: list[tuple[float, float]] = [points[0]]
+    path: list[Point] = [points[0]]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         enter, leave = _towards(corner, before), _towards(corner, after)
         path += straight(path[-1], enter)[1:]
@@ -291,7 +287,7 @@ def _bend(points: list[tuple[float, float]]) -> Path:
     return tuple(path)
 
 
-def _towards(corner: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+def _towards(corner: Point, other: Point) -> Point:
     """A point near the corner, on the way to the other point, at most half way."""
     dx, dy = other[0] - corner[0], other[1] - corner[1]
     length = abs(dx) + abs(dy)  # lines are upright or level
@@ -299,7 +295,7 @@ def _towards(corner: tuple[float, float], other: tuple[float, float]) -> tuple[f
     return corner[0] + share * dx, corner[1] + share * dy
 
 
-def _between(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+def _between(a: Point, b: Point) -> Point:
     return a[0] + 0.55 * (b[0] - a[0]), a[1] + 0.55 * (b[1] - a[1])
 
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.matplotlib_pen import MatplotlibPen
 from circuitspex.export.drawing.pen import Pen
-from circuitspex.export.drawing.style import DARK, FONTS, LIGHT
+from circuitspex.export.drawing.style import DARK, FONTS, LIGHT, Palette
 from circuitspex.export.drawing.svg_pen import SvgPen
 from circuitspex.files import write_atomically
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 T = TypeVar("T")
@@ -41,10 +42,9 @@ class Sheet:
 
     def figure(self, dark: bool = False) -> Figure:
         """As a matplotlib figure of its own, outside pyplot: ``figure.savefig`` writes it anywhere."""
-        import matplotlib
+        import matplotlib.style
 
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
+        with matplotlib.style.context({}, after_reset=True):
             pen = MatplotlibPen(self.width, self.height, self.top, DARK if dark else LIGHT)
             self.draw(pen)
         return pen.figure
@@ -67,6 +67,13 @@ def writer(sheet_of: Callable[[T], Sheet], form: str, dark: bool = False) -> Cal
     return write
 
 
+def frame(axes: Axes, palette: Palette) -> None:
+    """Axes with lines at the left and below only, in the palette's colours."""
+    axes.set_facecolor(palette.background)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(palette.line)
+
+
 def write_figure(figure: Figure, path: Path, title: str, dpi: int = PNG_DPI) -> Path:
     """Write a figure as its path's ending says; UserError for an ending that is not png, svg or pdf."""
     form = path.suffix.removeprefix(".").lower()
@@ -77,13 +84,11 @@ def write_figure(figure: Figure, path: Path, title: str, dpi: int = PNG_DPI) -> 
 
 def figure_bytes(figure: Figure, form: str, title: str, dpi: int = PNG_DPI) -> bytes:
     """A figure as a 'svg', 'png' or 'pdf' file with real text and no dates, whatever the reader's own settings."""
-    import matplotlib
+    import matplotlib.style
 
     metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Title": title}, "pdf": {"CreationDate": None}}
     buffer = io.BytesIO()
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
+    with matplotlib.style.context(_SETTINGS, after_reset=True):
         figure.savefig(buffer, format=form, dpi=dpi if form == "png" else 72, metadata=metadata.get(form))
     data = buffer.getvalue()
     if form == "svg":  # fonts for readers that lack the first

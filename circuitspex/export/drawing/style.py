@@ -7,6 +7,7 @@ effects are solid and estimates hollow.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from circuitspex.circuits.circuit import Circuit, Direction, Interaction, Node, Verification
@@ -41,6 +42,11 @@ def shape_of(kind: str) -> str:
 def kind_order(kind: str) -> int:
     """Where a kind stands among those of one layer, roughly in the order in which the layer computes them."""
     return KINDS[kind].order if kind in KINDS else 1 + max(each.order for each in KINDS.values())
+
+
+def reading_order(node: Node) -> tuple[int, int, list[int], str]:
+    """The place of a component among all: by layer, kind, the numbers in its name, and its name."""
+    return node.layer, kind_order(node.kind), [int(digits) for digits in re.findall(r"-?\d+", node.name)], node.name
 
 
 def legend_of(kinds: set[str]) -> list[tuple[str, str]]:

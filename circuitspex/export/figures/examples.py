@@ -42,14 +42,13 @@ def examples_figure(
     """
     if per_player < 1:
         raise UserError(f"per_player must be at least 1, not {per_player}")
-    import matplotlib
+    import matplotlib.style
     from matplotlib.figure import Figure
 
     circuit, shown = circuit_of(found), examples_of(found, game, pictures, captions)
     nodes, edges = list(circuit.nodes), list(circuit.interactions)
     height = _TOP + _ROW * (len(nodes) + len(edges)) + _GAP * 2 + 0.3
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
+    with matplotlib.style.context({}, after_reset=True):
         figure = Figure(figsize=(_WIDTH, height), facecolor=LIGHT.background, dpi=100)
         _text(figure, height, _NAME, 0.3, shorten(title_of(circuit), 12, 620), 12, weight="bold")
         _text(figure, height, _NAME, 0.55, faithfulness_text(circuit), 8.5, colour=LIGHT.muted)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.report import Report
-from circuitspex.export.drawing.sheet import write_figure
+from circuitspex.export.drawing.sheet import frame, write_figure
 from circuitspex.export.drawing.style import DARK, LIGHT, Palette, printable, shorten
 
 if TYPE_CHECKING:
@@ -28,19 +30,18 @@ _LOOKS = {
 
 def draw(report: Report, dark: bool = False) -> Figure:
     """The figure, outside pyplot: faithfulness over size, the areas, and what the circuit loses with each component."""
-    import matplotlib
+    import matplotlib.style
     from matplotlib.figure import Figure
 
     palette = DARK if dark else LIGHT
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams["font.size"] = 9
+    with matplotlib.style.context({"font.size": 9}, after_reset=True):
         figure = Figure(figsize=(11, 6.4), facecolor=palette.background, layout="constrained", dpi=100)
         grid = figure.add_gridspec(2, 2, width_ratios=(1.7, 1))
         curve, areas = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1])
         parts = figure.add_subplot(grid[1, 1])
         for axes in (curve, areas, parts):
-            _clean(axes, palette)
+            frame(axes, palette)
+            axes.tick_params(colors=palette.muted, labelsize=8)
         _curves(curve, report, palette)
         _areas(areas, report, palette)
         _parts(parts, report, palette)
@@ -62,48 +63,24 @@ def write(report: Report, path: Path) -> Path:
     return write_figure(draw(report), path, "Report", dpi=160)
 
 
-def _clean(axes: Axes, palette: Palette) -> None:
-    axes.set_facecolor(palette.background)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(palette.line)
-    axes.tick_params(colors=palette.muted, labelsize=8)
-
-
 def _curves(axes: Axes, report: Report, palette: Palette) -> None:
     sizes = report.sizes
     places = [sizes.index(size) for size in dict.fromkeys(sizes) if size]
     x = list(range(len(places)))
-    axes.axhline(1, color=palette.line, linewidth=0.8)
-    axes.axhline(0, color=palette.line, linewidth=0.8)
+    for level in (1, 0):
+        axes.axhline(level, color=palette.line, linewidth=0.8)
     for name, curve in report.curves.items():
         if name not in _LOOKS:
             continue
         colour, dash, marker, width = _LOOKS[name]
         values = [curve.values[place] for place in places]
         label = f"{name} (CPR {curve.cpr.value:.2f}, CMD {curve.cmd.value:.2f})"
-        axes.plot(
-            x,
-            [v.value for v in values],
-            color=colour,
-            linestyle=dash,
-            marker=marker,
-            markersize=4,
-            linewidth=width,
-            label=label,
-        )
+        style = {"color": colour, "linestyle": dash, "marker": marker, "markersize": 4, "linewidth": width}
+        axes.plot(x, [v.value for v in values], label=label, **style)
         if name in ("chosen", "matched"):
             axes.fill_between(x, [v.low for v in values], [v.high for v in values], color=colour, alpha=0.15, lw=0)
-    left = [report.removed[place] for place in places]
-    axes.plot(
-        x,
-        [v.value for v in left],
-        color=palette.muted,
-        linewidth=1.2,
-        linestyle=(0, (1, 2)),
-        label="left when the chosen circuit is removed",
-    )
+    left, label = [report.removed[place].value for place in places], "left when the chosen circuit is removed"
+    axes.plot(x, left, color=palette.muted, linewidth=1.2, linestyle=(0, (1, 2)), label=label)
     axes.set_xticks(x, [str(sizes[place]) for place in places])
     axes.set_xlabel("components in the circuit", color=palette.text)
     axes.set_ylabel("faithfulness (1 = the whole model, 0 = everything ablated)", color=palette.text)
@@ -116,25 +93,24 @@ def _curves(axes: Axes, report: Report, palette: Palette) -> None:
 
 def _areas(axes: Axes, report: Report, palette: Palette) -> None:
     names = [name for name in _LOOKS if name in report.curves][::-1]
-    for row, name in enumerate(names):
-        cpr = report.curves[name].cpr
-        colour = _LOOKS[name][0]
-        axes.plot([cpr.low, cpr.high], [row, row], color=colour, linewidth=2)
-        axes.plot([cpr.value], [row], color=colour, marker=_LOOKS[name][2], markersize=6)
-    axes.set_yticks(range(len(names)), names)
-    for text in axes.get_yticklabels():
-        text.set_color(palette.text)
-    axes.set_title("CPR with its interval over prompts", fontsize=9, color=palette.text, loc="left")
+    rows = [(name, report.curves[name].cpr, _LOOKS[name][0], _LOOKS[name][2]) for name in names]
+    _intervals(axes, rows, "CPR with its interval over prompts", palette, linewidth=2, markersize=6)
 
 
 def _parts(axes: Axes, report: Report, palette: Palette) -> None:
-    shown = report.parts[:MAX_PARTS][::-1]
-    for row, part in enumerate(shown):
-        colour = palette.positive if part.needed else palette.muted
-        axes.plot([part.loss.low, part.loss.high], [row, row], color=colour, linewidth=1.6)
-        axes.plot([part.loss.value], [row], color=colour, marker="o" if part.needed else "x", markersize=4)
+    looks = {True: (palette.positive, "o"), False: (palette.muted, "x")}
+    rows = [(printable(part.name), part.loss, *looks[part.needed]) for part in report.parts[:MAX_PARTS][::-1]]
+    _intervals(axes, rows, "what the circuit loses without one component", palette, linewidth=1.6, markersize=4)
     axes.axvline(0, color=palette.line, linewidth=0.8)
-    axes.set_yticks(range(len(shown)), [printable(part.name) for part in shown], fontsize=7)
-    for text in axes.get_yticklabels():
-        text.set_color(palette.text)
-    axes.set_title("what the circuit loses without one component", fontsize=9, color=palette.text, loc="left")
+    axes.tick_params("y", labelsize=7)
+
+
+def _intervals(
+    axes: Axes, rows: Sequence[tuple[str, Estimate, str, str]], title: str, palette: Palette, **size: float
+) -> None:
+    """A row for each name, from the lowest up: its interval as a line and its value as a marker."""
+    for row, (_, found, colour, marker) in enumerate(rows):
+        axes.plot([found.low, found.high], [row, row], color=colour, linewidth=size["linewidth"])
+        axes.plot([found.value], [row], color=colour, marker=marker, markersize=size["markersize"])
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows], color=palette.text)
+    axes.set_title(title, fontsize=9, color=palette.text, loc="left")

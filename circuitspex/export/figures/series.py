@@ -17,7 +17,7 @@ from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Series
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.layered import separated
-from circuitspex.export.drawing.sheet import write_figure
+from circuitspex.export.drawing.sheet import frame, write_figure
 from circuitspex.export.drawing.style import FONTS, LIGHT, TITLE_SIZE, shorten, text_width
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def draw(series: Series) -> Figure:
     Raises:
         UserError: the series has no checkpoint.
     """
-    import matplotlib
+    import matplotlib.style
     from matplotlib.figure import Figure
 
     if not series.points:
@@ -68,9 +68,7 @@ def draw(series: Series) -> Figure:
     top, gap, first, second = 64.0, 24.0, 110.0, 300.0
     width = left + 520.0 + right
     height = top + first + gap + second + below
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({"font.family": [FONTS[0]], "text.parse_math": False})
+    with matplotlib.style.context({"font.family": [FONTS[0]], "text.parse_math": False}, after_reset=True):
         figure = Figure(figsize=(width / 72, height / 72), facecolor=LIGHT.background, dpi=100)
         share = (left / width, 520.0 / width)
         lower = figure.add_axes((share[0], below / height, share[1], second / height))
@@ -163,13 +161,9 @@ def _effects(axes: Axes, series: Series, chosen: Sequence[int]) -> None:
 
 
 def _dress(axes: Axes, n_points: int) -> None:
-    axes.set_facecolor(LIGHT.background)
+    frame(axes, LIGHT)
     axes.grid(axis="y", color=LIGHT.line, linewidth=0.6)
     axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(LIGHT.line)
     axes.tick_params(colors=LIGHT.text, labelsize=TICK_SIZE, length=3, color=LIGHT.line)
     axes.set_xticks(range(n_points))
     axes.set_xlim(-0.25 if n_points > 1 else -0.5, n_points - 0.75 if n_points > 1 else 0.5)

@@ -45,15 +45,13 @@ def _graph_problem(data: dict[str, Any]) -> str | None:
                 f"nodes[{i}] is named '{name}' (layer {component.layer}, {component.kind}) "
                 f"but says layer {node['layer']}, {node['kind']}"
             )
-    seen: set[frozenset[str]] = set()
     for i, edge in enumerate(data["edges"]):
         for j, name in enumerate(edge["components"]):
             if name not in names:
                 return f"edges[{i}].components[{j}] names '{name}', which is not one of the nodes"
-        members = frozenset(edge["components"])
-        if members in seen:
-            return f"edges[{i}]: the interaction of {', '.join(edge['components'])} is there twice"
-        seen.add(members)
+    problem = twice(data, "edges", "interaction")
+    if problem:
+        return problem
     for part in ("edges", "dropped"):
         for i, edge in enumerate(data[part]):
             problem = _edge_problem(edge)
@@ -78,6 +76,16 @@ def _edge_problem(edge: dict[str, Any]) -> str | None:
         for end in ("source", "target"):
             if direction[end] not in edge["components"]:
                 return f"direction.{end} is '{direction[end]}', which is not one of the interaction's components"
+    return None
+
+
+def twice(data: dict[str, Any], key: str, what: str) -> str | None:
+    """The first entry of a list whose components are those of an earlier one, in one line."""
+    seen: set[frozenset[str]] = set()
+    for i, entry in enumerate(data[key]):
+        if frozenset(entry["components"]) in seen:
+            return f"{key}[{i}]: the {what} of {', '.join(entry['components'])} is there twice"
+        seen.add(frozenset(entry["components"]))
     return None
 
 

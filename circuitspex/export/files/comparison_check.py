@@ -10,7 +10,7 @@ from typing import Any
 
 from circuitspex.export import schemas
 from circuitspex.export.files.circuit import CIRCUIT
-from circuitspex.export.files.circuit_check import upside_down
+from circuitspex.export.files.circuit_check import twice, upside_down
 
 CIRCUITS = ("before", "after", "difference")
 _SCHEMA = "comparison.schema.json"
@@ -30,14 +30,8 @@ def problem_of(data: dict[str, Any]) -> str | None:
         problem = CIRCUIT.problem_of(data[side])
         if problem:
             return f"{side}: {problem}"
-    seen: set[frozenset[str]] = set()
-    for i, change in enumerate(data["changes"]):
-        members = frozenset(change["components"])
-        if members in seen:
-            return f"changes[{i}]: the change of {', '.join(change['components'])} is there twice"
-        seen.add(members)
     own = {key: value for key, value in data.items() if key not in (*CIRCUITS, "run")}
-    return upside_down(own)
+    return twice(data, "changes", "change") or upside_down(own)
 
 
 def problem_of_series(data: dict[str, Any]) -> str | None:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
-from circuitspex.export.graphs.parts import Parts, Value, evidence_of, numbers_of, parts_of
-from circuitspex.files import write_atomically
+from circuitspex.export.graphs.parts import Value, evidence_of, numbers_of, parts_of
+from circuitspex.files import file_writer
 
 NUMBERS = ("effect", "low", "high", "measured", "decoded")
 EVIDENCE = ("q", "path_from", "path_to", "path_share", "path_low", "path_high")
@@ -26,7 +26,11 @@ def components_table(circuit: Circuit) -> str:
     Raises:
         UserError: what ``parts_of`` refuses.
     """
-    return _components(parts_of(circuit))
+    nodes = sorted(
+        (part.node for part in parts_of(circuit).components), key=lambda node: (-abs(node.effect), node.name)
+    )
+    rows = [[safe(node.name), str(node.layer), safe(node.kind), *_numbers(node)] for node in nodes]
+    return table(["component", "layer", "kind", *NUMBERS], rows)
 
 
 def interactions_table(circuit: Circuit) -> str:
@@ -35,7 +39,16 @@ def interactions_table(circuit: Circuit) -> str:
     Raises:
         UserError: what ``parts_of`` refuses.
     """
-    return _interactions(parts_of(circuit))
+    interactions = parts_of(circuit).interactions
+    width = max([2, *(interaction.edge.order for interaction in interactions)])
+    rows = []
+    for interaction in interactions:
+        members = [safe(part.node.name) for part in interaction.members]
+        empty = [""] * (width - len(members))
+        edge, evidence = interaction.edge, evidence_of(interaction.edge)
+        cells = [_cell(evidence.get(name, "")) for name in EVIDENCE]
+        rows.append([*members, *empty, str(edge.order), edge.label, *_numbers(edge), *cells])
+    return table([*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, *EVIDENCE], rows)
 
 
 def interactions_path(path: Path) -> Path:
@@ -50,9 +63,8 @@ def write(circuit: Circuit, path: Path) -> Path:
     Raises:
         UserError: what ``parts_of`` refuses, or a path that can't be written.
     """
-    parts = parts_of(circuit)
-    write_atomically(interactions_path(path), _interactions(parts).encode("utf-8", "replace"))
-    return write_atomically(path, _components(parts).encode("utf-8", "replace"))
+    file_writer(interactions_table)(circuit, interactions_path(path))
+    return file_writer(components_table)(circuit, path)
 
 
 def safe(text: str) -> str:
@@ -67,24 +79,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return file.getvalue()
-
-
-def _components(parts: Parts) -> str:
-    nodes = sorted((part.node for part in parts.components), key=lambda node: (-abs(node.effect), node.name))
-    rows = [[safe(node.name), str(node.layer), safe(node.kind), *_numbers(node)] for node in nodes]
-    return table(["component", "layer", "kind", *NUMBERS], rows)
-
-
-def _interactions(parts: Parts) -> str:
-    width = max([2, *(interaction.edge.order for interaction in parts.interactions)])
-    rows = []
-    for interaction in parts.interactions:
-        members = [safe(part.node.name) for part in interaction.members]
-        empty = [""] * (width - len(members))
-        edge, evidence = interaction.edge, evidence_of(interaction.edge)
-        cells = [_cell(evidence.get(name, "")) for name in EVIDENCE]
-        rows.append([*members, *empty, str(edge.order), edge.label, *_numbers(edge), *cells])
-    return table([*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, *EVIDENCE], rows)
 
 
 def _numbers(part: Node | Interaction) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.components import KINDS
@@ -22,7 +21,7 @@ from circuitspex.export.drawing.style import (
     title_of,
 )
 from circuitspex.export.graphs.parts import InteractionPart, Part, parts_of
-from circuitspex.files import write_atomically
+from circuitspex.files import file_writer
 
 MAX_WITH_EFFECTS = 40
 """Up to this many components, effects are written beside components and interactions, and not only in tooltips."""
@@ -70,9 +69,7 @@ def render(circuit: Circuit) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def write(circuit: Circuit, path: Path) -> Path:
-    """Write the DOT file as UTF-8."""
-    return write_atomically(path, render(circuit).encode("utf-8", "replace"))
+write = file_writer(render)
 
 
 def quoted(*lines: str) -> str:

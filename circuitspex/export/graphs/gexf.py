@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import io
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.export.drawing.style import LIGHT
 from circuitspex.export.graphs.parts import graph_of
-from circuitspex.files import write_atomically
+from circuitspex.files import file_writer
 
 NODE_SIZE = (8.0, 30.0)
 """Sizes of the weakest possible and of the strongest component."""
@@ -59,9 +58,7 @@ def render(circuit: Circuit) -> bytes:
     return file.getvalue()
 
 
-def write(circuit: Circuit, path: Path) -> Path:
-    """Write the document."""
-    return write_atomically(path, render(circuit))
+write = file_writer(render)
 
 
 def _rgb(effect: float) -> dict[str, int]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.export.graphs.parts import graph_of
-from circuitspex.files import write_atomically
+from circuitspex.files import file_writer
 
 
 def render(circuit: Circuit) -> bytes:
@@ -28,6 +27,4 @@ def render(circuit: Circuit) -> bytes:
     return file.getvalue()
 
 
-def write(circuit: Circuit, path: Path) -> Path:
-    """Write the document."""
-    return write_atomically(path, render(circuit))
+write = file_writer(render)

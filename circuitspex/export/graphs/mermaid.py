@@ -10,13 +10,12 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
-from pathlib import Path
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.components import KINDS
 from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, printable, shape_of, title_of
 from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, parts_of
-from circuitspex.files import write_atomically
+from circuitspex.files import file_writer
 
 MAX_TEXT = 50_000
 """The longest diagram that Mermaid renders unless its page says otherwise, in UTF-16 units."""
@@ -53,9 +52,7 @@ def render(circuit: Circuit) -> str:
         kept = kept * 4 // 5
 
 
-def write(circuit: Circuit, path: Path) -> Path:
-    """Write the diagram as UTF-8."""
-    return write_atomically(path, render(circuit).encode("utf-8", "replace"))
+write = file_writer(render)
 
 
 def escaped(text: str) -> str:

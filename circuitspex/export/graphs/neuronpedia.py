@@ -16,10 +16,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from circuitspex import __version__
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.components import KINDS, parse_component
 from circuitspex.errors import UserError
@@ -48,31 +48,32 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
     ids = {part.id: _id(part) for part in parts.components}
     name = _text(circuit.model.get("name")) or "unnamed model"
     task, metric = (_text(circuit.task.get(key)) for key in ("name", "metric"))
-    nodes = [
-        {
-            "node_id": ids[part.id],
-            "feature": -1 - i,
-            "layer": str(part.node.layer),
-            "ctx_idx": _position(part, tokens),
-            "feature_type": KINDS[part.node.kind].long_name if part.node.kind in KINDS else part.node.kind,
-            "jsNodeId": ids[part.id],
-            "clerp": _label(f"{part.node.name} {effect_text(part.node, places)}"),
-        }
-        for i, part in enumerate(parts.components)
-    ]
     layer = max([0, *(part.node.layer for part in parts.components)]) + 1
     n_layers = circuit.model.get("n_layers")
-    nodes.append(
+    about = [
+        (
+            ids[part.id],
+            part.node.layer,
+            _position(part, tokens),
+            KINDS[part.node.kind].long_name if part.node.kind in KINDS else part.node.kind,
+            f"{part.node.name} {effect_text(part.node, places)}",
+        )
+        for part in parts.components
+    ]
+    layer = max(layer, n_layers if isinstance(n_layers, int) else 0)
+    about.append((METRIC, layer, max(len(tokens) - 1, 0), METRIC, metric or METRIC))
+    nodes = [
         {
-            "node_id": METRIC,
-            "feature": -1 - len(parts.components),
-            "layer": str(max(layer, n_layers if isinstance(n_layers, int) else 0)),
-            "ctx_idx": max(len(tokens) - 1, 0),
-            "feature_type": METRIC,
-            "jsNodeId": METRIC,
-            "clerp": _label(metric or METRIC),
+            "node_id": node,
+            "feature": -1 - i,
+            "layer": str(layer),
+            "ctx_idx": position,
+            "feature_type": kind,
+            "jsNodeId": node,
+            "clerp": _label(text),
         }
-    )
+        for i, (node, layer, position, kind, text) in enumerate(about)
+    ]
     links = [{"source": ids[part.id], "target": METRIC, "weight": float(part.node.effect)} for part in parts.components]
     for interaction in parts.interactions:
         if interaction.joint is None:
@@ -87,7 +88,7 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
             "prompt_tokens": tokens,
             "prompt": _prompt(circuit) or "".join(tokens),
             "schema_version": 1,
-            "info": {"description": description, "generator": {"name": "circuitspex", "version": _version()}},
+            "info": {"description": description, "generator": {"name": "circuitspex", "version": __version__}},
             "generation_settings": {"interactions": [interaction_fields(each) for each in parts.interactions]},
         },
         "qParams": {
@@ -180,10 +181,3 @@ def _label(text: str) -> str:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _version() -> str:
-    try:
-        return version("circuitspex")
-    except PackageNotFoundError:
-        return "unknown"

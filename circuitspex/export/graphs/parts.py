@@ -15,7 +15,7 @@ from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.errors import UserError
-from circuitspex.export.drawing.style import faithfulness_text, kind_order, title_of
+from circuitspex.export.drawing.style import faithfulness_text, reading_order, title_of
 
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -71,7 +71,7 @@ def parts_of(circuit: Circuit) -> Parts:
         UserError: a component is there twice, an interaction names one that is not there or names one twice, or a
             number is not finite.
     """
-    nodes = sorted(circuit.nodes, key=_sort_key)
+    nodes = sorted(circuit.nodes, key=reading_order)
     components = tuple(Part(f"n{i}", node) for i, node in enumerate(nodes))
     by_name = {part.node.name: part for part in components}
     for part in components:
@@ -173,7 +173,3 @@ def _check_numbers(part: Node | Interaction, what: str) -> None:
     for value in fields.values():
         if not isinstance(value, str) and not math.isfinite(value):
             raise UserError(f"a number of {what} is {value}; only finite numbers can be exported")
-
-
-def _sort_key(node: Node) -> tuple[int, int, list[int], str]:
-    return node.layer, kind_order(node.kind), [int(digits) for digits in re.findall(r"-?\d+", node.name)], node.name

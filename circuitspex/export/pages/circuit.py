@@ -7,7 +7,6 @@ and any number of times in one document.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -28,7 +27,7 @@ from circuitspex.export.drawing.style import (
 from circuitspex.export.pages.parts import MAX_ROWS, bars, facts, strongest_first, tiles
 from circuitspex.export.pages.rendering import page, render, sized
 from circuitspex.export.pages.svg import diagram
-from circuitspex.files import write_atomically
+from circuitspex.files import file_writer
 
 
 def render_page(circuit: Circuit) -> str:
@@ -60,9 +59,7 @@ def render_page(circuit: Circuit) -> str:
     )
 
 
-def write(circuit: Circuit, path: Path) -> Path:
-    """Write the page."""
-    return write_atomically(path, render_page(circuit).encode("utf-8"))
+write = file_writer(render_page)
 
 
 def render_cell(circuit: Circuit) -> str:

@@ -5,7 +5,6 @@ In a notebook it is the three diagrams and the largest changes, without scripts 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -32,7 +31,7 @@ from circuitspex.export.tables.comparison_words import (
     title_of,
     verdict,
 )
-from circuitspex.files import write_atomically
+from circuitspex.files import file_writer
 
 _SIDES = ("before", "after", "difference")
 
@@ -69,9 +68,7 @@ def render_page(comparison: Comparison) -> str:
     )
 
 
-def write(comparison: Comparison, path: Path) -> Path:
-    """Write the page."""
-    return write_atomically(path, render_page(comparison).encode("utf-8"))
+write = file_writer(render_page)
 
 
 def render_cell(comparison: Comparison) -> str:

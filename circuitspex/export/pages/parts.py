@@ -56,21 +56,14 @@ def strongest_first(edges: tuple[Interaction, ...]) -> list[Interaction]:
 
 def bars(found: Verification) -> list[dict[str, str]]:
     """What verification measured, each with its text and its place on one scale."""
-    places, random = verification_decimals(found), f"{found.n_random} random circuits"
-    rows: list[tuple[str, float | Estimate, str]] = [
-        ("Nothing ablated", found.full, "muted"),
-        ("Only the circuit kept", found.circuit_kept, "positive"),
-        (f"{random} kept", found.random_kept, "muted"),
-        ("Only the circuit removed", found.circuit_removed, "negative"),
-        (f"{random} removed", found.random_removed, "muted"),
-        ("Everything ablated", found.empty, "muted"),
-    ]
-    ends = [(v.value, v.low, v.high) if isinstance(v, Estimate) else (v, v, v) for _, v, _ in rows]
+    places, rows = verification_decimals(found), found.rows
+    colours = ("muted", "positive", "muted", "negative", "muted", "muted")
+    ends = [(v.value, v.low, v.high) if isinstance(v, Estimate) else (v, v, v) for _, v in rows]
     low, high = min(0.0, *map(min, ends)), max(0.0, *map(max, ends))
     scale = 96 / ((high - low) or 1.0)
     return [
         {
-            "name": name,
+            "name": name[0].upper() + name[1:],
             "colour": colour,
             "shown": number(numbers[0], places),
             "between": interval(*numbers[1:], places) if isinstance(value, Estimate) else "",
@@ -79,7 +72,7 @@ def bars(found: Verification) -> list[dict[str, str]]:
             at: f"{2 + scale * (x - low):.2f}%"
             for at, x in zip(("middle", "low", "high", "zero"), (*numbers, 0.0), strict=True)
         }
-        for (name, value, colour), numbers in zip(rows, ends, strict=True)
+        for (name, value), colour, numbers in zip(rows, colours, ends, strict=True)
     ]
 
 

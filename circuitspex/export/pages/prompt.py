@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from markupsafe import Markup
 
 from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.drawing.prompt_layout import layout
 from circuitspex.export.drawing.style import faithfulness_text, number, printable, title_of
 from circuitspex.export.pages.parts import facts, interactions_tile, r2_tile
-from circuitspex.export.pages.prompt_svg import picture
 from circuitspex.export.pages.rendering import page, render, sized
+from circuitspex.export.pages.svg import picture
 from circuitspex.export.tables.prompt import answer_text, how_text
-from circuitspex.files import write_atomically
+from circuitspex.files import file_writer
 
 
 def render_page(found: PromptMap) -> str:
@@ -36,9 +34,7 @@ def render_page(found: PromptMap) -> str:
     )
 
 
-def write(found: PromptMap, path: Path) -> Path:
-    """Write the page."""
-    return write_atomically(path, render_page(found).encode("utf-8"))
+write = file_writer(render_page)
 
 
 def render_cell(found: PromptMap) -> str:

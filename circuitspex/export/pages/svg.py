@@ -1,9 +1,12 @@
-"""The diagram as a piece of HTML: the inline SVG of the page and of notebooks."""
+"""Drawings as pieces of HTML: the inline SVG of pages and of notebooks."""
 
 from __future__ import annotations
 
+from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.drawing import circuit_marks
 from circuitspex.export.drawing.circuit_layout import Layout
+from circuitspex.export.drawing.prompt_layout import PromptLayout
+from circuitspex.export.drawing.prompt_marks import prompt_map
 from circuitspex.export.drawing.svg_pen import BUTTON, SvgPen
 
 
@@ -18,3 +21,18 @@ def diagram(placed: Layout, title: str, interactive: bool = False) -> str:
     pen = SvgPen(button=BUTTON if interactive else "")
     circuit_marks.diagram(pen, placed, labels=placed.with_effects or interactive)
     return pen.element("cx-diagram", placed.width, placed.height, title)
+
+
+def picture(found: PromptMap, placed: PromptLayout, interactive: bool = False) -> str:
+    """The map of a prompt as an ``<svg>`` element.
+
+    Args:
+        found: the prompt.
+        placed: its layout.
+        interactive: whether words and interactions can be focused and clicked (for the page's script).
+    """
+    pen = SvgPen(button=f'{BUTTON} aria-pressed="false"' if interactive else "")
+    prompt_map(pen, found, placed)
+    edges = len(found.circuit.interactions)
+    spoken = f"Prompt of {len(found.words)} players with {edges} interaction{'' if edges == 1 else 's'} above them"
+    return pen.element("cx-prompt", placed.width, placed.height, spoken)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from circuitspex.circuits.circuit import Circuit, Estimate, Interaction, Node, Verification
@@ -17,19 +15,17 @@ from circuitspex.export.drawing.style import (
     title_of,
     verification_decimals,
 )
-from circuitspex.files import write_atomically
+from circuitspex.export.tables.columns import MAX_ROWS, in_columns, joined, left_out, wrapped
+from circuitspex.files import file_writer
 
 if TYPE_CHECKING:
     from circuitspex.circuits.prompt_map import Word
-
-WIDTH = 100
-MAX_ROWS = 20
 
 
 def render(circuit: Circuit) -> str:
     """The circuit as text: what it is, how faithful, the strongest parts, what verification measured."""
     places = decimals(circuit)
-    lines = _wrapped(f"Circuit: {title_of(circuit)}") + _facts(circuit) + [""]
+    lines = wrapped(f"Circuit: {title_of(circuit)}") + _facts(circuit) + [""]
     nodes = sorted(circuit.nodes, key=lambda node: (-abs(node.effect), node.name))
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     lines += section("Components", "component", [(node.name, node, "") for node in nodes], places)
@@ -38,12 +34,10 @@ def render(circuit: Circuit) -> str:
         lines += ["", _dropped(len(circuit.dropped))]
     if circuit.verification is not None:
         lines += ["", *_verification(circuit.verification)]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return joined(lines)
 
 
-def write(circuit: Circuit, path: Path) -> Path:
-    """Write the table as a UTF-8 text file."""
-    return write_atomically(path, render(circuit).encode("utf-8", "replace"))
+write = file_writer(render)
 
 
 def _facts(circuit: Circuit) -> list[str]:
@@ -58,7 +52,7 @@ def _facts(circuit: Circuit) -> list[str]:
     if run.get("peak_memory_bytes"):
         how.append(f"peak memory {run['peak_memory_bytes'] / 1e9:.1f} GB")
     facts += [", ".join(part for part in (spent, *how) if part)]
-    return [line for fact in facts if fact for line in _wrapped(fact)]
+    return [line for fact in facts if fact for line in wrapped(fact)]
 
 
 def section(
@@ -67,39 +61,17 @@ def section(
     """The strongest rows under a title: name, effect with interval, decoded effect, label."""
     if not rows:
         return [f"{title}: none"]
-    shown = rows[:MAX_ROWS]
     table = [(kind, "effect", "95 % interval", "decoded", "")]
-    for name, part, label in shown:
-        measured = part.measured
-        effect = _number(part.effect, places)
-        between = "estimate" if measured is None else _interval(measured, places)
-        table.append((name, effect, between, _number(part.decoded, places), label))
-    widths = [max(len(row[i]) for row in table) for i in range(5)]
-    widths[0] = min(widths[0], WIDTH - sum(widths[1:]) - 10)
-    lines = [f"{title} ({len(rows)})"]
-    for row in table:
-        name = row[0] if len(row[0]) <= widths[0] else row[0][: widths[0] - 1] + "…"
-        cells = [name.ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:4], widths[1:4], strict=True)]
-        lines.append("  " + "  ".join([*cells, row[4]]))
-    lines.insert(2, "  " + "  ".join("-" * width for width in widths[:4]))
-    if len(rows) > len(shown):
-        lines.append(f"  … and {len(rows) - len(shown)} weaker")
-    return lines
+    for name, part, label in rows[:MAX_ROWS]:
+        between = "estimate" if part.measured is None else _interval(part.measured, places)
+        table.append((name, f"{part.effect:+.{places}f}", between, f"{part.decoded:+.{places}f}", label))
+    return [f"{title} ({len(rows)})", *in_columns(table, right=(1, 2, 3)), *left_out(len(rows), "weaker")]
 
 
 def _verification(found: Verification) -> list[str]:
-    places = verification_decimals(found)
-    random = f"{found.n_random} random circuits"
-    rows: list[tuple[str, float | Estimate]] = [
-        ("nothing ablated", found.full),
-        ("only the circuit kept", found.circuit_kept),
-        (f"{random} kept", found.random_kept),
-        ("only the circuit removed", found.circuit_removed),
-        (f"{random} removed", found.random_removed),
-        ("everything ablated", found.empty),
-    ]
+    places, rows = verification_decimals(found), found.rows
     width = max(len(name) for name, _ in rows)
-    values = [_number(v.value if isinstance(v, Estimate) else v, places) for _, v in rows]
+    values = [f"{v.value if isinstance(v, Estimate) else v:+.{places}f}" for _, v in rows]
     lines = [f"Verification on {found.n_prompts} held-out prompts ({found.n_components} components)"]
     for (name, value), shown in zip(rows, values, strict=True):
         between = _interval(value, places) if isinstance(value, Estimate) else ""
@@ -119,13 +91,5 @@ def _dropped(count: int) -> str:
     return f"{who} measured again, did not replicate, and {'was' if count == 1 else 'were'} dropped."
 
 
-def _number(value: float, places: int) -> str:
-    return f"{value:+.{places}f}"
-
-
 def _interval(estimate: Estimate, places: int) -> str:
-    return f"[{_number(estimate.low, places)}, {_number(estimate.high, places)}]"
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent="  ") or [""]
+    return f"{estimate:.{places}f}".partition(" ")[2]

@@ -7,7 +7,8 @@ import textwrap
 from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.drawing.prompt_layout import places_of
 from circuitspex.export.drawing.style import budget_text, faithfulness_text, printable, title_of
-from circuitspex.export.tables.circuit import WIDTH, section
+from circuitspex.export.tables.circuit import section
+from circuitspex.export.tables.columns import WIDTH, joined, wrapped
 
 
 def answer_text(found: PromptMap) -> str:
@@ -35,7 +36,7 @@ def render(found: PromptMap) -> str:
     unablated = circuit.task.get("unablated")
     whole = f"; {unablated:+.{places}f} with nothing ablated" if isinstance(unablated, int | float) else ""
     for line in (f"{title_of(circuit)}: {answer_text(found)}{whole}", how_text(found), faithfulness_text(circuit)):
-        lines += textwrap.wrap(line, WIDTH, subsequent_indent="  ")
+        lines += wrapped(line)
     words = sorted(found.words, key=lambda word: (-abs(word.effect), word.start))
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     kind = str(circuit.run.get("components") or "players").removesuffix("s")
@@ -45,4 +46,4 @@ def render(found: PromptMap) -> str:
     if circuit.dropped:
         count = len(circuit.dropped)
         lines += ["", f"measured again, not replicated, and dropped: {count}"]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return joined(lines)

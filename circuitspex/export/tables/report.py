@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.report import Report
 from circuitspex.export.drawing.style import percent, printable
-from circuitspex.files import write_atomically
-
-MAX_PARTS = 20
+from circuitspex.export.tables.columns import MAX_ROWS, joined, left_out
+from circuitspex.files import file_writer
 
 
 def render(report: Report) -> str:
@@ -32,12 +29,10 @@ def render(report: Report) -> str:
     lines += ["", *_parts(report)]
     if report.stability is not None:
         lines += ["", *_stability(report)]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return joined(lines)
 
 
-def write(report: Report, path: Path) -> Path:
-    """Write it as a UTF-8 text file."""
-    return write_atomically(path, render(report).encode("utf-8", "replace"))
+write = file_writer(render)
 
 
 def _curves(report: Report) -> list[str]:
@@ -81,11 +76,9 @@ def _parts(report: Report) -> list[str]:
     needed = sum(part.needed for part in report.parts)
     lines = [f"Minimality: without {needed} of {len(report.parts)} components the circuit is worse"]
     width = max(len(part.name) for part in report.parts)
-    for part in report.parts[:MAX_PARTS]:
+    for part in report.parts[:MAX_ROWS]:
         lines.append(f"  without {part.name.ljust(width)}  loses {part.loss:.2f}")
-    if len(report.parts) > MAX_PARTS:
-        lines.append(f"  … and {len(report.parts) - MAX_PARTS} more")
-    return lines
+    return lines + left_out(len(report.parts), "more")
 
 
 def _stability(report: Report) -> list[str]:
