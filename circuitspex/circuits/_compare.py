@@ -29,6 +29,7 @@ from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame, Run
 from circuitspex.masks import Keep, check_keep, sample_masks
 from circuitspex.models import model_identity
+from circuitspex.models.protocol import Model
 from circuitspex.recovery import DECODERS, Interactions, Method, decode
 from circuitspex.renamed import renamed
 from circuitspex.statistics import over_prompts, q_values
@@ -41,8 +42,8 @@ LEAST_SHARE = 0.02
 
 @renamed(least="min_effect", rate="fdr")
 def compare(
-    before: Any,
-    after: Any,
+    before: Model,
+    after: Model,
     task: Task,
     components: Selector = "heads",
     baseline: str = "mean",

@@ -7,10 +7,11 @@ from typing import Any
 from circuitspex.components import ModelStructure, model_structure
 from circuitspex.errors import UserError
 from circuitspex.models import model_name
+from circuitspex.models.protocol import Model
 from circuitspex.tasks import Task
 
 
-def check_comparable(before: Any, after: Any, task: Task) -> None:
+def check_comparable(before: Model, after: Model, task: Task) -> None:
     """Raise a UserError that says why two models can't be compared, if they can't."""
     one, two = model_structure(before), model_structure(after)
     for what, value in _shape(before, one).items():
@@ -29,7 +30,7 @@ def check_comparable(before: Any, after: Any, task: Task) -> None:
                 raise UserError(f"the two models split prompts into different tokens, {text!r} for example")
 
 
-def _shape(model: Any, structure: ModelStructure) -> dict[str, Any]:
+def _shape(model: Model, structure: ModelStructure) -> dict[str, Any]:
     layers = structure.layers
     return {
         "layers": structure.n_layers,

@@ -16,6 +16,7 @@ from circuitspex.circuits.search.options import Options
 from circuitspex.games import RememberingGame
 from circuitspex.masks.members import masks_keeping
 from circuitspex.models import model_identity, model_name
+from circuitspex.models.protocol import Model
 from circuitspex.recovery import Interactions
 from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray, Term
@@ -93,13 +94,13 @@ def whole(game: RememberingGame) -> FloatArray:
     return np.asarray(game.evaluate(everything, stage="nothing ablated").per_prompt[0])
 
 
-def identical(before: Any, after: Any, task: Task, baseline: str, options: Options) -> Comparison:
+def identical(before: Model, after: Model, task: Task, baseline: str, options: Options) -> Comparison:
     """The comparison of two models with the same weights: nothing is run."""
     about = {"baseline": baseline, "seed": options.seed, "versions": versions()}
     what = {"name": task.name, "identity": task.identity, "metric": task.metric.name, "n_prompts": task.n_prompts}
     none = Faithfulness(None, None, None, 0)
 
-    def empty(model: Any) -> Circuit:
+    def empty(model: Model) -> Circuit:
         named = {"name": model_name(model), "identity": model_identity(model)}
         return Circuit((), (), none, model=named, task=what, run=about)
 

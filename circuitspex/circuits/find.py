@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.found import Found
@@ -17,6 +17,7 @@ from circuitspex.errors import UserError
 from circuitspex.games import LensGame, as_game
 from circuitspex.masks import Keep
 from circuitspex.masks.members import masks_keeping
+from circuitspex.models.protocol import Model
 from circuitspex.recovery import Method
 from circuitspex.renamed import warn_renamed
 from circuitspex.tasks import Task
@@ -24,7 +25,7 @@ from circuitspex.typing import Game
 
 
 def find_circuit(
-    model: Any,
+    model: Model,
     task: Task,
     components: Selector = "heads",
     baseline: str = "mean",

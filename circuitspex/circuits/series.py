@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame
 from circuitspex.masks import Keep, check_keep, sample_masks
 from circuitspex.models import model_identity
+from circuitspex.models.protocol import Model
 from circuitspex.recovery import Interactions, decode
 from circuitspex.statistics import over_prompts
 from circuitspex.tasks import Task
@@ -29,7 +29,7 @@ from circuitspex.typing import Masks, Term
 
 
 def compare_series(
-    models: Mapping[str, Any],
+    models: Mapping[str, Model | Callable[[], Model]],
     task: Task,
     components: Selector = "heads",
     baseline: str = "mean",
@@ -85,7 +85,7 @@ def compare_series(
         raise UserError(f"there is no checkpoint '{unknown[0]}'; there are {', '.join(names)}")
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
 
-    def game_of(model: Any) -> RememberingGame:
+    def game_of(model: Model) -> RememberingGame:
         return RememberingGame(options.game(model, task, components, baseline), progress)
 
     sets: dict[Term, None] = {}
@@ -127,10 +127,11 @@ def compare_series(
     return Series(tuple(tuple(labels[i] for i in members) for members in wanted), tuple(points), same_as, about)
 
 
-def _loaded(model: Any) -> Any:
+def _loaded(model: Model | Callable[[], Model]) -> Model:
     """The model itself, or what its loader gives."""
-    is_loader = isinstance(model, Callable) and not hasattr(model, "run_with_hooks")  # type: ignore[arg-type]
-    return model() if is_loader else model
+    if hasattr(model, "run_with_hooks"):
+        return cast(Model, model)
+    return cast(Callable[[], Model], model)()
 
 
 def _decoded(game: RememberingGame, options: Options, keep: Keep, seeds: Sequence[int]) -> Interactions:

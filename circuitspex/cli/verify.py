@@ -10,6 +10,7 @@ from typing import Any
 from circuitspex.cli.options import arguments, shared_options, verb_parser, whole_number, writable_folder
 from circuitspex.cli.result import finish
 from circuitspex.errors import TaskError, UserError
+from circuitspex.models.protocol import Model
 from circuitspex.tasks import check_name
 
 EXAMPLE = "circuitspex verify runs/ioi/circuit.json"
@@ -105,7 +106,7 @@ def _task_name(options: argparse.Namespace, circuit: Any) -> str:
     return str(name)
 
 
-def _tasks(options: argparse.Namespace, circuit: Any, model: Any, name: str) -> tuple[Any, Any]:
+def _tasks(options: argparse.Namespace, circuit: Any, model: Model, name: str) -> tuple[Any, Any]:
     """The prompts that attribution is taken on, and held-out ones that are none of them."""
     from circuitspex.tasks import build
 

@@ -23,6 +23,7 @@ from circuitspex.components import Latents, model_structure
 from circuitspex.components.nesting import Group, can_be_opened, check_levels, opened, parts_of, written
 from circuitspex.games import ComponentGame, GroupedGame
 from circuitspex.masks import Keep
+from circuitspex.models.protocol import Model
 from circuitspex.recovery import Interactions, Method
 from circuitspex.renamed import renamed
 from circuitspex.tasks import Task
@@ -31,7 +32,7 @@ from circuitspex.typing import FloatArray
 
 @renamed(share="threshold", most="max_expanded")
 def coarse_to_fine(
-    model: Any,
+    model: Model,
     task: Task,
     levels: Sequence[str] = ("layers", "heads+mlps", "neurons"),
     baseline: str = "mean",
@@ -85,7 +86,7 @@ def coarse_to_fine(
 
 
 def search_levels(
-    model: Any, task: Task, levels: Sequence[str], baseline: str, options: Options, heldout: Task | None
+    model: Model, task: Task, levels: Sequence[str], baseline: str, options: Options, heldout: Task | None
 ) -> Found:
     """``coarse_to_fine`` with options that are made and checked."""
     structure = model_structure(model, options.latents)
@@ -145,7 +146,7 @@ def _worth_expanding(found: Found, parts: Sequence[Group], finer: set[int], opti
 
 
 def _game(
-    options: Options, model: Any, task: Task, parts: Sequence[Group], baseline: str
+    options: Options, model: Model, task: Task, parts: Sequence[Group], baseline: str
 ) -> ComponentGame | GroupedGame:
     game = options.game(model, task, [component for part in parts for component in part.components], baseline)
     if all(len(part.components) == 1 for part in parts):

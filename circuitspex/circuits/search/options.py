@@ -14,6 +14,7 @@ from circuitspex.components import Latents, Selector
 from circuitspex.errors import UserError
 from circuitspex.games import ComponentGame
 from circuitspex.masks import Keep, check_keep, mean_keep
+from circuitspex.models.protocol import Model
 from circuitspex.recovery import DECODERS, Method
 from circuitspex.tasks import Task
 
@@ -119,7 +120,7 @@ class Options:
         n_measured = MORE_CONTEXTS * self.n_contexts * (self.max_nodes + 3 * self.max_interactions + 1)
         return check_memory(n_players, self.budget, self.n_heldout, n_measured)
 
-    def game(self, model: Any, task: Task, components: Selector, baseline: str) -> ComponentGame:
+    def game(self, model: Model, task: Task, components: Selector, baseline: str) -> ComponentGame:
         """The game of these components, run and stored as the options say."""
         return ComponentGame(
             model,
