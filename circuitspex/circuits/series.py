@@ -132,7 +132,7 @@ def _loaded(model: Model | Callable[[], Model]) -> Model:
     """The model itself, or what its loader gives."""
     if hasattr(model, "run_with_hooks"):
         return cast(Model, model)
-    return cast(Callable[[], Model], model)()
+    return model()
 
 
 def _decoded(game: RememberingGame, options: Options, keep: Keep, seeds: Sequence[int]) -> Interactions:
