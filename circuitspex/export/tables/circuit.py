@@ -29,14 +29,11 @@ def render(circuit: Circuit) -> str:
     nodes = sorted(circuit.nodes, key=lambda node: (-abs(node.effect), node.name))
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     lines += section("Components", "component", [(node.name, node, "") for node in nodes], places)
-    lines += [
-        "",
-        *section("Interactions", "interaction", [(" × ".join(e.components), e, e.label) for e in edges], places),
-    ]
+    named = [(" × ".join(one.components), one, one.label) for one in edges]
+    lines += ["", *section("Interactions", "interaction", named, places)]
     if circuit.dropped:
-        who, were = (
-            ("1 interaction", "was") if len(circuit.dropped) == 1 else (f"{len(circuit.dropped)} interactions", "were")
-        )
+        n = len(circuit.dropped)
+        who, were = ("1 interaction", "was") if n == 1 else (f"{n} interactions", "were")
         lines += ["", f"{who} {were} measured again, did not replicate, and {were} dropped."]
     if circuit.verification is not None:
         lines += ["", *_verification(circuit.verification)]
