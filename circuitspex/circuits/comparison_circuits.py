@@ -57,7 +57,8 @@ class Parts:
             part = self.measured[members][which]
             return decoded_effect(decoded, members), part.estimate(), part.per_prompt
 
-        nodes = [Node(game.names[i], *game.part(i), *numbers((i,))) for i in inside]
+        parts = game.components
+        nodes = [Node(game.names[i], parts[i].layer, parts[i].kind, *numbers((i,))) for i in inside]
         nodes.sort(key=lambda node: (-abs(node.effect), node.name))
         drawn = [Interaction(tuple(game.names[i] for i in members), *numbers(members)) for members in edges]
         drawn.sort(key=lambda one: (-abs(one.effect), one.components))
