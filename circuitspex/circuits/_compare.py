@@ -19,7 +19,7 @@ from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.checkpoints import check_comparable
 from circuitspex.circuits.circuit import Estimate, Faithfulness
 from circuitspex.circuits.comparison import Change, Comparison, Kind
-from circuitspex.circuits.comparison_circuits import Parts, identical, whole
+from circuitspex.circuits.comparison_circuits import Parts, decoded_effect, identical, whole
 from circuitspex.circuits.evidence._replicate import RATE, Measured, replicate
 from circuitspex.circuits.evidence._strongest import PRECISION, strongest
 from circuitspex.circuits.record import versions
@@ -136,16 +136,7 @@ def compare(
         "executor": both[0].game.executor,
         "versions": versions(),
     }
-    parts = Parts(
-        both=both,
-        task=task,
-        faithfulness=faithfulness,
-        about=about,
-        sets=sets,
-        decoded=decoded,
-        measured=measured,
-        changes=changes,
-    )
+    parts = Parts(both, task, faithfulness, about, sets, decoded, measured, changes)
     return Comparison(
         identical=False,
         changes=changes,
@@ -202,11 +193,7 @@ def _measure(
         return np.concatenate([one, two, two - one], axis=1)
 
     found = replicate(evaluate, sets, contexts, start=start, precision=PRECISION, n_parts=3)
-    out = {}
-    for members, measured in found.items():
-        one, two, gap = measured.split(3)
-        out[members] = (one, two, gap)
-    return out
+    return {members: (one, two, gap) for members, measured in found.items() for one, two, gap in [measured.split(3)]}
 
 
 def _changes(
@@ -221,18 +208,8 @@ def _changes(
     changes = []
     for members, q in zip(sets, q_of, strict=True):
         before, after, gap = (part.estimate() for part in measured[members])
-        effect = decoded.effect(*members) if members in decoded.terms else 0.0
-        changes.append(
-            Change(
-                tuple(names[i] for i in members),
-                before,
-                after,
-                gap,
-                effect,
-                q,
-                _kind(before, after, q, min_effect, fdr),
-            )
-        )
+        effect, kind = decoded_effect(decoded, members), _kind(before, after, q, min_effect, fdr)
+        changes.append(Change(tuple(names[i] for i in members), before, after, gap, effect, q, kind))
     changes.sort(key=lambda change: (-abs(change.difference.value), change.components))
     return tuple(changes)
 

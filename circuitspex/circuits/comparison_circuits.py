@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from circuitspex.circuits.circuit import Circuit, Faithfulness, Interaction, Node
+from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness, Interaction, Node
 from circuitspex.circuits.comparison import Change, Comparison
 from circuitspex.circuits.evidence._replicate import Measured
 from circuitspex.circuits.record import versions
@@ -36,55 +36,51 @@ class Parts:
     changes: Sequence[Change]
 
     def circuit(self, which: int) -> Circuit:
-        """The components and interactions whose effect in one model excludes zero."""
+        """The components and interactions whose effect in the first (0) or second (1) model excludes zero."""
         shown = [m for m in self.sets if self.measured[m][which].estimate().excludes_zero]
-        model = self.both[which].game.model
-        return self._circuit(
-            shown, which, {"name": model_name(model), "identity": model_identity(model)}, self.decoded[1 + which]
-        )
+        unablated = float(whole(self.both[which]).mean())
+        model = _named(self.both[which].game.model)
+        return self._circuit(shown, which, model=model, task={**_fields(self.task), "unablated": unablated})
 
     def difference(self) -> Circuit:
         """What changed: effects are the second model's minus the first's."""
         found = {change.components for change in self.changes if change.kind != "unchanged"}
         names = self.both[0].names
         shown = [members for members in self.sets if tuple(names[i] for i in members) in found]
-        titles = [each.game.model_name for each in self.both]
-        return self._circuit(shown, 2, {"name": f"{titles[1]} minus {titles[0]}"}, self.decoded[0])
+        return self._circuit(shown, 2, model=_minus(*(each.game.model for each in self.both)), task=_fields(self.task))
 
-    def _circuit(self, shown: Sequence[Term], which: int, model: dict[str, Any], decoded: Interactions) -> Circuit:
-        game = self.both[0].game
+    def _circuit(self, shown: Sequence[Term], which: int, **about: Any) -> Circuit:
+        game, decoded = self.both[0].game, self.decoded[(which + 1) % 3]
         edges = [members for members in shown if len(members) > 1]
         inside = sorted({i for members in edges for i in members} | {m[0] for m in shown if len(m) == 1})
-        nodes = []
-        for i in inside:
-            part = self.measured[i,][which]
-            about = game.components[i]
-            effect = _decoded_effect(decoded, (i,))
-            nodes.append(Node(game.names[i], about.layer, about.kind, effect, part.estimate(), part.per_prompt))
+
+        def numbers(members: Term) -> tuple[float, Estimate, tuple[float, ...]]:
+            part = self.measured[members][which]
+            return decoded_effect(decoded, members), part.estimate(), part.per_prompt
+
+        parts = game.components
+        nodes = [Node(game.names[i], parts[i].layer, parts[i].kind, *numbers((i,))) for i in inside]
         nodes.sort(key=lambda node: (-abs(node.effect), node.name))
-        drawn = [
-            Interaction(
-                tuple(game.names[i] for i in members),
-                _decoded_effect(decoded, members),
-                self.measured[members][which].estimate(),
-                self.measured[members][which].per_prompt,
-            )
-            for members in edges
-        ]
-        drawn.sort(key=lambda edge: (-abs(edge.effect), edge.components))
-        unablated = None if which == 2 else float(whole(self.both[which]).mean())
-        task = {
-            "name": self.task.name,
-            "identity": self.task.identity,
-            "metric": self.task.metric.name,
-            "n_prompts": self.task.n_prompts,
-            **({} if unablated is None else {"unablated": unablated}),
-        }
+        drawn = [Interaction(tuple(game.names[i] for i in members), *numbers(members)) for members in edges]
+        drawn.sort(key=lambda one: (-abs(one.effect), one.components))
         score = self.faithfulness if which == 2 else Faithfulness(None, None, None, 0)
-        return Circuit(tuple(nodes), tuple(drawn), score, model=model, task=task, run=self.about)
+        return Circuit(tuple(nodes), tuple(drawn), score, run=self.about, **about)
 
 
-def _decoded_effect(decoded: Interactions, members: Term) -> float:
+def _fields(task: Task) -> dict[str, Any]:
+    return {"name": task.name, "identity": task.identity, "metric": task.metric.name, "n_prompts": task.n_prompts}
+
+
+def _named(model: Model) -> dict[str, Any]:
+    return {"name": model_name(model), "identity": model_identity(model)}
+
+
+def _minus(before: Model, after: Any) -> dict[str, Any]:
+    return {"name": f"{model_name(after)} minus {model_name(before)}"}
+
+
+def decoded_effect(decoded: Interactions, members: Term) -> float:
+    """The effect of a set that the function has a term for; 0 for others."""
     return decoded.effect(*members) if members in decoded.terms else 0.0
 
 
@@ -97,12 +93,7 @@ def whole(game: RememberingGame) -> FloatArray:
 def identical(before: Model, after: Model, task: Task, baseline: str, options: Options) -> Comparison:
     """The comparison of two models with the same weights: nothing is run."""
     about = {"baseline": baseline, "seed": options.seed, "versions": versions()}
-    what = {"name": task.name, "identity": task.identity, "metric": task.metric.name, "n_prompts": task.n_prompts}
     none = Faithfulness(None, None, None, 0)
-
-    def empty(model: Model) -> Circuit:
-        named = {"name": model_name(model), "identity": model_identity(model)}
-        return Circuit((), (), none, model=named, task=what, run=about)
-
-    gap = Circuit((), (), none, model={"name": f"{model_name(after)} minus {model_name(before)}"}, task=what, run=about)
-    return Comparison(True, (), empty(before), empty(after), gap, none, 0.0, options.fdr, run=about)
+    models = (_named(before), _named(after), _minus(before, after))
+    one, two, gap = (Circuit((), (), none, model=model, task=_fields(task), run=about) for model in models)
+    return Comparison(True, (), one, two, gap, none, 0.0, options.fdr, run=about)

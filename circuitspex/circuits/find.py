@@ -11,7 +11,7 @@ from circuitspex.circuits.found import Found
 from circuitspex.circuits.search._coarse_to_fine import search_levels
 from circuitspex.circuits.search._search import search
 from circuitspex.circuits.search.options import Options
-from circuitspex.circuits.search.prompts import hold_out, report_fields
+from circuitspex.circuits.search.prompts import hold_out
 from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games import LensGame, as_game
@@ -108,7 +108,7 @@ def find_circuit(
         task, heldout = hold_out(task, seed)
     report = task.report(model)
     done = search(options.game(model, task, components, baseline), options, heldout=heldout)
-    return done.found(report_fields(report), report)
+    return done.found(report=report)
 
 
 def explain(

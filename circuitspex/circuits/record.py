@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = ("circuitspex", "torch", "transformer-lens", "transformers", "numpy", "scipy", "lightgbm")
@@ -22,10 +23,10 @@ class Clock:
         self._last = now
 
 
-def versions() -> dict[str, str]:
-    """The versions of the packages that a result depends on."""
+def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
+    """The versions of those packages that are installed; by default of those that a result depends on."""
     found = {}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -60,13 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.models import load_model
     from circuitspex.tasks import build
 
-    model = load_model(
-        options.model,
-        device=options.device,
-        dtype=options.dtype,
-        revision=options.revision,
-        device_map=options.device_map,
-    )
+    model = load_model(options.model, **arguments(options, load_model))
     options.latents = [Latents.load(path) for path in options.latents]
     structure = model_structure(model, options.latents)
     components = options.components or "heads"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 from circuitspex.cli.options import verb_parser
 
@@ -26,19 +25,14 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from circuitspex.ablation.executors.linear import can_pack
+    from circuitspex.circuits.record import versions
     from circuitspex.kernels import describe
     from circuitspex.models.cache import cache_folder
 
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
     device = "cuda" if torch.cuda.is_available() else "cpu"
     facts = {
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": dict.fromkeys(PACKAGES, "not installed") | versions(PACKAGES),
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads",
         "free_memory_gb": round(psutil.virtual_memory().available / 2**30, 1),

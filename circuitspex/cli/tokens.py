@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.games import TokenGame
     from circuitspex.models import load_model
 
-    model = load_model(options.model, device=options.device, dtype=options.dtype, revision=options.revision)
+    model = load_model(options.model, **arguments(options, load_model))
     options.unit = options.span or options.unit
     words = (options.answer, options.wrong_answer)
     game = TokenGame(model, prompt, *words, **arguments(options, TokenGame))

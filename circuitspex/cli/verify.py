@@ -112,7 +112,9 @@ def _tasks(options: argparse.Namespace, circuit: Any, model: Model, name: str) -
 
     own_file = name.endswith(".jsonl")
     metric = {"metric": circuit.task["metric"]} if circuit.task.get("metric") else {}
-    task = build(name, model, **metric, **({} if own_file else {"n_prompts": _count(circuit)}))
+    count = circuit.task.get("n_prompts")
+    n_prompts = count if isinstance(count, int) and count > 0 else 16
+    task = build(name, model, **metric, **({} if own_file else {"n_prompts": n_prompts}))
     seed = int(circuit.run.get("seed") or 0)
     try:
         found_on, heldout = task, task.fresh(options.prompts, seed=seed + 104729)
@@ -125,8 +127,3 @@ def _tasks(options: argparse.Namespace, circuit: Any, model: Model, name: str) -
             stacklevel=2,
         )
     return found_on, heldout
-
-
-def _count(circuit: Any) -> int:
-    count = circuit.task.get("n_prompts")
-    return count if isinstance(count, int) and count > 0 else 16

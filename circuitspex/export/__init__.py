@@ -6,8 +6,6 @@ that the import stays quick.
 
 from __future__ import annotations
 
-from typing import Any
-
 from circuitspex.circuits.formats import Format, add
 from circuitspex.registry import Later
 
@@ -70,12 +68,7 @@ for _of, _formats in _ALL.items():
     for _name, _form in _formats.items():
         add(_of, _name, _form)
 
-
-def examples_page(*args: Any, **options: Any) -> Any:
-    """Training data and what it does, as an HTML page with the examples; see ``export.pages.examples``."""
-    return _in("pages.examples:examples_page")(*args, **options)
-
-
-def examples_figure(*args: Any, **options: Any) -> Any:
-    """Training data and what it does, as a matplotlib figure; see ``export.figures.examples``."""
-    return _in("figures.examples:examples_figure")(*args, **options)
+examples_page = _in("pages.examples:examples_page")
+"""Training data and what it does, as an HTML page with the examples; see ``export.pages.examples``."""
+examples_figure = _in("figures.examples:examples_figure")
+"""Training data and what it does, as a matplotlib figure; see ``export.figures.examples``."""

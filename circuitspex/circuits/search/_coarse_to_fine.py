@@ -18,7 +18,7 @@ from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.found import Found, Level
 from circuitspex.circuits.search._search import search
 from circuitspex.circuits.search.options import Options
-from circuitspex.circuits.search.prompts import hold_out, report_fields
+from circuitspex.circuits.search.prompts import hold_out
 from circuitspex.components import Latents, model_structure
 from circuitspex.components.nesting import Group, can_be_opened, check_levels, opened, parts_of, written
 from circuitspex.games import ComponentGame, GroupedGame
@@ -104,7 +104,7 @@ def search_levels(
             "levels": [*(_record(level) for level in done), {"components": selector}],
             "groups": {p.name: "+".join(map(str, p.components)) for p in parts if len(p.components) > 1},
         }
-        found = search(game, options, heldout=heldout, record=record).found(report_fields(report), report)
+        found = search(game, options, heldout=heldout, record=record).found(report=report)
         names: tuple[str, ...] = ()
         if depth + 1 < len(levels):
             finer = can_be_opened(structure, parts, levels[depth + 1])

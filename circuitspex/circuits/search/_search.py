@@ -109,11 +109,13 @@ class Search:
             },
         )
 
-    def found(self, task: dict[str, Any], report: TaskReport | None = None) -> Found:
-        """What the public functions give."""
+    def found(self, task: dict[str, Any] | None = None, report: TaskReport | None = None) -> Found:
+        """What the public functions give; by default the record of the task says how well the model does it."""
+        if report is not None:
+            task = {"accuracy": report.accuracy, "unablated": report.mean_metric}
         one, games = self.decoded, [each.game for each in (self.asked, self.others) if each is not None]
         return Found(
-            self.circuit(task),
+            self.circuit(task or {}),
             one.interactions,
             one.run,
             report,

@@ -1,11 +1,9 @@
-"""The prompts of a search: which to find the circuit on, which to verify it on, and how well the model does them."""
+"""The prompts of a search: which to find the circuit on, and which to verify it on."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from circuitspex.errors import TaskError
-from circuitspex.tasks import Task, TaskReport
+from circuitspex.tasks import Task
 
 
 def hold_out(task: Task, seed: int) -> tuple[Task, Task | None]:
@@ -18,8 +16,3 @@ def hold_out(task: Task, seed: int) -> tuple[Task, Task | None]:
         return task.split(0.25, seed=seed)
     except TaskError:
         return task, None
-
-
-def report_fields(report: TaskReport) -> dict[str, Any]:
-    """What ``circuit.json`` says of how well the model does the task."""
-    return {"accuracy": report.accuracy, "unablated": report.mean_metric}

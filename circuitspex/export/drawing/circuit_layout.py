@@ -22,7 +22,7 @@ from circuitspex.errors import UserError
 from circuitspex.export.drawing import routing
 from circuitspex.export.drawing.geometry import Box, Path, Point
 from circuitspex.export.drawing.layered import Link, Reach, arrange
-from circuitspex.export.drawing.marks import Arrow, arrowhead, points_somewhere, radius_of, width_of
+from circuitspex.export.drawing.marks import Arrow, arrowhead, radius_of, width_of
 from circuitspex.export.drawing.style import (
     DETAIL_SIZE,
     NAME_SIZE,
@@ -134,6 +134,14 @@ def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) 
     return built if circuit.has_layers else replace(built, bands=())
 
 
+def arrow_of(edge: Interaction, paths: Sequence[Path], nodes: Mapping[str, PlacedNode], width: float) -> Arrow | None:
+    """The arrowhead of an interaction some of which was measured to travel one way: the share's interval is above 0."""
+    if edge.direction is None or edge.direction.share.low <= 0:
+        return None
+    target = nodes[edge.direction.target]
+    return arrowhead(paths, (target.x, target.y), target.radius, target.node.effect < 0, width)
+
+
 class _Builder:
     """Holds the vertices of the layered graph while it grows: nodes first, then joints and lanes."""
 
@@ -190,7 +198,7 @@ class _Builder:
         y = [height - MARGIN - 30.0 - gap * (self.row_of[v] // 2 + 0.55 * (self.row_of[v] % 2)) for v in range(len(x))]
         points = [(round(x[v] + shift, 2), round(y[v], 2)) for v in range(len(x))]
         placed = tuple(self._placed(i, points[i]) for i in range(len(self.nodes)))
-        drawn: list[PlacedEdge] = []
+        by_name, drawn = {mark.node.name: mark for mark in placed}, list[PlacedEdge]()
         level = iter(arcs)
         for i, (edge, route) in enumerate(zip(self.edges, routes, strict=True)):
             if self._is_arc(route):
@@ -200,20 +208,12 @@ class _Builder:
                 paths = tuple(routing.curve([points[v] for v in chain]) for chain in route)
             joint = points[self.joints[i]] if i in self.joints else None
             line = width_of(edge.effect, self.largest_edge)
-            arrow = self._arrow(edge, paths, placed, line)
+            arrow = arrow_of(edge, paths, by_name, line)
             drawn.append(PlacedEdge(edge, paths, line, self.texts[i], joint, arrow=arrow))
         labels = self._labels(placed, drawn, Box(MARGIN, 0, width - MARGIN, height))
         edges = tuple(replace(mark, label=box) for mark, box in zip(drawn, labels, strict=True))
         bands = self._bands(layer_of_row, height, gap)
         return Layout(round(width, 2), round(height, 2), bands, placed, edges, self.with_effects, self.places)
-
-    def _arrow(
-        self, edge: Interaction, paths: Sequence[Path], placed: Sequence[PlacedNode], width: float
-    ) -> Arrow | None:
-        if edge.direction is None or not points_somewhere(edge.direction):
-            return None
-        target = placed[self.place[edge.direction.target]]
-        return arrowhead(paths, (target.x, target.y), target.radius, target.node.effect < 0, width)
 
     def _wrap(self) -> tuple[list[list[int]], list[int]]:
         """The nodes of each row, from the bottom up, and the layer of each row."""

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness, Interaction, Node
 from circuitspex.circuits.comparison import Change, Comparison
-from circuitspex.export.drawing.circuit_layout import Layout, PlacedEdge, PlacedNode, layout
-from circuitspex.export.drawing.marks import arrowhead, points_somewhere, radius_of, width_of
+from circuitspex.export.drawing.circuit_layout import Layout, PlacedEdge, PlacedNode, arrow_of, layout
+from circuitspex.export.drawing.marks import radius_of, width_of
 from circuitspex.export.drawing.style import effect_text
 
 KIND_MARKS = {"gained": "▲", "lost": "▼", "changed": "◆", "unchanged": "="}
@@ -138,9 +138,7 @@ def _edge(
     largest: float,
     at: Mapping[str, PlacedNode],
 ) -> PlacedEdge:
-    width, arrow = width_of(edge.effect, largest), None
-    if there and edge.direction is not None and points_somewhere(edge.direction):
-        target = at[edge.direction.target]
-        arrow = arrowhead(mark.paths, (target.x, target.y), target.radius, target.node.effect < 0, width)
+    width = width_of(edge.effect, largest)
+    arrow = arrow_of(edge, mark.paths, at, width) if there else None
     text = f"{notes.get(frozenset(edge.components), '')} {_text(edge, there, placed.places)}".lstrip()
     return replace(mark, edge=edge, width=width, text=text, arrow=arrow, faint=not there)

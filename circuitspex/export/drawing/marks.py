@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from circuitspex.circuits.circuit import Direction
 from circuitspex.export.drawing.geometry import Path, Point, sample
 from circuitspex.export.drawing.style import RING_GAP
 
@@ -28,11 +27,6 @@ def width_of(effect: float, largest: float) -> float:
     """How wide an interaction's line is, given the largest |effect| of the interactions."""
     low, high = EDGE_WIDTH
     return round(low + (high - low) * abs(effect) / (largest or 1.0), 2)
-
-
-def points_somewhere(direction: Direction | None) -> bool:
-    """Whether some of an interaction was measured to travel one way: the interval of the share lies above zero."""
-    return direction is not None and direction.share.low > 0
 
 
 def arrowhead(paths: Sequence[Path], target: Point, radius: float, ringed: bool, width: float) -> Arrow | None:

@@ -50,32 +50,26 @@ def examples_figure(
     height = _TOP + _ROW * (len(nodes) + len(edges)) + _GAP * 2 + 0.3
     with matplotlib.style.context({}, after_reset=True):
         figure = Figure(figsize=(_WIDTH, height), facecolor=LIGHT.background, dpi=100)
-        _text(figure, height, _NAME, 0.3, shorten(title_of(circuit), 12, 620), 12, weight="bold")
-        _text(figure, height, _NAME, 0.55, faithfulness_text(circuit), 8.5, colour=LIGHT.muted)
+        _text(figure, _NAME, 0.3, shorten(title_of(circuit), 12, 620), 12, weight="bold")
+        _text(figure, _NAME, 0.55, faithfulness_text(circuit), 8.5, colour=LIGHT.muted)
         top = _TOP
         for part, kind in ((nodes, "effect of leaving it in"), (edges, "interactions")):
-            _text(figure, height, _BARS, top + 0.1, kind, 8.5, colour=LIGHT.muted)
-            _rows(figure, height, top + 0.2, part, shown, min(per_player, 8), decimals(circuit))
+            _text(figure, _BARS, top + 0.1, kind, 8.5, colour=LIGHT.muted)
+            _rows(figure, top + 0.2, part, shown, min(per_player, 8), decimals(circuit))
             top += _ROW * len(part) + _GAP
     return figure
 
 
 def _rows(
-    figure: Figure,
-    height: float,
-    top: float,
-    parts: Sequence[Node | Interaction],
-    shown: Shown,
-    count: int,
-    places: int,
+    figure: Figure, top: float, parts: Sequence[Node | Interaction], shown: Shown, count: int, places: int
 ) -> None:
     if not parts:
-        _text(figure, height, _NAME, top + 0.1, "none", 9, colour=LIGHT.muted)
+        _text(figure, _NAME, top + 0.1, "none", 9, colour=LIGHT.muted)
         return
     ends = [(part.measured.low, part.measured.high) if part.measured else (part.effect, part.effect) for part in parts]
     low, high = min(0.0, *(a for a, _ in ends)), max(0.0, *(b for _, b in ends))
     span = (high - low) or 1.0
-    axes = _axes(figure, height, _BARS, top, _WIDTH - _BARS - 0.2, _ROW * len(parts))
+    axes = _axes(figure, _BARS, top, _WIDTH - _BARS - 0.2, _ROW * len(parts))
     axes.set_xlim(low - 0.05 * span, high + 0.05 * span)
     axes.set_ylim(len(parts) - 0.5, -0.5)
     axes.axvline(0, color=LIGHT.muted, linewidth=0.8)
@@ -89,39 +83,33 @@ def _rows(
         y = top + _ROW * (row + 0.5)
         room = (_PICTURES if isinstance(part, Node) else _BARS) - _NAME - 0.1
         label = shorten(" × ".join(names), 9.5, 72 * room)
-        _text(figure, height, _NAME, y - 0.07, label, 9.5)
-        _text(figure, height, _NAME, y + 0.11, effect_text(part, places), 7.5, colour=LIGHT.muted)
+        _text(figure, _NAME, y - 0.07, label, 9.5)
+        _text(figure, _NAME, y + 0.11, effect_text(part, places), 7.5, colour=LIGHT.muted)
         if isinstance(part, Node):
-            _pictures(figure, height, y, shown, shown.members[part.name][:count])
+            _pictures(figure, y, shown, shown.members[part.name][:count])
 
 
-def _pictures(figure: Figure, height: float, y: float, shown: Shown, indices: Sequence[int]) -> None:
+def _pictures(figure: Figure, y: float, shown: Shown, indices: Sequence[int]) -> None:
     if shown.pictures is None:
         words = " · ".join(caption for caption in (shown.captions[index] for index in indices) if caption)
-        _text(figure, height, _PICTURES, y, shorten(words, 8, 72 * (_BARS - _PICTURES - 0.2)), 8)
+        _text(figure, _PICTURES, y, shorten(words, 8, 72 * (_BARS - _PICTURES - 0.2)), 8)
         return
     size = 0.4
     for place, index in enumerate(indices):
-        axes = _axes(figure, height, _PICTURES + place * (size + 0.05), y - size / 2, size, size)
+        axes = _axes(figure, _PICTURES + place * (size + 0.05), y - size / 2, size, size)
         axes.imshow(shown.pictures[index], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
 
 
-def _axes(figure: Figure, height: float, left: float, top: float, width: float, tall: float) -> Axes:
+def _axes(figure: Figure, left: float, top: float, width: float, tall: float) -> Axes:
     """Axes at a place in inches from the upper left."""
+    height = figure.get_figheight()
     axes = figure.add_axes((left / _WIDTH, 1 - (top + tall) / height, width / _WIDTH, tall / height))
     axes.set_axis_off()
     return axes
 
 
 def _text(
-    figure: Figure,
-    height: float,
-    x: float,
-    y: float,
-    words: str,
-    size: float,
-    *,
-    colour: str = LIGHT.text,
-    weight: str = "normal",
+    figure: Figure, x: float, y: float, words: str, size: float, colour: str = LIGHT.text, weight: str = "normal"
 ) -> None:
-    figure.text(x / _WIDTH, 1 - y / height, words, fontsize=size, color=colour, weight=weight, va="center")
+    place = x / _WIDTH, 1 - y / figure.get_figheight()
+    figure.text(*place, words, fontsize=size, color=colour, weight=weight, va="center")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.report import Report
@@ -75,14 +75,8 @@ def _curves(axes: Axes, report: Report, palette: Palette) -> None:
         colour, dash, marker, width = _LOOKS[name]
         values = [curve.values[place] for place in places]
         label = f"{name} (CPR {curve.cpr.value:.2f}, CMD {curve.cmd.value:.2f})"
-        style: dict[str, Any] = {
-            "color": colour,
-            "linestyle": dash,
-            "marker": marker,
-            "markersize": 4,
-            "linewidth": width,
-        }
-        axes.plot(x, [v.value for v in values], label=label, markersize=4, **style)
+        line = [v.value for v in values]
+        axes.plot(x, line, color=colour, ls=dash, marker=marker, markersize=4, linewidth=width, label=label)
         if name in ("chosen", "matched"):
             axes.fill_between(x, [v.low for v in values], [v.high for v in values], color=colour, alpha=0.15, lw=0)
     left, label = [report.removed[place].value for place in places], "left when the chosen circuit is removed"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import replace
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.components import KINDS
@@ -71,11 +70,7 @@ def _strongest(parts: Parts, components: list[Part]) -> Parts:
         if size <= spare and all(part.id in ids for part in interaction.members):
             interactions.append(interaction)
             spare -= size
-    return replace(
-        parts,
-        components=tuple(part for part in parts.components if part.id in ids),
-        interactions=tuple(interactions),
-    )
+    return Parts(tuple(part for part in parts.components if part.id in ids), tuple(interactions))
 
 
 def _note(parts: Parts, drawn: Parts) -> str:

@@ -172,18 +172,15 @@ def _part(part: Node | Interaction, components: list[str], change: int | None) -
 
 
 def _change(change: Change, places: int) -> dict[str, Any]:
-    said = {side: estimate_text(getattr(change, side), places).partition(" ") for side in _SIDES}
+    said: dict[str, str] = {}
+    for side, name in zip(_SIDES, ("before_interval", "after_interval", "interval"), strict=True):
+        said[side], _, said[name] = estimate_text(getattr(change, side), places).partition(" ")
     return {
         "components": list(change.components),
         "kind": change.kind,
         "mark": KIND_MARKS[change.kind],
         "size": change.difference.value,
-        "before": said["before"][0],
-        "before_interval": said["before"][2],
-        "after": said["after"][0],
-        "after_interval": said["after"][2],
-        "difference": said["difference"][0],
-        "interval": said["difference"][2],
+        **said,
         "decoded": number(change.decoded, places),
         "q": f"{change.q:.2g}",
     }

@@ -29,9 +29,12 @@ def render(circuit: Circuit) -> str:
     nodes = sorted(circuit.nodes, key=lambda node: (-abs(node.effect), node.name))
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     lines += section("Components", "component", [(node.name, node, "") for node in nodes], places)
-    lines += ["", *section("Interactions", "interaction", [(_members(e), e, e.label) for e in edges], places)]
+    named = [(" × ".join(one.components), one, one.label) for one in edges]
+    lines += ["", *section("Interactions", "interaction", named, places)]
     if circuit.dropped:
-        lines += ["", _dropped(len(circuit.dropped))]
+        n = len(circuit.dropped)
+        who, were = ("1 interaction", "was") if n == 1 else (f"{n} interactions", "were")
+        lines += ["", f"{who} {were} measured again, did not replicate, and {were} dropped."]
     if circuit.verification is not None:
         lines += ["", *_verification(circuit.verification)]
     return joined(lines)
@@ -80,15 +83,6 @@ def _verification(found: Verification) -> list[str]:
         return [*lines, "  faithfulness: undefined, because ablating everything changes nothing"]
     kept = percent(found.faithfulness)
     return [*lines, f"  faithfulness: the circuit keeps {kept} of what ablating everything takes away"]
-
-
-def _members(edge: Interaction) -> str:
-    return " × ".join(edge.components)
-
-
-def _dropped(count: int) -> str:
-    who = "1 interaction was" if count == 1 else f"{count} interactions were"
-    return f"{who} measured again, did not replicate, and {'was' if count == 1 else 'were'} dropped."
 
 
 def _interval(estimate: Estimate, places: int) -> str:

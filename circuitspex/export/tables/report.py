@@ -65,10 +65,8 @@ def _areas(report: Report) -> list[str]:
 def _gains(report: Report) -> list[str]:
     lines = ["Differences on the same prompts (above zero: better than the other)"]
     for gain in report.gains:
-        if gain.way == "chosen":
-            lines.append(f"  chosen over {gain.other}: CPR {gain.cpr:.3f}")
-        else:
-            lines.append(f"  matched over {gain.other}: CMD {gain.cmd:.3f}")
+        area = f"CPR {gain.cpr:.3f}" if gain.way == "chosen" else f"CMD {gain.cmd:.3f}"
+        lines.append(f"  {gain.way} over {gain.other}: {area}")
     return lines
 
 
