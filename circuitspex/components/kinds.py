@@ -241,7 +241,8 @@ def in_groups() -> Iterator[Kind]:
 
 def how_written() -> str:
     """The written forms of components, for messages."""
-    forms = ", ".join(f"{kind.example} ({kind.singular})" for kind in KINDS.values())
+    # What stands behind a point says it itself.
+    forms = ", ".join(kind.example if kind.suffix else f"{kind.example} ({kind.singular})" for kind in KINDS.values())
     return f"{forms}, with '@-1' or '@3' for one token"
 
 
