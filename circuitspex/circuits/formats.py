@@ -59,7 +59,7 @@ def ending(of: str, name: str) -> str:
 
 def write(result: object, name: str, path: str | Path, **options: Any) -> Path:
     """Write a result in that format, and give the path; UserError names the formats that exist."""
-    found = _entry(type(result).__name__, name).write
+    found = _entry(_type_of(result), name).write
     if found is None:
         raise UserError(f"a {type(result).__name__} can't be written as '{name}'")
     return found(result, Path(path), **options)
@@ -67,7 +67,7 @@ def write(result: object, name: str, path: str | Path, **options: Any) -> Path:
 
 def render(result: object, name: str) -> str:
     """A result as text in that format; UserError names the formats that exist."""
-    found = _entry(type(result).__name__, name).render
+    found = _entry(_type_of(result), name).render
     if found is None:
         raise UserError(f"a {type(result).__name__} can't be shown as '{name}'; write it to a file")
     return found(result)
@@ -92,6 +92,12 @@ def _known(of: str) -> list[str]:
     for module in PROVIDERS:
         importlib.import_module(module)
     return [key.removeprefix(f"{of}.") for key in FORMATS if key.startswith(f"{of}.")]
+
+
+def _type_of(result: object) -> str:
+    """The type under which a result's formats are known: its own, or the one that it inherits from."""
+    names = [each.__name__ for each in type(result).__mro__]
+    return next((name for name in names if _known(name)), names[0])
 
 
 def _entry(of: str, name: str) -> Format:

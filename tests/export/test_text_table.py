@@ -1,5 +1,6 @@
 """The terminal table, and the formats that the package registers."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -71,6 +72,18 @@ def test_formats_are_registered(tmp_path):
         realistic(3).export("gif", tmp_path / "c.gif")
     path = realistic(3).export("text", tmp_path / "c.txt")
     assert path.read_text(encoding="utf-8") == realistic(3).table()
+
+
+def test_a_type_of_ones_own_is_written_as_what_it_inherits_from(tmp_path):
+    class Mine(Circuit):
+        pass
+
+    mine = Mine(**{field.name: getattr(realistic(3), field.name) for field in dataclasses.fields(Circuit)})
+    assert mine.table() == realistic(3).table()
+    assert (
+        mine.export("dot", tmp_path / "mine.dot").read_bytes()
+        == realistic(3).export("dot", tmp_path / "c.dot").read_bytes()
+    )
 
 
 def test_importing_the_package_is_quick():
