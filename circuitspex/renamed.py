@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def warn_renamed(old: str, new: str, *, stacklevel: int = 3) -> None:
@@ -33,10 +34,20 @@ def renamed(**new_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 if old in given:
                     if new in given:
                         raise TypeError(f"{function.__name__} was given {new} and also {old}, its old name")
-                    warn_renamed(f"{function.__name__}({old}=…)", f"{new}=…")
+                    warn_renamed(f"{function.__qualname__}({old}=…)", f"{new}=…")
                     given[new] = given.pop(old)
             return function(*args, **given)
 
         return call
+
+    return decorate
+
+
+def renamed_fields(**new_names: str) -> Callable[[type[T]], type[T]]:
+    """A decorator of a class: its constructor takes the keywords of before, with a warning."""
+
+    def decorate(kind: type[T]) -> type[T]:
+        kind.__init__ = renamed(**new_names)(kind.__init__)  # type: ignore[method-assign]
+        return kind
 
     return decorate

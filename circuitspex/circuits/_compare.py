@@ -95,9 +95,9 @@ def compare(
         ComponentError, TaskError: as in ``ComponentGame``.
     """
     keep = check_keep(keep)
-    options = Options.of(locals())
     if DECODERS[method].makes_its_own_masks:
         raise UserError(f"method '{method}' runs masks of its own design, which compare does not; use 'auto'")
+    options = Options.of(locals())
     check_comparable(before, after, task)
     if model_identity(before) == model_identity(after):
         return identical(before, after, task, baseline, options)

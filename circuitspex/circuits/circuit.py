@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from circuitspex.circuits import formats
-from circuitspex.renamed import warn_renamed
+from circuitspex.renamed import renamed_fields, warn_renamed
 from circuitspex.statistics import Estimate as Estimate
 
 
@@ -163,6 +163,7 @@ class Verification:
         return None if span == 0 else (self.circuit_kept.value - self.empty) / span
 
 
+@renamed_fields(edges="interactions")
 @dataclass(frozen=True)
 class Circuit(formats.Drawn):
     """A circuit graph with everything needed to reproduce it.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from circuitspex.circuits import formats
 from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness
-from circuitspex.renamed import warn_renamed
+from circuitspex.renamed import renamed_fields, warn_renamed
 
 Kind = Literal["gained", "lost", "changed", "unchanged"]
 
@@ -39,6 +39,7 @@ class Change:
         return len(self.components)
 
 
+@renamed_fields(least="min_effect", rate="fdr")
 @dataclass(frozen=True)
 class Comparison(formats.Drawn):
     """Two models on the same prompts under the same masks.

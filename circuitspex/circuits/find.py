@@ -9,7 +9,7 @@ from typing import Literal
 from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.found import Found
 from circuitspex.circuits.search._coarse_to_fine import search_levels
-from circuitspex.circuits.search._search import search
+from circuitspex.circuits.search._search import MEASURING, search
 from circuitspex.circuits.search.options import Options
 from circuitspex.circuits.search.prompts import hold_out
 from circuitspex.components import Latents, Selector, model_structure, select
@@ -95,8 +95,8 @@ def find_circuit(
         where the model can't do the task, where the decoded function explains little, and where ``until`` was not
         reached, with the budget that likely would.
     """
-    if not isinstance(refine, int):
-        warn_renamed("find_circuit(refine=[levels])", "levels=[levels]", stacklevel=2)
+    if isinstance(refine, Sequence):
+        warn_renamed("find_circuit(refine=[levels])", "levels=[levels]")
         levels, refine = refine, 0
     options = Options.of(locals())
     if levels is not None:
@@ -163,5 +163,5 @@ def explain(
     lens = as_game(game)
     options = Options.of(locals(), directions=False)
     done = search(lens, options)
-    whole = done.asked.evaluate(masks_keeping([range(lens.n_players)], lens.n_players), stage="nothing ablated")
+    whole = done.asked.evaluate(masks_keeping([range(lens.n_players)], lens.n_players), stage=MEASURING)
     return done.found({"n_prompts": whole.per_prompt.shape[1], "unablated": float(whole.values[0])})

@@ -59,7 +59,7 @@ def ending(of: str, name: str) -> str:
 
 def write(result: object, name: str, path: str | Path, **options: Any) -> Path:
     """Write a result in that format, and give the path; UserError names the formats that exist."""
-    found = _entry(_type_of(result), name).write
+    found = _entry(_type_of(type(result)), name).write
     if found is None:
         raise UserError(f"a {type(result).__name__} can't be written as '{name}'")
     return found(result, Path(path), **options)
@@ -67,7 +67,7 @@ def write(result: object, name: str, path: str | Path, **options: Any) -> Path:
 
 def render(result: object, name: str) -> str:
     """A result as text in that format; UserError names the formats that exist."""
-    found = _entry(_type_of(result), name).render
+    found = _entry(_type_of(type(result)), name).render
     if found is None:
         raise UserError(f"a {type(result).__name__} can't be shown as '{name}'; write it to a file")
     return found(result)
@@ -79,7 +79,7 @@ def read(kind: type[Any], path: str | Path, name: str = "json") -> Any:
     Raises:
         FileFormatError: the file is damaged, or was written by a newer version.
     """
-    found = _entry(kind.__name__, name).read
+    found = _entry(_type_of(kind), name).read
     if found is None:
         raise UserError(f"a {kind.__name__} can't be read from '{name}'")
     result = found(Path(path))
@@ -94,9 +94,9 @@ def _known(of: str) -> list[str]:
     return [key.removeprefix(f"{of}.") for key in FORMATS if key.startswith(f"{of}.")]
 
 
-def _type_of(result: object) -> str:
-    """The type under which a result's formats are known: its own, or the one that it inherits from."""
-    names = [each.__name__ for each in type(result).__mro__]
+def _type_of(kind: type[Any]) -> str:
+    """The type under which the formats of results of this type are known: itself, or one that it inherits from."""
+    names = [each.__name__ for each in kind.__mro__]
     return next((name for name in names if _known(name)), names[0])
 
 

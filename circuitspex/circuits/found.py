@@ -9,7 +9,7 @@ from circuitspex.errors import UserError
 from circuitspex.games import Run
 from circuitspex.masks import Pilot
 from circuitspex.recovery import Interactions
-from circuitspex.renamed import warn_renamed
+from circuitspex.renamed import renamed_fields, warn_renamed
 from circuitspex.tasks import TaskReport
 from circuitspex.typing import Term
 
@@ -129,6 +129,7 @@ class Found:
         return self.circuit._repr_html_()
 
 
+@renamed_fields(opened="expanded")
 @dataclass(frozen=True)
 class Level:
     """One level of a search from coarse to fine: what was asked, what it gave, and what was expanded for the next."""

@@ -83,8 +83,9 @@ class ChunkedGame(ABC):
         """
         many = gradients and self.n_players > HALF_FROM
         if self.store is None and not many:
+            played = self._play(np.asarray(gates, dtype=np.float64), gradients, done)
             self.n_run += len(gates)
-            return self._play(np.asarray(gates, dtype=np.float64), gradients, done)
+            return played
         values: list[FloatArray] = [np.empty(0)] * len(gates)
         found: Gradients | HalfMatrix | None = None
         if gradients:

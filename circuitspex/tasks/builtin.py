@@ -26,6 +26,14 @@ class BuiltInTask:
 
     def __init__(self, draws: Callable[[Vocabulary], Draw]) -> None:
         self._draws, self.__name__, self.__doc__ = draws, draws.__name__, draws.__doc__
+        self.__module__, self.__qualname__ = draws.__module__, draws.__qualname__
+
+    def __reduce__(self) -> str:
+        """Pickled by its name, as functions are."""
+        return self.__name__
+
+    def __repr__(self) -> str:
+        return f"<built-in task {self.__name__}>"
 
     def __call__(
         self,

@@ -117,5 +117,7 @@ def test_old_names_go_on_with_a_warning(made, tiny) -> None:
     with pytest.warns(FutureWarning, match="is now Interaction"):
         from circuitspex.circuits import Edge
     assert Edge is cx.circuits.Interaction
+    with pytest.warns(FutureWarning, match=r"Circuit.__init__\(edges=…\) is now interactions="):
+        assert cx.Circuit(nodes=(), edges=(), faithfulness=found.faithfulness).interactions == ()
     with pytest.raises(TypeError, match="threshold and also share"):
         cx.coarse_to_fine(model, task, ("layers", "heads"), share=0.2, threshold=0.1)

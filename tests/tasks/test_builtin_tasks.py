@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import pickle
 import re
 
 import pytest
 import torch
 
+import circuitspex.tasks
 from circuitspex.errors import TaskError
 from circuitspex.tasks import TASKS, build
 from circuitspex.tasks.builtin import N_REFERENCE
@@ -167,3 +170,12 @@ def test_tasks_run_on_a_bridge(name, tiny_bridge):
     expected = (logits[rows, task.answers] > logits[rows, task.wrong_answers]).double().mean()
     assert task.accuracy(tiny_bridge) == pytest.approx(float(expected))
     assert task.accuracy(tiny_bridge, batch_size=1) == pytest.approx(float(expected))
+
+
+def test_built_in_tasks_are_pickled_and_shown_by_name():
+    for name in TASKS:
+        task = getattr(circuitspex.tasks, name)
+        assert pickle.loads(pickle.dumps(task)) is task
+        assert repr(task) == f"<built-in task {name}>"
+        assert next(iter(inspect.signature(task).parameters)) == "model"
+        assert task.__doc__
