@@ -27,6 +27,12 @@ BaselineOfSite = Float[Tensor, "prompts_or_1 pos *unit"]
 Logits = Float[Tensor, "rows vocab"]
 """Logits at the last position."""
 
+Reads = Int[Tensor, "rows reads"]
+"""The positions at which the logits of each row are read, on the CPU."""
+
+ReadLogits = Float[Tensor, "rows reads vocab"]
+"""Logits at the positions that are read."""
+
 Stream = Float[Tensor, "prompts pos d_model"]
 """The residual stream at the entry of a block, nothing ablated."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import triton
 import triton.language as tl
+from jaxtyping import Float
 
 from circuitspex.kernels.launch import empty, next_power, precision, upcast
 
@@ -72,15 +73,15 @@ def _attention_kernel(
 
 
 def attention(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    gates: torch.Tensor,
+    q: Float[torch.Tensor, "G*P H queries D"],
+    k: Float[torch.Tensor, "G*P kv keys D"],
+    v: Float[torch.Tensor, "G*P kv keys D"],
+    gates: Float[torch.Tensor, "G H"],
     scale: float,
     softcap: float,
     window: int,
     query_start: int,
-) -> torch.Tensor:
+) -> Float[torch.Tensor, "G*P H queries D"]:
     """See ``ops.gated_attention``."""
     sequences, heads, queries, width = q.shape
     out = empty(tuple(q.shape), q)

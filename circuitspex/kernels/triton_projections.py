@@ -12,6 +12,8 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
+from jaxtyping import Float
+from torch import Tensor
 
 from circuitspex.kernels.launch import empty, precision, tiles, upcast
 
@@ -59,13 +61,13 @@ def _output_kernel(
 
 
 def output_projection(
-    x: torch.Tensor,
-    gates: torch.Tensor,
-    weight: torch.Tensor,
-    contribution: torch.Tensor | None,
-    bias: torch.Tensor | None,
-    residual: torch.Tensor | None,
-) -> torch.Tensor:
+    x: Float[Tensor, "G R B*D"],
+    gates: Float[Tensor, "G B"],
+    weight: Float[Tensor, "O B*D"],
+    contribution: Float[Tensor, "S B O"] | None,
+    bias: Float[Tensor, " O"] | None,
+    residual: Float[Tensor, "G R O"] | None,
+) -> Float[Tensor, "G R O"]:
     """See ``ops.gated_output_projection``."""
     groups, rows, width = x.shape
     blocks, outputs = gates.shape[1], weight.shape[0]
@@ -133,8 +135,11 @@ def _input_kernel(
 
 
 def input_projection(
-    x: torch.Tensor, gates: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
+    x: Float[Tensor, "G R I"],
+    gates: Float[Tensor, "G B"],
+    weight: Float[Tensor, "B*D I"],
+    bias: Float[Tensor, " B*D"] | None,
+) -> Float[Tensor, "G R B*D"]:
     """See ``ops.gated_input_projection``."""
     groups, rows, inputs = x.shape
     blocks, width = gates.shape[1], weight.shape[0]
@@ -192,13 +197,13 @@ def _neurons_kernel(
 
 
 def neurons_projection(
-    x: torch.Tensor,
-    gates: torch.Tensor,
-    baseline: torch.Tensor | None,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    residual: torch.Tensor | None,
-) -> torch.Tensor:
+    x: Float[Tensor, "G R N"],
+    gates: Float[Tensor, "G N"],
+    baseline: Float[Tensor, "S N"] | None,
+    weight: Float[Tensor, "O N"],
+    bias: Float[Tensor, " O"] | None,
+    residual: Float[Tensor, "G R O"] | None,
+) -> Float[Tensor, "G R O"]:
     """See ``ops.gated_neurons_projection``."""
     groups, rows, neurons = x.shape
     outputs = weight.shape[0]

@@ -26,7 +26,7 @@ from circuitspex.ablation.executors.clean import CleanPass
 from circuitspex.ablation.executors.dense import DenseAttention, DenseLayer, DenseMLP, DenseModel
 from circuitspex.ablation.executors.linear import Linear
 from circuitspex.ablation.executors.site_gate import SiteGate
-from circuitspex.ablation.shapes import Gates, Shared
+from circuitspex.ablation.shapes import BaselineOfSite, Gates, ReadLogits, Reads, Shared
 from circuitspex.ablation.sites import Site
 
 # Groups of fewer neurons than this are gated one by one: tiles of a product can't be narrower.
@@ -58,8 +58,8 @@ class FusedForward:
         clean: CleanPass,
         sites: Sequence[Site],
         n_players: int,
-        baselines: Mapping[str, torch.Tensor | None],
-        reads: torch.Tensor | None = None,
+        baselines: Mapping[str, BaselineOfSite | None],
+        reads: Reads | None = None,
         *,
         checkpointing: bool = False,
     ) -> None:
@@ -98,7 +98,7 @@ class FusedForward:
                 if index + 1 in wanted:
                     self._residuals[index + 1] = h[0]
 
-    def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
+    def __call__(self, gates: Gates, prompts: slice, first_layer: int, first_position: int = 0) -> ReadLogits:
         """Logits ``[masks * prompts, reads, vocab]`` where they are read, all prompts of mask 0 first.
 
         Args:
@@ -122,7 +122,7 @@ class FusedForward:
         logits = self._unembed(self._read(h, prompts))
         return logits.expand(gates.shape[0], -1, -1, -1).flatten(0, 1)
 
-    def _read(self, h: torch.Tensor, prompts: slice) -> torch.Tensor:
+    def _read(self, h: Shared, prompts: slice) -> Shared:
         """``[masks or 1, prompts, tail, d_model]`` at the positions that are read."""
         if self._tail == self._reads.shape[1] == 1:
             return h
@@ -159,7 +159,7 @@ class _Pass:
         self._own: torch.Tensor | None = None  # a residual stream made here, which may be added to in place
         self._in_place = gates is None or not gates.requires_grad
 
-    def block(self, index: int, h: torch.Tensor, tail: int | None = None) -> torch.Tensor:
+    def block(self, index: int, h: Shared, tail: int | None = None) -> Shared:
         """One block: ``[masks or 1, prompts, pos, d_model]`` in and out; ``tail`` is how many positions come out."""
         layer = self._owner.dense.layers[index]
         where = slice(self._from, None)
@@ -202,9 +202,7 @@ class _Pass:
             out = kernels.gated_output_projection(rows, g, project.weight, extra, project.bias)
         return out.reshape(*shape, -1)
 
-    def _attend(
-        self, index: int, a: DenseAttention, x: torch.Tensor, tail: int | None, gates: torch.Tensor | None
-    ) -> torch.Tensor:
+    def _attend(self, index: int, a: DenseAttention, x: Shared, tail: int | None, gates: Gates | None) -> Shared:
         """``z`` of every head, ``[masks or 1, prompts, pos, head, d_head]``; with ``gates`` what is off is skipped."""
         places = self._owner._clean.positions[index]
         masks, prompts, length = x.shape[:3]

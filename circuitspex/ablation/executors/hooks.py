@@ -7,8 +7,10 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from jaxtyping import Float
 
 from circuitspex.ablation.executors.prefix import Prefix, entry_hook, passed_over
+from circuitspex.ablation.shapes import Activation, BaselineOfSite, Gates, ReadLogits, Reads, Tokens
 from circuitspex.ablation.sites import Hook, Site
 from circuitspex.models.protocol import Model
 
@@ -30,9 +32,9 @@ class GroupForward:
         model: Model,
         sites: Sequence[Site],
         n_players: int,
-        tokens: torch.Tensor,
-        baselines: Mapping[str, torch.Tensor | None],
-        reads: torch.Tensor | None = None,
+        tokens: Tokens,
+        baselines: Mapping[str, BaselineOfSite | None],
+        reads: Reads | None = None,
     ) -> None:
         self.model = model
         self.tokens = tokens
@@ -45,14 +47,14 @@ class GroupForward:
     def share(self, layers: Sequence[int], *, positions: bool) -> None:
         """Nothing is made ready."""
 
-    def logits(self, rows: torch.Tensor, hooks: list[Hook], reads: torch.Tensor) -> torch.Tensor:
+    def logits(self, rows: Tokens, hooks: list[Hook], reads: Reads) -> ReadLogits:
         """Logits ``[rows, reads, vocab]`` at ``reads [rows, reads]``; no others are computed where there is a hook."""
         if self._cuts:
             hooks = [*hooks, ("unembed.hook_in", lambda activation, hook: at(activation, reads))]
-        logits: torch.Tensor = self.model.run_with_hooks(rows, fwd_hooks=hooks, use_cache=False)
+        logits: ReadLogits = self.model.run_with_hooks(rows, fwd_hooks=hooks, use_cache=False)
         return logits if self._cuts else at(logits, reads)
 
-    def hooks(self, gates: torch.Tensor, prompts: slice, first_layer: int) -> list[Hook]:
+    def hooks(self, gates: Gates, prompts: slice, first_layer: int) -> list[Hook]:
         """The forward hooks that gate each site for these masks and prompts; sites with every gate 1 have none."""
         found: list[Hook] = []
         for site, index in self._sites:
@@ -74,7 +76,7 @@ class HooksForward(GroupForward):
 
     masks_at_once = 1
 
-    def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
+    def __call__(self, gates: Gates, prompts: slice, first_layer: int, first_position: int = 0) -> ReadLogits:
         """See ``GroupForward``; everything is computed anew."""
         logits = self.model.run_with_hooks(
             self.tokens[prompts], fwd_hooks=self.hooks(gates, prompts, 0), use_cache=False
@@ -93,7 +95,7 @@ class BatchedForward(GroupForward):
         super().__init__(*args, **kwargs)
         self._prefix = prefix
 
-    def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
+    def __call__(self, gates: Gates, prompts: slice, first_layer: int, first_position: int = 0) -> ReadLogits:
         """See ``GroupForward``."""
         n_masks = gates.shape[0]
         rows = self.tokens[prompts].repeat(n_masks, 1)
@@ -107,7 +109,7 @@ class BatchedForward(GroupForward):
             return self.logits(rows, hooks, self._reads[prompts].repeat(n_masks, 1))
 
 
-def at(activation: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+def at(activation: Activation, positions: Reads) -> Float[torch.Tensor, "rows reads *unit"]:
     """``[rows, pos, ...]`` at ``positions [rows, reads]``, which are on the CPU."""
     if positions.shape[1] == 1 and bool((positions == activation.shape[1] - 1).all()):
         return activation[:, -1:]

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from circuitspex.ablation.executors.hooks import GroupForward
+from circuitspex.ablation.shapes import Activation, Gates, ReadLogits
 from circuitspex.components import Component
 
 
@@ -31,17 +30,17 @@ class PathForward(GroupForward):
         self._source, self._target = source, target
         self._hook = next(site.hook for site, _ in self._sites if any(target == member for _, member in site.members))
 
-    def __call__(self, gates: torch.Tensor, prompts: slice, first_layer: int, first_position: int = 0) -> torch.Tensor:
+    def __call__(self, gates: Gates, prompts: slice, first_layer: int, first_position: int = 0) -> ReadLogits:
         """See ``GroupForward``."""
         rows = self.tokens[prompts].repeat(gates.shape[0], 1)
         without = gates.clone()
         without[:, self._source] = 0
-        seen: list[torch.Tensor] = []
+        seen: list[Activation] = []
 
-        def note(activation: torch.Tensor, hook: Any) -> None:
+        def note(activation: Activation, hook: Any) -> None:
             seen.append(activation.detach().clone())
 
-        def patch(activation: torch.Tensor, hook: Any) -> torch.Tensor:
+        def patch(activation: Activation, hook: Any) -> Activation:
             patched = activation.clone()
             patched[self._place()] = seen[0][self._place()]
             return patched
