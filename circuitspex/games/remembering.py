@@ -62,6 +62,11 @@ class RememberingGame:
         self._gradients: dict[bytes, _Row] = {}
         self._patched: dict[tuple[bytes, int, int], FloatArray] = {}
 
+    @classmethod
+    def of(cls, game: Any, progress: bool | None = None) -> RememberingGame:
+        """The game itself where it remembers already; any other with nothing known yet."""
+        return game if isinstance(game, cls) else cls(game, progress)
+
     @property
     def n_players(self) -> int:
         """How many components, or other players, there are: ``n``."""

@@ -39,7 +39,7 @@ def ranked(scores: FloatArray, *, absolute: bool = False) -> list[int]:
 
 
 def _gradients(game: ComponentGame | RememberingGame, gates: FloatArray, progress: bool | None) -> FloatArray:
-    asked = game if isinstance(game, RememberingGame) else RememberingGame(game, progress)
+    asked = RememberingGame.of(game, progress)
     run = asked.evaluate(gates, gradients=True, stage="attribution patching")
     assert run.gradients is not None
     return np.asarray(np.asarray(run.gradients, dtype=np.float64).mean(0))

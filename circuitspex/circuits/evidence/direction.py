@@ -44,7 +44,7 @@ def with_directions(
         seed: of the bootstrap over contexts and prompts.
         progress: progress bars, where the game does not remember and has none of its own.
     """
-    asked = game if isinstance(game, RememberingGame) else RememberingGame(game, progress)
+    asked = RememberingGame.of(game, progress)
     components = dict(zip(asked.names, asked.game.components, strict=True))
     out = []
     for one in interactions:
@@ -85,7 +85,7 @@ def travelled(
     corners = np.repeat(np.asarray(contexts, dtype=bool)[:, None], 4, axis=1)
     for place, (one, two) in enumerate(((True, True), (True, False), (False, True), (False, False))):
         corners[:, place, source], corners[:, place, target] = one, two
-    asked = game if isinstance(game, RememberingGame) else RememberingGame(game, progress)
+    asked = RememberingGame.of(game, progress)
     patched = asked.patched(corners[:, 0], source, target)
     rows = asked.evaluate(corners.reshape(-1, asked.n_players), stage=stage).per_prompt
     values = rows.reshape(len(contexts), 4, -1)

@@ -49,7 +49,7 @@ def refine(
     if rounds < 1 or not tolerance > 0:
         raise UserError(f"refinement needs at least one round and a positive tolerance, not {rounds} and {tolerance}")
     sizes = sorted({size for size in sizes if 0 < size < game.n_players})
-    asked = game if isinstance(game, RememberingGame) else RememberingGame(game, progress)
+    asked = RememberingGame.of(game, progress)
     ends = asked(masks_keeping([range(game.n_players), ()], game.n_players))
     span = abs(float(ends[0] - ends[1])) or 1.0
     interactions = decode(run)
