@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from circuitspex.circuits.circuit import Interaction, Node
-from circuitspex.circuits.evidence._replicate import RATE, replicate
+import numpy as np
+
+from circuitspex.circuits.circuit import Combination, Interaction, Node
+from circuitspex.circuits.evidence._measure import measure
+from circuitspex.circuits.evidence._replicate import RATE, combinations_of, replicate
 from circuitspex.games import LensGame
 from circuitspex.recovery import Interactions
 from circuitspex.statistics import q_values
@@ -38,6 +41,7 @@ def measured_parts(
 ) -> tuple[tuple[Node, ...], tuple[Interaction, ...], tuple[Interaction, ...]]:
     """The strongest components and interactions, measured again; what replicates, and the edges that did not.
 
+    Interactions carry the relation of their components, and the table of their combinations while all others are kept.
     An interaction replicates where its measured sign is the decoded one and its q value, over all interactions that
     were measured, is at most ``RATE``. ``uniform``: see ``replicate``.
     """
@@ -48,14 +52,23 @@ def measured_parts(
     if not wanted:
         return (), (), ()
     found = replicate(evaluate, wanted, contexts, start=start, precision=PRECISION, uniform=uniform)
+    unablated = around_the_whole(evaluate, sets, contexts.shape[1])
     q_of = dict(zip(sets, q_values([found[members].p_value() for members in sets]), strict=True))
     edges: list[Interaction] = []
     dropped: list[Interaction] = []
     for members in sets:
         decoded, measured = interactions.effect(*members), found[members].estimate()
         names = tuple(game.names[i] for i in members)
-        per_prompt, table = found[members].per_prompt, found[members].table
-        edge = Interaction(names, decoded, measured, per_prompt, table, q_of[members])
+        edge = Interaction(
+            names,
+            decoded,
+            measured,
+            found[members].per_prompt,
+            found[members].table,
+            q_of[members],
+            pair=found[members].relation(names),
+            unablated=unablated[members],
+        )
         replicates = q_of[members] <= RATE and (measured.value > 0) == (decoded > 0)
         (edges if replicates else dropped).append(edge)
     needed = {name for edge in edges for name in edge.components}
@@ -69,3 +82,14 @@ def measured_parts(
     edges.sort(key=lambda edge: (-abs(edge.effect), edge.components))
     dropped.sort(key=lambda edge: (-abs(edge.decoded), edge.components))
     return tuple(nodes), tuple(edges), tuple(dropped)
+
+
+def around_the_whole(
+    evaluate: Callable[[Masks], PerPrompt], sets: Sequence[Term], n_players: int
+) -> dict[Term, tuple[Combination, ...]]:
+    """The mean metric of each on/off combination of each set while all other components are kept."""
+    if not sets:
+        return {}
+    whole = np.ones((1, n_players), dtype=np.bool_)
+    cells = measure(evaluate, sets, whole, tables=True)[1]
+    return {members: combinations_of(cells[members].mean((1, 2))) for members in sets}
