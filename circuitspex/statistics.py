@@ -22,6 +22,14 @@ from circuitspex.typing import FloatArray, IntArray
 # The quantiles between which the middle 95 % lies.
 _ENDS = (0.025, 0.975)
 
+SMALLEST_SHARE = 0.2
+"""The smallest effect of interest, as a share of the effect that it is held against.
+
+An effect that is certain to be smaller than this counts as none beside the other: a fifth of what a component does with
+another is what it does without it, or a fifth of what it did before is what it does now. Smaller shares ask for more
+contexts and prompts than a search runs; larger ones would call half an effect nothing.
+"""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -122,6 +130,41 @@ def p_value(mean: float, error: float, freedom: float, *, least: float = 0.0, si
         return 0.0 if size > least else 1.0
     tail = float(student.sf((size - least) / error, freedom))
     return tail if sign else min(1.0, tail + float(student.sf((size + least) / error, freedom)))
+
+
+def equivalence_p_value(mean: float, error: float, freedom: float, margin: float) -> float:
+    """Two one-sided t tests (TOST, Schuirmann 1987): how likely a mean so near zero is if the truth is ``margin`` off.
+
+    ``mean``, ``error`` and ``freedom`` are what ``moments`` gives. It is the larger p value of the two tests, that the
+    truth is below ``margin`` and above ``-margin``. A mean outside the margin has 0.5 or more.
+    """
+    if error == 0:
+        return 0.0 if abs(mean) <= margin else 1.0
+    return float(student.sf((margin - abs(mean)) / error, freedom))
+
+
+def equivalent(mean: float, error: float, freedom: float, margin: float, *, level: float = 0.05) -> bool:
+    """Whether a mean is certain, at this level, to lie within ``margin`` of zero: ``equivalence_p_value``.
+
+    The same as that its interval of confidence ``1 - 2 level`` (90 % by default) lies within the margin. Where the
+    margin is a share of another measured effect, that one is uncertain too: ``small_beside``.
+    """
+    return equivalence_p_value(mean, error, freedom, margin) <= level
+
+
+def small_beside(effect: FloatArray, other: FloatArray, *, share: float = SMALLEST_SHARE, level: float = 0.05) -> bool:
+    """Whether the mean effect is certain, at this level, to be less than a share of another's size; both ``(C, P)``.
+
+    The equivalence test of a ratio (Sasabuchi 1988; Hauschke et al. 1999): ``|e| < s |r|`` where ``e - s r`` and
+    ``e + s r`` have opposite signs, the second that of ``r``. Each of the two is a mean of numbers measured in the same
+    contexts on the same prompts, so nothing is assumed about how effect and other vary together.
+
+    Raises:
+        UserError: as in ``moments``.
+    """
+    sign = float(np.sign(other.mean())) or 1.0
+    below, above = moments(effect - share * other), moments(effect + share * other)
+    return max(p_value(*below, sign=-sign), p_value(*above, sign=sign)) <= level
 
 
 def q_values(p_values: Sequence[float]) -> list[float]:

@@ -208,3 +208,49 @@ def test_the_jackknife_of_a_mean_is_its_standard_error():
     values = np.random.default_rng(8).normal(size=(25, 3))
     without = (values.sum(0) - values) / 24
     np.testing.assert_allclose(statistics.jackknife_errors(without), values.std(axis=0, ddof=1) / 5)
+
+
+@pytest.mark.parametrize("shape", [(9, 1), (1, 12)])
+def test_equivalence_is_the_larger_of_two_one_sided_t_tests(shape):
+    numbers = np.random.default_rng(10).normal(0.1, 0.5, size=shape)
+    below = ttest_1samp(numbers.ravel(), 0.6, alternative="less").pvalue
+    above = ttest_1samp(numbers.ravel(), -0.6, alternative="greater").pvalue
+    found = statistics.equivalence_p_value(*statistics.moments(numbers), 0.6)
+    assert found == pytest.approx(max(below, above))
+
+
+def test_equivalent_says_that_the_90_percent_interval_lies_within_the_margin():
+    rng, said = np.random.default_rng(11), []
+    for _ in range(200):
+        parts = statistics.moments(crossed(rng, 8, 6, 0.3, 0.3))
+        inside = max(map(abs, (statistics.t_interval(*parts, 0.9).low, statistics.t_interval(*parts, 0.9).high))) < 0.5
+        assert statistics.equivalent(*parts, 0.5) == inside
+        said.append(inside)
+    assert 10 < sum(said) < 190
+
+
+def test_equivalence_without_an_error_or_a_margin():
+    assert statistics.equivalent(0.1, 0.0, 1.0, 0.2)
+    assert not statistics.equivalent(0.3, 0.0, 1.0, 0.2)
+    assert statistics.equivalent(0.0, 0.0, 1.0, 0.0)
+    assert not statistics.equivalent(0.0, 0.1, 5.0, 0.0)
+
+
+def test_at_the_margin_itself_equivalence_is_claimed_no_more_often_than_the_level():
+    rng = np.random.default_rng(12)
+    said = [statistics.equivalent(*statistics.moments(1.0 + crossed(rng, 10, 1, 1.0, 0.0)), 1.0) for _ in range(400)]
+    assert np.mean(said) < 0.09
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_small_beside_another_effect_that_is_uncertain_too(sign):
+    rng = np.random.default_rng(13)
+    found = dict.fromkeys((0.0, 0.2, 0.5, -0.5), 0)
+    for _ in range(200):
+        other = sign * 2 + crossed(rng, 12, 8, 0.3, 0.3, 0.3)
+        for share in found:
+            found[share] += statistics.small_beside(share * other + crossed(rng, 12, 8, 0.05, 0.05, 0.05), other)
+    assert found[0.0] == 200
+    assert found[0.2] <= 20  # exactly at the margin: no more often than the level
+    assert found[0.5] == found[-0.5] == 0
+    assert not statistics.small_beside(np.ones((3, 3)), np.zeros((3, 3)))
