@@ -22,6 +22,9 @@ from circuitspex.typing import FloatArray, IntArray
 # The quantiles between which the middle 95 % lies.
 _ENDS = (0.025, 0.975)
 
+RATE = 0.05
+"""The false discovery rate up to which something is a discovery, unless another is asked for."""
+
 SMALLEST_SHARE = 0.2
 """The smallest effect of interest, as a share of the effect that it is held against.
 
@@ -180,6 +183,17 @@ def q_values(p_values: Sequence[float]) -> list[float]:
     if not all(isfinite(p) and 0 <= p <= 1 for p in p_values):
         raise UserError("p values must lie between 0 and 1")
     return [float(q) for q in false_discovery_control(np.asarray(p_values, dtype=np.float64))]
+
+
+def selected_confidence(n_selected: int, n_tested: int, rate: float = RATE) -> float:
+    """The confidence that intervals of the selected need, so that of those shown a share of ``rate`` is wrong.
+
+    Benjamini and Yekutieli ('False discovery rate-adjusted multiple confidence intervals for selected parameters',
+    2005): of what was selected because it was large, the usual intervals miss the truth more often than they say. Each
+    of R that were selected from m is given a ``1 - R rate / m`` interval, and the expected share of wrong ones among
+    those shown (the false coverage rate) is at most ``rate``.
+    """
+    return 1 - rate * max(1, n_selected) / max(1, n_tested, n_selected)
 
 
 def bootstrap_rows(n_rows: int, n_resamples: int, rng: np.random.Generator) -> IntArray:
