@@ -49,7 +49,8 @@ class Node:
     ``layer`` and ``kind`` ('head', 'mlp', 'word', …) repeat what ``name`` says where it is a part of a model, so that a
     reader of the file need not parse names; what has no layer is in layer 0.
     ``decoded`` is the effect that the decoded function gives, ``measured`` the one that paired ablations gave, and
-    ``per_prompt`` the measured one on each prompt.
+    ``per_prompt`` the measured one on each prompt. ``signed`` is False where only the size of the effect is known,
+    as of a score of another tool; the numbers are then sizes, which are drawn and listed without a sign.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Node:
     decoded: float
     measured: Estimate | None = None
     per_prompt: tuple[float, ...] = ()
+    signed: bool = True
 
     @property
     def effect(self) -> float:

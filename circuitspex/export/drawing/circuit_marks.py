@@ -15,6 +15,7 @@ from circuitspex.export.drawing.style import (
     NAME_SIZE,
     RING_GAP,
     Palette,
+    colour_of,
     corners,
     direction_text,
     effect_text,
@@ -91,7 +92,7 @@ def _edge(pen: Pen, index: int, placed: PlacedEdge) -> None:
 
 def _node(pen: Pen, index: int, placed: PlacedNode, effect: str) -> None:
     node, ink = placed.node, pen.faint if placed.faint else pen.palette
-    colour = ink.negative if node.effect < 0 else ink.positive
+    colour = colour_of(node, ink)
     face = ink.background if node.measured is None else colour
     spoken = f"component {node.name}: {effect}{_NOT_HERE if placed.faint else ''}"
     hit = Box(placed.symbol.left, placed.symbol.top, placed.label.right, placed.symbol.bottom)
@@ -118,7 +119,7 @@ def _label(pen: Pen, index: int, placed: PlacedEdge) -> None:
         pen.text(*middle, placed.text, DETAIL_SIZE, ink.text, "center")
 
 
-def samples(pen: Pen, kinds: set[str], arrows: bool) -> list[tuple[str, Sample]]:
+def samples(pen: Pen, kinds: set[str], arrows: bool, unsigned: bool = False) -> list[tuple[str, Sample]]:
     """What the legend of a diagram with components of these kinds explains, and the samples of its marks."""
     palette = pen.palette
     found: list[tuple[str, Sample]] = [
@@ -131,6 +132,9 @@ def samples(pen: Pen, kinds: set[str], arrows: bool) -> list[tuple[str, Sample]]
         ("estimate, not measured", Look(line=palette.muted, width=3.4), True),
     ):
         found.append((label, functools.partial(line_sample, look, hollow)))
+    if unsigned:
+        grey = Look(line=palette.muted, width=3.4)
+        found.append(("grey, |size|: sign not known", functools.partial(line_sample, grey, True)))
     arrow: list[tuple[str, Sample]] = [("arrow: travels that way", _arrow_sample)] if arrows else []
     return [*found, *arrow, ("size and width: |effect|", _sizes_sample)]
 
@@ -138,8 +142,9 @@ def samples(pen: Pen, kinds: set[str], arrows: bool) -> list[tuple[str, Sample]]
 def legend(pen: Pen, placed: Layout, top: float, right: float) -> None:
     """Lines of samples below ``top``, as many on each as fit before ``right``."""
     arrows = any(edge.arrow is not None for edge in placed.edges)
+    unsigned = not all(node.node.signed for node in placed.nodes)
     x, y = MARGIN, top + 12
-    for label, sample in samples(pen, {node.node.kind for node in placed.nodes}, arrows):
+    for label, sample in samples(pen, {node.node.kind for node in placed.nodes}, arrows, unsigned):
         wide = 24 + text_width(label, DETAIL_SIZE) + 12
         if x + wide > right and x > MARGIN:
             x, y = MARGIN, y + 15

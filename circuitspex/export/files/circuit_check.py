@@ -34,6 +34,8 @@ def _graph_problem(data: dict[str, Any]) -> str | None:
         names.add(name)
         if name != name.strip():
             return f"nodes[{i}].name: {schemas.short(name)} has a space or line end around it"
+        if node.get("signed") is False and (node["decoded"] < 0 or node["measured"] is not None):
+            return f"nodes[{i}].signed is false, so that its effect is a size of at least 0 that was not measured"
         if not of_model:
             continue
         try:

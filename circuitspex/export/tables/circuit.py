@@ -10,6 +10,7 @@ from circuitspex.export.drawing.style import (
     budget_text,
     decimals,
     faithfulness_text,
+    is_signed,
     percent,
     printable,
     title_of,
@@ -66,8 +67,11 @@ def section(
         return [f"{title}: none"]
     table = [(kind, "effect", "95 % interval", "decoded", "")]
     for name, part, label in rows[:MAX_ROWS]:
+        effect, decoded = f"{part.effect:+.{places}f}", f"{part.decoded:+.{places}f}"
+        if not is_signed(part):
+            effect, decoded = f"|{part.effect:.{places}f}|", f"|{part.decoded:.{places}f}|"
         between = "estimate" if part.measured is None else _interval(part.measured, places)
-        table.append((name, f"{part.effect:+.{places}f}", between, f"{part.decoded:+.{places}f}", label))
+        table.append((name, effect, between, decoded, label))
     return [f"{title} ({len(rows)})", *in_columns(table, right=(1, 2, 3)), *left_out(len(rows), "weaker")]
 
 
