@@ -191,6 +191,11 @@ class Circuit(formats.Drawn):
         return bool(lens == "components" or (lens == "groups" and "n_layers" in self.model))
 
     @property
+    def looked_for_interactions(self) -> bool:
+        """Whether a search for interactions stands behind it; not behind effects that were read from another tool."""
+        return "effects" not in self.run
+
+    @property
     def edges(self) -> tuple[Interaction, ...]:
         """The old name of ``interactions``; it warns."""
         warn_renamed("Circuit.edges", "Circuit.interactions")

@@ -245,6 +245,7 @@ def test_a_size_without_a_sign_is_shown_without_one_and_claimed_nowhere(tmp_path
         assert "|1.5" in text, form
         assert "+1.5" not in text, form
         assert LIGHT.positive not in text.partition('<g class="node"')[2].partition("</g>")[0], form
+        assert "acts on its own" not in text, form  # nobody has looked for interactions
     assert circuit.export("csv", tmp_path / "x.csv").read_text().splitlines()[1].endswith("false")
     assert '"signed"' in circuit.export("graphml", tmp_path / "x.graphml").read_text()
     assert _rgb_of(circuit.export("gexf", tmp_path / "x.gexf").read_text()) == LIGHT.muted

@@ -26,6 +26,7 @@ from circuitspex.export.drawing.style import (
 
 _NOT_HERE = "; not part of this circuit"
 _ALONE = "No interactions: every component acts on its own."
+_NOT_LOOKED_FOR = "Interactions: the file of scores that this was read from has none."
 
 Sample = Callable[[Pen, float, float], None]
 """Draws a sample of a mark that is 24 wide, with the middle of its left side at (x, y)."""
@@ -49,7 +50,8 @@ def diagram(pen: Pen, placed: Layout, labels: bool) -> None:
     if placed.message:
         pen.text(placed.width / 2, placed.height / 2, placed.message, NAME_SIZE, pen.palette.muted, "center")
     elif not placed.edges:
-        pen.text(placed.width / 2, placed.height - 8, _ALONE, DETAIL_SIZE, pen.palette.muted, "center")
+        alone = _ALONE if placed.looked_for_interactions else _NOT_LOOKED_FOR
+        pen.text(placed.width / 2, placed.height - 8, alone, DETAIL_SIZE, pen.palette.muted, "center")
 
 
 def interaction_line(pen: Pen, paths: Sequence[Path], edge: Interaction, width: float, ink: Palette) -> None:

@@ -50,6 +50,7 @@ def render_page(circuit: Circuit) -> str:
         arrows=any(mark.arrow for mark in placed.edges),
         edges=[mark.edge for mark in placed.edges],
         dropped=circuit.dropped,
+        looked_for=circuit.looked_for_interactions,
         nodes=sorted(enumerate(nodes), key=lambda row: (-abs(row[1].effect), row[1].name)),
         verification=circuit.verification,
         bars=[] if circuit.verification is None else bars(circuit.verification),

@@ -31,7 +31,11 @@ def render(circuit: Circuit) -> str:
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     lines += section("Components", "component", [(node.name, node, "") for node in nodes], places)
     named = [(" × ".join(one.components), one, one.label) for one in edges]
-    lines += ["", *section("Interactions", "interaction", named, places)]
+    lines += [""] + (
+        section("Interactions", "interaction", named, places)
+        if named or circuit.looked_for_interactions
+        else ["Interactions: not in the file of scores that this was read from"]
+    )
     if circuit.dropped:
         n = len(circuit.dropped)
         who, were = ("1 interaction", "was") if n == 1 else (f"{n} interactions", "were")
