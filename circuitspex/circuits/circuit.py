@@ -51,7 +51,8 @@ class Node:
     reader of the file need not parse names; what has no layer is in layer 0.
     ``decoded`` is the effect that the decoded function gives, ``measured`` the one that paired ablations gave, and
     ``per_prompt`` the measured one on each prompt. ``q`` and ``adjusted`` are as in ``Interaction``, over all
-    components that were measured.
+    components that were measured. ``signed`` is False where only the size of the effect is known, as of a score of
+    another tool; the numbers are then sizes, which are drawn and listed without a sign.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Node:
     per_prompt: tuple[float, ...] = ()
     q: float | None = None
     adjusted: Estimate | None = None
+    signed: bool = True
 
     @property
     def effect(self) -> float:
@@ -206,6 +208,11 @@ class Circuit(formats.Drawn):
         """Whether its nodes are parts of a model, which are in layers; words, examples and other players are not."""
         lens = self.run.get("lens", "components")
         return bool(lens == "components" or (lens == "groups" and "n_layers" in self.model))
+
+    @property
+    def looked_for_interactions(self) -> bool:
+        """Whether a search for interactions stands behind it; not behind effects that were read from another tool."""
+        return "effects" not in self.run
 
     @property
     def edges(self) -> tuple[Interaction, ...]:

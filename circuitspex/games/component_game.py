@@ -135,6 +135,8 @@ class ComponentGame(LensGame):
                 "architecture": str(getattr(self.model.cfg, "architecture", None) or ""),
                 "n_layers": self.structure.n_layers,
                 "n_heads": max(layer.n_heads for layer in self.structure.layers),
+                "heads": [layer.n_heads for layer in self.structure.layers],
+                "mlps": [layer.part("mlp").hook is not None for layer in self.structure.layers],
                 "d_model": int(self.model.cfg.d_model),
                 "parallel_attn_mlp": bool(getattr(self.model.cfg, "parallel_attn_mlp", False)),
                 "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),

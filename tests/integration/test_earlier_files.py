@@ -73,7 +73,10 @@ def test_prompt(tmp_path: Path) -> None:
 
 
 def test_scores_of_the_peers_graph() -> None:
-    circuit = formats.read(cx.Circuit, FOLDER / "eap.json", "eap")
+    sizes = formats.read(cx.Circuit, FOLDER / "eap.json", "eap")  # the file does not say what its signs mean
+    assert {node.name: node.effect for node in sizes.nodes}["L1H2"] == pytest.approx(0.3)
+    assert not any(node.signed for node in sizes.nodes)
+    circuit = formats.read(cx.Circuit, FOLDER / "eap.json", "eap", sign="ablation")
     effects = {node.name: node.effect for node in circuit.nodes}
     assert effects["L0H1"] == pytest.approx(0.5)
     assert effects["L1H2"] == pytest.approx(-0.3)

@@ -91,7 +91,7 @@ class Search:
             faithfulness=self.faithfulness,
             verification=self.evidence.verification,
             model=about.get("model", {}),
-            task={**about.get("task", {}), **task},
+            task={**about.get("task", {}), **task, **self._ablated()},
             run={
                 "lens": game.lens,
                 "n_components": game.n_players,
@@ -111,6 +111,11 @@ class Search:
                 **({} if peak is None else {"peak_memory_bytes": peak}),
             },
         )
+
+    def _ablated(self) -> dict[str, float]:
+        """The mean metric with everything ablated, where that was run."""
+        value = self.asked.known(np.zeros(self.asked.n_players, dtype=np.bool_))
+        return {} if value is None else {"ablated": value}
 
     def found(self, task: dict[str, Any] | None = None, report: TaskReport | None = None) -> Found:
         """What the public functions give; by default the record of the task says how well the model does it."""

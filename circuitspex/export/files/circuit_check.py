@@ -62,6 +62,8 @@ def _nodes_problem(nodes: Sequence[dict[str, Any]], where: str, names: set[str],
         names.add(name)
         if name != name.strip():
             return f"{where}[{i}].name: {schemas.short(name)} has a space or line end around it"
+        if node.get("signed") is False and (node["decoded"] < 0 or node["measured"] is not None):
+            return f"{where}[{i}].signed is false, so that its effect is a size of at least 0 that was not measured"
         if not of_model:
             continue
         try:
