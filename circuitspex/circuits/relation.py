@@ -167,7 +167,7 @@ class PairEffects:
     conditional: tuple[Conditional, Conditional]
 
 
-def relate(names: Sequence[str], cells: FloatArray, of: Moments = moments) -> PairEffects:
+def relate(names: Sequence[str], cells: FloatArray, of: Moments = moments, least: float = 0.0) -> PairEffects:
     """The relation of two components, and their conditional effects.
 
     Args:
@@ -175,10 +175,16 @@ def relate(names: Sequence[str], cells: FloatArray, of: Moments = moments) -> Pa
         cells: the metric ``(4, C, P)`` with both ablated, only j kept, only i kept, both kept; in each context, on each
             prompt.
         of: how numbers ``(C, P)`` become a mean with its error; another than ``moments`` where contexts are no sample.
+        least: a mean of at most this size may be nothing but rounding, and has no sign.
     """
+
+    def known(numbers: FloatArray) -> tuple[float, float, float]:
+        mean, error, freedom = of(numbers)
+        return (0.0, 0.0, 1.0) if abs(mean) <= least else (mean, error, freedom)
+
     i, j = names
     neither, only_j, only_i, both = cells
-    effects = (_Effect(only_i - neither, both - only_j, of), _Effect(only_j - neither, both - only_i, of))
+    effects = (_Effect(only_i - neither, both - only_j, known), _Effect(only_j - neither, both - only_i, known))
     conditional = tuple(
         Conditional(name, other, t_interval(*of(effect.ablated)), t_interval(*of(effect.kept)))
         for name, other, effect in ((i, j, effects[0]), (j, i, effects[1]))

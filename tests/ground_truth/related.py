@@ -32,7 +32,7 @@ NAMES = ("i", "j")
 
 @dataclass(frozen=True)
 class Planted:
-    """One game: masks ``(K, 12)`` in, the metric ``(K, P)`` out; ``truth`` is the relation of the components 3 and 8."""
+    """One game: masks ``(K, 12)`` in, the metric ``(K, P)`` out; ``truth`` is the relation of components 3 and 8."""
 
     kind: str
     truth: Relation

@@ -17,11 +17,9 @@ from circuitspex.circuits.circuit import Combination, Estimate
 from circuitspex.circuits.evidence._measure import PerPromptGame, measure
 from circuitspex.circuits.relation import PairEffects, relate
 from circuitspex.errors import UserError
+from circuitspex.statistics import RATE as RATE
 from circuitspex.statistics import half_width, moments, p_value, t_interval
 from circuitspex.typing import FloatArray, Masks, Term
-
-RATE = 0.05
-"""The false discovery rate up to which something is a discovery."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +52,14 @@ class Measured:
         """The mean metric of each combination over contexts and prompts."""
         return combinations_of(self.cells.mean((1, 2)))
 
-    def relation(self, names: Sequence[str]) -> PairEffects | None:
-        """What two components do to each other; None for other sets, and where there was a single context for all."""
+    def relation(self, names: Sequence[str], least: float = 0.0) -> PairEffects | None:
+        """What two components do to each other; None for other sets, and where there was a single context for all.
+
+        Effects of at most ``least`` are rounding.
+        """
         if len(self.members) != 2 or (self.same and not self.exact):
             return None
-        return relate(names, self.cells, self._moments)
+        return relate(names, self.cells, self._moments, least)
 
     def split(self, n_parts: int) -> list[Measured]:
         """One for each of the games whose prompts stand side by side in the columns."""
