@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from circuitspex import strict_json
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Node
 from circuitspex.components import Component, LayerStructure, ModelStructure, Part, head, mlp, select
 from circuitspex.components.component import parse_component
@@ -94,13 +95,7 @@ def read(path: Path) -> Circuit:
         FileFormatError: the file is missing, damaged or not such a graph, or keeps only some neurons of a node.
     """
     try:
-        data = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise FileFormatError(f"{path}: can't be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError):
-        raise FileFormatError(f"{path}: not JSON, or cut short") from None
-    try:
-        return _circuit(data)
+        return _circuit(strict_json.read(path, nan=True))
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
 
@@ -135,6 +130,8 @@ def _config(circuit: Circuit) -> dict[str, Any]:
                 f"an EAP graph needs the model's {key}, which this circuit does not have (it says {value!r})"
             )
         sizes[key] = value
+    if sizes["n_layers"] * sizes["n_heads"] > MAX_HEADS:
+        raise UserError(f"an EAP graph has at most {MAX_HEADS:,} heads; this circuit's model has more")
     width, parallel = model.get("d_model"), model.get("parallel_attn_mlp")
     return {
         **sizes,
