@@ -15,6 +15,7 @@ from pathlib import Path
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.export.graphs.parts import Value, evidence_of, numbers_of, parts_of
 from circuitspex.files import file_writer
+from circuitspex.text import cell
 
 NUMBERS = ("effect", "low", "high", "measured", "decoded")
 EVIDENCE = ("q", "path_from", "path_to", "path_share", "path_low", "path_high")
@@ -29,7 +30,7 @@ def components_table(circuit: Circuit) -> str:
     nodes = sorted(
         (part.node for part in parts_of(circuit).components), key=lambda node: (-abs(node.effect), node.name)
     )
-    rows = [[safe(node.name), str(node.layer), safe(node.kind), *_numbers(node)] for node in nodes]
+    rows = [[cell(node.name), str(node.layer), cell(node.kind), *_numbers(node)] for node in nodes]
     return table(["component", "layer", "kind", *NUMBERS], rows)
 
 
@@ -43,7 +44,7 @@ def interactions_table(circuit: Circuit) -> str:
     width = max([2, *(interaction.edge.order for interaction in interactions)])
     rows = []
     for interaction in interactions:
-        members = [safe(part.node.name) for part in interaction.members]
+        members = [cell(part.node.name) for part in interaction.members]
         empty = [""] * (width - len(members))
         edge, evidence = interaction.edge, evidence_of(interaction.edge)
         cells = [_cell(evidence.get(name, "")) for name in EVIDENCE]
@@ -67,11 +68,6 @@ def write(circuit: Circuit, path: Path) -> Path:
     return file_writer(components_table)(circuit, path)
 
 
-def safe(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "'")) else text
-
-
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """The text of a CSV table."""
     file = io.StringIO()
@@ -88,5 +84,5 @@ def _numbers(part: Node | Interaction) -> list[str]:
 
 def _cell(value: Value) -> str:
     if isinstance(value, str):
-        return safe(value)
+        return cell(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -11,17 +11,10 @@ from collections.abc import Iterator
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.components import KINDS
-from circuitspex.export.drawing.style import (
-    LIGHT,
-    decimals,
-    effect_text,
-    faithfulness_text,
-    printable,
-    shape_of,
-    title_of,
-)
+from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, faithfulness_text, shape_of, title_of
 from circuitspex.export.graphs.parts import InteractionPart, Part, parts_of
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 MAX_WITH_EFFECTS = 40
 """Up to this many components, effects are written beside components and interactions, and not only in tooltips."""
