@@ -29,9 +29,14 @@ def message(text: object, most: int = 4000) -> str:
     line = " ".join(str(text).split())
     if len(line) > most:
         line = line[: most - 1] + "…"
-    if line.isascii() and line.isprintable():
-        return line
-    return "".join(c if _has_sign(c) else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in line)
+    return escaped(line)
+
+
+def escaped(text: str) -> str:
+    """With escapes for whatever has no sign of its own, line ends too; spaces stay as many as they are."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if _has_sign(c) else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
 
 
 def xml(text: str) -> str:

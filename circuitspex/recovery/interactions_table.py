@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from circuitspex.text import message
+from circuitspex.text import escaped
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class InteractionTable(tuple[Row, ...]):
     def _cells(self) -> Iterator[tuple[str, ...]]:
         for row in self:
             numbers = (f"{row.coefficient:+.4f}", f"{row.standard_error:.4f}", f"{row.effect:+.3f}")
-            yield (" × ".join(map(message, row.components)), str(len(row.components)), *numbers)
+            yield (" × ".join(map(escaped, row.components)), str(len(row.components)), *numbers)
 
     def __repr__(self) -> str:
         lines = [self._HEAD, *self._cells()]

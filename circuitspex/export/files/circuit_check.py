@@ -6,7 +6,7 @@ intervals are the right way round.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from circuitspex.components import KINDS
@@ -30,7 +30,7 @@ NOT_OF_THE_MEAN = frozenset({"random_kept", "random_removed"})
 def problem_of(data: dict[str, Any]) -> str | None:
     """What is wrong with a file's content, in one line; None where nothing is."""
     return (
-        too_many(data, "nodes", "edges", "dropped")
+        too_many(data, "nodes", "edges", "dropped", "dropped_nodes")
         or schemas.problem_of(data, "files", "circuit.schema.json")
         or _graph_problem(data)
     )
@@ -46,27 +46,13 @@ def too_many(data: dict[str, Any], *keys: str) -> str | None:
 
 
 def _graph_problem(data: dict[str, Any]) -> str | None:
-    names: set[str] = set()
     of_model = data["run"].get("lens", "components") == "components"
-    sizes = data["model"]
-    for i, node in enumerate(data["nodes"]):
-        name = node["name"]
-        if name in names:
-            return f"nodes[{i}].name: {short(name)} is there twice; every component is one node"
-        names.add(name)
-        if name != name.strip():
-            return f"nodes[{i}].name: {short(name)} has a space or line end around it"
-        if not of_model:
-            continue
-        try:
-            component = component_named(name, sizes)
-        except UserError as error:
-            return f"nodes[{i}].name: {error}"
-        if (component.layer, component.kind) != (node["layer"], node["kind"]):
-            return (
-                f"nodes[{i}] is named '{name}' (layer {component.layer}, {component.kind}) "
-                f"but says layer {node['layer']}, {node['kind']}"
-            )
+    model = data["model"] if of_model else None
+    names: set[str] = set()
+    problem = _nodes_problem(data["nodes"], "nodes", names, model)
+    problem = problem or _nodes_problem(data.get("dropped_nodes", ()), "dropped_nodes", set(names), model)
+    if problem:
+        return problem
     for i, edge in enumerate(data["edges"]):
         for j, name in enumerate(edge["components"]):
             if name not in names:
@@ -79,15 +65,14 @@ def _graph_problem(data: dict[str, Any]) -> str | None:
             problem = _edge_problem(edge)
             if problem:
                 return f"{part}[{i}].{problem}"
-    for i, edge in enumerate(data["dropped"] if of_model else ()):
+    for i, edge in enumerate(data["dropped"] if model is not None else ()):
         for j, name in enumerate(edge["components"]):
             try:
-                component_named(name, sizes)
+                component_named(name, data["model"])
             except UserError as error:
                 return f"dropped[{i}].components[{j}]: {error}"
-    return outside({key: data[key] for key in ("nodes", "edges", "dropped", "verification")}) or unlikely_r2(
-        data["faithfulness"]
-    )
+    checked = ("nodes", "edges", "dropped", "dropped_nodes", "verification")
+    return outside({key: data[key] for key in checked if key in data}) or unlikely_r2(data["faithfulness"])
 
 
 def component_named(name: str, model: dict[str, Any]) -> Component:
@@ -102,8 +87,11 @@ def component_named(name: str, model: dict[str, Any]) -> Component:
     n_layers, n_heads = (model.get(key, component.layer + component.stop + 1) for key in ("n_layers", "n_heads"))
     if component.layer >= n_layers:
         raise UserError(f"{name} is in layer {component.layer}; the file's model has {n_layers} layers")
+    heads = model.get("heads")
+    if heads is not None and component.layer < len(heads):
+        n_heads = heads[component.layer]
     if component.about.letter == KINDS["head"].letter and component.start >= n_heads:
-        raise UserError(f"{name} is head {component.start}; the file's model has {n_heads} heads a layer")
+        raise UserError(f"{name} is head {component.start}; that layer of the file's model has {n_heads} heads")
     return component
 
 
@@ -112,6 +100,33 @@ def unlikely_r2(found: dict[str, Any]) -> str | None:
     known = [found[key] for key in ("low", "r2", "high") if found[key] is not None]
     if known != sorted(known):
         return f"faithfulness: R² {found['r2']} is not in its interval from {found['low']} to {found['high']}"
+    return None
+
+
+def _nodes_problem(
+    nodes: Sequence[dict[str, Any]], where: str, names: set[str], model: dict[str, Any] | None
+) -> str | None:
+    """What is wrong with a list of components; adds their names to those that are taken."""
+    for i, node in enumerate(nodes):
+        name = node["name"]
+        if name in names:
+            return f"{where}[{i}].name: {short(name)} is there twice; every component is one node"
+        names.add(name)
+        if name != name.strip():
+            return f"{where}[{i}].name: {short(name)} has a space or line end around it"
+        if node.get("signed") is False and (node["decoded"] < 0 or node["measured"] is not None):
+            return f"{where}[{i}].signed is false, so that its effect is a size of at least 0 that was not measured"
+        if model is None:
+            continue
+        try:
+            component = component_named(name, model)
+        except UserError as error:
+            return f"{where}[{i}].name: {error}"
+        if (component.layer, component.kind) != (node["layer"], node["kind"]):
+            return (
+                f"{where}[{i}] is named '{name}' (layer {component.layer}, {component.kind}) "
+                f"but says layer {node['layer']}, {node['kind']}"
+            )
     return None
 
 

@@ -11,7 +11,15 @@ from collections.abc import Iterator
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.components import KINDS
-from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, faithfulness_text, shape_of, title_of
+from circuitspex.export.drawing.style import (
+    LIGHT,
+    colour_of,
+    decimals,
+    effect_text,
+    faithfulness_text,
+    shape_of,
+    title_of,
+)
 from circuitspex.export.graphs.parts import InteractionPart, Part, parts_of
 from circuitspex.files import file_writer
 from circuitspex.text import printable
@@ -103,7 +111,7 @@ def _interaction(interaction: InteractionPart, places: int, shown: bool, largest
 
 
 def _colour(part: Node | Interaction) -> str:
-    return LIGHT.negative if part.effect < 0 else LIGHT.positive
+    return colour_of(part, LIGHT)
 
 
 def _line(part: Node | Interaction) -> str:
