@@ -15,7 +15,7 @@ REPLACED = "\ufffd"
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FORMULA = tuple("=+-@\t\r\n'")
 # Where the program's separator is another, a cell of its own begins.
-_AFTER_SEPARATOR = re.compile(r"([;\t]\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+_AFTER_SEPARATOR = re.compile(r"(?<=\S)([;\t]\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def printable(text: object) -> str:

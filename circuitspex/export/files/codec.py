@@ -18,7 +18,6 @@ from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from circuitspex import strict_json
-from circuitspex.circuits.circuit import Node
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.files import write_atomically
 from circuitspex.strict_json import short
@@ -201,7 +200,6 @@ def _converter() -> Converter:
     made.register_structure_hook(bool, lambda value, _: bool(value))
     made.register_unstructure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value: value)
     # Nearly every effect has a sign; the exceptions alone say so, and other files are as they were.
-    made.register_unstructure_hook(Node, make_dict_unstructure_fn(Node, made, signed=override(omit_if_default=True)))
     return made
 
 
