@@ -199,7 +199,6 @@ def _converter() -> Converter:
     made.register_structure_hook(str, _text)
     made.register_structure_hook(bool, lambda value, _: bool(value))
     made.register_unstructure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value: value)
-    # Nearly every effect has a sign; the exceptions alone say so, and other files are as they were.
     return made
 
 
