@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline
@@ -14,7 +15,7 @@ from circuitspex.checks import check_gates
 from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
-from circuitspex.games.lens import LensGame
+from circuitspex.games.lens import LensGame, unit_roundoff
 from circuitspex.models import model_identity, model_name
 from circuitspex.models.protocol import Model
 from circuitspex.tasks import Task
@@ -75,6 +76,9 @@ class ComponentGame(LensGame):
         self.components = select(self.structure, components)
         self.names = tuple(str(component) for component in self.components)
         self.baseline = check_baseline(baseline)
+        self.unit_roundoff = unit_roundoff(
+            torch.bfloat16 if precision == "bfloat16" else next(model.parameters()).dtype
+        )
         self._options: dict[str, Any] = {
             "latents": latents,
             "executor": executor,

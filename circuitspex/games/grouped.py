@@ -38,6 +38,7 @@ class GroupedGame(LensGame):
     ) -> None:
         super().__init__(None)
         self.game = game = as_game(game)
+        self.unit_roundoff = game.unit_roundoff
         self.groups = tuple(tuple(int(member) for member in group) for group in groups)
         self._group_of = _group_of(self.groups, game.n_players)
         inner = game.names

@@ -15,7 +15,7 @@ from circuitspex.ablation import Store
 from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
 from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.games.chunks import Done
-from circuitspex.games.lens import LensGame
+from circuitspex.games.lens import LensGame, unit_roundoff
 from circuitspex.games.tokens import Answer, Unit, split_prompt
 from circuitspex.games.tokens.forward import (
     BatchedPasses,
@@ -108,6 +108,7 @@ class TokenGame(LensGame):
         self.answer = Answer.of(model, self.prompt, answer, wrong_answer, metric)
         self.batch_rows = batch_rows
         self._parameter = next(model.parameters())
+        self.unit_roundoff = unit_roundoff(self._parameter.dtype)
         tokens = [*self.prompt.ids, *self.answer.ids[:-1]]
         longest = int(getattr(model.cfg, "n_ctx", None) or len(tokens))
         if len(tokens) > longest:
