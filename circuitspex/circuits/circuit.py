@@ -214,11 +214,11 @@ class Circuit(formats.Drawn):
     verification: Verification | None = None
     dropped: tuple[Interaction, ...] = ()
     """Interactions that were measured again and did not replicate."""
-    dropped_nodes: tuple[Node, ...] = ()
-    """Components that were measured again, can't be told from 0, and are in no interaction of the circuit."""
     model: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
+    dropped_nodes: tuple[Node, ...] = ()
+    """Components that were measured again, can't be told from 0, and are in no interaction of the circuit."""
 
     @property
     def has_layers(self) -> bool:

@@ -6,9 +6,10 @@ import textwrap
 
 from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.drawing.prompt_layout import places_of
-from circuitspex.export.drawing.style import budget_text, faithfulness_text, others_text, printable, title_of
+from circuitspex.export.drawing.style import budget_text, faithfulness_text, others_text, title_of
 from circuitspex.export.tables.circuit import pair_tables, section
 from circuitspex.export.tables.columns import WIDTH, joined, wrapped
+from circuitspex.text import printable
 
 
 def answer_text(found: PromptMap) -> str:
