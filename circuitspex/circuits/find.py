@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.found import Found
@@ -21,7 +21,7 @@ from circuitspex.models.protocol import Model
 from circuitspex.recovery import Method
 from circuitspex.renamed import warn_renamed
 from circuitspex.tasks import Task
-from circuitspex.typing import Game
+from circuitspex.typing import Game, Masks
 
 
 def find_circuit(
@@ -112,9 +112,11 @@ def find_circuit(
 
 
 def explain(
-    game: Game | LensGame,
+    game: Game | LensGame | Callable[[Masks], Any],
     budget: int = 100,
     *,
+    n_players: int | None = None,
+    names: Sequence[str] | None = None,
     keep: Keep | Literal["auto"] = 0.5,
     method: Method = "auto",
     max_nodes: int = 16,
@@ -131,12 +133,13 @@ def explain(
     The game is played under ``budget`` random masks and the results are decoded into a sparse function, which is scored
     on ``n_heldout`` further masks. Its strongest players and interactions are then measured again by paired ablations,
     and what replicates becomes the graph. This is what ``find_circuit`` does for the components of a model; it works
-    for every lens, and for any callable from masks bool ``(K, n)``, True = kept, to numbers ``(K,)`` or ``(K, P)`` with
-    an attribute ``n_players``.
+    for every lens, and for any callable from masks bool ``(K, n)``, True = kept, to numbers ``(K,)`` or ``(K, P)``.
 
     Args:
         game: a ``ComponentGame``, ``TokenGame`` or ``TrainingGame``, or a callable with ``n_players`` (and, where they
-            are there, ``names`` and ``gradients(masks)``; see ``FunctionGame``).
+            are there, ``names`` and ``gradients(masks)``; see ``FunctionGame``), or a plain function of masks.
+        n_players: how many players a plain function has; by default as many as there are names.
+        names: what they are called; by default their numbers.
         budget: ablations to decode from; each with a backward pass where the method uses gradients and the game has
             them. Where so many cover every mask of a few players (``keep`` 0.5), each mask is run once.
         keep: the share of players that a random mask keeps; ``(low, high)`` lets each mask draw its own; 'auto' picks
@@ -160,7 +163,7 @@ def explain(
         where the decoded function explains little, and where ``until`` was not reached, with the budget that likely
         would.
     """
-    lens = as_game(game)
+    lens = as_game(game, n_players, names)
     options = Options.of(locals(), directions=False)
     done = search(lens, options)
     ends = [range(lens.n_players)]

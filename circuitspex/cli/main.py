@@ -11,6 +11,7 @@ from typing import Any
 from circuitspex import __version__
 from circuitspex.cli import compare, explain, export, find, info, models, runs, tokens, verify
 from circuitspex.errors import UserError
+from circuitspex.text import message
 
 VERBS = (find, tokens, explain, compare, verify, export, runs, models, info)
 
@@ -52,14 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:  # the last resort: one line for people, the traceback with --debug
             if debug:
                 raise
-            reason = " ".join(str(error).split())[:300]
+            reason = message(error, 300)
             print(f"circuitspex: {type(error).__name__}: {reason} (--debug shows where)", file=sys.stderr)
             return 1
         return result
 
 
-def _show_warning(message: Any, category: Any, *place: Any, **more: Any) -> None:
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+def _show_warning(said: Any, category: Any, *place: Any, **more: Any) -> None:
+    print(f"warning: {message(said)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from circuitspex.games.chunks import Done
 from circuitspex.games.lens import LensGame, unit_roundoff
 from circuitspex.models import model_identity, model_name
 from circuitspex.models.protocol import Model
+from circuitspex.models.tokens import context_of
 from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
@@ -68,6 +69,9 @@ class ComponentGame(LensGame):
         batch_rows: int | None = None,
         store: Store | str | Path | None = None,
     ) -> None:
+        longest, holds = int(task.lengths.max()), context_of(model)
+        if holds is not None and longest > holds:
+            raise UserError(f"a prompt of the task has {longest} tokens; the model's context holds {holds}")
         super().__init__(store, model)
         self.model = model
         self.task = task

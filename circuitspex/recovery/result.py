@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from circuitspex.checks import check_name_lengths
 from circuitspex.errors import UserError
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.samples import Fitted, Samples
@@ -49,8 +50,9 @@ def check_names(names: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
     if len(labels) != n_players:
         raise UserError(f"{len(labels)} names for {n_players} components")
     if len(set(labels)) != n_players:
-        double = next(name for name in labels if labels.count(name) > 1)
+        double = next(name for name in labels if labels.count(name) > 1)[:60]
         raise UserError(f"names must differ; '{double}' occurs more than once")
+    check_name_lengths(labels)
     return labels
 
 

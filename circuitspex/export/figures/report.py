@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.report import Report
 from circuitspex.export.drawing.sheet import frame, write_figure
-from circuitspex.export.drawing.style import DARK, LIGHT, Palette, printable, shorten
+from circuitspex.export.drawing.style import DARK, LIGHT, Palette, shorten
+from circuitspex.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

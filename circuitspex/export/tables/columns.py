@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from circuitspex.export.drawing.style import printable
+from circuitspex.text import printable
 
 WIDTH = 100
 MAX_ROWS = 20
