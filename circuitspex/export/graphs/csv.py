@@ -69,7 +69,7 @@ def interactions_table(circuit: Circuit) -> str:
         empty = [""] * (width - len(members))
         edge, evidence = interaction.edge, evidence_of(interaction.edge)
         cells = [_cell(evidence.get(name, "")) for name in (*EVIDENCE, *CONDITIONAL)]
-        words = [safe(edge.relation.short), *_numbers(edge), edge.relation.word, *cells]
+        words = [cell(edge.relation.short), *_numbers(edge), edge.relation.word, *cells]
         rows.append([*members, *empty, str(edge.order), *words])
     heads = [*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, "relation"]
     return table([*heads, *EVIDENCE, *CONDITIONAL], rows)
