@@ -61,7 +61,12 @@ class Parts:
         parts = game.components
         nodes = [Node(game.names[i], parts[i].layer, parts[i].kind, *numbers((i,))) for i in inside]
         nodes.sort(key=lambda node: (-abs(node.effect), node.name))
-        drawn = [Interaction(tuple(game.names[i] for i in members), *numbers(members)) for members in edges]
+        drawn = []
+        for members in edges:
+            names, part = tuple(game.names[i] for i in members), self.measured[members][which]
+            # What changed has a sign, but is no relation of two components in any model.
+            related = {} if which == 2 else {"table": part.table, "pair": part.relation(names)}
+            drawn.append(Interaction(names, *numbers(members), **related))
         drawn.sort(key=lambda one: (-abs(one.effect), one.components))
         score = self.faithfulness if which == 2 else Faithfulness(None, None, None, 0)
         return Circuit(tuple(nodes), tuple(drawn), score, run=self.about, **about)

@@ -27,15 +27,15 @@ class Pairs:
         return x[:, 0] + 2 * x[:, 1] * x[:, 2] + 1.5 * backup + x[:, 5] * x[:, 6] * x[:, 7]
 
 
-WANTED = {("p1", "p2"): "synergistic", ("p3", "p4"): "redundant", ("p5", "p6", "p7"): "synergistic"}
+WANTED = {("p1", "p2"): "needs", ("p3", "p4"): "backs up", ("p5", "p6", "p7"): "positive interaction"}
 
 
 @pytest.mark.parametrize("method", ["auto", "gp", "pursuit", "proxyspex", "spex"])
 def test_what_is_in_a_game_is_found(method):
     found = cx.explain(Pairs(), 256 if method in ("spex", "proxyspex") else 120, method=method, seed=3)
-    labels = {edge.components: edge.label for edge in found.circuit.interactions}
-    for members, label in WANTED.items():
-        assert labels.get(members) == label
+    words = {edge.components: edge.relation.word for edge in found.circuit.interactions}
+    for members, word in WANTED.items():
+        assert words.get(members) == word
     assert found.faithfulness.r2 > 0.9
     assert found.report is None
     assert found.circuit.run["lens"] == "game"
@@ -84,7 +84,7 @@ def test_features_of_a_regression(tmp_path):
     found = cx.explain(Columns(), 40, n_heldout=40, n_contexts=6, seed=0)
     (strongest, *_) = found.circuit.interactions
     assert set(strongest.components) == {"height", "height again"}
-    assert strongest.label == "redundant"
+    assert strongest.relation.word == "backs up"
     found.circuit.save(tmp_path / "circuit.json")
     assert cx.Circuit.load(tmp_path / "circuit.json") == found.circuit
 

@@ -18,6 +18,7 @@ from circuitspex.circuits.circuit import (
     Verification,
 )
 from circuitspex.circuits.comparison import Change, Comparison, Point, Series
+from circuitspex.circuits.relation import RELATIONS, Conditional, PairEffects, Relation
 
 
 def estimate(value, half=0.12):
@@ -87,7 +88,8 @@ def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
 
 
 def with_evidence(circuit, seed=0):
-    """The circuit with what measuring gives: effects on every prompt, tables, q values, and a direction for pairs."""
+    """The circuit with what measuring gives: effects on every prompt, tables, q values; directions and relations of
+    pairs."""
     rng = random.Random(seed)
     layers = {node.name: node.layer for node in circuit.nodes}
 
@@ -100,7 +102,16 @@ def with_evidence(circuit, seed=0):
         low, high = sorted(edge.components, key=lambda name: (layers[name], name))[:: edge.order - 1]
         share = rng.choice([Estimate(0.78, 0.6, 0.95), Estimate(0.1, -0.2, 0.4)])
         direction = Direction(low, high, share) if layers[low] < layers[high] else None
-        return replace(edge, per_prompt=prompts(edge.effect), table=table, q=rng.random() / 20, direction=direction)
+        whole = tuple(Combination(row.kept, row.value + 1) for row in table)
+        return replace(
+            edge,
+            per_prompt=prompts(edge.effect),
+            table=table,
+            q=rng.random() / 20,
+            direction=direction,
+            pair=related(edge, rng) if edge.order == 2 else None,
+            unablated=whole,
+        )
 
     return replace(
         circuit,
@@ -109,6 +120,19 @@ def with_evidence(circuit, seed=0):
         ),
         interactions=tuple(full(edge) if edge.measured else edge for edge in circuit.interactions),
     )
+
+
+def related(edge, rng):
+    """A relation that fits the sign of a pair's interaction, and the effects on which it could rest."""
+    first, second = edge.components
+    word = rng.choice(("reverses", "opposes") + (("needs", "strengthens") if edge.effect > 0 else ("backs up",)))
+    ends = rng.choice([(first, second), (second, first)] if RELATIONS[word].one else [()])
+    without = rng.gauss(0, 1)
+    effects = [
+        Conditional(name, other, estimate(without), estimate(without + edge.effect))
+        for name, other in ((first, second), (second, first))
+    ]
+    return PairEffects(Relation(word, *ends), tuple(effects))
 
 
 def judged(circuit):

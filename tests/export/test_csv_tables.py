@@ -36,7 +36,7 @@ def edges_of(text):
         edge = Interaction(
             tuple(sorted(members)), float(row["decoded"]), _measured(row), q=q, direction=_direction(row)
         )
-        assert (row["label"], float(row["effect"])) == (edge.label, edge.effect)
+        assert (row["relation"], float(row["effect"])) == (edge.relation.word, edge.effect)
         found.add(edge)
     return found
 

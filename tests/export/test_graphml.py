@@ -41,7 +41,8 @@ def _edge(members, about, label):
         share = Estimate(about["path_share"], about["path_low"], about["path_high"])
         direction = Direction(about["path_from"], about["path_to"], share)
     found = Interaction(members, about["decoded"], _measured(about), q=about.get("q"), direction=direction)
-    assert (about["order"], about["effect"], about[label]) == (len(members), found.effect, found.label)
+    assert (about["order"], about["effect"], about[label]) == (len(members), found.effect, found.relation.short)
+    assert about["relation"] == found.relation.word
     return found
 
 

@@ -41,11 +41,11 @@ def measure(
         evaluate: masks ``(K, n)`` in, the metric ``(K, P)`` out; or a game.
         sets: component indices of each set; at least one component each.
         contexts: bool ``(C, n)``, the masks around which the sets are switched.
-        tables: also give the mean metric of each on/off combination.
+        tables: also give the metric under each on/off combination.
 
     Returns:
-        For each set an array ``(C, P)``; with ``tables`` also, for each set, the ``2^|S|`` means in the order of
-        ``itertools.product((False, True), repeat=|S|)``, False = ablated.
+        For each set an array ``(C, P)``; with ``tables`` also, for each set, the metric ``(2^|S|, C, P)`` under each
+        combination, in the order of ``itertools.product((False, True), repeat=|S|)``, False = ablated.
 
     Raises:
         UserError: no contexts, or an empty set.
@@ -59,7 +59,7 @@ def measure(
         masks[:, place, list(subset)] ^= True
     flat = masks.reshape(-1, contexts.shape[1])
     results = per_prompt_of(evaluate)(flat).reshape(len(contexts), len(places), -1)
-    out, means = {}, {}
+    out, cells = {}, {}
     for members in sets:
         sign = np.where(contexts[:, list(members)], 1.0, -1.0).prod(1)[:, None]
         total = np.zeros_like(results[:, 0])
@@ -68,17 +68,17 @@ def measure(
                 total += (-1) ** size * results[:, places[subset]]
         out[tuple(members)] = sign * total
         if tables:
-            means[tuple(members)] = _table(results, places, tuple(members), contexts)
-    return (out, means) if tables else out
+            cells[tuple(members)] = _cells(results, places, tuple(members), contexts)
+    return (out, cells) if tables else out
 
 
-def _table(results: FloatArray, places: dict[Term, int], members: Term, contexts: Masks) -> FloatArray:
-    """The mean metric of each on/off combination over contexts and prompts."""
+def _cells(results: FloatArray, places: dict[Term, int], members: Term, contexts: Masks) -> FloatArray:
+    """The metric ``(2^|S|, C, P)`` under each on/off combination."""
     here = contexts[:, list(members)]
     rows = np.arange(len(contexts))
-    means = []
+    found = []
     for kept in product((False, True), repeat=len(members)):
         flips = here != np.array(kept)
         place = [places[tuple(itertools.compress(members, flip))] for flip in flips]
-        means.append(float(results[rows, place].mean()))
-    return np.array(means)
+        found.append(results[rows, place])
+    return np.stack(found)

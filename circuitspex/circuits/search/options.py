@@ -117,7 +117,8 @@ class Options:
         Raises:
             UserError: more than is free.
         """
-        n_measured = MORE_CONTEXTS * self.n_contexts * (self.max_nodes + 3 * self.max_interactions + 1)
+        contexts = MORE_CONTEXTS * self.n_contexts + 1  # and the one in which all others are kept
+        n_measured = contexts * (self.max_nodes + 3 * self.max_interactions + 1)
         return check_memory(n_players, self.budget, self.n_heldout, n_measured)
 
     def game(self, model: Model, task: Task, components: Selector, baseline: str) -> ComponentGame:

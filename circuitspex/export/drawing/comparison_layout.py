@@ -101,7 +101,10 @@ def _in_all(
             found.append((some[members], True))
             continue
         measured: Estimate | None = None if change is None else getattr(change, _WHICH[which])
-        found.append((replace(template, decoded=0.0, measured=measured, per_prompt=()), False))
+        absent = replace(template, decoded=0.0, measured=measured, per_prompt=())
+        if isinstance(absent, Interaction):
+            absent = replace(absent, table=(), unablated=(), pair=None)
+        found.append((absent, False))
     return found
 
 

@@ -8,7 +8,7 @@ from circuitspex.export.files.codec import JsonForm, leave_out
 
 # Fields that files up to version 3 don't have are left out where there is nothing to say.
 leave_out(Node, "q", "adjusted", "signed")
-leave_out(Interaction, "adjusted")
+leave_out(Interaction, "adjusted", "pair", "unablated")
 CIRCUIT = JsonForm(
     Circuit,
     "circuitspex.circuit",

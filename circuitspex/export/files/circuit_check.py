@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from circuitspex.circuits.relation import RELATIONS
 from circuitspex.components.component import parse_component
 from circuitspex.errors import UserError
 from circuitspex.export import schemas
@@ -80,14 +81,36 @@ def _nodes_problem(nodes: Sequence[dict[str, Any]], where: str, names: set[str],
 
 def _edge_problem(edge: dict[str, Any]) -> str | None:
     order = len(edge["components"])
-    for row in edge.get("table", ()):
-        if len(row["kept"]) != order:
-            return f"table has a row for {len(row['kept'])} components; the interaction has {order}"
+    for key in ("table", "unablated"):
+        for row in edge.get(key, ()):
+            if len(row["kept"]) != order:
+                return f"{key} has a row for {len(row['kept'])} components; the interaction has {order}"
+    if edge.get("pair") is not None:
+        problem = _pair_problem(edge["pair"], edge["components"])
+        if problem:
+            return f"pair.{problem}"
     direction = edge.get("direction")
     if direction is not None:
         for end in ("source", "target"):
             if direction[end] not in edge["components"]:
                 return f"direction.{end} is '{direction[end]}', which is not one of the interaction's components"
+    return None
+
+
+def _pair_problem(pair: dict[str, Any], components: list[str]) -> str | None:
+    if len(components) != 2:
+        return f"relation is that of two components; the interaction has {len(components)}"
+    said = pair["relation"]
+    definition, ends = RELATIONS[said["word"]], [said["source"], said["target"]]
+    if ends == [None, None]:
+        if not definition.both:
+            return f"relation.source is null, but '{said['word']}' is what one component does to the other"
+    elif not definition.one:
+        return f"relation.source must be null: '{said['word']}' is about both components"
+    elif sorted(map(str, ends)) != sorted(components):
+        return f"relation.source and .target are {ends[0]!r} and {ends[1]!r}, not the two components"
+    if [[each["component"], each["other"]] for each in pair["conditional"]] != [components, components[::-1]]:
+        return "conditional must have each of the two components, in their order, with the other one"
     return None
 
 

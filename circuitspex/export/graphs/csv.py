@@ -19,7 +19,16 @@ from circuitspex.files import file_writer
 NUMBERS = ("effect", "low", "high", "measured", "decoded")
 SIGNED = "signed"
 """A further column where there are components of which only the size of the effect is known."""
-EVIDENCE = ("q", "path_from", "path_to", "path_share", "path_low", "path_high")
+EVIDENCE = ("q", "path_from", "path_to", "path_share", "path_low", "path_high", "relation_from", "relation_to")
+CONDITIONAL = tuple(
+    name
+    for place in (1, 2)
+    for name in (
+        f"conditional_{place}",
+        *(f"{when}_{place}{end}" for when in ("without", "with") for end in ("", "_low", "_high")),
+    )
+)
+"""What each of a pair does without and with the other one: the last columns of the table of interactions."""
 
 
 def components_table(circuit: Circuit) -> str:
@@ -58,9 +67,11 @@ def interactions_table(circuit: Circuit) -> str:
         members = [safe(part.node.name) for part in interaction.members]
         empty = [""] * (width - len(members))
         edge, evidence = interaction.edge, evidence_of(interaction.edge)
-        cells = [_cell(evidence.get(name, "")) for name in EVIDENCE]
-        rows.append([*members, *empty, str(edge.order), edge.label, *_numbers(edge), *cells])
-    return table([*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, *EVIDENCE], rows)
+        cells = [_cell(evidence.get(name, "")) for name in (*EVIDENCE, *CONDITIONAL)]
+        words = [safe(edge.relation.short), *_numbers(edge), edge.relation.word, *cells]
+        rows.append([*members, *empty, str(edge.order), *words])
+    heads = [*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, "relation"]
+    return table([*heads, *EVIDENCE, *CONDITIONAL], rows)
 
 
 def interactions_path(path: Path) -> Path:

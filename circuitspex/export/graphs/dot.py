@@ -96,7 +96,7 @@ def _component(part: Part, places: int, shown: bool) -> str:
 
 def _interaction(interaction: InteractionPart, places: int, shown: bool, largest: float) -> Iterator[str]:
     edge = interaction.edge
-    text = f"{effect_text(edge, places)} {edge.label}"
+    text = f"{effect_text(edge, places)} {edge.relation.short}"
     members = " × ".join(part.node.name for part in interaction.members)
     width = 0.8 + 3.2 * (abs(edge.effect) / largest if largest else 0.0)
     tooltip = quoted(f"{members}: {text}")

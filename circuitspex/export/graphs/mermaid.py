@@ -124,7 +124,7 @@ def _component(part: Part, places: int) -> str:
 
 
 def _interaction(interaction: InteractionPart, places: int) -> list[str]:
-    text = f"{effect_text(interaction.edge, places)} {interaction.edge.label}"
+    text = f"{effect_text(interaction.edge, places)} {interaction.edge.relation.short}"
     if interaction.joint is None:
         ((a, b),) = interaction.links()
         return [f'  {a} ---|"{escaped(text)}"| {b}']

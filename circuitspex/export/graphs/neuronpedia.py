@@ -165,7 +165,7 @@ def _supernodes(interactions: tuple[InteractionPart, ...], ids: dict[str, str], 
         members = {part.id for part in interaction.members}
         if interaction.joint is not None and not members & taken:
             taken |= members
-            label = _label(f"{interaction.edge.label} {effect_text(interaction.edge, places)}")
+            label = _label(f"{interaction.edge.relation.short} {effect_text(interaction.edge, places)}")
             found.append([label, *(ids[part.id] for part in interaction.members)])
     return found
 

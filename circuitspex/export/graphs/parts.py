@@ -134,13 +134,26 @@ def interaction_fields(interaction: InteractionPart) -> dict[str, Value]:
     """What a graph file says of an interaction: of its edge for two components, of its joint for more."""
     names = " × ".join(part.node.name for part in interaction.members)
     edge = interaction.edge
-    fields: dict[str, Value] = {"role": "interaction", "name": names, "order": edge.order, "label": edge.label}
+    fields: dict[str, Value] = {"role": "interaction", "name": names, "order": edge.order}
+    fields |= {"label": edge.relation.short, "relation": edge.relation.word}
     return fields | numbers_of(edge) | evidence_of(edge)
 
 
 def evidence_of(edge: Interaction) -> dict[str, Value]:
-    """The q value of an interaction, and how much of it travels along which path, as far as they were measured."""
+    """What is known of an interaction beside its effect, as far as it was measured.
+
+    Its q value; how much of it travels along which path; of a pair, which component does what its relation says to
+    which, and what each of the two does without and with the other one.
+    """
     found: dict[str, Value] = {} if edge.q is None else {"q": float(edge.q)}
+    relation = edge.relation
+    if relation.source is not None and relation.target is not None:
+        found |= {"relation_from": relation.source, "relation_to": relation.target}
+    for place, each in zip((1, 2), () if edge.pair is None else edge.pair.conditional, strict=False):
+        found[f"conditional_{place}"] = each.component
+        for when, effect in (("without", each.ablated), ("with", each.kept)):
+            found[f"{when}_{place}"] = float(effect.value)
+            found |= {f"{when}_{place}_low": float(effect.low), f"{when}_{place}_high": float(effect.high)}
     if edge.direction is not None:
         share = edge.direction.share
         found |= {"path_from": edge.direction.source, "path_to": edge.direction.target}
