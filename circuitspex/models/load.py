@@ -52,7 +52,8 @@ def load_model(
             that is loaded: what is wrapped shares its weights, and the model itself stays as it is.
         tokenizer: of a Hugging Face model; by default the one in the folder, or of the name, that it was loaded from.
         device: where the model lives; the GPU if there is one, else the CPU; of a Hugging Face model, where it is.
-        dtype: of the weights; float32 by default, or a Hugging Face model's own. A torch dtype or one of 'float32', 'float64', 'bfloat16', 'float16'.
+        dtype: of the weights; float32 by default, or a Hugging Face model's own. A torch dtype or one of 'float32',
+            'float64', 'bfloat16', 'float16'.
         revision: branch, tag or commit of a hub model; training checkpoints are often branches.
         device_map: spreads a model over several devices, as in transformers ('auto', 'balanced', or a dict of modules);
             instead of ``device``, and not for GGUF files.
@@ -124,9 +125,8 @@ def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtyp
     tokenizer = tokenizer_for(given) if tokenizer is None else tokenizer
     with torch.no_grad():
         identity = weights_hash(model)
-    bridge: Model = _bridge(
-        name, model.to(wanted_device).eval(), tokenizer, next(model.parameters()).dtype, wanted_device
-    )
+    own_dtype = next(model.parameters()).dtype
+    bridge: Model = _bridge(name, model.to(wanted_device).eval(), tokenizer, own_dtype, wanted_device)
     remember_identity(bridge, identity)
     return bridge
 
