@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import TaskError
-from circuitspex.models.given import model_of
+from circuitspex.models.given import bridged
 from circuitspex.models.protocol import Model
 from circuitspex.registry import Later, Table
 
@@ -100,7 +100,7 @@ def build(name_or_path: str | Path, model: Model, **options: Any) -> Task:
 
     ``options`` are those of the named task, or of :meth:`Task.from_jsonl`; another one is a :class:`TaskError`.
     """
-    name, model = str(name_or_path), model_of(model)
+    name, model = str(name_or_path), bridged(model)
     if _is_file(name):
         return _builder(name, options)(name_or_path, model, **options)
     return _builder(name, options)(model, **options)
