@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,20 @@ from numpy.typing import NDArray
 
 from circuitspex.errors import UserError
 from circuitspex.typing import FloatArray, Masks
+
+MAX_NAME = 1000
+"""The most characters of the name of a component, word, example or another player."""
+
+
+def check_name_lengths(names: Iterable[str]) -> None:
+    """Refuse names that no file holds and no picture shows.
+
+    Raises:
+        UserError: one has more than ``MAX_NAME`` characters.
+    """
+    for name in names:
+        if len(name) > MAX_NAME:
+            raise UserError(f"a name has at most {MAX_NAME:,} characters; {name[:40]!r}… has {len(name):,}")
 
 
 def plain(given: Any) -> Any:

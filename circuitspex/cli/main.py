@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ from typing import Any
 
 from circuitspex import __version__
 from circuitspex.cli import compare, explain, export, find, info, models, runs, tokens, verify
+from circuitspex.cli.terminal import Harmless
 from circuitspex.errors import UserError
+from circuitspex.text import message
 
 VERBS = (find, tokens, explain, compare, verify, export, runs, models, info)
 
@@ -37,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.filterwarnings("once", category=category, module=r"circuitspex\..*|__main__")
         warnings.showwarning = _show_warning
         try:
-            result: int = options.run(options)
+            with contextlib.redirect_stdout(Harmless(sys.stdout)):  # type: ignore[type-var]
+                result: int = options.run(options)
         except UserError as error:
             if debug:
                 raise
@@ -52,14 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:  # the last resort: one line for people, the traceback with --debug
             if debug:
                 raise
-            reason = " ".join(str(error).split())[:300]
+            reason = message(error, 300)
             print(f"circuitspex: {type(error).__name__}: {reason} (--debug shows where)", file=sys.stderr)
             return 1
         return result
 
 
-def _show_warning(message: Any, category: Any, *place: Any, **more: Any) -> None:
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+def _show_warning(said: Any, category: Any, *place: Any, **more: Any) -> None:
+    print(f"warning: {message(said)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from circuitspex.cli.options import arguments, check_names, shared_options, verb_parser, writable_folder
 from circuitspex.cli.result import finish, stored
-from circuitspex.errors import UserError
+from circuitspex.errors import FileFormatError, UserError
+from circuitspex.strict_json import file_text
 
 EXAMPLE = (
     'circuitspex tokens --model smollm2-135m --prompt "The food was not" --answer " good" --wrong-answer " bad" '
@@ -94,10 +94,9 @@ def _prompt(text: str) -> str:
     if not text.startswith("@"):
         return text
     try:
-        return Path(text[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UserError(f"can't read the prompt from {text[1:]}: {reason}") from error
+        return file_text(text[1:])
+    except FileFormatError as error:
+        raise UserError(f"can't read the prompt from {text[1:]}: {error}") from None
 
 
 def _span(text: str) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from circuitspex.games.chunks import Done
 from circuitspex.games.lens import LensGame, unit_roundoff
 from circuitspex.models import model_identity, model_name, model_of
 from circuitspex.models.given import GivenModel
+from circuitspex.models.tokens import context_of
 from circuitspex.tasks import Task, check_task, task_of
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
@@ -73,6 +74,9 @@ class ComponentGame(LensGame):
         self.baseline = check_baseline(baseline)
         model = model_of(model)
         task = task_of(task, model)
+        longest, holds = int(task.lengths.max()), context_of(model)
+        if holds is not None and longest > holds:
+            raise UserError(f"a prompt of the task has {longest} tokens; the model's context holds {holds}")
         super().__init__(store, model)
         self.model = model
         self.task = task

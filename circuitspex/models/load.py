@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from circuitspex.errors import ModelNotFoundError, UserError
+from circuitspex.models.architecture import lens_name
 from circuitspex.models.catalogue import CATALOGUE, fetch
 from circuitspex.models.causal import check_config, needs_own_code, read_config
 from circuitspex.models.gguf import read_gguf
@@ -147,6 +149,9 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     model.requires_grad_(False)
     if str(dtype) == "torch.float64":  # the grouped matrix products of mixtures of experts have no double precision
         model.set_experts_implementation("eager")
+    architecture = type(model).__name__
+    # The class that it is, whatever class its files were saved from: TransformerLens goes by this name.
+    model.config.architectures = [lens_name(architecture) or architecture]
     prompts = trial_prompts(model)
     own = own_logits(model, prompts, name)
     prepends = False
@@ -159,16 +164,16 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
 
         saved = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         try:
-            bridge = TransformerBridge.boot_transformers(
-                name,
-                hf_model=model,
-                tokenizer=saved,
-                dtype=dtype,
-                device=None if device is None else str(device),
-                trust_remote_code=False,
-            )
+            with _text_only():
+                bridge = TransformerBridge.boot_transformers(
+                    name,
+                    hf_model=model,
+                    tokenizer=saved,
+                    dtype=dtype,
+                    device=None if device is None else str(device),
+                    trust_remote_code=False,
+                )
         except Exception as error:
-            architecture = (getattr(model.config, "architectures", None) or [type(model).__name__])[0]
             reason = " ".join(str(error).split())[:300]
             raise ModelNotFoundError(f"TransformerLens can't wrap {name} ({architecture}): {reason}") from error
     bridge.eval()
@@ -181,6 +186,19 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
         bridge.tokenizer = None
     check_runs(bridge, prompts, own, name)
     return bridge
+
+
+@contextlib.contextmanager
+def _text_only() -> Iterator[None]:
+    """Within the block, TransformerLens looks for no processor of images, for which it would install packages."""
+    from transformer_lens.model_bridge.sources.transformers import source
+
+    look = source.load_modality_processor
+    source.load_modality_processor = lambda *args: None
+    try:
+        yield
+    finally:
+        source.load_modality_processor = look
 
 
 def _stand_in() -> Any:
@@ -238,8 +256,6 @@ def _weights(source: str | Path, where: str, dtype: torch.dtype, device_map: Any
             **options,
         )
     check_tensors(found, where)
-    # The class that was loaded, whatever class the files were saved from: TransformerLens goes by this name.
-    model.config.architectures = [type(model).__name__]
     return model
 
 

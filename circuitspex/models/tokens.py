@@ -14,8 +14,8 @@ def tokenizer_of(model: HasTokenizer) -> Any:
     tokenizer = getattr(model, "tokenizer", None)
     if tokenizer is None:
         raise TaskError(
-            "this model has no tokenizer: put it into the model's folder, give it beside a Hugging Face model "
-            "(load_model(model, tokenizer=…)), or give the task as tokens"
+            "this model has no tokenizer: give it to load_model (a Hugging Face model: "
+            "load_model(model, tokenizer=…)), put it into the model's folder, or give the task as tokens"
         )
     return tokenizer
 
@@ -81,3 +81,22 @@ def encode(model: HasTokenizer, text: str, *, prepend_bos: bool | None = None) -
 def decode_token(model: HasTokenizer, token: int) -> str:
     """The text of one token id."""
     return str(tokenizer_of(model).decode([token]))
+
+
+_CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "seq_length", "max_seq_len", "max_sequence_length")
+
+
+def context_of(model: Any) -> int | None:
+    """How many tokens the model's context holds, where its Hugging Face configuration says it.
+
+    TransformerLens's ``cfg.n_ctx`` is no answer: where the configuration has no context, it is 2,048 or the number of
+    tokens that ``generate`` stops at.
+    """
+    config = getattr(getattr(model, "original_model", None), "config", None)
+    if hasattr(config, "get_text_config"):
+        config = config.get_text_config()
+    for name in _CONTEXT:
+        found = getattr(config, name, None)
+        if isinstance(found, int) and found > 0:
+            return found
+    return None

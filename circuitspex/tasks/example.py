@@ -61,7 +61,9 @@ def encode_example(example: Example, vocabulary: Vocabulary, where: str) -> Enco
     tokens = vocabulary.prompt_ids(example.prompt)
     counterfactual = vocabulary.prompt_ids(example.counterfactual)
     if not tokens:
-        raise TaskError(f"{where}: the prompt {example.prompt!r} has no tokens; it needs at least one")
+        raise TaskError(f"{where}: the prompt {example.prompt[:60]!r} has no tokens; it needs at least one")
+    if vocabulary.longest is not None and len(tokens) > vocabulary.longest:
+        raise TaskError(f"{where}: the prompt has {len(tokens)} tokens; the model's context holds {vocabulary.longest}")
     if len(tokens) != len(counterfactual):
         raise TaskError(
             f"{where}: the counterfactual has {len(counterfactual)} tokens and the prompt {len(tokens)}; "

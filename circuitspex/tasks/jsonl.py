@@ -17,9 +17,13 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from circuitspex.errors import TaskError
+from circuitspex import strict_json
+from circuitspex.errors import FileFormatError, TaskError
+from circuitspex.strict_json import short
 from circuitspex.tasks.example import Example
 
+MAX_LINE = 10_000_000
+"""The most characters of one line that are read."""
 _POSITIONS = "positions"
 _FIELDS = tuple(f.name for f in fields(Example) if f.name != _POSITIONS)
 
@@ -29,16 +33,16 @@ def read_lines(path: str | Path) -> list[tuple[str, Example]]:
     path = Path(path)
     _check_encoding(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise TaskError(f"can't read task file {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise TaskError(f"task file {path} is not UTF-8 text") from None
+        text = strict_json.file_text(path)
+    except FileFormatError as error:
+        raise TaskError(f"can't read task file {path}: {error}") from None
     found = []
     # Not splitlines(): that also breaks at characters which may stand inside a JSON string.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             place = f"{path.name} line {number}"
+            if len(line) > MAX_LINE:
+                raise TaskError(f"{place}: has {len(line):,} characters; at most {MAX_LINE:,} are read")
             found.append((place, _parse(line, place)))
     if not found:
         raise TaskError(f"task file {path} has no prompts; it needs at least one line")
@@ -82,9 +86,9 @@ def _record(example: Example) -> dict[str, Any]:
 
 def _parse(line: str, place: str) -> Example:
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise TaskError(f"{place}: not JSON ({error.msg} at column {error.colno})") from None
+        record = strict_json.parse(line)
+    except FileFormatError as error:
+        raise TaskError(f"{place}: {error}") from None
     if not isinstance(record, dict):
         raise TaskError(f"{place}: must be a JSON object with the fields {', '.join(_FIELDS)}")
     for name in _FIELDS:
@@ -94,7 +98,7 @@ def _parse(line: str, place: str) -> Example:
         if name == _POSITIONS:
             continue
         if name not in _FIELDS:
-            raise TaskError(f"{place}: unknown field '{name}'; the fields are {', '.join(_FIELDS)}, {_POSITIONS}")
+            raise TaskError(f"{place}: unknown field {short(name)}; the fields are {', '.join(_FIELDS)}, {_POSITIONS}")
         if not isinstance(value, str):
             raise TaskError(f"{place}: field '{name}' must be a string, not {type(value).__name__}")
     try:

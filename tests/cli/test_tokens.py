@@ -82,7 +82,7 @@ def test_the_store_goes_on_where_it_stopped(model: Path, tmp_path: Path, capsys:
     ("more", "message"),
     [
         (("--prompt", " "), "the prompt is empty"),
-        (("--prompt", "@nowhere.txt"), "can't read the prompt from nowhere.txt: No such file or directory"),
+        (("--prompt", "@nowhere.txt"), "can't read the prompt from nowhere.txt: there is no such file"),
         (("--span", "0:99"), "span (0, 99) is not inside the prompt, which has 23 characters"),
         (("--span", "0:4", "--span", "3:8"), "overlap"),
         (("--part", "w40"), "the part 'w40' is not in the prompt"),

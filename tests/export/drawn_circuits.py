@@ -39,7 +39,7 @@ KNOWN = {"L23H3": 2.9, "L23H0": 1.04, "L29H1": 0.76, "L29H0": -0.44, "L24H7": -0
 
 
 def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
-    """A circuit of a model with 9 heads a layer: a few strong parts, many weak ones."""
+    """A circuit of a model with 60 heads a layer: a few strong parts, many weak ones."""
     rng = random.Random(seed)
     effects = dict(list(KNOWN.items())[:n_nodes]) if n_layers == 30 else {}
     while len(effects) < n_nodes:
@@ -62,8 +62,8 @@ def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
         verification=Verification(
             16, n_nodes, 50, 3.1, 0.12, estimate(2.74), estimate(0.31), estimate(0.3, 0.4), estimate(2.6)
         ),
-        dropped=(edge(("L12H5", "L24H7"), 0.21),),
-        model={"name": "smollm2-135m", "identity": "a3f1", "n_layers": n_layers, "n_heads": 9, "dtype": "float32"},
+        dropped=(edge((f"L{n_layers // 2}H5", f"L{n_layers - 1}H7"), 0.21),),
+        model={"name": "smollm2-135m", "identity": "a3f1", "n_layers": n_layers, "n_heads": 60, "dtype": "float32"},
         task={
             "name": "ioi",
             "metric": "logit_diff",
@@ -109,7 +109,7 @@ def with_evidence(circuit, seed=0):
             table=table,
             q=rng.random() / 20,
             direction=direction,
-            pair=related(edge, rng) if edge.order == 2 else None,
+            pair=related(edge, random.Random(str(edge))) if edge.order == 2 else None,
             unablated=whole,
         )
 

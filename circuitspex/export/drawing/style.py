@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from circuitspex.circuits.circuit import Circuit, Direction, Estimate, Interaction, Node, Verification
 from circuitspex.circuits.prompt_map import Word
 from circuitspex.components import KINDS
+from circuitspex.text import printable
 
 NAME_SIZE = 10.0
 """Size of a component's name, in the layout's units (points)."""
@@ -104,15 +105,13 @@ def shorten(text: str, size: float, width: float) -> str:
     text = printable(text)
     if text_width(text, size) <= width:
         return text
-    while text and text_width(text + "…", size) > width:
-        text = text[:-1]
-    return text.rstrip() + "…"
-
-
-def printable(text: object) -> str:
-    """Text on one line in which control characters and broken surrogates, which SVG can't hold, are replaced."""
-    line = " ".join(str(text).split())
-    return "".join(c if c.isprintable() and c not in "\ufffe\uffff" else "\ufffd" for c in line)
+    left = width - text_width("…", size)
+    count = 0
+    for count, character in enumerate(text):  # noqa: B007
+        left -= text_width(character, size)
+        if left < 0:
+            break
+    return text[:count].rstrip() + "…"
 
 
 def decimals(circuit: Circuit) -> int:

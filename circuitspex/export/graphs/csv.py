@@ -15,6 +15,7 @@ from pathlib import Path
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.export.graphs.parts import Value, evidence_of, numbers_of, parts_of
 from circuitspex.files import file_writer
+from circuitspex.text import cell
 
 NUMBERS = ("effect", "low", "high", "measured", "decoded")
 SIGNED = "signed"
@@ -43,9 +44,9 @@ def components_table(circuit: Circuit) -> str:
     more = () if all(node.signed for node in nodes) else (SIGNED,)
     rows = [
         [
-            safe(node.name),
+            cell(node.name),
             str(node.layer) if circuit.has_layers else "",
-            safe(node.kind),
+            cell(node.kind),
             *_numbers(node),
             *(_cell(node.signed) for _ in more),
         ]
@@ -64,11 +65,11 @@ def interactions_table(circuit: Circuit) -> str:
     width = max([2, *(interaction.edge.order for interaction in interactions)])
     rows = []
     for interaction in interactions:
-        members = [safe(part.node.name) for part in interaction.members]
+        members = [cell(part.node.name) for part in interaction.members]
         empty = [""] * (width - len(members))
         edge, evidence = interaction.edge, evidence_of(interaction.edge)
         cells = [_cell(evidence.get(name, "")) for name in (*EVIDENCE, *CONDITIONAL)]
-        words = [safe(edge.relation.short), *_numbers(edge), edge.relation.word, *cells]
+        words = [cell(edge.relation.short), *_numbers(edge), edge.relation.word, *cells]
         rows.append([*members, *empty, str(edge.order), *words])
     heads = [*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, "relation"]
     return table([*heads, *EVIDENCE, *CONDITIONAL], rows)
@@ -90,11 +91,6 @@ def write(circuit: Circuit, path: Path) -> Path:
     return file_writer(components_table)(circuit, path)
 
 
-def safe(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "'")) else text
-
-
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """The text of a CSV table."""
     file = io.StringIO()
@@ -111,5 +107,5 @@ def _numbers(part: Node | Interaction) -> list[str]:
 
 def _cell(value: Value) -> str:
     if isinstance(value, str):
-        return safe(value)
+        return cell(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

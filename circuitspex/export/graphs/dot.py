@@ -17,12 +17,12 @@ from circuitspex.export.drawing.style import (
     decimals,
     effect_text,
     faithfulness_text,
-    printable,
     shape_of,
     title_of,
 )
 from circuitspex.export.graphs.parts import InteractionPart, Part, parts_of
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 MAX_WITH_EFFECTS = 40
 """Up to this many components, effects are written beside components and interactions, and not only in tooltips."""

@@ -17,13 +17,13 @@ of the circuit (``run["effects"]``) too.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import warnings
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from circuitspex import strict_json
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Node
 from circuitspex.components import Component
 from circuitspex.errors import FileFormatError, UserError
@@ -53,13 +53,7 @@ def read(path: Path | str, sign: Sign = "unknown") -> Circuit:
     if sign not in get_args(Sign):
         raise UserError(f"sign must be one of {', '.join(get_args(Sign))}, not {sign!r}")
     try:
-        data = json.loads(Path(path).read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise FileFormatError(f"{path}: can't be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError):
-        raise FileFormatError(f"{path}: not JSON, or cut short") from None
-    try:
-        circuit, lacking = _circuit(data, sign)
+        circuit, lacking = _circuit(strict_json.read(path, nan=True), sign)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
     if lacking:

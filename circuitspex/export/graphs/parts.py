@@ -8,7 +8,6 @@ Interactions are sets, so that links have no direction; they are written from th
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,7 @@ from typing import Any
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.style import faithfulness_text, is_signed, reading_order, title_of
-
-_NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from circuitspex.text import xml
 
 Value = str | float | int | bool
 
@@ -174,7 +172,7 @@ def graph_of(circuit: Circuit) -> Any:
     import networkx
 
     parts = parts_of(circuit)
-    graph = networkx.MultiGraph(title=xml_text(title_of(circuit)), faithfulness=xml_text(faithfulness_text(circuit)))
+    graph = networkx.MultiGraph(title=xml(title_of(circuit)), faithfulness=xml(faithfulness_text(circuit)))
     for layer, members in parts.layers().items():
         for part in members:
             graph.add_node(part.id, **_in_xml(component_fields(part, parts.layered)))
@@ -191,12 +189,7 @@ def graph_of(circuit: Circuit) -> Any:
 
 
 def _in_xml(fields: dict[str, Value]) -> dict[str, Value]:
-    return {name: xml_text(value) if isinstance(value, str) else value for name, value in fields.items()}
-
-
-def xml_text(text: str) -> str:
-    """The text, with what XML 1.0 can't hold replaced (control characters, half a surrogate pair)."""
-    return _NOT_IN_XML.sub("\ufffd", text)
+    return {name: xml(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def _check_numbers(part: Node | Interaction, what: str) -> None:

@@ -25,13 +25,13 @@ from circuitspex.export.drawing.style import (
     is_signed,
     number,
     others_text,
-    printable,
     title_of,
 )
 from circuitspex.export.pages.parts import MAX_ROWS, bars, facts, strongest_first, tiles
 from circuitspex.export.pages.rendering import page, render, sized
 from circuitspex.export.pages.svg import diagram
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 
 def render_page(circuit: Circuit) -> str:

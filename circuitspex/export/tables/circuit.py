@@ -13,12 +13,12 @@ from circuitspex.export.drawing.style import (
     is_signed,
     others_text,
     percent,
-    printable,
     title_of,
     verification_decimals,
 )
 from circuitspex.export.tables.columns import MAX_ROWS, in_columns, joined, left_out, wrapped
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 if TYPE_CHECKING:
     from circuitspex.circuits.prompt_map import Word

@@ -32,7 +32,7 @@ from circuitspex.games.tokens.trial import why_not
 from circuitspex.models import model_identity, model_name, model_of
 from circuitspex.models.given import GivenModel
 from circuitspex.models.overflow import overflow_error, overflowed
-from circuitspex.models.tokens import decode_token
+from circuitspex.models.tokens import context_of, decode_token
 from circuitspex.tasks.metrics import Metric
 from circuitspex.typing import FloatArray, Gradients, IntArray, PerPrompt
 
@@ -112,8 +112,8 @@ class TokenGame(LensGame):
         self._parameter = next(model.parameters())
         self.unit_roundoff = unit_roundoff(self._parameter.dtype)
         tokens = [*self.prompt.ids, *self.answer.ids[:-1]]
-        longest = int(getattr(model.cfg, "n_ctx", None) or len(tokens))
-        if len(tokens) > longest:
+        longest = context_of(model)
+        if longest is not None and len(tokens) > longest:
             raise UserError(f"the prompt has {len(tokens)} tokens, and the model's context holds {longest}")
         self.replaced_by: int | None = None
         self._passes = self._made(tokens, token, executor)
