@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from circuitspex.errors import ModelNotFoundError, UserError
+from circuitspex.models.architecture import lens_name
 from circuitspex.models.catalogue import CATALOGUE, fetch
 from circuitspex.models.causal import check_config, needs_own_code, read_config
 from circuitspex.models.gguf import read_gguf
@@ -52,7 +54,8 @@ def load_model(
             that is loaded: what is wrapped shares its weights, and the model itself stays as it is.
         tokenizer: of a Hugging Face model; by default the one in the folder, or of the name, that it was loaded from.
         device: where the model lives; the GPU if there is one, else the CPU; of a Hugging Face model, where it is.
-        dtype: of the weights; float32 by default, or a Hugging Face model's own. A torch dtype or one of 'float32', 'float64', 'bfloat16', 'float16'.
+        dtype: of the weights; float32 by default, or a Hugging Face model's own. A torch dtype or one of 'float32',
+            'float64', 'bfloat16', 'float16'.
         revision: branch, tag or commit of a hub model; training checkpoints are often branches.
         device_map: spreads a model over several devices, as in transformers ('auto', 'balanced', or a dict of modules);
             instead of ``device``, and not for GGUF files.
@@ -124,9 +127,8 @@ def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtyp
     tokenizer = tokenizer_for(given) if tokenizer is None else tokenizer
     with torch.no_grad():
         identity = weights_hash(model)
-    bridge: Model = _bridge(
-        name, model.to(wanted_device).eval(), tokenizer, next(model.parameters()).dtype, wanted_device
-    )
+    own_dtype = next(model.parameters()).dtype
+    bridge: Model = _bridge(name, model.to(wanted_device).eval(), tokenizer, own_dtype, wanted_device)
     remember_identity(bridge, identity)
     return bridge
 
@@ -147,6 +149,9 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     model.requires_grad_(False)
     if str(dtype) == "torch.float64":  # the grouped matrix products of mixtures of experts have no double precision
         model.set_experts_implementation("eager")
+    architecture = type(model).__name__
+    # The class that it is, whatever class its files were saved from: TransformerLens goes by this name.
+    model.config.architectures = [lens_name(architecture) or architecture]
     prompts = trial_prompts(model)
     own = own_logits(model, prompts, name)
     prepends = False
@@ -159,16 +164,16 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
 
         saved = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         try:
-            bridge = TransformerBridge.boot_transformers(
-                name,
-                hf_model=model,
-                tokenizer=saved,
-                dtype=dtype,
-                device=None if device is None else str(device),
-                trust_remote_code=False,
-            )
+            with _text_only():
+                bridge = TransformerBridge.boot_transformers(
+                    name,
+                    hf_model=model,
+                    tokenizer=saved,
+                    dtype=dtype,
+                    device=None if device is None else str(device),
+                    trust_remote_code=False,
+                )
         except Exception as error:
-            architecture = (getattr(model.config, "architectures", None) or [type(model).__name__])[0]
             reason = " ".join(str(error).split())[:300]
             raise ModelNotFoundError(f"TransformerLens can't wrap {name} ({architecture}): {reason}") from error
     bridge.eval()
@@ -181,6 +186,19 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
         bridge.tokenizer = None
     check_runs(bridge, prompts, own, name)
     return bridge
+
+
+@contextlib.contextmanager
+def _text_only() -> Iterator[None]:
+    """Within the block, TransformerLens looks for no processor of images, for which it would install packages."""
+    from transformer_lens.model_bridge.sources.transformers import source
+
+    look = source.load_modality_processor
+    source.load_modality_processor = lambda *args: None
+    try:
+        yield
+    finally:
+        source.load_modality_processor = look
 
 
 def _stand_in() -> Any:
@@ -238,8 +256,6 @@ def _weights(source: str | Path, where: str, dtype: torch.dtype, device_map: Any
             **options,
         )
     check_tensors(found, where)
-    # The class that was loaded, whatever class the files were saved from: TransformerLens goes by this name.
-    model.config.architectures = [type(model).__name__]
     return model
 
 
