@@ -128,9 +128,13 @@ def _kind(
         effect = float(np.abs(expected[1:] - expected[0]).max())
         if not effect > 1e-6:
             return Outcome("error", f"the reference: ablating {names} has no effect")
+        taken = ""
         for executor in executors:
+            if executor == "batched" and taken.startswith("batched"):
+                continue  # 'auto' was this one
             try:
                 game = ComponentGame(model, task, names, baseline, executor=executor)
+                taken = game.executor
                 got = game.evaluate(np.array(rows, dtype=float), progress=False).per_prompt
             except UserError as error:
                 return Outcome("refused", _reason(error))

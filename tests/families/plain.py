@@ -122,10 +122,11 @@ class Plain:
         else:  # each group: its queries, its key, its value
             of_group = heads // groups
             block = of_group + 2
+            swapped = self.family.fused == "by head, value before key"
             first = {
                 "query": unit // of_group * block + unit % of_group,
-                "key": unit * block + of_group,
-                "value": unit * block + of_group + 1,
+                "key": unit * block + of_group + swapped,
+                "value": unit * block + of_group + 1 - swapped,
             }[kind]
         return range(first * size, first * size + size)
 

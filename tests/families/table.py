@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from family import WIDTH, Family
+from family import VOCABULARY, WIDTH, Family
 
 SIZES: dict[str, Any] = {
     "hidden_size": WIDTH,
@@ -35,6 +35,7 @@ LINEAR = {
     "linear_value_head_dim": 8,
     "layer_types": ["linear_attention", "full_attention", "full_attention"],
 }
+SEES = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_n_groups": 1, "mamba_d_state": 8, "mamba_chunk_size": 8}
 
 
@@ -80,7 +81,9 @@ FAMILIES: dict[str, Family] = {
         BY_HEAD,
         **_BLOOM_PARTS,
     ),
-    "codegen": joined("CodeGenConfig", {**GPT, "rotary_dim": 4, "n_inner": 48}, "attn.qkv_proj", IN_TURN, **_GPTJ),
+    "codegen": joined(
+        "CodeGenConfig", {**GPT, "rotary_dim": 4, "n_inner": 48}, "attn.qkv_proj", "by head, value before key", **_GPTJ
+    ),
     "cohere": grouped("CohereConfig"),
     "cohere2": grouped("Cohere2Config", {**NARROW, "sliding_window": 4}),
     "ernie4_5": grouped("Ernie4_5Config"),
@@ -110,6 +113,20 @@ FAMILIES: dict[str, Family] = {
     "gemma": grouped("GemmaConfig", NARROW),
     "gemma2": grouped("Gemma2Config", {**WINDOWED, "final_logit_softcapping": 5.0}, **AFTER_NORMS),
     "gemma3": grouped("Gemma3TextConfig", WINDOWED, model="Gemma3ForCausalLM", **AFTER_NORMS),
+    "gemma3, with images": grouped(
+        "Gemma3Config",
+        {
+            "text_config": {**NARROW, "vocab_size": VOCABULARY, "sliding_window": 4, "query_pre_attn_scalar": 8},
+            "vision_config": {**SEES, "image_size": 28, "patch_size": 14},
+            "mm_tokens_per_image": 4,
+            "image_token_index": 60,
+            "boi_token_index": 59,
+            "eoi_token_index": 58,
+        },
+        model="Gemma3ForConditionalGeneration",
+        layers="model.language_model.layers",
+        **AFTER_NORMS,
+    ),
     "glm": grouped("GlmConfig", NARROW),
     "glm4": grouped("Glm4Config", NARROW, attention="post_self_attn_layernorm", mlp="post_mlp_layernorm"),
     "gpt2": joined(
@@ -506,7 +523,6 @@ FAMILIES: dict[str, Family] = {
 
 _IMAGES = "takes images as well; "
 NOT_TRIED = {
-    "Gemma3ForConditionalGeneration": _IMAGES + "its text model is tried as gemma3",
     "Gemma3nForConditionalGeneration": _IMAGES + "its text model alone is refused",
     "Gemma4ForConditionalGeneration": _IMAGES + "its text model is tried as gemma4",
     "Gemma4UnifiedForConditionalGeneration": _IMAGES + "its text model is tried as gemma4",

@@ -33,6 +33,7 @@ from circuitspex.models import model_identity, model_name
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import context_of, decode_token
+from circuitspex.models.trial import check_causal
 from circuitspex.tasks.metrics import Metric
 from circuitspex.typing import FloatArray, Gradients, IntArray, PerPrompt
 
@@ -98,6 +99,7 @@ class TokenGame(LensGame):
             raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(TokenExecutor))}")
         if batch_rows is not None and batch_rows < 1:
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
+        check_causal(model)
         super().__init__(store, model)
         self.model = model
         self.ablate = check_ablate(ablate)
