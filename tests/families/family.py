@@ -29,8 +29,8 @@ class Family:
         heads: the module that reads the heads' outputs side by side: the output projection.
         neurons: the module that reads the neurons' activations.
         query, key, value: the modules that give them, head after head; with ``fused`` one module gives all three.
-        fused: how that one module lays them out: 'one after the other', or 'by head' (each group of query heads with its
-            key and value), or 'by head, value before key'.
+        fused: how that one module lays them out: 'one after the other', or 'by head' (each group of query heads with
+            its key and value), or 'by head, value before key'.
         experts: the router, whose ``weight`` has a row for each expert.
         scale: of the random weights.
         n_heads: of queries.

@@ -56,13 +56,13 @@ class Plain:
             return args, {**options, "hidden_states": changed(options["hidden_states"])}
 
         def leaving(module: Any, args: tuple[Any, ...], options: dict[str, Any], output: Any) -> Any:
-            first = output[0] if isinstance(output, tuple) else output
+            first = output[0] if isinstance(output, (tuple, list)) else output
             if kind in family.adds_residual:
                 residual = options["residual"] if "residual" in options else args[1]
                 first = residual + changed(first - residual)
             else:
                 first = changed(first)
-            return (first, *output[1:]) if isinstance(output, tuple) else first
+            return type(output)((first, *output[1:])) if isinstance(output, (tuple, list)) else first
 
         if kind == "expert":
             with self._rerouted(at(layer, family.experts), edit):
