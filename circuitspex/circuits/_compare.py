@@ -112,7 +112,7 @@ def compare(
     ]
     fresh = sample_masks(n, n_heldout, keep=keep, seed=seeds[2])
     held_out = [game.evaluate(fresh, stage="held-out ablations") for game in both]
-    score = decoded[0].score(fresh, held_out[1].values - held_out[0].values, seed=seed)
+    score = decoded[0].score(fresh, held_out[1].values - held_out[0].values)
     if min_effect is None:
         min_effect = LEAST_SHARE * float(np.concatenate([run.values for run in (*runs, *held_out)]).std())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 from circuitspex import __version__
 from circuitspex.cli import compare, explain, export, find, info, models, runs, tokens, verify
+from circuitspex.cli.terminal import Harmless
 from circuitspex.errors import UserError
 from circuitspex.text import message
 
@@ -38,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.filterwarnings("once", category=category, module=r"circuitspex\..*|__main__")
         warnings.showwarning = _show_warning
         try:
-            result: int = options.run(options)
+            with contextlib.redirect_stdout(Harmless(sys.stdout)):  # type: ignore[type-var]
+                result: int = options.run(options)
         except UserError as error:
             if debug:
                 raise

@@ -35,7 +35,7 @@ def draw(report: Report, dark: bool = False) -> Figure:
     from matplotlib.figure import Figure
 
     palette = DARK if dark else LIGHT
-    with matplotlib.style.context({"font.size": 9}, after_reset=True):
+    with matplotlib.style.context({"font.size": 9, "text.parse_math": False}, after_reset=True):
         figure = Figure(figsize=(11, 6.4), facecolor=palette.background, layout="constrained", dpi=100)
         grid = figure.add_gridspec(2, 2, width_ratios=(1.7, 1))
         curve, areas = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1])
