@@ -127,9 +127,8 @@ def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtyp
     tokenizer = tokenizer_for(given) if tokenizer is None else tokenizer
     with torch.no_grad():
         identity = weights_hash(model)
-    bridge: Model = _bridge(
-        name, model.to(wanted_device).eval(), tokenizer, next(model.parameters()).dtype, wanted_device
-    )
+    own_dtype = next(model.parameters()).dtype
+    bridge: Model = _bridge(name, model.to(wanted_device).eval(), tokenizer, own_dtype, wanted_device)
     remember_identity(bridge, identity)
     return bridge
 

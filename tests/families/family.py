@@ -31,7 +31,8 @@ class Family:
         query, key, value: the modules that give them, head after head; with ``fused`` one module gives all three.
         fused: how that one module lays them out: 'one after the other', or 'by head' (each group of query heads with
             its key and value), or 'by head, value before key'.
-        experts: the router, whose ``weight`` has a row for each expert.
+        router: of a mixture of experts, whose ``weight`` has a row for each expert.
+        experts: the module of all experts, whose ``down_proj`` their neurons are given to.
         scale: of the random weights.
         n_heads: of queries.
         n_key_heads: of keys and of values; as many as of queries if 0.
@@ -50,7 +51,8 @@ class Family:
     key: str = "self_attn.k_proj"
     value: str = "self_attn.v_proj"
     fused: str = ""
-    experts: str = ""
+    router: str = "mlp.gate"
+    experts: str = "mlp.experts"
     scale: float = 0.3
     n_heads: int = 4
     n_key_heads: int = 0

@@ -15,6 +15,7 @@ COLUMNS = {
     "neurons": ("neurons",),
     "residual": ("residual",),
     "experts": ("expert",),
+    "their neurons": ("expert_neurons",),
 }
 
 HEAD = """# Which models work

@@ -279,15 +279,25 @@ FAMILIES: dict[str, Family] = {
         neurons="fc2",
     ),
     # Mixtures of experts.
-    "afmoe": grouped("AfmoeConfig", {**NARROW, **MIXED, "moe_intermediate_size": 24, "num_dense_layers": 1}),
+    "afmoe": grouped(
+        "AfmoeConfig",
+        {**NARROW, **MIXED, "moe_intermediate_size": 24, "num_dense_layers": 1},
+        attention="post_attention_layernorm",
+        mlp="post_mlp_layernorm",
+        router="mlp.router.gate",
+    ),
     "ernie4_5_moe": grouped(
         "Ernie4_5_MoeConfig", {**GROUPED, "moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 24}
     ),
-    "flex_olmo": grouped("FlexOlmoConfig", {**GROUPED, **MIXED}, experts="mlp.gate", **AFTER_NORMS),
+    "flex_olmo": grouped("FlexOlmoConfig", {**GROUPED, **MIXED}, **AFTER_NORMS),
     "glm4_moe": grouped("Glm4MoeConfig", {**NARROW, **ROUTED, "first_k_dense_replace": 1}),
-    "gpt_oss": grouped("GptOssConfig", {**NARROW, **LOCAL_EXPERTS, "sliding_window": 4}, experts="mlp.router"),
+    "gpt_oss": grouped("GptOssConfig", {**NARROW, **LOCAL_EXPERTS, "sliding_window": 4}, router="mlp.router"),
     "granitemoe": grouped(
-        "GraniteMoeConfig", {**GROUPED, **LOCAL_EXPERTS, "residual_multiplier": 0.22}, mlp="block_sparse_moe"
+        "GraniteMoeConfig",
+        {**GROUPED, **LOCAL_EXPERTS, "residual_multiplier": 0.22},
+        mlp="block_sparse_moe",
+        router="block_sparse_moe.router",
+        experts="block_sparse_moe.experts",
     ),
     "jetmoe": grouped(
         "JetMoeConfig",
@@ -305,22 +315,22 @@ FAMILIES: dict[str, Family] = {
         },
         model="Llama4ForCausalLM",
         mlp="feed_forward",
+        router="feed_forward.router",
+        experts="feed_forward.experts",
         neurons="feed_forward.down_proj",
     ),
     "minimax_m2": grouped("MiniMaxM2Config", {**NARROW, **LOCAL_EXPERTS, "rotary_dim": 4}),
-    "mixtral": grouped("MixtralConfig", {**GROUPED, **LOCAL_EXPERTS}, experts="mlp.gate"),
-    "olmoe": grouped("OlmoeConfig", {**GROUPED, **MIXED}, experts="mlp.gate"),
-    "phimoe": grouped("PhimoeConfig", {**GROUPED, **LOCAL_EXPERTS}),
+    "mixtral": grouped("MixtralConfig", {**GROUPED, **LOCAL_EXPERTS}),
+    "olmoe": grouped("OlmoeConfig", {**GROUPED, **MIXED}),
+    "phimoe": grouped("PhimoeConfig", {**GROUPED, **LOCAL_EXPERTS}, router="mlp.router"),
     "qwen2_moe": grouped(
         "Qwen2MoeConfig",
         {**GROUPED, **MIXED, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 16},
-        experts="mlp.gate",
     ),
-    "qwen3_moe": grouped("Qwen3MoeConfig", {**NARROW, **MIXED, "moe_intermediate_size": 24}, experts="mlp.gate"),
+    "qwen3_moe": grouped("Qwen3MoeConfig", {**NARROW, **MIXED, "moe_intermediate_size": 24}),
     "qwen3_moe, one dense layer": grouped(
         "Qwen3MoeConfig",
         {**NARROW, **MIXED, "moe_intermediate_size": 24, "mlp_only_layers": [1]},
-        experts="mlp.gate",
     ),
     # Latent attention.
     "deepseek_v2": Family(
@@ -386,6 +396,8 @@ FAMILIES: dict[str, Family] = {
             "mamba_d_state": 8,
             "use_mamba_kernels": False,
         },
+        router="feed_forward.router",
+        experts="feed_forward.experts",
         mlp="feed_forward",
         neurons="feed_forward.down_proj",
     ),
@@ -405,6 +417,8 @@ FAMILIES: dict[str, Family] = {
             "num_dense_layers": 1,
             "layer_types": ["conv", "full_attention", "full_attention"],
         },
+        router="feed_forward.gate",
+        experts="feed_forward.experts",
         mlp="feed_forward",
         neurons="feed_forward.w2",
         heads="self_attn.out_proj",
@@ -453,12 +467,10 @@ FAMILIES: dict[str, Family] = {
         "Qwen3_5MoeTextConfig",
         {**NARROW, **LINEAR, **MIXED, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 16},
         model="Qwen3_5MoeForCausalLM",
-        experts="mlp.gate",
     ),
     "qwen3_next": grouped(
         "Qwen3NextConfig",
         {**NARROW, **LINEAR, **MIXED, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 16},
-        experts="mlp.gate",
     ),
     "recurrent_gemma": grouped(
         "RecurrentGemmaConfig",
