@@ -30,7 +30,8 @@ class Family:
         neurons: the module that reads the neurons' activations.
         query, key, value: the modules that give them, head after head; with ``fused`` one module gives all three.
         fused: how that one module lays them out: 'one after the other', or 'by head' (each group of query heads with
-            its key and value), or 'by head, value before key'.
+            its key and value), or 'by head, value before key'; or 'entering attention': no
+            module gives them, and they are taken where attention begins.
         router: of a mixture of experts, whose ``weight`` has a row for each expert.
         experts: the module of all experts, whose ``down_proj`` their neurons are given to.
         scale: of the random weights.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -76,7 +77,11 @@ class Plain:
             return type(output)((first, *output[1:])) if isinstance(output, (tuple, list)) else first
 
         if kind == "expert":
-            with self._rerouted(at(layer, family.router), at(layer, family.router.rpartition(".")[0]), edit):
+            with self._rerouted(at(layer, family.router), at(layer, family.router.partition(".")[0]), edit):
+                yield
+            return
+        if kind in ("query", "key", "value") and family.fused == "entering attention":
+            with self._attending(at(layer, family.heads.rpartition(".")[0]), kind, edit):
                 yield
             return
         if kind in ("head", "neurons"):
@@ -94,6 +99,27 @@ class Plain:
             yield
         finally:
             handle.remove()
+
+    @contextlib.contextmanager
+    def _attending(self, attention: Any, kind: str, edit: Edit) -> Iterator[None]:
+        """Within the block, what enters the attention of one layer is changed, whatever made it."""
+        source = sys.modules[type(attention).__module__]
+        plain = source.eager_attention_forward
+        place = ("query", "key", "value").index(kind)
+
+        def attend(module: Any, *args: Any, **options: Any) -> Any:
+            if module is not attention:
+                return plain(module, *args, **options)
+            states = args[place]  # prompts, heads, positions, width
+            rows = states.transpose(1, 2)
+            changed = edit(rows.flatten(2)).reshape(rows.shape).transpose(1, 2)
+            return plain(module, *args[:place], changed, *args[place + 1 :], **options)
+
+        source.eager_attention_forward = attend
+        try:
+            yield
+        finally:
+            source.eager_attention_forward = plain
 
     @contextlib.contextmanager
     def _rerouted(self, router: Any, block: Any, edit: Edit) -> Iterator[None]:
@@ -144,7 +170,7 @@ class Plain:
         if kind == "head":
             size = width // heads
             return list(range(start * size, stop * size))
-        if not family.fused:
+        if family.fused in ("", "entering attention"):
             size = width // (heads if kind == "query" else groups)
             return list(range(start * size, stop * size))
         size = width // (heads + 2 * groups)

@@ -49,6 +49,11 @@ def joined(config: str, fields: dict[str, Any], query: str, fused: str, **about:
     return Family(config=config, fields=fields, query=query, fused=fused, **about)
 
 
+def latent(config: str, fields: dict[str, Any]) -> Family:
+    """Latent attention, whose queries and keys are put together of parts."""
+    return Family(config=config, fields=fields, fused="entering attention")
+
+
 AFTER_NORMS = {"attention": "post_attention_layernorm", "mlp": "post_feedforward_layernorm"}
 IN_TURN, BY_HEAD = "one after the other", "by head"
 H, NEOX, DECODER = "transformer.h", "gpt_neox.layers", "model.decoder.layers"
@@ -333,20 +338,20 @@ FAMILIES: dict[str, Family] = {
         {**NARROW, **MIXED, "moe_intermediate_size": 24, "mlp_only_layers": [1]},
     ),
     # Latent attention.
-    "deepseek_v2": Family(
-        config="DeepseekV2Config",
-        fields={**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1, "topk_method": "greedy"},
+    "deepseek_v2": latent(
+        "DeepseekV2Config",
+        {**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1, "topk_method": "greedy"},
     ),
-    "deepseek_v3": Family(config="DeepseekV3Config", fields={**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1}),
-    "deepseek_v3, no latent queries": Family(
-        config="DeepseekV3Config", fields={**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1, "q_lora_rank": None}
+    "deepseek_v3": latent("DeepseekV3Config", {**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1}),
+    "deepseek_v3, no latent queries": latent(
+        "DeepseekV3Config", {**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1, "q_lora_rank": None}
     ),
-    "glm4_moe_lite": Family(config="Glm4MoeLiteConfig", fields={**SIZES, **LATENT, **ROUTED}),
-    "glm_moe_dsa": Family(
-        config="GlmMoeDsaConfig",
-        fields={**SIZES, **LATENT, **ROUTED, "index_topk": 4, "index_n_heads": 2, "index_head_dim": 16},
+    "glm4_moe_lite": latent("Glm4MoeLiteConfig", {**SIZES, **LATENT, **ROUTED}),
+    "glm_moe_dsa": latent(
+        "GlmMoeDsaConfig",
+        {**SIZES, **LATENT, **ROUTED, "index_topk": 4, "index_n_heads": 2, "index_head_dim": 16},
     ),
-    "youtu": Family(config="YoutuConfig", fields={**SIZES, **LATENT}),
+    "youtu": latent("YoutuConfig", {**SIZES, **LATENT}),
     # Layers of several kinds, state spaces, gates on queries.
     "bamba": grouped(
         "BambaConfig",
