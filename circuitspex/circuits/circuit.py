@@ -137,19 +137,23 @@ class Interaction:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """R² of the decoded function on ablations that no fit has seen, with a bootstrap interval over masks.
+    """R² of the decoded function on ablations that no fit has seen, with its 95 % interval over masks.
 
-    ``r2`` is None where it is undefined: the metric did not vary over the held-out masks.
+    ``r2`` is None where it is undefined: the metric did not vary over the held-out masks. Where all masks of a small
+    game were run it is ``exact``, the R² over all ``n_masks`` of them, and has no interval: nothing was drawn.
     """
 
     r2: float | None
     low: float | None
     high: float | None
     n_masks: int
+    exact: bool = False
 
     def __str__(self) -> str:
         if self.r2 is None and self.n_masks == 0:
             return "R² not measured: nearly every possible mask was used for the fit"
+        if self.r2 is not None and self.exact:
+            return f"R² {self.r2:.3f}, exact over all {self.n_masks} masks"
         if self.r2 is None:
             return f"R² undefined: the metric is constant on the {self.n_masks} held-out masks"
         interval = "" if self.low is None or self.high is None else f" [{self.low:.3f}, {self.high:.3f}]"

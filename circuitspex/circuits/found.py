@@ -23,7 +23,7 @@ class Stage:
     """One point of the learning curve.
 
     A function decoded from ``n_ablations`` masks predicts ``n_masks`` further ones, which its fit has not seen, with
-    this R² and 95 % bootstrap interval over masks; None where the values do not vary.
+    this R² and 95 % interval over masks; None where the values do not vary.
     """
 
     n_ablations: int

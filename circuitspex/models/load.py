@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from circuitspex.errors import ModelNotFoundError, UserError
+from circuitspex.models.architecture import lens_name
 from circuitspex.models.catalogue import CATALOGUE, fetch
 from circuitspex.models.causal import check_config, needs_own_code, read_config
 from circuitspex.models.gguf import read_gguf
+from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, tokenizer_for
 from circuitspex.models.identity import remember_identity, weights_hash
 from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
 from circuitspex.models.tensors import check_tensors
+from circuitspex.models.tokens import prepends_bos
 from circuitspex.models.trial import check_runs, own_logits, trial_prompts
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 _OWN_CODE = "needs code that comes with it, which is never run here"
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
 def load_model(
-    source: str | Path,
+    source: str | Path | PreTrainedModel,
     *,
+    tokenizer: Any = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
@@ -44,9 +50,12 @@ def load_model(
 
     Args:
         source: looked up in this order: a name of the offline catalogue (``circuitspex models list``); a ``.gguf``
-            file; a directory with a Hugging Face model; a model name on the Hugging Face hub.
-        device: where the model lives; the GPU if there is one, else the CPU.
-        dtype: of the weights; float32 by default. A torch dtype or one of 'float32', 'float64', 'bfloat16', 'float16'.
+            file; a directory with a Hugging Face model; a model name on the Hugging Face hub. Or a Hugging Face model
+            that is loaded: what is wrapped shares its weights, and the model itself stays as it is.
+        tokenizer: of a Hugging Face model; by default the one in the folder, or of the name, that it was loaded from.
+        device: where the model lives; the GPU if there is one, else the CPU; of a Hugging Face model, where it is.
+        dtype: of the weights; float32 by default, or a Hugging Face model's own. A torch dtype or one of 'float32',
+            'float64', 'bfloat16', 'float16'.
         revision: branch, tag or commit of a hub model; training checkpoints are often branches.
         device_map: spreads a model over several devices, as in transformers ('auto', 'balanced', or a dict of modules);
             instead of ``device``, and not for GGUF files.
@@ -61,6 +70,12 @@ def load_model(
     """
     import torch
 
+    if not isinstance(source, str | Path):
+        if revision is not None or device_map is not None:
+            raise UserError("revision and device_map are for models that are loaded from a name; this one is loaded")
+        return _wrapped(source, tokenizer, device, dtype)
+    if tokenizer is not None:
+        raise UserError(f"tokenizer is for a Hugging Face model that is loaded; {source} comes with its own")
     wanted_dtype = _dtype(dtype)
     name = str(source)
     path = Path(source).expanduser()
@@ -91,6 +106,33 @@ def load_model(
     return bridge
 
 
+def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtype: str | torch.dtype | None) -> Model:
+    """A Hugging Face model that the caller has loaded, as a bridge of its own that shares the weights."""
+    import torch
+
+    if not is_hugging_face(given):
+        raise UserError(
+            "load_model takes a name, a directory, a .gguf file or a Hugging Face model, not "
+            + (
+                f"a {type(given).__name__}, which is wrapped already"
+                if hasattr(given, "hook_dict")
+                else repr(given)[:60]
+            )
+        )
+    first = next(given.parameters())
+    model = own_copy(given, None if dtype is None else _dtype(dtype))
+    wanted_device = first.device if device is None else _device(device)
+    name = name_of(given)
+    check_config(model.config.to_dict(), name)
+    tokenizer = tokenizer_for(given) if tokenizer is None else tokenizer
+    with torch.no_grad():
+        identity = weights_hash(model)
+    own_dtype = next(model.parameters()).dtype
+    bridge: Model = _bridge(name, model.to(wanted_device).eval(), tokenizer, own_dtype, wanted_device)
+    remember_identity(bridge, identity)
+    return bridge
+
+
 def model_name(model: Model) -> str:
     """The name a model was loaded by."""
     return str(getattr(model.cfg, "model_name", None) or type(model).__name__)
@@ -107,37 +149,56 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     model.requires_grad_(False)
     if str(dtype) == "torch.float64":  # the grouped matrix products of mixtures of experts have no double precision
         model.set_experts_implementation("eager")
+    architecture = type(model).__name__
+    # The class that it is, whatever class its files were saved from: TransformerLens goes by this name.
+    model.config.architectures = [lens_name(architecture) or architecture]
     prompts = trial_prompts(model)
     own = own_logits(model, prompts, name)
     prepends = False
     with tempfile.TemporaryDirectory(prefix="circuitspex-tokenizer-") as folder, quiet_transformers():
         if tokenizer is not None:
-            prepends = _prepends_bos(tokenizer)
+            prepends = prepends_bos(tokenizer)
         # TransformerLens reads the tokenizer again from where it came from, which may be a GGUF file or the hub.
         (tokenizer or _stand_in()).save_pretrained(folder)
         from transformers import AutoTokenizer
 
         saved = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         try:
-            bridge = TransformerBridge.boot_transformers(
-                name,
-                hf_model=model,
-                tokenizer=saved,
-                dtype=dtype,
-                device=None if device is None else str(device),
-                trust_remote_code=False,
-            )
+            with _text_only():
+                bridge = TransformerBridge.boot_transformers(
+                    name,
+                    hf_model=model,
+                    tokenizer=saved,
+                    dtype=dtype,
+                    device=None if device is None else str(device),
+                    trust_remote_code=False,
+                )
         except Exception as error:
-            architecture = (getattr(model.config, "architectures", None) or [type(model).__name__])[0]
             reason = " ".join(str(error).split())[:300]
             raise ModelNotFoundError(f"TransformerLens can't wrap {name} ({architecture}): {reason}") from error
     bridge.eval()
     bridge.requires_grad_(False)  # where query, key and value were one matrix, TransformerLens has made parameters
     bridge.cfg.default_prepend_bos = prepends
+    if tokenizer is not None and tokenizer.bos_token_id is None:
+        # TransformerLens puts the EOS token in its place, which would then be slipped in where a BOS is asked for.
+        bridge.tokenizer.bos_token = None
     if tokenizer is None:
         bridge.tokenizer = None
     check_runs(bridge, prompts, own, name)
     return bridge
+
+
+@contextlib.contextmanager
+def _text_only() -> Iterator[None]:
+    """Within the block, TransformerLens looks for no processor of images, for which it would install packages."""
+    from transformer_lens.model_bridge.sources.transformers import source
+
+    look = source.load_modality_processor
+    source.load_modality_processor = lambda *args: None
+    try:
+        yield
+    finally:
+        source.load_modality_processor = look
 
 
 def _stand_in() -> Any:
@@ -148,11 +209,6 @@ def _stand_in() -> Any:
     nothing = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
     special = {f"{role}_token": "<unk>" for role in ("unk", "bos", "eos", "pad")}
     return PreTrainedTokenizerFast(tokenizer_object=nothing, **special)
-
-
-def _prepends_bos(tokenizer: Any) -> bool:
-    ids = tokenizer("a")["input_ids"]
-    return len(ids) > 1 and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
 
 
 def _from_folder(folder: Path, dtype: torch.dtype, device_map: Any = None) -> tuple[Any, Any]:
@@ -200,8 +256,6 @@ def _weights(source: str | Path, where: str, dtype: torch.dtype, device_map: Any
             **options,
         )
     check_tensors(found, where)
-    # The class that was loaded, whatever class the files were saved from: TransformerLens goes by this name.
-    model.config.architectures = [type(model).__name__]
     return model
 
 

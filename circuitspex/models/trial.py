@@ -29,7 +29,7 @@ def trial_prompts(model: Any) -> torch.Tensor:
 
     size = int(model.get_input_embeddings().weight.shape[0])
     config = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config
-    special = set()
+    special: set[Any] = set()
     for about in (config, model.config):
         for name, value in vars(about).items():
             if name.endswith(("_token_id", "_token_index", "_token_ids")):

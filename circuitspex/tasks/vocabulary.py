@@ -8,7 +8,7 @@ from typing import Any
 
 from circuitspex.errors import TaskError
 from circuitspex.models.protocol import Model
-from circuitspex.models.tokens import context_of, encode, tokenizer_of
+from circuitspex.models.tokens import begins_with_bos, context_of, encode, tokenizer_of
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,7 @@ class Vocabulary:
     @classmethod
     def of(cls, model: Model, prepend_bos: bool | None = None) -> Vocabulary:
         """The vocabulary of ``model``; ``prepend_bos`` None means the model's own convention."""
-        if prepend_bos is None:
-            prepend_bos = bool(getattr(model.cfg, "default_prepend_bos", False))
-        return cls(tokenizer_of(model), prepend_bos, context_of(model))
+        return cls(tokenizer_of(model), begins_with_bos(model, prepend_bos), context_of(model))
 
     @property
     def pad_id(self) -> int:

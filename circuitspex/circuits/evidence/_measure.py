@@ -19,6 +19,7 @@ from typing import Literal, overload
 import numpy as np
 
 from circuitspex.errors import UserError
+from circuitspex.games import per_prompt_of
 from circuitspex.statistics import estimate as estimate
 from circuitspex.typing import FloatArray, Masks, PerPrompt, Term
 
@@ -37,7 +38,7 @@ def measure(
     """The |S|-fold difference of each set, in each context and on each prompt.
 
     Args:
-        evaluate: masks ``(K, n)`` in, the metric ``(K, P)`` out.
+        evaluate: masks ``(K, n)`` in, the metric ``(K, P)`` out; or a game.
         sets: component indices of each set; at least one component each.
         contexts: bool ``(C, n)``, the masks around which the sets are switched.
         tables: also give the metric under each on/off combination.
@@ -57,7 +58,7 @@ def measure(
     for subset, place in places.items():
         masks[:, place, list(subset)] ^= True
     flat = masks.reshape(-1, contexts.shape[1])
-    results = evaluate(flat).reshape(len(contexts), len(places), -1)
+    results = per_prompt_of(evaluate)(flat).reshape(len(contexts), len(places), -1)
     out, cells = {}, {}
     for members in sets:
         sign = np.where(contexts[:, list(members)], 1.0, -1.0).prod(1)[:, None]
