@@ -207,7 +207,7 @@ def test_what_is_no_file_is_one_line_at_once(name: str, tmp_path: Path) -> None:
         ".": "Is a directory",
         "empty": "",
         "spaces": "",
-        "utf16": "" if name == "latents" else "not UTF-8",
+        "utf16": "" if name == "latents" else "UTF-",
         "a\0b": "that no file name can have",
     }.items():
         with pytest.raises(UserError, match=said) as caught:
