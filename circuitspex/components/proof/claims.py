@@ -126,6 +126,8 @@ class IsRead(Claim):
     def reason(self, seen: Seen) -> str | None:
         """See ``Claim``."""
         for module, x in seen.read:
+            if type(module).__module__.startswith("transformer_lens"):
+                continue
             matrix = any(p.ndim > 1 for p in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
             if not matrix and not list(module.children()):
                 continue
@@ -157,12 +159,16 @@ class Moves(Claim):
     ``n_units`` queries, keys or values serve ``n_heads`` heads, equally many consecutive ones each. A query, a key: at
     the first position, which can only attend to itself, they change no output's direction. A value: the outputs are
     linear in it.
+
+    ``shuffled``: a unit's numbers are only put into another order, which a norm over all units does not pass on to the
+    others (OLMo 2); a value must then change outputs at the first position, since a norm is not linear (Gemma 4).
     """
 
     n_units: int = 0
     n_heads: int = 0
     first_row: int = 0
     is_value: bool = False
+    shuffled: bool = False
 
     def changed(self, z: torch.Tensor, seen: Seen) -> torch.Tensor:
         """See ``Claim``."""
@@ -172,7 +178,8 @@ class Moves(Claim):
         for unit, rows in enumerate(code(self.n_units)):
             for row in rows:
                 at = self.first_row + row, slice(None), unit
-                units[at] = units[at] + scale * seen.random(units[at])
+                noise = seen.random(units[at])
+                units[at] = units[at].gather(-1, noise.argsort(-1)) if self.shuffled else units[at] + scale * noise
         if self.is_value:
             step = scale * seen.random(units[CLEAN])
             units[MORE], units[LESS] = units[CLEAN] + step, units[CLEAN] - step
@@ -188,7 +195,7 @@ class Moves(Claim):
         import torch
 
         z = outputs.double().reshape(*outputs.shape[:2], self.n_heads, -1)
-        eps = 256 * torch.finfo(outputs.dtype).eps
+        eps = _resolution(outputs)
         scale = z[CLEAN].abs().amax((0, 2)) + 1e-3 * z[CLEAN].abs().max()
         moved = (z - z[CLEAN]).abs().amax((1, 3)) > eps * scale  # rows, head
         n_rows = code_rows(self.n_units)
@@ -200,7 +207,11 @@ class Moves(Claim):
                 return f"changing others at '{self.hook}' changes the output of a head that they don't serve"
             if not bool(own[on].any(0).all()):
                 return f"changing it at '{self.hook}' does not change the output of every head that it serves"
-        if self.is_value:
+        if self.is_value and self.shuffled:
+            first = (z[:, 0] - z[CLEAN, 0]).abs().amax(-1) > eps * scale
+            if causal and not bool(first[self.first_row : self.first_row + n_rows].any(0).all()):
+                return f"what passes '{self.hook}' does not change the outputs of heads that attend to it alone"
+        elif self.is_value:
             middle = (z[MORE] + z[LESS]) / 2
             if not bool(((middle - z[CLEAN]).abs() <= eps * (z[MORE].abs() + z[LESS].abs() + scale[:, None])).all()):
                 return f"the outputs of heads are not linear in what passes '{self.hook}'"
@@ -215,7 +226,12 @@ class Moves(Claim):
 
 def is_causal(outputs: torch.Tensor) -> bool:
     """Whether a value at the last position left what heads give at the first one as it was."""
+    first = outputs[:, 0].double()
+    return bool((first[LATE] - first[CLEAN]).abs().max() <= _resolution(outputs) * first[CLEAN].abs().max())
+
+
+def _resolution(outputs: torch.Tensor) -> float:
+    """Relative differences up to this may be rounding: many digits of float32, few of a half-precision number."""
     import torch
 
-    first = outputs[:, 0].double()
-    return bool((first[LATE] - first[CLEAN]).abs().max() <= 256 * torch.finfo(outputs.dtype).eps * first.abs().max())
+    return (256 if outputs.dtype in (torch.float32, torch.float64) else 4) * torch.finfo(outputs.dtype).eps

@@ -143,7 +143,12 @@ def _outputs(model: Model, tokens: torch.Tensor, entries: Streams | None = None)
 
 def _unseen(block: Any) -> str | None:
     """Why a layer that has experts shows no router; None where it has none."""
+    import torch
+
     for name, module in _named(block):
-        if name.rpartition(".")[2] == "experts" or any(p.ndim == 3 for p in module.parameters(recurse=False)):
+        stacks = not isinstance(module, torch.nn.modules.conv._ConvNd) and any(
+            parameter.ndim == 3 for parameter in module.parameters(recurse=False)
+        )
+        if name.rpartition(".")[2] == "experts" or stacks:
             return "it does not return which experts it chose, and their weights"
     return None

@@ -131,7 +131,8 @@ def _watched(block: Any, seen: Seen, judge: Callable[[Seen], None]) -> Iterator[
             return None
         seen.arrived = x.detach()
         entry = x[:1].expand_as(x).clone()
-        seen.change = size(x[CLEAN]) * seen.random(x[CLEAN])
+        # Large beside what other branches of the layer make of it, which norms bound.
+        seen.change = 64 * size(x[CLEAN]) * seen.random(x[CLEAN])
         entry[OTHER_ENTRY] = entry[OTHER_ENTRY] + seen.change
         seen.entry = entry
         if args:
@@ -145,14 +146,14 @@ def _watched(block: Any, seen: Seen, judge: Callable[[Seen], None]) -> Iterator[
             seen.read.append((module, x.clone()))
 
     def leave(module: Any, args: Any, output: Any) -> None:
-        seen.left = seen.by_token(output[0] if isinstance(output, tuple) else output)
+        seen.left = seen.by_token(output[0] if isinstance(output, (tuple, list)) else output)
         judge(seen)
         seen.read.clear()
         seen.left = seen.arrived = seen.entry = None
 
     try:
         handles.append(layer.register_forward_pre_hook(enter, with_kwargs=True))
-        for module in plain_modules(layer):
+        for module in modules_within(layer):
             handles.append(module.register_forward_pre_hook(keep, with_kwargs=True))
         handles.append(layer.register_forward_hook(leave))
         yield
@@ -161,10 +162,15 @@ def _watched(block: Any, seen: Seen, judge: Callable[[Seen], None]) -> Iterator[
             handle.remove()
 
 
+def modules_within(layer: Any) -> Sequence[Any]:
+    """The modules that a Hugging Face layer calls, without itself and TransformerLens's hook points.
+
+    TransformerLens has put modules of its own in the places of some, which plain hooks see as well: a norm that it
+    computes itself calls no module of Hugging Face.
+    """
+    return [module for module in layer.modules() if module is not layer and type(module).__name__ != "HookPoint"]
+
+
 def plain_modules(layer: Any) -> Sequence[Any]:
-    """The modules below a Hugging Face layer, without those that TransformerLens has put between."""
-    found = []
-    for module in layer.modules():
-        if module is not layer and not type(module).__module__.startswith("transformer_lens"):
-            found.append(module)
-    return found
+    """Those of Hugging Face and PyTorch only."""
+    return [module for module in modules_within(layer) if not type(module).__module__.startswith("transformer_lens")]
