@@ -20,7 +20,7 @@ from circuitspex import ComponentGame, Example, Task, load_model
 from circuitspex.components import model_structure, select
 from circuitspex.errors import UserError
 
-KINDS = ("head", "query", "key", "value", "attention", "mlp", "neurons", "residual", "expert")
+KINDS = ("head", "query", "key", "value", "attention", "mlp", "neurons", "residual", "expert", "expert_neurons")
 BASELINES = ("zero", "mean", "resample")
 EXECUTORS = ("auto", "batched", "hooks")
 GATES = ((0, 1, 1), (1, 0, 1), (1, 1, 0), (0, 0, 0), (0.5, 1, 1), (1, 0.5, 1), (0.5, 0.3, 0.7))
@@ -128,9 +128,13 @@ def _kind(
         effect = float(np.abs(expected[1:] - expected[0]).max())
         if not effect > 1e-6:
             return Outcome("error", f"the reference: ablating {names} has no effect")
+        taken = ""
         for executor in executors:
+            if executor == "batched" and taken.startswith("batched"):
+                continue  # 'auto' was this one
             try:
                 game = ComponentGame(model, task, names, baseline, executor=executor)
+                taken = game.executor
                 got = game.evaluate(np.array(rows, dtype=float), progress=False).per_prompt
             except UserError as error:
                 return Outcome("refused", _reason(error))
@@ -159,7 +163,8 @@ def _some_names(structure: Any, kind: str, offered: Sequence[int]) -> list[str]:
             place = ("3", "0:16", "5:9")[i]
         else:
             place = str((1, 2, 0)[i] % n)
-        names.append(f"L{layer}{about.letter}{place}{about.suffix}")
+        expert = f"E{i}" if about.in_expert else ""
+        names.append(f"L{layer}{expert}{about.letter}{place}{about.suffix}")
     return list(dict.fromkeys(names))
 
 

@@ -15,16 +15,17 @@ COLUMNS = {
     "neurons": ("neurons",),
     "residual": ("residual",),
     "experts": ("expert",),
+    "their neurons": ("expert_neurons",),
 }
 
 HEAD = """# Which models work
 
 Every architecture that transformers {transformers} calls a causal language model, as `load_model` takes it with
-TransformerLens {transformer-lens} and PyTorch {torch}. This page is written by `make families`, which makes a tiny random
-model of each, loads it from a directory, and compares ablations with those of plain PyTorch hooks on the plain Hugging
-Face model: every kind of component, under every baseline, with gates of 0, 1 and between, in every executor. They
-agree within {tolerance:g} of the largest effect where the table says ✓. What can't be right is refused, in one line that
-says why, when the model is loaded or the component is asked for; `make families` fails where anything is neither.
+TransformerLens {transformer-lens} and PyTorch {torch}. `make families` writes this page: it makes a tiny random model
+of each, loads it from a directory, and compares ablations with those of plain PyTorch hooks on the plain Hugging Face
+model: every kind of component, under every baseline, with gates of 0, 1 and between, in every executor. They agree
+within {tolerance:g} of the largest effect where the table says ✓. What can't be right is refused, in one line that says
+why, when the model is loaded or the component is asked for; `make families` fails where anything is neither.
 
 Your own model is checked in the same spirit when it is loaded: it is run once before and once after TransformerLens
 wraps it, the two must agree, no later token may change an earlier position's logits (so BERT and its kin are named as

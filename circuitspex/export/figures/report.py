@@ -100,7 +100,7 @@ def _areas(axes: Axes, report: Report, palette: Palette) -> None:
 
 def _parts(axes: Axes, report: Report, palette: Palette) -> None:
     looks = {True: (palette.positive, "o"), False: (palette.muted, "x")}
-    rows = [(printable(part.name), part.loss, *looks[part.needed]) for part in report.parts[:MAX_PARTS][::-1]]
+    rows = [(shorten(part.name, 7, 160), part.loss, *looks[part.needed]) for part in report.parts[:MAX_PARTS][::-1]]
     _intervals(axes, rows, "what the circuit loses without one component", palette, linewidth=1.6, markersize=4)
     axes.axvline(0, color=palette.line, linewidth=0.8)
     axes.tick_params("y", labelsize=7)
