@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from circuitspex.errors import ModelNotFoundError, TaskError, UserError
 from circuitspex.games import ComponentGame
 from circuitspex.masks import sample_masks
-from circuitspex.models import encode, load_model, model_name
+from circuitspex.models import encode, load_model, model_name, sources
 from circuitspex.models.tokens import decode_token
 
 
