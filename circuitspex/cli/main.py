@@ -56,7 +56,7 @@ def _main(arguments: Sequence[str] | None) -> int:
             warnings.filterwarnings("once", category=category, module=r"circuitspex\..*|__main__")
         warnings.showwarning = functools.partial(_show_warning, options.parser)
         try:
-            with contextlib.redirect_stdout(Harmless(sys.stdout)):  # type: ignore[type-var]
+            with contextlib.redirect_stdout(Harmless(sys.stdout)):
                 result: int = options.run(options)
         except UserError as error:
             if debug:

@@ -92,9 +92,5 @@ def _is_theirs(trace: TracebackType) -> bool:
 
 def _guests() -> set[str]:
     """The packages that add something to our tables."""
-    points = [point for group in entry_points().groups if group.startswith("circuitspex.") for point in _of(group)]
-    return {point.module.split(".")[0] for point in points}
-
-
-def _of(group: str) -> tuple[object, ...]:
-    return tuple(entry_points(group=group))
+    groups = [group for group in entry_points().groups if group.startswith("circuitspex.")]
+    return {point.module.split(".")[0] for group in groups for point in entry_points(group=group)}

@@ -88,7 +88,7 @@ FAILURES = [
     (f"{FIND} --model none.gguf", "no such file: none.gguf"),
     (f"{FIND} --model 'no model'", "neither a file, a directory nor a model name"),
     (f"{FIND} --components headz", "'headz' is neither a selector"),
-    (f"{FIND} --components heads:4", "only neurons and latents come in groups"),
+    (f"{FIND} --components heads:4", "come in groups; write 'neurons:4' or 'heads'"),
     (f"{FIND} --components L5H1", "L5H1: tiny has 3 layers, L0 to L2"),
     (f"{FIND} --components heads+L3.mlps", "'L3.mlps': tiny has 3 layers"),
     (f"{FIND} --levels layers,headz", "'headz' is neither a selector"),

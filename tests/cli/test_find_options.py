@@ -121,7 +121,7 @@ def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
     ("more", "message"),
     [
         (("--task", "chess"), "unknown task 'chess'; known: ioi, greater_than"),
-        (("--task", "gone.jsonl"), "can't read task file gone.jsonl: no such file"),
+        (("--task", "gone.jsonl"), "can't read task file gone.jsonl: there is no such file"),
         (("--task", "ioi", "--metric", "joy"), "unknown metric 'joy'; known: logit_diff, answer_logprob"),
     ],
 )
