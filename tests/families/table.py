@@ -308,6 +308,7 @@ FAMILIES: dict[str, Family] = {
         "JetMoeConfig",
         {**LOCAL_EXPERTS, "hidden_size": WIDTH, "num_hidden_layers": 3, "num_key_value_heads": 2}
         | {"kv_channels": 8, "intermediate_size": 48},
+        attention="self_attention",
     ),
     "llama4": grouped(
         "Llama4TextConfig",
@@ -349,7 +350,15 @@ FAMILIES: dict[str, Family] = {
     "glm4_moe_lite": latent("Glm4MoeLiteConfig", {**SIZES, **LATENT, **ROUTED}),
     "glm_moe_dsa": latent(
         "GlmMoeDsaConfig",
-        {**SIZES, **LATENT, **ROUTED, "index_topk": 4, "index_n_heads": 2, "index_head_dim": 16},
+        {
+            **SIZES,
+            **LATENT,
+            **ROUTED,
+            "index_topk": 4,
+            "first_k_dense_replace": 1,
+            "index_n_heads": 2,
+            "index_head_dim": 16,
+        },
     ),
     "youtu": latent("YoutuConfig", {**SIZES, **LATENT}),
     # Layers of several kinds, state spaces, gates on queries.
@@ -366,7 +375,9 @@ FAMILIES: dict[str, Family] = {
         neurons="feed_forward.down_proj",
     ),
     "falcon_mamba": Family(
-        config="FalconMambaConfig", fields={"hidden_size": WIDTH, "num_hidden_layers": 3, "state_size": 8}
+        config="FalconMambaConfig",
+        fields={"hidden_size": WIDTH, "num_hidden_layers": 3, "state_size": 8},
+        layers="backbone.layers",
     ),
     "granitemoehybrid": grouped(
         "GraniteMoeHybridConfig",
@@ -378,6 +389,8 @@ FAMILIES: dict[str, Family] = {
             "shared_intermediate_size": 48,
             "position_embedding_type": "rope",
         },
+        router="block_sparse_moe.router",
+        experts="block_sparse_moe.experts",
     ),
     "granitemoehybrid, no positions": grouped(
         "GraniteMoeHybridConfig",

@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from circuitspex.circuits.circuit import Combination, Estimate
-from circuitspex.circuits.evidence._measure import PerPromptGame, measure
+from circuitspex.circuits.evidence._measure import PerPromptGame, measure_cells
 from circuitspex.circuits.relation import PairEffects, relate
 from circuitspex.errors import UserError
 from circuitspex.statistics import RATE as RATE
@@ -132,7 +132,7 @@ def replicate(
     cells: dict[Term, list[FloatArray]] = {members: [] for members in parts}
     wanted, first = list(parts), 0
     while wanted and first < size:
-        found, tables = measure(evaluate, wanted, contexts[first:size], tables=True)
+        found, tables = measure_cells(evaluate, wanted, contexts[first:size])
         for members in wanted:
             parts[members].append(found[members])
             cells[members].append(tables[members])

@@ -16,12 +16,16 @@ from circuitspex.export.drawing.style import (
     title_of,
     verification_decimals,
 )
-from circuitspex.export.tables.columns import MAX_ROWS, in_columns, joined, left_out, wrapped
+from circuitspex.export.tables.columns import MAX_ROWS, in_columns, joined, left_out, shortened, wrapped
 from circuitspex.files import file_writer
 from circuitspex.text import printable
 
 if TYPE_CHECKING:
     from circuitspex.circuits.prompt_map import Word
+
+
+MAX_WORDS = 40
+"""The longest relation of a pair with its names; names are whole in the first column, as far as there is room."""
 
 
 def render(circuit: Circuit) -> str:
@@ -31,7 +35,7 @@ def render(circuit: Circuit) -> str:
     nodes = sorted(circuit.nodes, key=lambda node: (-abs(node.effect), node.name))
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     lines += section("Components", "component", [(node.name, node, "") for node in nodes], places)
-    named = [(" × ".join(one.components), one, one.relation.short) for one in edges]
+    named = [(" × ".join(one.components), one, shortened(one.relation.short, MAX_WORDS)) for one in edges]
     lines += [""] + (
         section("Interactions", "interaction", named, places)
         if named or circuit.looked_for_interactions
