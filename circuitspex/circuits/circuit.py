@@ -72,6 +72,11 @@ class Node:
         return self.decoded if self.measured is None else self.measured.value
 
     @property
+    def shown(self) -> Estimate | None:
+        """The interval to stand beside the effect: the one that is widened for selection where there is one."""
+        return self.measured if self.adjusted is None else self.adjusted
+
+    @property
     def is_distinct(self) -> bool:
         """Whether its effect by itself can be told from 0: it is a discovery, or was only estimated.
 
@@ -119,6 +124,11 @@ class Interaction:
         return self.decoded if self.measured is None else self.measured.value
 
     @property
+    def shown(self) -> Estimate | None:
+        """The interval to stand beside the effect: the one that is widened for selection where there is one."""
+        return self.measured if self.adjusted is None else self.adjusted
+
+    @property
     def relation(self) -> Relation:
         """What its components do to each other, as far as it is certain; of three and more, the sign."""
         return by_sign(self.effect, self.measured) if self.pair is None else self.pair.relation
@@ -153,11 +163,11 @@ class Faithfulness:
         if self.r2 is None and self.n_masks == 0:
             return "R² not measured: nearly every possible mask was used for the fit"
         if self.r2 is not None and self.exact:
-            return f"R² {self.r2:.3f}, exact over all {self.n_masks} masks"
+            return f"R² {self.r2:z.3f}, exact over all {self.n_masks} masks"
         if self.r2 is None:
             return f"R² undefined: the metric is constant on the {self.n_masks} held-out masks"
-        interval = "" if self.low is None or self.high is None else f" [{self.low:.3f}, {self.high:.3f}]"
-        return f"R² {self.r2:.3f}{interval} on {self.n_masks} held-out masks"
+        interval = "" if self.low is None or self.high is None else f" [{self.low:z.3f}, {self.high:z.3f}]"
+        return f"R² {self.r2:z.3f}{interval} on {self.n_masks} held-out masks"
 
 
 @dataclass(frozen=True)
@@ -192,7 +202,7 @@ class Verification:
         ]
 
     def __str__(self) -> str:
-        rows = [(name, f"{v:.2f}" if isinstance(v, Estimate) else f"{v:+.2f}") for name, v in self.rows]
+        rows = [(name, f"{v:z.2f}" if isinstance(v, Estimate) else f"{v:+z.2f}") for name, v in self.rows]
         head = f"the metric on {self.n_prompts} held-out prompts, for a circuit of {self.n_components} components"
         return "\n".join([head, *(f"  {name:28} {numbers}" for name, numbers in rows)])
 

@@ -117,6 +117,7 @@ def compare_series(
     about = {
         "task": task.name,
         "metric": task.metric.name,
+        "n_prompts": task.n_prompts,
         "components": components if isinstance(components, str) else "+".join(labels),
         "n_components": len(labels),
         "baseline": baseline,

@@ -47,7 +47,7 @@ class TaskReport:
         return "\n".join(
             [
                 f"task {self.task}: {self.n_prompts} prompt{'' if self.n_prompts == 1 else 's'}",
-                f"accuracy {self.accuracy:.1%} (answer above wrong answer), mean {self.metric} {self.mean_metric:.3f}",
+                f"accuracy {self.accuracy:.1%} (answer above wrong answer), mean {self.metric} {self.mean_metric:z.3f}",
                 f"example: {self.prompt!r} -> {self.answer!r} rather than {self.wrong_answer!r}",
                 f"the model predicts: {top}",
             ]

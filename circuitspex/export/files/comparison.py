@@ -19,7 +19,7 @@ from circuitspex.text import cell
 COMPARISON = JsonForm(
     Comparison,
     "circuitspex.comparison",
-    1,
+    2,
     problem_of,
     renamed={"min_effect": "least", "fdr": "rate"},
     order=schema()["properties"],
