@@ -28,7 +28,9 @@ class Direction:
     """How much of an interaction travels along the path from an earlier component to a later one.
 
     ``share`` is the part of the measured interaction that is gone when the later component alone is shown what it would
-    see without the earlier one, with its interval; 1 means all of it travels that way.
+    see without the earlier one, with its interval; 1 means all of it travels that way. It can be more than 1, or below
+    0: the interaction is then a sum of two parts of opposite signs, one that travels and one that arises later, and is
+    smaller than the larger of them.
     """
 
     source: str
@@ -188,6 +190,12 @@ class Verification:
     circuit_removed: Estimate
     random_kept: Estimate
     random_removed: Estimate
+    share_kept: Estimate | None = None
+    """Of what ablating everything takes away, the share that the circuit alone keeps; with its interval over prompts.
+
+    None where that is undefined, or not bounded: ablating everything does not change the metric for certain."""
+    share_left: Estimate | None = None
+    """The share that is left without the circuit."""
 
     @property
     def rows(self) -> list[tuple[str, float | Estimate]]:

@@ -150,6 +150,13 @@ def percent(share: float | None) -> str:
     return (f"{share:z.0%}" if abs(share) < 100 else f"{share:.1e}×").replace("-", "−", 1 if share < 0 else 0)
 
 
+def share_text(share: Estimate) -> str:
+    """'88 % [80 %, 95 %]'; in words where the interval has no end."""
+    if not math.isfinite(share.low):
+        return f"{percent(share.value)} (no interval: too few prompts to tell)"
+    return f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
+
+
 def interval(low: float, high: float, places: int) -> str:
     """An interval as it is printed in drawings."""
     return f"[{number(low, places)}, {number(high, places)}]"
@@ -203,7 +210,12 @@ def direction_text(direction: Direction) -> str:
     """'L1H2 → L3H4: 78 % [60, 95]': how much of an interaction travels which way."""
     share = direction.share
     value, low, high = (number(100 * x, 0, sign=False) for x in (share.value, share.low, share.high))
-    return f"{direction.source} → {direction.target}: {value} % [{low}, {high}]"
+    more = ""
+    if share.value > 1:
+        more = ", more than all of it: what arises elsewhere has the opposite sign"
+    elif share.value < 0:
+        more = ", below 0: what travels has the opposite sign of the whole"
+    return f"{direction.source} → {direction.target}: {value} % [{low}, {high}]{more}"
 
 
 def title_of(circuit: Circuit) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Estimate, Interaction, Verification
 from circuitspex.circuits.relation import RELATIONS
-from circuitspex.export.drawing.claims import doubt_text, is_hollow
+from circuitspex.export.drawing.claims import doubt_text, few_text, is_hollow
 from circuitspex.export.drawing.style import budget_text, interval, number, percent, verification_decimals
 
 MAX_ROWS = 10
@@ -22,8 +22,10 @@ def tiles(circuit: Circuit, places: int) -> list[tuple[str, ...]]:
     unknown = "undefined" if circuit.faithfulness.n_masks else "not measured"
     found = [r2_tile(circuit, unknown)]
     if verified is not None and verified.faithfulness is not None:
-        less = f"with {verified.n_components} components kept"
-        found.append(("Behaviour that the circuit keeps", percent(verified.faithfulness), less))
+        less, share = f"with {verified.n_components} components kept", verified.share_kept
+        over = f"{verified.n_prompts} held-out prompts{few_text(verified.n_prompts)}"
+        ends = "" if share is None else f"[{percent(share.low)}, {percent(share.high)}] over {over}; "
+        found.append(("Behaviour that the circuit keeps", percent(verified.faithfulness), f"{ends}{less}"))
     n_all = run.get("n_components")
     of = f"of {n_all:,} that could be ablated" if isinstance(n_all, int) else ""
     hollow = sum(map(is_hollow, circuit.nodes))

@@ -14,6 +14,7 @@ from circuitspex.export.drawing.style import (
     is_signed,
     others_text,
     percent,
+    share_text,
     title_of,
     verification_decimals,
 )
@@ -125,7 +126,7 @@ def _verification(found: Verification) -> list[str]:
         lines.append(f"  {name.ljust(width)}  {shown.rjust(max(map(len, values)))}  {between}")
     if found.faithfulness is None:
         return [*lines, "  faithfulness: undefined, because ablating everything changes nothing"]
-    kept = percent(found.faithfulness)
+    kept = percent(found.faithfulness) if found.share_kept is None else share_text(found.share_kept)
     return [*lines, f"  faithfulness: the circuit keeps {kept} of what ablating everything takes away"]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.report import Report
-from circuitspex.export.drawing.style import percent
+from circuitspex.export.drawing.claims import few_text
+from circuitspex.export.drawing.style import share_text
 from circuitspex.export.tables.columns import MAX_ROWS, joined, left_out
 from circuitspex.files import file_writer
 from circuitspex.text import printable
@@ -16,10 +17,11 @@ def render(report: Report) -> str:
     title = " · ".join(printable(about[key]) for key in ("model", "task", "metric") if about.get(key))
     lines = [
         f"Examination of a circuit of {len(report.circuit)} components: {title}",
-        f"{report.n_prompts} held-out prompts; metric {report.full:+z.2f} unablated, {report.empty:+z.2f} all ablated",
+        f"{report.n_prompts} held-out prompts{few_text(report.n_prompts)}; metric {report.full:+z.2f} unablated, "
+        f"{report.empty:+z.2f} all ablated",
         "",
-        f"only the circuit kept: {_shares(report.kept)} of the behaviour",
-        f"only the circuit removed: {_shares(report.left)} of the behaviour is left",
+        f"only the circuit kept: {share_text(report.kept)} of the behaviour",
+        f"only the circuit removed: {share_text(report.left)} of the behaviour is left",
         "",
         *_curves(report),
         "",
@@ -73,7 +75,7 @@ def _gains(report: Report) -> list[str]:
 
 def _parts(report: Report) -> list[str]:
     needed = sum(part.needed for part in report.parts)
-    lines = [f"Minimality: without {needed} of {len(report.parts)} components the circuit is worse"]
+    lines = [f"Minimality: without {needed} of {len(report.parts)} components the circuit is worse (95 % each)"]
     width = max(len(part.name) for part in report.parts)
     for part in report.parts[:MAX_ROWS]:
         lines.append(f"  without {part.name.ljust(width)}  loses {part.loss:z.2f}")
@@ -93,7 +95,3 @@ def _stability(report: Report) -> list[str]:
 
 def _plain(estimate: Estimate) -> str:
     return f"{estimate.value:z6.3f} [{estimate.low:z6.3f}, {estimate.high:z6.3f}]"
-
-
-def _shares(estimate: Estimate) -> str:
-    return f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
