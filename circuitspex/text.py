@@ -20,8 +20,14 @@ _AFTER_SEPARATOR = re.compile(r"(?<=\S)([;\t]\s*)(?=[=+\-@\uff1d\uff0b\uff0d\uff
 
 def printable(text: object) -> str:
     """For pictures, pages and tables: on one line, with U+FFFD for whatever has no sign of its own."""
-    line = " ".join(str(text).split())
-    return line if line.isascii() and line.isprintable() else "".join(c if _has_sign(c) else REPLACED for c in line)
+    return signs(" ".join(str(text).split()))
+
+
+def signs(text: str) -> str:
+    """With U+FFFD for whatever has no sign of its own, line ends too; spaces stay as many as they are."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if _has_sign(c) else REPLACED for c in text)
 
 
 def message(text: object, most: int = 4000) -> str:

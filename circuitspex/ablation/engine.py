@@ -28,6 +28,7 @@ from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import Model
+from circuitspex.models.trial import check_causal
 from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
@@ -48,6 +49,20 @@ class _Group:
     answers: Int[torch.Tensor, " prompts"]
     wrong_answers: Int[torch.Tensor, " prompts"]
     clean_logits: Float[torch.Tensor, "prompts vocab"] | None
+
+
+def check_executor(executor: str, precision: str = "model") -> None:
+    """Nothing where there are such an executor and such a precision, and they go together.
+
+    Raises:
+        UserError: they don't; what is allowed is listed.
+    """
+    if executor not in get_args(Executor):
+        raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(Executor))}")
+    if precision not in get_args(Precision):
+        raise UserError(f"unknown precision '{precision}'; allowed: {', '.join(get_args(Precision))}")
+    if precision != "model" and executor in ("batched", "hooks"):
+        raise UserError(f"precision '{precision}' needs the executor 'fused'; '{executor}' uses the model's own")
 
 
 class AblationEngine:
@@ -85,14 +100,10 @@ class AblationEngine:
         precision: Precision = "model",
         batch_rows: int | None = None,
     ) -> None:
-        if executor not in get_args(Executor):
-            raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(Executor))}")
-        if precision not in get_args(Precision):
-            raise UserError(f"unknown precision '{precision}'; allowed: {', '.join(get_args(Precision))}")
+        check_executor(executor, precision)
         if batch_rows is not None and batch_rows < 1:
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
-        if precision != "model" and executor in ("batched", "hooks"):
-            raise UserError(f"precision '{precision}' needs the executor 'fused'; '{executor}' uses the model's own")
+        check_causal(model)
         self.model = model
         self.task = task
         self.components = tuple(components)

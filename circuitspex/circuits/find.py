@@ -11,13 +11,13 @@ from circuitspex.circuits.found import Found
 from circuitspex.circuits.search._coarse_to_fine import search_levels
 from circuitspex.circuits.search._search import MEASURING, search
 from circuitspex.circuits.search.options import Options
-from circuitspex.circuits.search.prompts import hold_out
+from circuitspex.circuits.search.prompts import hold_out, prepared
 from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games import LensGame, as_game
 from circuitspex.masks import Keep
 from circuitspex.masks.members import masks_keeping
-from circuitspex.models.protocol import Model
+from circuitspex.models.given import GivenModel
 from circuitspex.recovery import Method
 from circuitspex.renamed import warn_renamed
 from circuitspex.tasks import Task
@@ -25,8 +25,8 @@ from circuitspex.typing import Game, Masks
 
 
 def find_circuit(
-    model: Model,
-    task: Task,
+    model: GivenModel,
+    task: Task | str | Path,
     components: Selector = "heads",
     baseline: str = "mean",
     budget: int = 100,
@@ -43,7 +43,7 @@ def find_circuit(
     refine: int | Sequence[str] = 0,
     levels: Sequence[str] | None = None,
     until: float | None = None,
-    heldout: Task | None = None,
+    heldout: Task | str | Path | None = None,
     executor: Executor = "auto",
     precision: Precision = "model",
     store: Store | str | Path | None = None,
@@ -57,8 +57,8 @@ def find_circuit(
     circuit. The decoded function is scored on ``n_heldout`` further masks, the circuit on held-out prompts.
 
     Args:
-        model: a TransformerBridge, from ``load_model`` for example.
-        task: prompts and metric.
+        model: a TransformerBridge, from ``load_model`` for example; a Hugging Face model, or the name of one.
+        task: prompts and metric; or the name of a built-in task, or a ``.jsonl`` file.
         components: a selector such as 'heads' or 'heads+mlps', or a list of components.
         baseline: 'mean', 'resample' or 'zero'.
         latents: sparse autoencoders whose latents are among the components; see ``ComponentGame``.
@@ -99,9 +99,10 @@ def find_circuit(
         warn_renamed("find_circuit(refine=[levels])", "levels=[levels]")
         levels, refine = refine, 0
     options = Options.of(locals())
+    if levels is not None and refine:
+        raise UserError("refine (rounds) and levels can't be combined; give one of the two")
+    model, task, heldout = prepared(model, task, baseline, heldout, components, levels)
     if levels is not None:
-        if refine:
-            raise UserError("refine (rounds) and levels can't be combined; give one of the two")
         return search_levels(model, task, levels, baseline, options, heldout)
     options.check_memory(len(select(model_structure(model, latents), components)))
     if heldout is None:

@@ -11,6 +11,7 @@ from circuitspex.masks import Pilot
 from circuitspex.recovery import Interactions
 from circuitspex.renamed import renamed_fields, warn_renamed
 from circuitspex.tasks import TaskReport
+from circuitspex.text import message
 from circuitspex.typing import Term
 
 LEAST = 16
@@ -146,4 +147,4 @@ class Level:
 
     def __str__(self) -> str:
         about = f"{self.selector}: {self.found.interactions.n_players} components, {self.found.faithfulness}"
-        return about + (f"; expanded {', '.join(self.expanded)}" if self.expanded else "")
+        return message(about + (f"; expanded {', '.join(self.expanded)}" if self.expanded else ""))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -17,21 +16,23 @@ from circuitspex.circuits.evidence._replicate import replicate
 from circuitspex.circuits.evidence._strongest import strongest
 from circuitspex.circuits.record import versions
 from circuitspex.circuits.search.options import Options
+from circuitspex.circuits.search.prompts import check_given
 from circuitspex.components import Selector
 from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame
 from circuitspex.masks import Keep, check_keep, sample_masks
-from circuitspex.models import model_identity
+from circuitspex.models import model_identity, model_of
+from circuitspex.models.given import GivenModel
 from circuitspex.models.protocol import Model
 from circuitspex.recovery import Interactions, decode
 from circuitspex.statistics import over_prompts
-from circuitspex.tasks import Task
+from circuitspex.tasks import Task, task_of
 from circuitspex.typing import Masks, Term
 
 
 def compare_series(
-    models: Mapping[str, Model | Callable[[], Model]],
-    task: Task,
+    models: Mapping[str, GivenModel | Callable[[], Model]],
+    task: Task | str | Path,
     components: Selector = "heads",
     baseline: str = "mean",
     budget: int = 100,
@@ -84,6 +85,7 @@ def compare_series(
     unknown = [name for name in chosen if name not in models]
     if unknown:
         raise UserError(f"there is no checkpoint '{unknown[0]}'; there are {', '.join(names)}")
+    check_given(task, baseline, components)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
 
     def game_of(model: Model) -> RememberingGame:
@@ -92,6 +94,7 @@ def compare_series(
     sets: dict[Term, None] = {}
     labels: tuple[str, ...] = ()
     first = _loaded(models[names[0]])
+    task = task_of(task, first)
     for name in dict.fromkeys(chosen):
         model = first if name == names[0] else _loaded(models[name])
         check_comparable(first, model, task)
@@ -129,11 +132,10 @@ def compare_series(
     return Series(tuple(tuple(labels[i] for i in members) for members in wanted), tuple(points), same_as, about)
 
 
-def _loaded(model: Model | Callable[[], Model]) -> Model:
+def _loaded(model: GivenModel | Callable[[], Model]) -> Model:
     """The model itself, or what its loader gives."""
-    if hasattr(model, "run_with_hooks"):
-        return cast(Model, model)
-    return model()
+    loads = callable(model) and not isinstance(model, type) and not hasattr(model, "parameters")
+    return model_of(model() if loads else model)
 
 
 def _decoded(game: RememberingGame, options: Options, keep: Keep, seeds: Sequence[int]) -> Interactions:

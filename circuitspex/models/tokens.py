@@ -14,8 +14,8 @@ def tokenizer_of(model: HasTokenizer) -> Any:
     tokenizer = getattr(model, "tokenizer", None)
     if tokenizer is None:
         raise TaskError(
-            "this model has no tokenizer: give it to load_model (a Hugging Face model: load_model(model, tokenizer=…)), put "
-            "it into the model's folder, or give the task as tokens"
+            "this model has no tokenizer: give it to load_model (a Hugging Face model: "
+            "load_model(model, tokenizer=…)), put it into the model's folder, or give the task as tokens"
         )
     return tokenizer
 

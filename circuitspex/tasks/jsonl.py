@@ -10,6 +10,7 @@ The answers carry their leading space. Positions are tokens of the prompt by nam
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -31,12 +32,13 @@ def read_lines(path: str | Path) -> list[tuple[str, Example]]:
     """The examples of a task file, each with its place (``ioi.jsonl line 3``) for later errors."""
     path = Path(path)
     try:
-        text = strict_json.file_text(path)
+        data = strict_json.file_bytes(path)
     except FileFormatError as error:
         raise TaskError(f"can't read task file {path}: {error}") from None
+    _check_encoding(path, data)
     found = []
     # Not splitlines(): that also breaks at characters which may stand inside a JSON string.
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(data.decode("utf-8-sig").split("\n"), start=1):
         if line.strip():
             place = f"{path.name} line {number}"
             if len(line) > MAX_LINE:
@@ -45,6 +47,23 @@ def read_lines(path: str | Path) -> list[tuple[str, Example]]:
     if not found:
         raise TaskError(f"task file {path} has no prompts; it needs at least one line")
     return found
+
+
+def _check_encoding(path: Path, data: bytes) -> None:
+    """Name the line where a file is not UTF-8."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise TaskError(f"{path.name} line 1: the file is UTF-16; save it as UTF-8")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        at = data.count(b"\n", 0, error.start) + 1
+        raise TaskError(f"{path.name} line {at}: not UTF-8 text (the byte 0x{data[error.start]:02x})") from None
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        place = f"{path.name} line {number}"
+        if number > 1 and line.startswith(codecs.BOM_UTF8):
+            raise TaskError(f"{place}: begins with a byte order mark, which can only begin a file; remove it")
+        if b"\0" in line:
+            raise TaskError(f"{place}: has a NUL byte: it is damaged, or UTF-16 without its mark; save it as UTF-8")
 
 
 def write(path: str | Path, examples: Sequence[Example]) -> None:

@@ -15,6 +15,7 @@ from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import Model
 from circuitspex.tasks.groups import TaskGroup
 from circuitspex.tasks.metrics import Metric, MetricRows, check_metric_values
+from circuitspex.text import message
 
 ACCURACY_WARNING = 0.75
 """Below this accuracy a circuit for the task means little."""
@@ -46,8 +47,9 @@ class TaskReport:
         top = ", ".join(f"{token!r} {probability:.1%}" for token, probability in self.top_predictions)
         return "\n".join(
             [
-                f"task {self.task}: {self.n_prompts} prompt{'' if self.n_prompts == 1 else 's'}",
-                f"accuracy {self.accuracy:.1%} (answer above wrong answer), mean {self.metric} {self.mean_metric:z.3f}",
+                f"task {message(self.task)}: {self.n_prompts} prompt{'' if self.n_prompts == 1 else 's'}",
+                f"accuracy {self.accuracy:.1%} (answer above wrong answer), "
+                f"mean {message(self.metric)} {self.mean_metric:z.3f}",
                 f"example: {self.prompt!r} -> {self.answer!r} rather than {self.wrong_answer!r}",
                 f"the model predicts: {top}",
             ]

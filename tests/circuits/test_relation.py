@@ -246,3 +246,13 @@ def test_a_search_says_it_of_every_pair_and_measures_the_unablated_context():
     kept = found.circuit.interactions[0].unablated[-1]
     assert kept.kept == (True, True)
     assert kept.value == pytest.approx(3.05)
+
+
+def test_the_documents_have_the_table_of_words():
+    text = (Path(__file__).parents[2] / "docs" / "meaning.md").read_text(encoding="utf-8")
+    rows = ["| word | as a sentence | when |", "| --- | --- | --- |"]
+    for definition in RELATIONS.values():
+        sentences = (definition.one, definition.both)
+        said = "; ".join(each.format(i="i", j="j", all="i and j") for each in sentences if each)
+        rows.append(f"| {definition.word} | {said} | {definition.condition} |")
+    assert "\n".join(rows) in text

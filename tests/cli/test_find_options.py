@@ -87,7 +87,7 @@ def test_the_pilot_and_the_curve_are_printed(command: list[str], capsys: pytest.
     assert "explained  verdict" in printed.out
     assert "learning curve\n  20 ablations: R² " in printed.out
     assert "  40 ablations: R² " in printed.out
-    assert "warning: until=0.999 was not reached" in printed.err
+    assert "warning: --until 0.999 was not reached" in printed.err
 
 
 def test_the_pilot_and_the_curve_are_in_the_json(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:

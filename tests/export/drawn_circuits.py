@@ -109,7 +109,7 @@ def with_evidence(circuit, seed=0):
             table=table,
             q=rng.random() / 20,
             direction=direction,
-            pair=related(edge, rng) if edge.order == 2 else None,
+            pair=related(edge, random.Random(str(edge))) if edge.order == 2 else None,
             unablated=whole,
         )
 

@@ -242,7 +242,7 @@ def _refused(path, said):
     assert message.startswith(f"{path}: ")
     assert said in message
     assert "\n" not in message
-    assert len(message) < len(str(path)) + 300
+    assert len(message) < len(str(path)) + 400
 
 
 @pytest.mark.parametrize("form", ["json", "svg", "html", "text"])

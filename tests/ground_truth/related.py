@@ -10,8 +10,9 @@ The planted table is ``f(i, j) = a0 i + b0 j + I i j``, in units of a random siz
     none         no interaction
 
 It varies from prompt to prompt (by 30 %, and each effect by 10 % of the size besides), and from context to context: all
-other components have effects of their own, interact with each other, and with i and j (each by 5 % of the size or so,
-up and down, so that the mean over contexts is the table), and what no pair explains is a wave over masks.
+other components have effects of their own, interact with each other, and with i and j (each by 10 % of the size or so,
+up and down, so that the mean over contexts is the table), and what no pair explains is a wave over masks. ``noise``
+multiplies all of this.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Planted:
     others: np.ndarray
     linked: np.ndarray
     waves: np.ndarray
+    wave: float
 
     def __call__(self, masks: np.ndarray) -> np.ndarray:
         """The metric of each prompt under each mask."""
@@ -54,16 +56,16 @@ class Planted:
         found += self.size * (i * (rest @ self.linked[0])[:, None] + j * (rest @ self.linked[1])[:, None])
         found += self.size * (i * j) * (rest @ self.linked[2])[:, None]
         found += self.size * np.einsum("ka,kb,ab->k", rest, rest, self.others)[:, None]
-        return found + 0.05 * self.size * np.sin(x @ self.waves)
+        return found + self.wave * self.size * np.sin(x @ self.waves)
 
 
-def planted(kind: str, seed: int, n_prompts: int = 12) -> Planted:
+def planted(kind: str, seed: int, n_prompts: int = 12, noise: float = 1.0) -> Planted:
     """A random game of that kind."""
     rng = np.random.default_rng((KINDS.index(kind), seed))
     size = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 3.0))
     (a, b, both), truth = _table(kind, rng)
-    shifts = 0.1 * abs(size) * rng.normal(size=(2, n_prompts))
-    scale = 1 + 0.3 * rng.normal(size=n_prompts)
+    shifts = noise * 0.1 * abs(size) * rng.normal(size=(2, n_prompts))
+    scale = 1 + noise * 0.3 * rng.normal(size=n_prompts)
     n = N_PLAYERS - 2
     return Planted(
         kind,
@@ -71,9 +73,10 @@ def planted(kind: str, seed: int, n_prompts: int = 12) -> Planted:
         (a * size, b * size, both * size),
         abs(size),
         np.stack([scale, *shifts]),
-        0.3 * rng.normal(size=(n, n)),
-        0.1 * rng.normal(size=(3, n)),
+        noise * 0.3 * rng.normal(size=(n, n)),
+        noise * 0.1 * rng.normal(size=(3, n)),
         rng.normal(size=(N_PLAYERS, n_prompts)) * 7,
+        noise * 0.05,
     )
 
 

@@ -13,7 +13,8 @@ Change = Callable[[random.Random, str], bytes]
 STRANGE: list[Any] = [
     None, True, False, 0, -1, 1, 2, 3.0, 0.5, -0.0, 1e-300, 1e150, 1e300, -1e308, 2**31, 2**53, 2**63, 2**70, 10**300,
     10**307, 10**399, "", " ", "a", "L0H0", "L1H1", "L99999H9", "L0N0:64@-1", "L05H1", "L٥H١", "a\nb", "\0",
-    "\x1b[31mred\x1b[0m", "\ud800", "\ufeff", "\u00a0", "＝1+1", "=1+1", "</script><b>", "&amp;\"'", "\u202e", "x" * 5000,
+    "\x1b[31mred\x1b[0m", "\ud800", "\ufeff", "\u00a0", "＝1+1", "=1+1", "</script><b>", "&amp;\"'",
+    "\u202e", "x" * 5000,
     [], {}, [[]], [{}], [0], [None], ["L0H0"], ["L0H0", "L0H0"], {"value": 1, "low": 2, "high": 3}, {"": {}},
 ]  # fmt: skip
 """Values to put in a place where something else was."""
@@ -132,7 +133,7 @@ def there_twice(rng: random.Random, text: str) -> bytes:
 def exchanged(rng: random.Random, text: str) -> bytes:
     """Two values that have changed places."""
     data, one, key = _pick(rng, text)
-    paths = [path for path in places(data)]
+    paths = list(places(data))
     path = rng.choice(paths)
     other, place = _at(data, path[:-1]), path[-1]
     try:
@@ -145,11 +146,7 @@ def exchanged(rng: random.Random, text: str) -> bytes:
 def other_number(rng: random.Random, text: str) -> bytes:
     """A number that is larger, smaller, of the other sign or of the other type."""
     data = copy.deepcopy(_parsed(text))
-    paths = [
-        path
-        for path in places(data)
-        if isinstance(_at(data, path), int | float) and not isinstance(_at(data, path), bool)
-    ]
+    paths = [path for path in places(data) if type(_at(data, path)) in (int, float)]
     if not paths:
         return other_value(rng, text)
     path = rng.choice(paths)

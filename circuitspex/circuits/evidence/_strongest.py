@@ -122,7 +122,7 @@ def measured_parts(
     )
 
 
-def _q_values(found: dict[Term, Measured], sets: list[Term], resolution: Resolution) -> dict[Term, float]:
+def _q_values(found: dict[Term, Measured], sets: Sequence[Term], resolution: Resolution) -> dict[Term, float]:
     """The q value of each set among these, for the test that its effect is larger than its numbers' resolution."""
     return dict(zip(sets, q_values([found[s].p_value(resolution.least(len(s))) for s in sets]), strict=True))
 

@@ -57,7 +57,7 @@ def interactions_tile(circuit: Circuit, more: str = "") -> tuple[str, ...]:
     """How many interactions there are, and how many of each relation, in the order of the words' table."""
     edges = circuit.interactions
     count = Counter(edge.relation.word for edge in edges)
-    said = ", ".join(f"{count[word]} {word}" for word in RELATIONS if count[word])
+    said = ", ".join(f"{word}: {count[word]}" for word in RELATIONS if count[word])
     return "Interactions", f"{len(edges):,}", f"{said}{more}".removeprefix("; ")
 
 

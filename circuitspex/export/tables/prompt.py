@@ -33,14 +33,14 @@ def how_text(found: PromptMap) -> str:
 def render(found: PromptMap) -> str:
     """The prompt, its strongest words in the order of their size, and the interactions."""
     circuit, places = found.circuit, places_of(found)
-    lines = textwrap.wrap(f"Prompt: {' '.join(found.text.split())}", WIDTH, max_lines=6, placeholder=" …")
+    lines = textwrap.wrap(f"Prompt: {printable(found.text)}", WIDTH, max_lines=6, placeholder=" …")
     unablated = circuit.task.get("unablated")
     whole = f"; {unablated:+z.{places}f} with nothing ablated" if isinstance(unablated, int | float) else ""
     for line in (f"{title_of(circuit)}: {answer_text(found)}{whole}", how_text(found), faithfulness_text(circuit)):
         lines += wrapped(line)
     words = sorted(found.words, key=lambda word: (-abs(word.effect), word.start))
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
-    kind = str(circuit.run.get("components") or "players").removesuffix("s")
+    kind = printable(circuit.run.get("components") or "players").removesuffix("s")
     lines += ["", *section("Main effects", kind, [(printable(word.name), word, "") for word in words], places)]
     named = [(printable(" × ".join(edge.components)), edge, edge.relation.short) for edge in edges]
     lines += ["", *section("Interactions", "interaction", named, places)]

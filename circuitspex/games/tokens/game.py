@@ -29,10 +29,11 @@ from circuitspex.games.tokens.prompt import Messages, Player
 from circuitspex.games.tokens.replacement import alone_id, replacement_id
 from circuitspex.games.tokens.spans import Range
 from circuitspex.games.tokens.trial import why_not
-from circuitspex.models import model_identity, model_name
+from circuitspex.models import model_identity, model_name, model_of
+from circuitspex.models.given import GivenModel
 from circuitspex.models.overflow import overflow_error, overflowed
-from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import context_of, decode_token
+from circuitspex.models.trial import check_causal
 from circuitspex.tasks.metrics import Metric
 from circuitspex.typing import FloatArray, Gradients, IntArray, PerPrompt
 
@@ -51,7 +52,8 @@ class TokenGame(LensGame):
     Special tokens, a chat template's tokens and white space are never ablated.
 
     Args:
-        model: a TransformerBridge with a tokenizer, from ``load_model`` for example.
+        model: a TransformerBridge with a tokenizer, from ``load_model`` for example; a Hugging Face model, or the name
+            of one.
         prompt: the text; with ``chat`` the user's message, or a list of messages whose last by the user is split.
         answer: what should follow, with its leading space where the model writes one; one token or several.
         wrong_answer: the token that it is compared with by 'logit_diff'.
@@ -79,7 +81,7 @@ class TokenGame(LensGame):
 
     def __init__(
         self,
-        model: Model,
+        model: GivenModel,
         prompt: str | Messages,
         answer: str,
         wrong_answer: str | None = None,
@@ -98,6 +100,8 @@ class TokenGame(LensGame):
             raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(TokenExecutor))}")
         if batch_rows is not None and batch_rows < 1:
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
+        model = model_of(model)
+        check_causal(model)
         super().__init__(store, model)
         self.model = model
         self.ablate = check_ablate(ablate)
