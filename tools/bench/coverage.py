@@ -34,13 +34,14 @@ PAGE = """# How often intervals and tests are right
 `make coverage`, which is `python tools/bench/coverage.py --games 1200 --processes 2 --out docs/benchmarks/coverage.md`
 
 Every game is a random sparse function of 6 to 12 players whose truth is known: main effects, pairs and triples, as
-parities or as ANDs, that differ from prompt to prompt by nothing, 30 % or 80 %, beside a dense remainder that no sparse
-function explains. `explain` searches it with 40 to 160 masks, with a decoder that is quick and picks many sets that are
-none. The first columns count 95 % intervals that hold the truth, of *all* main effects and interactions that were
-measured (`measured`) and of the held-out R²; 95 % is right. The next two are false discoveries as a share of all in a
-game, on average over games: at most 5 % is right. The last two are wrong intervals among those that are *reported*
-(`adjusted`), on average over games: at most 5 % is right. Where every mask was run, intervals are over prompts alone; on
-one prompt they are over contexts, or there is none, and the truth is that of the prompt.
+parities or as ANDs, that differ from prompt to prompt by nothing, 30 % or 80 %, beside a dense remainder that no
+sparse function explains. `explain` searches it with 40 to 160 masks, with a decoder that is quick and picks many sets
+that are none. The first columns count 95 % intervals that hold the truth, of *all* main effects and interactions that
+were measured (`measured`; what does not vary at all has an interval without width, which is right and is not counted)
+and of the held-out R²; 95 % is right. The next two are false discoveries as a share of all in a game, on average over
+games: at most 5 % is right. The last two are wrong intervals among those that are *reported* (`adjusted`), on average
+over games: at most 5 % is right. Where every mask was run, intervals are over prompts alone; on one prompt they are
+over contexts, or there is none, and the truth is that of the prompt.
 
 TABLE"""
 
@@ -158,7 +159,8 @@ def play(seed: int) -> list[float]:
     edges = [*circuit.interactions, *circuit.dropped]
     out = []
     for parts in (nodes, edges):
-        out += [float(sum(holds(part.measured, true(part)) for part in parts)), float(len(parts))]
+        open_ends = [part for part in parts if part.measured.high - part.measured.low > 2 * tiny]
+        out += [float(sum(holds(part.measured, true(part)) for part in open_ends)), float(len(open_ends))]
     score, mean = circuit.faithfulness, values.mean(1)
     if score.low is None or score.high is None:
         out += [0.0, 0.0]  # not an estimate: all masks were run
