@@ -6,8 +6,8 @@ difference of the metric between kept and ablated, averaged over random masks of
     effect(S) = E_m [ sum over T subset of S of (-1)^(|S| - |T|) f(T kept, S \\ T ablated, others as in m) ],
 
 which is ``2^|S|`` times the Fourier coefficient. For one component it is how much the metric falls when the component
-is removed. For two it is negative where they back each other up ("redundant") and positive where they only work
-together ("synergistic").
+is removed. For two it is how much more the one does while the other is kept than while it is ablated; what they do to
+each other is no matter of its sign alone: ``circuitspex.circuits.relation``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from circuitspex.circuits import formats
+from circuitspex.circuits.relation import PairEffects, Relation, by_sign
 from circuitspex.renamed import renamed_fields, warn_renamed
+from circuitspex.statistics import RATE
 from circuitspex.statistics import Estimate as Estimate
 
 
@@ -26,7 +28,9 @@ class Direction:
     """How much of an interaction travels along the path from an earlier component to a later one.
 
     ``share`` is the part of the measured interaction that is gone when the later component alone is shown what it would
-    see without the earlier one, with its interval; 1 means all of it travels that way.
+    see without the earlier one, with its interval; 1 means all of it travels that way. It can be more than 1, or below
+    0: the interaction is then a sum of two parts of opposite signs, one that travels and one that arises later, and is
+    smaller than the larger of them.
     """
 
     source: str
@@ -49,7 +53,9 @@ class Node:
     ``layer`` and ``kind`` ('head', 'mlp', 'word', …) repeat what ``name`` says where it is a part of a model, so that a
     reader of the file need not parse names; what has no layer is in layer 0.
     ``decoded`` is the effect that the decoded function gives, ``measured`` the one that paired ablations gave, and
-    ``per_prompt`` the measured one on each prompt.
+    ``per_prompt`` the measured one on each prompt. ``q`` and ``adjusted`` are as in ``Interaction``, over all
+    components that were measured. ``signed`` is False where only the size of the effect is known, as of a score of
+    another tool; the numbers are then sizes, which are drawn and listed without a sign.
     """
 
     name: str
@@ -58,11 +64,29 @@ class Node:
     decoded: float
     measured: Estimate | None = None
     per_prompt: tuple[float, ...] = ()
+    q: float | None = None
+    adjusted: Estimate | None = None
+    signed: bool = True
 
     @property
     def effect(self) -> float:
         """The measured effect where there is one, else the decoded."""
         return self.decoded if self.measured is None else self.measured.value
+
+    @property
+    def shown(self) -> Estimate | None:
+        """The interval to stand beside the effect: the one that is widened for selection where there is one."""
+        return self.measured if self.adjusted is None else self.adjusted
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether its effect by itself can be told from 0: it is a discovery, or was only estimated.
+
+        Without a ``q`` (in older files, and in comparisons, which test differences) the interval decides.
+        """
+        if self.q is not None:
+            return self.q <= RATE
+        return self.measured is None or self.measured.excludes_zero
 
 
 @dataclass(frozen=True)
@@ -70,9 +94,14 @@ class Interaction:
     """An interaction of two or more components (a hyperedge from three on).
 
     ``table`` has the mean metric for every on/off combination of its components, over the contexts and prompts in which
-    it was ``measured``; ``per_prompt`` the measured effect on each prompt; ``q`` the smallest false discovery rate
-    (Benjamini and Hochberg 1995, over all interactions measured with it) at which it is a discovery; ``direction`` how
-    much of it travels along the path from one of its components to the other.
+    it was ``measured``: random masks of the other components, with the share kept that the run's record says.
+    ``unablated`` has the same combinations while all others are kept, over prompts. ``per_prompt`` is the measured
+    effect on each prompt; ``q`` the smallest false discovery rate (Benjamini and Hochberg 1995, over all interactions
+    measured with it) at which it is a discovery; ``direction`` how much of it travels along the path from one of its
+    components to the other; ``pair`` what two components do to each other, and the effects that this rests on.
+    ``measured`` has its own 95 % interval; ``adjusted``, where it was selected from several, has one that is widened
+    for that (false coverage rate, Benjamini and Yekutieli 2005): of all selected ones at most 5 % are expected to miss
+    the truth.
     """
 
     components: tuple[str, ...]
@@ -82,6 +111,9 @@ class Interaction:
     table: tuple[Combination, ...] = ()
     q: float | None = None
     direction: Direction | None = None
+    adjusted: Estimate | None = None
+    pair: PairEffects | None = None
+    unablated: tuple[Combination, ...] = ()
 
     @property
     def order(self) -> int:
@@ -94,30 +126,50 @@ class Interaction:
         return self.decoded if self.measured is None else self.measured.value
 
     @property
+    def shown(self) -> Estimate | None:
+        """The interval to stand beside the effect: the one that is widened for selection where there is one."""
+        return self.measured if self.adjusted is None else self.adjusted
+
+    @property
+    def relation(self) -> Relation:
+        """What its components do to each other, as far as it is certain; of three and more, the sign."""
+        return by_sign(self.effect, self.measured) if self.pair is None else self.pair.relation
+
+    @property
+    def sentence(self) -> str:
+        """The relation in words, with the components: 'L29H0 opposes L23H3'."""
+        return self.relation.sentence(self.components)
+
+    @property
     def label(self) -> Literal["redundant", "synergistic"]:
-        """'redundant' for a negative effect (they back each other up), 'synergistic' for a positive one."""
+        """The sign of the effect in words of before, which said more than a sign can; it warns."""
+        warn_renamed("Interaction.label", "Interaction.relation")
         return "redundant" if self.effect < 0 else "synergistic"
 
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """R² of the decoded function on ablations that no fit has seen, with a bootstrap interval over masks.
+    """R² of the decoded function on ablations that no fit has seen, with its 95 % interval over masks.
 
-    ``r2`` is None where it is undefined: the metric did not vary over the held-out masks.
+    ``r2`` is None where it is undefined: the metric did not vary over the held-out masks. Where all masks of a small
+    game were run it is ``exact``, the R² over all ``n_masks`` of them, and has no interval: nothing was drawn.
     """
 
     r2: float | None
     low: float | None
     high: float | None
     n_masks: int
+    exact: bool = False
 
     def __str__(self) -> str:
         if self.r2 is None and self.n_masks == 0:
             return "R² not measured: nearly every possible mask was used for the fit"
+        if self.r2 is not None and self.exact:
+            return f"R² {self.r2:z.3f}, exact over all {self.n_masks} masks"
         if self.r2 is None:
             return f"R² undefined: the metric is constant on the {self.n_masks} held-out masks"
-        interval = "" if self.low is None or self.high is None else f" [{self.low:.3f}, {self.high:.3f}]"
-        return f"R² {self.r2:.3f}{interval} on {self.n_masks} held-out masks"
+        interval = "" if self.low is None or self.high is None else f" [{self.low:z.3f}, {self.high:z.3f}]"
+        return f"R² {self.r2:z.3f}{interval} on {self.n_masks} held-out masks"
 
 
 @dataclass(frozen=True)
@@ -138,6 +190,12 @@ class Verification:
     circuit_removed: Estimate
     random_kept: Estimate
     random_removed: Estimate
+    share_kept: Estimate | None = None
+    """Of what ablating everything takes away, the share that the circuit alone keeps; with its interval over prompts.
+
+    None where that is undefined, or not bounded: ablating everything does not change the metric for certain."""
+    share_left: Estimate | None = None
+    """The share that is left without the circuit."""
 
     @property
     def rows(self) -> list[tuple[str, float | Estimate]]:
@@ -152,7 +210,7 @@ class Verification:
         ]
 
     def __str__(self) -> str:
-        rows = [(name, f"{v:.2f}" if isinstance(v, Estimate) else f"{v:+.2f}") for name, v in self.rows]
+        rows = [(name, f"{v:z.2f}" if isinstance(v, Estimate) else f"{v:+z.2f}") for name, v in self.rows]
         head = f"the metric on {self.n_prompts} held-out prompts, for a circuit of {self.n_components} components"
         return "\n".join([head, *(f"  {name:28} {numbers}" for name, numbers in rows)])
 
@@ -181,12 +239,19 @@ class Circuit(formats.Drawn):
     model: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
+    dropped_nodes: tuple[Node, ...] = ()
+    """Components that were measured again, can't be told from 0, and are in no interaction of the circuit."""
 
     @property
     def has_layers(self) -> bool:
         """Whether its nodes are parts of a model, which are in layers; words, examples and other players are not."""
         lens = self.run.get("lens", "components")
         return bool(lens == "components" or (lens == "groups" and "n_layers" in self.model))
+
+    @property
+    def looked_for_interactions(self) -> bool:
+        """Whether a search for interactions stands behind it; not behind effects that were read from another tool."""
+        return "effects" not in self.run
 
     @property
     def edges(self) -> tuple[Interaction, ...]:

@@ -11,6 +11,7 @@ from circuitspex.masks import Pilot
 from circuitspex.recovery import Interactions
 from circuitspex.renamed import renamed_fields, warn_renamed
 from circuitspex.tasks import TaskReport
+from circuitspex.text import message
 from circuitspex.typing import Term
 
 LEAST = 16
@@ -22,7 +23,7 @@ class Stage:
     """One point of the learning curve.
 
     A function decoded from ``n_ablations`` masks predicts ``n_masks`` further ones, which its fit has not seen, with
-    this R² and 95 % bootstrap interval over masks; None where the values do not vary.
+    this R² and 95 % interval over masks; None where the values do not vary.
     """
 
     n_ablations: int
@@ -34,8 +35,8 @@ class Stage:
     def __str__(self) -> str:
         if self.r2 is None or self.low is None or self.high is None:
             return f"{self.n_ablations} ablations: R² undefined, the values do not vary on {self.n_masks} new masks"
-        interval = f"[{self.low:.3f}, {self.high:.3f}]"
-        return f"{self.n_ablations} ablations: R² {self.r2:.3f} {interval} on {self.n_masks} new masks"
+        interval = f"[{self.low:z.3f}, {self.high:z.3f}]"
+        return f"{self.n_ablations} ablations: R² {self.r2:z.3f} {interval} on {self.n_masks} new masks"
 
     def reaches(self, until: float) -> bool:
         """Whether the lower end of the interval is at least ``until``, on at least ``LEAST`` masks."""
@@ -146,4 +147,4 @@ class Level:
 
     def __str__(self) -> str:
         about = f"{self.selector}: {self.found.interactions.n_players} components, {self.found.faithfulness}"
-        return about + (f"; expanded {', '.join(self.expanded)}" if self.expanded else "")
+        return message(about + (f"; expanded {', '.join(self.expanded)}" if self.expanded else ""))

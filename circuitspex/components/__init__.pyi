@@ -14,6 +14,8 @@ from .latents import Latents as Latents
 from .layer_view import Part as Part
 from .layout import Layout as Layout
 from .nesting import check_levels as check_levels
+from .spelling import check_levels_spelled as check_levels_spelled
+from .spelling import check_selector as check_selector
 from .structure import LayerStructure as LayerStructure
 from .structure import ModelStructure as ModelStructure
 from .structure import model_structure as model_structure

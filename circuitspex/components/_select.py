@@ -27,8 +27,11 @@ from circuitspex.errors import ComponentError
 
 _PART = re.compile(
     r"(?:layers\[(?P<slice>(?:-?\d+)?:(?:-?\d+)?(?::-?\d+)?|-?\d+)\]\.|L(?P<layer>\d+)(?:E(?P<expert>\d+))?\.)?"
-    r"(?P<word>[a-z_]+(?:\.[a-z_]+)?)(?::(?P<group>\d+))?(?:@(?P<position>-?\d+))?"
+    r"(?P<word>[a-z_]+(?:\.[a-z_]+)?)(?::(?P<group>\d+))?(?:@(?P<position>-?\d+))?",
+    re.ASCII,
 )
+_LONGEST = 200
+"""Of a part of a selector; what is longer is none."""
 
 Selector = str | Component | Sequence[str | Component]
 
@@ -68,7 +71,7 @@ def select(structure: ModelStructure, selector: Selector) -> tuple[Component, ..
 
 
 def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
-    match = _PART.fullmatch(part)
+    match = _PART.fullmatch(part) if len(part) <= _LONGEST else None
     expert = None if match is None or match["expert"] is None else int(match["expert"])
     kind = None
     if match is not None:
@@ -80,7 +83,7 @@ def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
             if "is not a component" not in str(error):
                 raise
             raise ComponentError(
-                f"{part!r} is neither a selector ({how_selected()}) nor a component ({how_written()})"
+                f"{part[:60]!r} is neither a selector ({how_selected()}) nor a component ({how_written()})"
             ) from None
     layers = _layers(structure, part, match["slice"], match["layer"])
     position = None if match["position"] is None else int(match["position"])

@@ -10,9 +10,12 @@ from circuitspex.components.kinds import KINDS, Kind, how_written, kind_written
 from circuitspex.errors import ComponentError
 
 _PATTERN = re.compile(
-    r"L(?P<layer>\d+)(?:E(?P<expert>\d+)(?=[A-Z]))?(?P<letter>[A-Z][A-Za-z]*)(?:(?P<start>\d+)(?::(?P<stop>\d+))?)?(?P<suffix>\.[a-z_]+)?"
-    r"(?:@(?P<position>-?\d+))?"
+    r"L(?P<layer>\d+)(?:E(?P<expert>\d+)(?=[A-Z]))?(?P<letter>[A-Z][A-Za-z]*)"
+    r"(?:(?P<start>\d+)(?::(?P<stop>\d+))?)?(?P<suffix>\.[a-z_]+)?(?:@(?P<position>-?\d+))?",
+    re.ASCII,
 )
+_LONGEST = 200
+"""Of a component's written form; what is longer is not one."""
 
 
 @total_ordering
@@ -118,7 +121,7 @@ def parse_component(text: str) -> Component:
     Raises:
         ComponentError: the text is none of the written forms.
     """
-    match = _PATTERN.fullmatch(text.strip())
+    match = _PATTERN.fullmatch(text.strip()) if len(text) <= _LONGEST else None
     kind = None
     if match is not None:
         kind = kind_written(match["letter"], match["suffix"] or "", in_expert=match["expert"] is not None)
@@ -131,4 +134,5 @@ def parse_component(text: str) -> Component:
             if start is None:
                 return Component(layer, kind, 0, 0, position, expert)
             return Component(layer, kind, int(start), int(start) + 1 if stop is None else int(stop), position, expert)
-    raise ComponentError(f"{text!r} is not a component; components are written {how_written()}")
+    shown = text if len(text) <= 60 else f"{text[:59]}…"
+    raise ComponentError(f"{shown!r} is not a component; components are written {how_written()}")

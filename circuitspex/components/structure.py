@@ -12,6 +12,7 @@ from circuitspex.components.layer_view import LayerView, Part
 from circuitspex.components.proof.proofs import Proof, Wanted, proofs, shapes_at
 from circuitspex.components.proof.proposals import Shape
 from circuitspex.errors import ComponentError
+from circuitspex.models.given import bridged
 from circuitspex.models.protocol import Model
 
 
@@ -92,6 +93,7 @@ def model_structure(model: Model, latents: Latents | Iterable[Latents] | None = 
     Raises:
         ComponentError: latents at a hook that the model does not have, or of another width than what passes there.
     """
+    model = bridged(model)
     given = one_a_layer(latents)
     hooks = model.hook_dict
     n_layers = int(model.cfg.n_layers)

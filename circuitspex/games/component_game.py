@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline
 from circuitspex.checks import check_gates
-from circuitspex.components import Latents, Selector, model_structure, select
+from circuitspex.components import Latents, Selector, check_selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
-from circuitspex.games.lens import LensGame
-from circuitspex.models import model_identity, model_name
-from circuitspex.models.protocol import Model
-from circuitspex.tasks import Task
+from circuitspex.games.lens import LensGame, unit_roundoff
+from circuitspex.models import model_identity, model_name, model_of
+from circuitspex.models.given import GivenModel
+from circuitspex.models.tokens import context_of
+from circuitspex.tasks import Task, check_task, task_of
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
 
@@ -29,8 +31,8 @@ class ComponentGame(LensGame):
     computed anew (total effect).
 
     Args:
-        model: a TransformerBridge, from ``load_model`` for example.
-        task: the prompts and the metric.
+        model: a TransformerBridge, from ``load_model`` for example; a Hugging Face model, or the name of one.
+        task: the prompts and the metric; or the name of a built-in task, or a ``.jsonl`` file.
         components: a selector such as 'heads' or 'heads+mlps', a component, or a list of them.
         latents: sparse autoencoders whose latents are among the components, as ``Latents``, at most one a layer.
         baseline: what ablated components output: 'mean' (over the task's reference prompts, by position),
@@ -56,8 +58,8 @@ class ComponentGame(LensGame):
 
     def __init__(
         self,
-        model: Model,
-        task: Task,
+        model: GivenModel,
+        task: Task | str | Path,
         components: Selector = "heads",
         baseline: str = "mean",
         *,
@@ -67,6 +69,14 @@ class ComponentGame(LensGame):
         batch_rows: int | None = None,
         store: Store | str | Path | None = None,
     ) -> None:
+        check_task(task)
+        check_selector(components)
+        self.baseline = check_baseline(baseline)
+        model = model_of(model)
+        task = task_of(task, model)
+        longest, holds = int(task.lengths.max()), context_of(model)
+        if holds is not None and longest > holds:
+            raise UserError(f"a prompt of the task has {longest} tokens; the model's context holds {holds}")
         super().__init__(store, model)
         self.model = model
         self.task = task
@@ -74,7 +84,9 @@ class ComponentGame(LensGame):
         self.structure = model_structure(model, latents)
         self.components = select(self.structure, components)
         self.names = tuple(str(component) for component in self.components)
-        self.baseline = check_baseline(baseline)
+        self.unit_roundoff = unit_roundoff(
+            torch.bfloat16 if precision == "bfloat16" else next(model.parameters()).dtype
+        )
         self._options: dict[str, Any] = {
             "latents": latents,
             "executor": executor,
@@ -131,6 +143,8 @@ class ComponentGame(LensGame):
                 "architecture": str(getattr(self.model.cfg, "architecture", None) or ""),
                 "n_layers": self.structure.n_layers,
                 "n_heads": max(layer.n_heads for layer in self.structure.layers),
+                "heads": [layer.n_heads for layer in self.structure.layers],
+                "mlps": [layer.part("mlp").hook is not None for layer in self.structure.layers],
                 "d_model": int(self.model.cfg.d_model),
                 "parallel_attn_mlp": bool(getattr(self.model.cfg, "parallel_attn_mlp", False)),
                 "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),

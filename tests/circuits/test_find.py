@@ -46,7 +46,9 @@ def test_nodes_and_edges_are_measured_and_replicate(found: Any) -> None:
         assert len(edge.table) == 2 ** len(edge.components)
         assert edge.measured.value == pytest.approx(np.mean(edge.per_prompt))
         assert np.sign(edge.measured.value) == np.sign(edge.decoded)
-        assert edge.label == ("redundant" if edge.measured.value < 0 else "synergistic")
+        assert edge.relation.is_claimed
+        assert (edge.pair is None) == (edge.order > 2)
+        assert len(edge.unablated) == len(edge.table)
     for edge in circuit.dropped:
         assert edge.measured is not None
         assert edge.q > RATE or np.sign(edge.measured.value) != np.sign(edge.decoded)
@@ -136,8 +138,8 @@ def test_every_method_on_every_kind_of_component(tiny: SimpleNamespace, method: 
 def test_all_masks_used_leaves_nothing_to_hold_out(tiny: SimpleNamespace) -> None:
     model = tiny.bridge("gpt2")
     result = quiet_find(model, tiny.task(model), ["L0H0", "L1H1"], budget=60)
-    assert result.faithfulness.n_masks == 0
-    assert "not measured" in str(result.faithfulness)
+    assert (result.faithfulness.n_masks, result.faithfulness.exact) == (4, True)
+    assert "exact over all 4 masks" in str(result.faithfulness)
 
 
 def test_one_prompt_is_enough_but_then_nothing_is_verified(tiny: SimpleNamespace) -> None:

@@ -18,6 +18,7 @@ from circuitspex.circuits.circuit import (
     Verification,
 )
 from circuitspex.circuits.comparison import Change, Comparison, Point, Series
+from circuitspex.circuits.relation import RELATIONS, Conditional, PairEffects, Relation
 
 
 def estimate(value, half=0.12):
@@ -38,7 +39,7 @@ KNOWN = {"L23H3": 2.9, "L23H0": 1.04, "L29H1": 0.76, "L29H0": -0.44, "L24H7": -0
 
 
 def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
-    """A circuit of a model with 9 heads a layer: a few strong parts, many weak ones."""
+    """A circuit of a model with 60 heads a layer: a few strong parts, many weak ones."""
     rng = random.Random(seed)
     effects = dict(list(KNOWN.items())[:n_nodes]) if n_layers == 30 else {}
     while len(effects) < n_nodes:
@@ -61,8 +62,8 @@ def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
         verification=Verification(
             16, n_nodes, 50, 3.1, 0.12, estimate(2.74), estimate(0.31), estimate(0.3, 0.4), estimate(2.6)
         ),
-        dropped=(edge(("L12H5", "L24H7"), 0.21),),
-        model={"name": "smollm2-135m", "identity": "a3f1", "n_layers": n_layers, "n_heads": 9, "dtype": "float32"},
+        dropped=(edge((f"L{n_layers // 2}H5", f"L{n_layers - 1}H7"), 0.21),),
+        model={"name": "smollm2-135m", "identity": "a3f1", "n_layers": n_layers, "n_heads": 60, "dtype": "float32"},
         task={
             "name": "ioi",
             "metric": "logit_diff",
@@ -87,7 +88,8 @@ def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
 
 
 def with_evidence(circuit, seed=0):
-    """The circuit with what measuring gives: effects on every prompt, tables, q values, and a direction for pairs."""
+    """The circuit with what measuring gives: effects on every prompt, tables, q values; directions and relations of
+    pairs."""
     rng = random.Random(seed)
     layers = {node.name: node.layer for node in circuit.nodes}
 
@@ -100,7 +102,16 @@ def with_evidence(circuit, seed=0):
         low, high = sorted(edge.components, key=lambda name: (layers[name], name))[:: edge.order - 1]
         share = rng.choice([Estimate(0.78, 0.6, 0.95), Estimate(0.1, -0.2, 0.4)])
         direction = Direction(low, high, share) if layers[low] < layers[high] else None
-        return replace(edge, per_prompt=prompts(edge.effect), table=table, q=rng.random() / 20, direction=direction)
+        whole = tuple(Combination(row.kept, row.value + 1) for row in table)
+        return replace(
+            edge,
+            per_prompt=prompts(edge.effect),
+            table=table,
+            q=rng.random() / 20,
+            direction=direction,
+            pair=related(edge, random.Random(str(edge))) if edge.order == 2 else None,
+            unablated=whole,
+        )
 
     return replace(
         circuit,
@@ -108,6 +119,45 @@ def with_evidence(circuit, seed=0):
             replace(node, per_prompt=prompts(node.effect)) if node.measured else node for node in circuit.nodes
         ),
         interactions=tuple(full(edge) if edge.measured else edge for edge in circuit.interactions),
+    )
+
+
+def related(edge, rng):
+    """A relation that fits the sign of a pair's interaction, and the effects on which it could rest."""
+    first, second = edge.components
+    word = rng.choice(("reverses", "opposes") + (("needs", "strengthens") if edge.effect > 0 else ("backs up",)))
+    ends = rng.choice([(first, second), (second, first)] if RELATIONS[word].one else [()])
+    without = rng.gauss(0, 1)
+    effects = [
+        Conditional(name, other, estimate(without), estimate(without + edge.effect))
+        for name, other in ((first, second), (second, first))
+    ]
+    return PairEffects(Relation(word, *ends), tuple(effects))
+
+
+def judged(circuit):
+    """The circuit with what its tests say: a q value and an adjusted interval for what was measured, and what was not
+    told from 0: the weakest component, drawn hollow, and one that is left out."""
+
+    def wider(measured):
+        return Estimate(measured.value, 1.3 * measured.low - 0.3 * measured.value, measured.high + 0.02)
+
+    weakest = min((one for one in circuit.nodes if one.measured), key=lambda one: abs(one.effect)).name
+    nodes = []
+    for one in circuit.nodes:
+        if one.measured and one.name == weakest:
+            one = replace(one, q=0.4)
+        elif one.measured:
+            one = replace(one, q=0.001, adjusted=wider(one.measured))
+        nodes.append(one)
+    edges = [
+        replace(one, q=0.01, adjusted=wider(one.measured)) if one.measured else one for one in circuit.interactions
+    ]
+    return replace(
+        circuit,
+        nodes=tuple(nodes),
+        interactions=tuple(edges),
+        dropped_nodes=(Node("L1H0", 1, "head", 0.03, Estimate(0.01, -0.09, 0.11), (), 0.8),),
     )
 
 
@@ -120,9 +170,11 @@ def comparison(n_nodes=12, n_edges=None, n_layers=30, seed=0):
     ]
     changes = []
     for components, effect in parts:
-        kind = rng.choice(["gained", "lost", "changed", "unchanged"])
-        before = {"gained": 0.01}.get(kind, effect)
-        after = {"lost": -0.01, "changed": -0.6 * effect, "gained": effect, "unchanged": effect + 0.004}[kind]
+        kind = rng.choice(["gained", "lost", "changed", "unchanged", "stronger", "weaker"])
+        before = {"gained": 0.01, "stronger": 0.5 * effect}.get(kind, effect)
+        after = {"lost": -0.01, "changed": -0.6 * effect, "weaker": 0.4 * effect, "unchanged": effect + 0.004}.get(
+            kind, effect
+        )
         half = 0.1 * abs(effect) + 0.02
         ends = (estimate(before, half), estimate(after, half), estimate(after - before, half / 2))
         q = 0.3 + 0.5 * rng.random() if kind == "unchanged" else 0.04 * rng.random()

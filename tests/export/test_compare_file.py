@@ -59,12 +59,12 @@ def _set(data, path, value):
 
 DAMAGE = [
     (("format",), "circuitspex.circuit", "not a comparison file"),
-    (("version",), 2, "was written by a newer circuitspex (version 2; this one reads up to 1)"),
+    (("version",), 3, "was written by a newer circuitspex (version 3; this one reads up to 2)"),
     (("version",), True, '"version" must be a whole number'),
     (("changes", 0, "kind"), "grown", "changes[0].kind must be one of"),
     (("changes", 1, "q"), -0.5, "changes[1].q must be at least 0"),
     (("changes", 0, "before"), None, "changes[0] lacks 'before'"),
-    (("changes", 0, "components"), ["X"], "changes[0].components[0] must be a component such as"),
+    (("changes", 0, "components"), ["X"], "changes[0]: 'X' is not a component"),
     (("changes", 0, "extra"), 1, "changes[0] has the unknown field 'extra'"),
     (("changes", 2, "after", "low"), 1e6, "changes[2].after: the interval's low end"),
     (("metric_before", "high"), -1e6, "metric_before: the interval's low end"),

@@ -130,7 +130,7 @@ def test_runs_that_fail_are_tried_again_named_and_the_others_kept(tmp_path):
     assert sorted(map(tuple, error.masks.tolist())) == sorted(map(tuple, ALL[fails].tolist()))
     assert len(error.finished) == (~fails).sum()
     assert "12 of 16 trainings failed after 2 attempts (the others are kept)" in message
-    assert "with nothing: ValueError: the disk is on fire" in message
+    assert "with nothing: ValueError: the disk is on fire (training_functions.py, line " in message
     assert "\n" not in message
     assert np.allclose(error.finished.values, [additive(mask) for mask in error.finished.masks])
     assert (tmp_path / "tried").exists()
@@ -224,7 +224,7 @@ def test_planted_groups_are_found():
     found = cx.explain(game, budget=60, n_heldout=30, n_contexts=8, max_interactions=4, progress=False)
     strongest = found.circuit.interactions[0]
     assert set(strongest.components) == {"first", "copy"}
-    assert strongest.label == "redundant"
+    assert strongest.relation.word == "backs up"
     assert len(strongest.per_prompt) == 3
     assert found.circuit.node("wrong").measured.high < 0
     assert {node.kind for node in found.circuit.nodes} == {"group"}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 
 from circuitspex.circuits.circuit import Verification
 from circuitspex.circuits.evidence._measure import PerPromptGame
+from circuitspex.circuits.evidence.curve import share_of
+from circuitspex.games import per_prompt_of
 from circuitspex.statistics import mean_and_range, over_prompts
 from circuitspex.typing import Masks
 
@@ -18,7 +21,7 @@ def verify(
     """Keep only the circuit; remove only the circuit; and the same for random circuits of its size.
 
     Args:
-        evaluate: masks ``(K, n)`` in, the metric of each held-out prompt ``(K, P)`` out.
+        evaluate: masks ``(K, n)`` in, the metric of each held-out prompt ``(K, P)`` out; or a game.
         n_players: how many components there are.
         circuit: the indices of the circuit's components.
         n_random: how many random circuits of the same size.
@@ -32,9 +35,11 @@ def verify(
         kept[row, rng.choice(n_players, len(members), replace=False)] = True
     ends = np.array([np.ones(n_players, dtype=bool), np.zeros(n_players, dtype=bool)])
     masks: Masks = np.concatenate([ends, kept, ~kept])
-    results = evaluate(masks)
+    results = per_prompt_of(evaluate)(masks)
     full, empty = results[0].mean(), results[1].mean()
     with_circuit, without = results[2 : 3 + n_random], results[3 + n_random :]
+    shares = [share_of(each[0], results[0], results[1]) for each in (with_circuit, without)]
+    bounded = [share if share is not None and isfinite(share.low) else None for share in shares]
     return Verification(
         n_prompts=results.shape[1],
         n_components=len(members),
@@ -45,4 +50,6 @@ def verify(
         circuit_removed=over_prompts(without[0], one_prompt=0.0),
         random_kept=mean_and_range(with_circuit[1:].mean(1)),
         random_removed=mean_and_range(without[1:].mean(1)),
+        share_kept=bounded[0],
+        share_left=bounded[1],
     )

@@ -30,6 +30,7 @@ from circuitspex.export.drawing.style import (
     decimals,
     effect_text,
     reading_order,
+    relation_text,
     text_width,
 )
 
@@ -104,6 +105,7 @@ class Layout:
     with_effects: bool
     places: int = 2
     message: str = ""
+    looked_for_interactions: bool = True
 
 
 def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) -> Layout:
@@ -131,7 +133,8 @@ def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) 
                 raise UserError(f"the interaction of {', '.join(edge.components)} names {name}, which is not a node")
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     built = _Builder(nodes, edges, place, decimals(circuit), notes or {}).build()
-    return built if circuit.has_layers else replace(built, bands=())
+    bands = built.bands if circuit.has_layers else ()
+    return replace(built, bands=bands, looked_for_interactions=circuit.looked_for_interactions)
 
 
 def arrow_of(edge: Interaction, paths: Sequence[Path], nodes: Mapping[str, PlacedNode], width: float) -> Arrow | None:
@@ -163,7 +166,8 @@ class _Builder:
             for name, node in zip(names, nodes, strict=True)
         ]
         self.texts = [
-            f"{notes.get(frozenset(edge.components), '')} {effect_text(edge, places)}".lstrip() for edge in edges
+            f"{notes.get(frozenset(edge.components), '')} {relation_text(edge)}{effect_text(edge, places)}".lstrip()
+            for edge in edges
         ]
         self.label_width = [
             max(text_width(text, DETAIL_SIZE if i else NAME_SIZE, bold=i == 0) for i, text in enumerate(lines))

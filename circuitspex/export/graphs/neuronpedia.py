@@ -24,9 +24,10 @@ from circuitspex.circuits.circuit import Circuit
 from circuitspex.components import KINDS, parse_component
 from circuitspex.errors import UserError
 from circuitspex.export import schemas
-from circuitspex.export.drawing.style import decimals, effect_text, faithfulness_text, printable, title_of
-from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, interaction_fields, parts_of
+from circuitspex.export.drawing.style import decimals, effect_text, faithfulness_text, title_of
+from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, interaction_fields, needs_signs, parts_of
 from circuitspex.files import write_atomically
+from circuitspex.text import printable
 
 METRIC = "metric"
 """The id and the type of the node that stands for the metric."""
@@ -41,8 +42,9 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
     """The circuit as an attribution graph.
 
     Raises:
-        UserError: what ``parts_of`` refuses, or a token position outside the prompt.
+        UserError: what ``parts_of`` and ``needs_signs`` refuse, or a token position outside the prompt.
     """
+    needs_signs(circuit, "an attribution graph")
     parts, places = parts_of(circuit), decimals(circuit)
     tokens, cut = _tokens(circuit, parts)
     ids = {part.id: _id(part) for part in parts.components}
@@ -164,7 +166,7 @@ def _supernodes(interactions: tuple[InteractionPart, ...], ids: dict[str, str], 
         members = {part.id for part in interaction.members}
         if interaction.joint is not None and not members & taken:
             taken |= members
-            label = _label(f"{interaction.edge.label} {effect_text(interaction.edge, places)}")
+            label = _label(f"{interaction.edge.relation.short} {effect_text(interaction.edge, places)}")
             found.append([label, *(ids[part.id] for part in interaction.members)])
     return found
 

@@ -8,16 +8,14 @@ Interactions are sets, so that links have no direction; they are written from th
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.errors import UserError
-from circuitspex.export.drawing.style import faithfulness_text, reading_order, title_of
-
-_NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from circuitspex.export.drawing.style import faithfulness_text, is_signed, reading_order, title_of
+from circuitspex.text import xml
 
 Value = str | float | int | bool
 
@@ -55,6 +53,7 @@ class Parts:
 
     components: tuple[Part, ...]
     interactions: tuple[InteractionPart, ...]
+    layered: bool = True
 
     def layers(self) -> dict[int, list[Part]]:
         """The components of each layer that has any, lowest layer first."""
@@ -90,7 +89,7 @@ def parts_of(circuit: Circuit) -> Parts:
         _check_numbers(edge, what)
         members = tuple(sorted((by_name[name] for name in edge.components), key=lambda part: int(part.id[1:])))
         interactions.append(InteractionPart(f"e{i}", edge, members, f"j{i}" if edge.order > 2 else None))
-    return Parts(components, tuple(interactions))
+    return Parts(components, tuple(interactions), circuit.has_layers)
 
 
 def numbers_of(part: Node | Interaction) -> dict[str, Value]:
@@ -102,27 +101,57 @@ def numbers_of(part: Node | Interaction) -> dict[str, Value]:
     }
     if part.measured is not None:
         found |= {"low": float(part.measured.low), "high": float(part.measured.high)}
+    if not is_signed(part):
+        found["signed"] = False  # only the size is known
     return found
 
 
-def component_fields(part: Part) -> dict[str, Value]:
-    """What a graph file says of a component."""
+def needs_signs(circuit: Circuit, what: str) -> None:
+    """Nothing where the sign of every effect is known.
+
+    Raises:
+        UserError: it is not, and ``what`` would state one.
+    """
+    unsigned = next((node.name for node in circuit.nodes if not node.signed), None)
+    if unsigned is not None:
+        raise UserError(
+            f"{what} states the sign of every effect, and that of {unsigned} is not known; read the graph with "
+            "sign='ablation' or 'attribution', whichever its scores are"
+        )
+
+
+def component_fields(part: Part, layered: bool = True) -> dict[str, Value]:
+    """What a graph file says of a component; words, examples and other players are in no layer."""
     node = part.node
-    fields: dict[str, Value] = {"role": "component", "name": node.name, "layer": int(node.layer), "kind": node.kind}
-    return fields | numbers_of(node)
+    fields: dict[str, Value] = {"role": "component", "name": node.name}
+    fields |= {"layer": int(node.layer)} if layered else {}
+    return fields | {"kind": node.kind} | numbers_of(node)
 
 
 def interaction_fields(interaction: InteractionPart) -> dict[str, Value]:
     """What a graph file says of an interaction: of its edge for two components, of its joint for more."""
     names = " × ".join(part.node.name for part in interaction.members)
     edge = interaction.edge
-    fields: dict[str, Value] = {"role": "interaction", "name": names, "order": edge.order, "label": edge.label}
+    fields: dict[str, Value] = {"role": "interaction", "name": names, "order": edge.order}
+    fields |= {"label": edge.relation.short, "relation": edge.relation.word}
     return fields | numbers_of(edge) | evidence_of(edge)
 
 
 def evidence_of(edge: Interaction) -> dict[str, Value]:
-    """The q value of an interaction, and how much of it travels along which path, as far as they were measured."""
+    """What is known of an interaction beside its effect, as far as it was measured.
+
+    Its q value; how much of it travels along which path; of a pair, which component does what its relation says to
+    which, and what each of the two does without and with the other one.
+    """
     found: dict[str, Value] = {} if edge.q is None else {"q": float(edge.q)}
+    relation = edge.relation
+    if relation.source is not None and relation.target is not None:
+        found |= {"relation_from": relation.source, "relation_to": relation.target}
+    for place, each in zip((1, 2), () if edge.pair is None else edge.pair.conditional, strict=False):
+        found[f"conditional_{place}"] = each.component
+        for when, effect in (("without", each.ablated), ("with", each.kept)):
+            found[f"{when}_{place}"] = float(effect.value)
+            found |= {f"{when}_{place}_low": float(effect.low), f"{when}_{place}_high": float(effect.high)}
     if edge.direction is not None:
         share = edge.direction.share
         found |= {"path_from": edge.direction.source, "path_to": edge.direction.target}
@@ -143,10 +172,10 @@ def graph_of(circuit: Circuit) -> Any:
     import networkx
 
     parts = parts_of(circuit)
-    graph = networkx.MultiGraph(title=xml_text(title_of(circuit)), faithfulness=xml_text(faithfulness_text(circuit)))
+    graph = networkx.MultiGraph(title=xml(title_of(circuit)), faithfulness=xml(faithfulness_text(circuit)))
     for layer, members in parts.layers().items():
         for part in members:
-            graph.add_node(part.id, **_in_xml(component_fields(part)))
+            graph.add_node(part.id, **_in_xml(component_fields(part, parts.layered)))
         for interaction in parts.interactions:
             if interaction.joint is not None and interaction.members[0].node.layer == layer:
                 graph.add_node(interaction.joint, **_in_xml(interaction_fields(interaction)))
@@ -160,12 +189,7 @@ def graph_of(circuit: Circuit) -> Any:
 
 
 def _in_xml(fields: dict[str, Value]) -> dict[str, Value]:
-    return {name: xml_text(value) if isinstance(value, str) else value for name, value in fields.items()}
-
-
-def xml_text(text: str) -> str:
-    """The text, with what XML 1.0 can't hold replaced (control characters, half a surrogate pair)."""
-    return _NOT_IN_XML.sub("\ufffd", text)
+    return {name: xml(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def _check_numbers(part: Node | Interaction, what: str) -> None:

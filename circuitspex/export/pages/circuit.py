@@ -13,21 +13,26 @@ from markupsafe import Markup
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.export.drawing.circuit_layout import Layout, layout
+from circuitspex.export.drawing.claims import doubt_text, interval_note, is_hollow, measured_label
 from circuitspex.export.drawing.style import (
     budget_text,
     decimals,
     direction_text,
+    effect_number,
     effect_text,
+    estimate_text,
     faithfulness_text,
     interval,
+    is_signed,
     number,
-    printable,
+    others_text,
     title_of,
 )
 from circuitspex.export.pages.parts import MAX_ROWS, bars, facts, strongest_first, tiles
 from circuitspex.export.pages.rendering import page, render, sized
 from circuitspex.export.pages.svg import diagram
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 
 def render_page(circuit: Circuit) -> str:
@@ -35,6 +40,7 @@ def render_page(circuit: Circuit) -> str:
     placed, places, title = layout(circuit), decimals(circuit), title_of(circuit)
     nodes, example = [mark.node for mark in placed.nodes], circuit.task.get("example")
     shown = example if isinstance(example, Mapping) else {}
+    rows = sorted(enumerate(nodes), key=lambda row: (-abs(row[1].effect), row[1].name))
     metric = printable(circuit.task.get("metric") or "the metric")
     return page(
         "circuit.html",
@@ -48,7 +54,11 @@ def render_page(circuit: Circuit) -> str:
         arrows=any(mark.arrow for mark in placed.edges),
         edges=[mark.edge for mark in placed.edges],
         dropped=circuit.dropped,
-        nodes=sorted(enumerate(nodes), key=lambda row: (-abs(row[1].effect), row[1].name)),
+        dropped_nodes=circuit.dropped_nodes,
+        note=interval_note(circuit),
+        looked_for=circuit.looked_for_interactions,
+        nodes=[row for row in rows if not is_hollow(row[1])],
+        hollow=[row for row in rows if is_hollow(row[1])],
         verification=circuit.verification,
         bars=[] if circuit.verification is None else bars(circuit.verification),
         facts=facts(circuit),
@@ -71,11 +81,16 @@ def render_cell(circuit: Circuit) -> str:
     return render(
         "cell.html",
         title=title,
-        about=" · ".join(part for part in (faithfulness_text(circuit), budget_text(circuit)) if part),
+        about=" · ".join(
+            part for part in (faithfulness_text(circuit), doubt_text(circuit), budget_text(circuit)) if part
+        ),
+        note=interval_note(circuit),
         drawings=[("", sized(diagram(placed, f"Circuit of {title}"), placed))],
         summary=f"Interactions ({count}){dropped}" if edges else "No interactions.",
         heads=(),
-        rows=[(" × ".join(edge.components), effect_text(edge, places), edge.label) for edge in edges[:MAX_ROWS]],
+        rows=[
+            (" × ".join(edge.components), effect_text(edge, places), edge.relation.short) for edge in edges[:MAX_ROWS]
+        ],
     )
 
 
@@ -85,6 +100,8 @@ def _data(placed: Layout, circuit: Circuit, places: int, metric: str) -> dict[st
     return {
         "places": places,
         "metric": metric,
+        "others": others_text(circuit),
+        "measured": measured_label(circuit),
         "with_effects": placed.with_effects,
         "focus": None if strongest is None else [strongest.x, strongest.y],
         "nodes": [
@@ -102,11 +119,20 @@ def _data(placed: Layout, circuit: Circuit, places: int, metric: str) -> dict[st
 
 
 def _edge(edge: Interaction, places: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"components": list(edge.components), "label": edge.label, **_numbers(edge, places)}
-    if edge.table:
-        found["table"] = [[[int(kept) for kept in row.kept], _short(row.value)] for row in edge.table]
-    if edge.q is not None:
-        found["q"] = f"{edge.q:.2g}"
+    found: dict[str, Any] = {
+        "components": list(edge.components),
+        "label": edge.relation.short,
+        "sentence": edge.sentence,
+        **_numbers(edge, places),
+    }
+    for key, table in (("table", edge.table), ("unablated", edge.unablated)):
+        if table:
+            found[key] = [[[int(kept) for kept in row.kept], _short(row.value)] for row in table]
+    if edge.pair is not None:
+        found["conditional"] = [
+            [each.component, each.other, estimate_text(each.ablated, places), estimate_text(each.kept, places)]
+            for each in edge.pair.conditional
+        ]
     if edge.direction is not None:
         found["path"] = direction_text(edge.direction)
     return found
@@ -117,11 +143,18 @@ def _short(value: float) -> float:
 
 
 def _numbers(part: Node | Interaction, places: int) -> dict[str, Any]:
-    measured = part.measured
+    measured, shown = part.measured, part.shown
     found: dict[str, Any] = {"per_prompt": [_short(value) for value in part.per_prompt]} if part.per_prompt else {}
+    if not is_signed(part):
+        found["signed"] = False
+    if part.q is not None:
+        found["q"] = f"{part.q:.2g}"
+    if is_hollow(part):
+        found["hollow"] = True
     return found | {
         "effect": part.effect,
-        "value": number(part.effect, places),
+        "value": effect_number(part, places),
         "interval": "" if measured is None else interval(measured.low, measured.high, places),
-        "decoded": number(part.decoded, places),
+        "shown": "" if shown is None else interval(shown.low, shown.high, places),
+        "decoded": number(part.decoded, places) if is_signed(part) else effect_number(part, places),
     }

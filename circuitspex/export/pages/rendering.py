@@ -19,7 +19,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from circuitspex.export.drawing import style
+from circuitspex.export.drawing.claims import few_text
 from circuitspex.export.drawing.comparison_layout import KIND_MARKS
+from circuitspex.text import printable
 
 _PAGE_LIGHT, _PAGE_DARK = "#eef1f4", "#0b0e12"
 
@@ -48,13 +50,13 @@ def environment() -> Environment:
         loader=PackageLoader("circuitspex.export.pages"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: value if isinstance(value, Markup) else style.printable(value),
+        finalize=lambda value: value if isinstance(value, Markup) else printable(value),
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
-    words = ("corners", "effect_text", "interval", "legend_of", "number", "shape_of")
-    made.globals |= {name: getattr(style, name) for name in words} | {"KIND_MARKS": KIND_MARKS}
+    words = ("corners", "effect_number", "effect_text", "interval", "is_signed", "legend_of", "number", "shape_of")
+    made.globals |= {name: getattr(style, name) for name in words} | {"KIND_MARKS": KIND_MARKS, "few_text": few_text}
     made.filters["policy_hash"] = _policy_hash
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return made
