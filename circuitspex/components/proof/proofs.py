@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from circuitspex.components.proof.proposals import Proposal, Shape
 from circuitspex.components.proof.trial import NOTHING_PASSES, Verdicts, probe_tokens, trial
 from circuitspex.errors import UserError
 from circuitspex.models.identity import WeightVersions, weight_versions
-from circuitspex.models.protocol import Model
+from circuitspex.models.protocol import FwdHook, Model
 
 _ROUNDS = 12
 """Trials at most; nearly all models need one."""
@@ -205,7 +206,7 @@ def shapes_at(model: Model, names: list[str]) -> dict[str, Shape]:
             if isinstance(activation, torch.Tensor):
                 seen[name] = tuple(activation.shape)
 
-        hooks = [(name, lambda z, hook, name=name, look=look: look(z, hook, name)) for name in names]
+        hooks: list[FwdHook] = [(name, functools.partial(look, name=name)) for name in names]
         tokens = probe_tokens(model, length).expand(rows, -1)
         with torch.no_grad():
             model.run_with_hooks(tokens, fwd_hooks=hooks, use_cache=False)

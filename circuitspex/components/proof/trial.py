@@ -130,7 +130,7 @@ def _watched(block: Any, seen: Seen, judge: Callable[[Seen], None]) -> Iterator[
     handles = []
 
     def enter(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        x = args[0] if args else kwargs.get("hidden_states")
+        x: Any = args[0] if args else kwargs.get("hidden_states")
         if seen.by_token(x) is None or x.ndim != 3:
             return None
         seen.arrived = x.detach()
