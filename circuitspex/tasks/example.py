@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from circuitspex.errors import TaskError
+from circuitspex.strict_json import short
 from circuitspex.tasks.metrics import END
 from circuitspex.tasks.vocabulary import Vocabulary
 
@@ -40,8 +41,10 @@ class Example:
         if not isinstance(self.positions, Mapping):
             raise TaskError(f"an example's positions map names to indices; not {type(self.positions).__name__}")
         for name, index in self.positions.items():
-            if not isinstance(name, str) or not name or name == END:
-                raise TaskError(f"a position needs a name of its own; {name!r} is none ('{END}' is always the last)")
+            if not isinstance(name, str) or not name or name == END or _NO_TEXT.search(name):
+                raise TaskError(
+                    f"a position needs a name of its own; {short(name)} is none ('{END}' is always the last)"
+                )
             if isinstance(index, bool) or not isinstance(index, int):
                 raise TaskError(f"the position '{name}' must be a whole number, not {index!r}")
 

@@ -31,14 +31,14 @@ _FIELDS = tuple(f.name for f in fields(Example) if f.name != _POSITIONS)
 def read_lines(path: str | Path) -> list[tuple[str, Example]]:
     """The examples of a task file, each with its place (``ioi.jsonl line 3``) for later errors."""
     path = Path(path)
-    _check_encoding(path)
     try:
-        text = strict_json.file_text(path)
+        data = strict_json.file_bytes(path)
     except FileFormatError as error:
         raise TaskError(f"can't read task file {path}: {error}") from None
+    _check_encoding(path, data)
     found = []
     # Not splitlines(): that also breaks at characters which may stand inside a JSON string.
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(data.decode("utf-8-sig").split("\n"), start=1):
         if line.strip():
             place = f"{path.name} line {number}"
             if len(line) > MAX_LINE:
@@ -49,12 +49,8 @@ def read_lines(path: str | Path) -> list[tuple[str, Example]]:
     return found
 
 
-def _check_encoding(path: Path) -> None:
-    """Name the line where a file is not UTF-8; what can't be read at all is said where it is read."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return
+def _check_encoding(path: Path, data: bytes) -> None:
+    """Name the line where a file is not UTF-8."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise TaskError(f"{path.name} line 1: the file is UTF-16; save it as UTF-8")
     try:

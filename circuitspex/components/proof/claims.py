@@ -24,6 +24,7 @@ from circuitspex.components.proof.seen import (
     OUTPUTS,
     STREAM,
     Seen,
+    rounding,
     same,
     size,
 )
@@ -80,7 +81,9 @@ class Adds(Claim):
                 continue
             x = stream.double()
             found, given = x[other] - x[OUTPUTS], self._difference.double()
-            times = (found * given).sum(0) / given.square().sum(0).clamp_min(1e-300)
+            # By least squares, with small weights where numbers are huge and their rounding is large.
+            weight = 1 / (x[other].abs() + x[OUTPUTS].abs() + given.abs()).square().clamp_min(1e-300)
+            times = (weight * found * given).sum(0) / (weight * given.square()).sum(0).clamp_min(1e-300)
             sizes = (stream[other], stream[OUTPUTS], seen.entry[CLEAN], (times * self._sizes).to(stream))
             past = (x[OTHER_ENTRY] - x[OUTPUTS]).flatten()
             alike = float(past @ change / (past.norm() * change.norm()).clamp_min(1e-300))
@@ -197,15 +200,16 @@ class Moves(Claim):
         z = outputs.double().reshape(*outputs.shape[:2], self.n_heads, -1)
         eps = _resolution(outputs)
         scale = z[CLEAN].abs().amax((0, 2)) + 1e-3 * z[CLEAN].abs().max()
-        moved = (z - z[CLEAN]).abs().amax((1, 3)) > eps * scale  # rows, head
+        moved = (z - z[CLEAN]).abs().amax((1, 3)) / scale  # rows, head
         n_rows = code_rows(self.n_units)
         group = self.n_heads // self.n_units
         for unit, rows in enumerate(code(self.n_units)):
             on = torch.tensor([row in rows for row in range(n_rows)], device=moved.device)
             own = moved[self.first_row : self.first_row + n_rows, unit * group : (unit + 1) * group]
-            if bool(own[~on].any()):
+            noise = float(own[~on].max()) if bool((~on).any()) else 0.0
+            if not noise <= eps:
                 return f"changing others at '{self.hook}' changes the output of a head that they don't serve"
-            if not bool(own[on].any(0).all()):
+            if not float(own[on].amax(0).min()) > max(eps / 8, 2 * noise):
                 return f"changing it at '{self.hook}' does not change the output of every head that it serves"
         if self.is_value and self.shuffled:
             first = (z[:, 0] - z[CLEAN, 0]).abs().amax(-1) > eps * scale
@@ -232,6 +236,5 @@ def is_causal(outputs: torch.Tensor) -> bool:
 
 def _resolution(outputs: torch.Tensor) -> float:
     """Relative differences up to this may be rounding: many digits of float32, few of a half-precision number."""
-    import torch
-
-    return (256 if outputs.dtype in (torch.float32, torch.float64) else 4) * torch.finfo(outputs.dtype).eps
+    eps = rounding(outputs)
+    return eps * (256 if eps < 1e-6 else 4)

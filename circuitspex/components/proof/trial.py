@@ -19,6 +19,9 @@ Claims = Mapping[int, Mapping[str, Claim]]
 Verdicts = dict[tuple[int, str], str | None]
 """By layer and kind: None for what stands, else the reason."""
 
+NOTHING_PASSES = "nothing passes"
+"""How the reason begins where a hook was not reached within the layer."""
+
 
 def trial(model: Model, claims: Claims) -> Verdicts:
     """Run the model once on a batch of one short text, with every claim's changes in its own rows.
@@ -82,34 +85,35 @@ def _change(claim: Claim, seen: Seen) -> Callable[[Any, Any], Any]:
 
 def _judged(of_layer: Mapping[str, Claim], seen: Seen) -> dict[str, str | None]:
     found: dict[str, str | None] = {
-        kind: f"nothing passes '{claim.hook}'" for kind, claim in of_layer.items() if id(claim) not in seen.passed
+        kind: f"{NOTHING_PASSES} '{claim.hook}'" for kind, claim in of_layer.items() if id(claim) not in seen.passed
     }
     of_layer = {kind: claim for kind, claim in of_layer.items() if kind not in found}
     for kind, claim in of_layer.items():
         if not isinstance(claim, Moves):
             found[kind] = _asked(claim.reason, seen)
-    heads = [claim for claim in of_layer.values() if isinstance(claim, HeadsRead) and claim.projected is not None]
-    outputs = [claim.projected for claim in heads if claim.projected is not None]
     moves = {kind: claim for kind, claim in of_layer.items() if isinstance(claim, Moves)}
-    if not outputs:
-        found.update({kind: _asked(claim.reason, seen) for kind, claim in moves.items()})
-        return found
-    # A norm may lie between what heads give and what the projection reads: what any module reads before, too.
-    for _, x in seen.read:
-        if x is outputs[0]:
-            break
-        if x.shape == outputs[0].shape:
-            outputs.append(x)
+    heads = [claim for claim in of_layer.values() if isinstance(claim, HeadsRead)]
+    projected = next((claim.projected for claim in heads if claim.projected is not None), None)
     values = [claim for claim in moves.values() if claim.is_value]
     for kind, claim in moves.items():
-        reasons = []
-        for x in outputs:
-            # Before the projection's input, only what values move are outputs of heads: queries are not.
-            if x is outputs[0] or any(_asked(value.reason_at, x, True) is None for value in values):
-                causal = not values or is_causal(x)
-                reasons.append(_asked(claim.reason_at, x, causal))
-        found[kind] = None if None in reasons else reasons[0]
+        if projected is None:
+            found[kind] = _asked(claim.reason, seen)
+            continue
+        found[kind] = _asked(claim.reason_at, projected, not values or is_causal(projected))
+        if found[kind] is not None:
+            others = _before(projected, seen, values)
+            found[kind] = None if any(_asked(claim.reason_at, x, True) is None for x in others) else found[kind]
     return found
+
+
+def _before(projected: torch.Tensor, seen: Seen, values: Sequence[Moves]) -> Iterator[torch.Tensor]:
+    """What modules read that values move as heads' outputs, before the projection does: a norm may lie between."""
+    for _, x in seen.read:
+        if x is projected:
+            break
+        # Only what values move are outputs of heads: queries, which a norm may read too, are not.
+        if x.shape == projected.shape and any(_asked(value.reason_at, x, True) is None for value in values):
+            yield x
 
 
 def _asked(reason: Callable[..., str | None], *about: Any) -> str | None:

@@ -75,7 +75,7 @@ def _curves(axes: Axes, report: Report, palette: Palette) -> None:
             continue
         colour, dash, marker, width = _LOOKS[name]
         values = [curve.values[place] for place in places]
-        label = f"{name} (CPR {curve.cpr.value:.2f}, CMD {curve.cmd.value:.2f})"
+        label = f"{name} (CPR {curve.cpr.value:z.2f}, CMD {curve.cmd.value:z.2f})"
         line = [v.value for v in values]
         axes.plot(x, line, color=colour, ls=dash, marker=marker, markersize=4, linewidth=width, label=label)
         if name in ("chosen", "matched"):
@@ -100,7 +100,7 @@ def _areas(axes: Axes, report: Report, palette: Palette) -> None:
 
 def _parts(axes: Axes, report: Report, palette: Palette) -> None:
     looks = {True: (palette.positive, "o"), False: (palette.muted, "x")}
-    rows = [(printable(part.name), part.loss, *looks[part.needed]) for part in report.parts[:MAX_PARTS][::-1]]
+    rows = [(shorten(part.name, 7, 160), part.loss, *looks[part.needed]) for part in report.parts[:MAX_PARTS][::-1]]
     _intervals(axes, rows, "what the circuit loses without one component", palette, linewidth=1.6, markersize=4)
     axes.axvline(0, color=palette.line, linewidth=0.8)
     axes.tick_params("y", labelsize=7)
