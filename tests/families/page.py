@@ -24,8 +24,9 @@ Every architecture that transformers {transformers} calls a causal language mode
 TransformerLens {transformer-lens} and PyTorch {torch}. `make families` writes this page: it makes a tiny random model
 of each, loads it from a directory, and compares ablations with those of plain PyTorch hooks on the plain Hugging Face
 model: every kind of component, under every baseline, with gates of 0, 1 and between, in every executor. They agree
-within {tolerance:g} of the largest effect (and the rounding of float32) where the table says ✓. What can't be right is refused, in one line that says
-why, when the model is loaded or the component is asked for; `make families` fails where anything is neither.
+within {tolerance:g} of the largest effect (and the rounding of float32) where the table says ✓. What can't be right is
+refused, in one line that says why, when the model is loaded or the component is asked for; `make families` fails where
+anything is neither.
 
 Your own model is checked in the same spirit when it is loaded: it is run once before and once after TransformerLens
 wraps it, the two must agree, no later token may change an earlier position's logits (so BERT and its kin are named as
