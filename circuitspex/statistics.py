@@ -48,8 +48,8 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
     def __format__(self, spec: str) -> str:
-        spec = spec or ".3f"
-        return f"{self.value:+{spec}} [{self.low:+{spec}}, {self.high:+{spec}}]"
+        spec = "+z" + (spec or ".3f").removeprefix("z")  # z: no sign where it rounds to -0
+        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
 def moments(numbers: FloatArray) -> tuple[float, float, float]:
@@ -243,6 +243,30 @@ def ratio_of_means(part: FloatArray, whole: FloatArray, *, seed: int, n_resample
         if total != 0:
             draws.append(part[np.ix_(rows, columns)].mean() / total)
     return quantile_interval(float(part.mean() / whole.mean()) if whole.mean() != 0 else 0.0, draws)
+
+
+def ratio_over_prompts(part: FloatArray, whole: FloatArray) -> Estimate:
+    """The mean of one over the mean of the other, ``(P,)`` each on the same prompts, with its 95 % interval over them.
+
+    Fieller's interval ('Some problems in interval estimation', 1954): the ratios r for which the mean of
+    ``part - r whole`` is not told from 0 by Student's t test. With few prompts the bootstrap of a ratio is too narrow.
+    It is infinite where the mean of the whole is itself not told from 0, or where there is only one prompt.
+
+    Raises:
+        UserError: the mean of the whole is 0, so there is no ratio.
+    """
+    top, bottom = float(part.mean()), float(whole.mean())
+    if bottom == 0:
+        raise UserError("a share of nothing is undefined: the whole is 0")
+    value, n = top / bottom, len(part)
+    if n < 2:
+        return Estimate(value, -inf, inf)
+    covariance = np.cov(part / bottom, whole / bottom) * (float(student.ppf(_ENDS[1], n - 1)) ** 2 / n)
+    square, product, constant = 1 - covariance[1, 1], value - covariance[0, 1], value**2 - covariance[0, 0]
+    if square <= 0:
+        return Estimate(value, -inf, inf)
+    root = max(0.0, float(product**2 - square * constant)) ** 0.5
+    return Estimate(value, min(value, float((product - root) / square)), max(value, float((product + root) / square)))
 
 
 def mean_and_range(values: Any) -> Estimate:

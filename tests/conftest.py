@@ -145,7 +145,9 @@ def make_hf_model(family: str, dtype: torch.dtype = torch.float32, seed: int = 0
     config_name, model_name = _CLASSES.get(kind, (f"{kind}Config", f"{kind}ForCausalLM"))
     settings = {"vocab_size": len(make_tokenizer()), **_OWN_IDS, **sizes, **fields}
     config = getattr(transformers, config_name)(**settings, attn_implementation="eager")
-    model = getattr(transformers, model_name)(config).eval()
+    with torch.random.fork_rng():  # some parameters of one axis start with random numbers
+        torch.manual_seed(seed)
+        model = getattr(transformers, model_name)(config).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

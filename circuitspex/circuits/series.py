@@ -122,6 +122,7 @@ def compare_series(
     about = {
         "task": prompts.name,
         "metric": prompts.metric.name,
+        "n_prompts": prompts.n_prompts,
         "components": components if isinstance(components, str) else "+".join(labels),
         "n_components": len(labels),
         "baseline": baseline,

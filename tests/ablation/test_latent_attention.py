@@ -105,11 +105,15 @@ def test_a_latent_key_of_zero_attends_evenly(tiny, family):
     attention = original.model.layers[layer].self_attn
     values: list[torch.Tensor] = []
     _, start, stop = place(family, Component(layer, "value", head, head + 1))
-    handles = [attention.kv_b_proj.register_forward_hook(lambda m, a, out: values.append(out[..., start:stop]))]
+
+    def keep(module: Any, args: Any, output: torch.Tensor) -> None:
+        values.append(output[..., start:stop].reshape(2, 4, VALUE))
+
+    handles = [attention.kv_b_proj.register_forward_hook(keep)]
 
     def even(module: Any, args: Any) -> tuple[torch.Tensor]:
         z = args[0].clone()
-        z[..., head * VALUE : (head + 1) * VALUE] = values[0].cumsum(1) / torch.arange(1, 5)[:, None]
+        z[..., head * VALUE : (head + 1) * VALUE] = values[0].cumsum(1) / torch.arange(1, 5)[:, None]  # by position
         return (z,)
 
     handles.append(attention.o_proj.register_forward_pre_hook(even))
@@ -120,6 +124,14 @@ def test_a_latent_key_of_zero_attends_evenly(tiny, family):
     found = ComponentGame(model, task, f"L{layer}H{head}.k", "zero").evaluate(np.array([[False], [True]])).per_prompt
     np.testing.assert_allclose(found[0], expected, atol=1e-4)
     assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("family", GATED)
+def test_linear_attention_beside_gated_attention_is_the_models_own(tiny, family):
+    model, original = tiny.bridge(family), tiny.hf_model(family)
+    tokens = tiny.task(model).tokens
+    with torch.no_grad():
+        torch.testing.assert_close(model(tokens), original(tokens).logits, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("family", "n_layers"), [("deepseek_v3", 3), ("qwen3_5", 2)])

@@ -18,6 +18,8 @@ IDS = {"pad_token_id": 2, "bos_token_id": 1, "eos_token_id": 1}
 class Family:
     """One configuration of one architecture.
 
+    A path may name several, with | between them: the first that a layer has.
+
     Args:
         config: the name of its configuration class.
         fields: sizes, and what makes it this variant of its architecture.
@@ -31,7 +33,8 @@ class Family:
         query, key, value: the modules that give them, head after head; with ``fused`` one module gives all three.
         fused: how that one module lays them out: 'one after the other', or 'by head' (each group of query heads with
             its key and value), or 'by head, value before key'; or 'entering attention': no
-            module gives them, and they are taken where attention begins.
+            module gives them, and they are taken where attention begins. 'query and gate by head': each gives its own,
+            and that of queries gives a gate beside each.
         router: of a mixture of experts, whose ``weight`` has a row for each expert.
         experts: the module of all experts, whose ``down_proj`` their neurons are given to.
         scale: of the random weights.

@@ -19,15 +19,17 @@ class NotThereError(LookupError):
     """The table names no place for a kind in a layer."""
 
 
-def at(parent: Any, path: str) -> Any:
-    """The module at a path, whose numbers are places in lists."""
-    if not path:
-        raise NotThereError("the table names no place")
-    for part in path.split("."):
-        parent = parent[int(part)] if part.isdigit() else getattr(parent, part, None)
-        if parent is None:
-            raise NotThereError(f"there is no {path}")
-    return parent
+def at(parent: Any, paths: str) -> Any:
+    """The module at a path, whose numbers are places in lists; of several, with | between them, the first there is."""
+    for path in paths.split("|"):
+        found = parent
+        for part in path.split("."):
+            found = found[int(part)] if part.isdigit() else getattr(found, part, None)
+            if found is None:
+                break
+        if found is not None:
+            return found
+    raise NotThereError(f"there is no {paths}")
 
 
 def _place(component: Any) -> Place:
@@ -93,7 +95,8 @@ class Plain:
         elif kind == "residual":
             handle = layer.register_forward_pre_hook(entering, with_kwargs=True)
         else:
-            path = family.query if kind in ("key", "value") and family.fused else getattr(family, kind)
+            joined = family.fused == "one after the other" or family.fused.startswith("by head")
+            path = family.query if kind in ("key", "value") and joined else getattr(family, kind)
             handle = at(layer, path).register_forward_hook(leaving, with_kwargs=True)
         try:
             yield
@@ -170,7 +173,10 @@ class Plain:
         if kind == "head":
             size = width // heads
             return list(range(start * size, stop * size))
-        if family.fused in ("", "entering attention"):
+        if kind == "query" and family.fused == "query and gate by head":
+            size = width // heads
+            return [c for unit in range(start, stop) for c in range(unit * size, unit * size + size // 2)]
+        if family.fused != "one after the other" and not family.fused.startswith("by head"):
             size = width // (heads if kind == "query" else groups)
             return list(range(start * size, stop * size))
         size = width // (heads + 2 * groups)

@@ -55,7 +55,7 @@ def latent(config: str, fields: dict[str, Any]) -> Family:
 
 
 AFTER_NORMS = {"attention": "post_attention_layernorm", "mlp": "post_feedforward_layernorm"}
-IN_TURN, BY_HEAD = "one after the other", "by head"
+IN_TURN, BY_HEAD, GATED = "one after the other", "by head", "query and gate by head"
 H, NEOX, DECODER = "transformer.h", "gpt_neox.layers", "model.decoder.layers"
 
 _BLOOM = {"hidden_size": WIDTH, "n_layer": 3, "n_head": 4}
@@ -479,16 +479,23 @@ FAMILIES: dict[str, Family] = {
         key="mixer.k_proj",
         value="mixer.v_proj",
     ),
-    "olmo_hybrid": grouped("OlmoHybridConfig", {**GROUPED, **LINEAR}, **AFTER_NORMS),
-    "qwen3_5": grouped("Qwen3_5TextConfig", {**NARROW, **LINEAR}, model="Qwen3_5ForCausalLM"),
+    "olmo_hybrid": grouped(
+        "OlmoHybridConfig",
+        {**GROUPED, **LINEAR},
+        attention="linear_attn|post_attention_layernorm",
+        mlp="post_feedforward_layernorm|mlp",
+    ),
+    "qwen3_5": grouped("Qwen3_5TextConfig", {**NARROW, **LINEAR}, model="Qwen3_5ForCausalLM", fused=GATED),
     "qwen3_5_moe": grouped(
         "Qwen3_5MoeTextConfig",
         {**NARROW, **LINEAR, **MIXED, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 16},
         model="Qwen3_5MoeForCausalLM",
+        fused=GATED,
     ),
     "qwen3_next": grouped(
         "Qwen3NextConfig",
         {**NARROW, **LINEAR, **MIXED, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 16},
+        fused=GATED,
     ),
     "recurrent_gemma": grouped(
         "RecurrentGemmaConfig",
@@ -545,7 +552,9 @@ FAMILIES: dict[str, Family] = {
     "bitnet": grouped("BitNetConfig"),
     "deepseek_v4": Family(config="DeepseekV4Config", fields={**SIZES, **ROUTED}),
     "gemma4": grouped(
-        "Gemma4TextConfig", {**WINDOWED, "vocab_size_per_layer_input": 61, "hidden_size_per_layer_input": 8}
+        "Gemma4TextConfig",
+        {**WINDOWED, "vocab_size_per_layer_input": 61, "hidden_size_per_layer_input": 8},
+        **AFTER_NORMS,
     ),
     "hrm_text": grouped("HrmTextConfig"),
     "laguna": grouped("LagunaConfig", {**NARROW, **MIXED, "moe_intermediate_size": 24}),

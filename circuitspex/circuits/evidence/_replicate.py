@@ -18,7 +18,7 @@ from circuitspex.circuits.evidence._measure import PerPromptGame, measure_cells
 from circuitspex.circuits.relation import PairEffects, relate
 from circuitspex.errors import UserError
 from circuitspex.statistics import RATE as RATE
-from circuitspex.statistics import half_width, moments, p_value, t_interval
+from circuitspex.statistics import equivalent, half_width, moments, p_value, small_beside, t_interval
 from circuitspex.typing import FloatArray, Masks, Term
 
 
@@ -95,6 +95,18 @@ class Measured:
         if self.same and not self.exact:
             return 1.0
         return p_value(*self._moments(self.differences), least=least, sign=sign)
+
+    def is_near_zero(self, margin: float, other: Measured, share: float | None) -> bool:
+        """Whether the effect is certain to be within a margin of zero, or within a share of another one's size.
+
+        Certain at 5 % by equivalence tests (``statistics.equivalent``, ``small_beside``); without a ``share`` only the
+        margin counts.
+        """
+        if self.same and not self.exact:
+            return False
+        if equivalent(*self._moments(self.differences), margin):
+            return True
+        return share is not None and small_beside(self.differences, other.differences, share=share)
 
 
 def replicate(

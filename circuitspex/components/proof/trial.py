@@ -19,6 +19,9 @@ Claims = Mapping[int, Mapping[str, Claim]]
 Verdicts = dict[tuple[int, str], str | None]
 """By layer and kind: None for what stands, else the reason."""
 
+NOTHING_PASSES = "nothing passes"
+"""How the reason begins where a hook was not reached within the layer."""
+
 
 def trial(model: Model, claims: Claims) -> Verdicts:
     """Run the model once on a batch of one short text, with every claim's changes in its own rows.
@@ -82,7 +85,7 @@ def _change(claim: Claim, seen: Seen) -> Callable[[Any, Any], Any]:
 
 def _judged(of_layer: Mapping[str, Claim], seen: Seen) -> dict[str, str | None]:
     found: dict[str, str | None] = {
-        kind: f"nothing passes '{claim.hook}'" for kind, claim in of_layer.items() if id(claim) not in seen.passed
+        kind: f"{NOTHING_PASSES} '{claim.hook}'" for kind, claim in of_layer.items() if id(claim) not in seen.passed
     }
     of_layer = {kind: claim for kind, claim in of_layer.items() if kind not in found}
     for kind, claim in of_layer.items():
@@ -127,7 +130,7 @@ def _watched(block: Any, seen: Seen, judge: Callable[[Seen], None]) -> Iterator[
     handles = []
 
     def enter(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        x = args[0] if args else kwargs.get("hidden_states")
+        x: Any = args[0] if args else kwargs.get("hidden_states")
         if seen.by_token(x) is None or x.ndim != 3:
             return None
         seen.arrived = x.detach()

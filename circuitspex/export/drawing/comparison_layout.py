@@ -17,7 +17,7 @@ from circuitspex.export.drawing.circuit_layout import Layout, PlacedEdge, Placed
 from circuitspex.export.drawing.marks import radius_of, width_of
 from circuitspex.export.drawing.style import effect_text
 
-KIND_MARKS = {"gained": "▲", "lost": "▼", "changed": "◆", "unchanged": "="}
+KIND_MARKS = {"gained": "▲", "lost": "▼", "stronger": "△", "weaker": "▽", "changed": "◆", "unchanged": "="}
 """The shape that says a change's kind beside its word, so that colour does not have to."""
 NOTHING = "No component has an effect in either model."
 ABSENT = "absent"

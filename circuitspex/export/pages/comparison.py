@@ -25,6 +25,7 @@ from circuitspex.export.tables.comparison_words import (
     metric_name,
     metric_places,
     model_names,
+    note_of,
     places_of,
     r2_text,
     task_name,
@@ -39,7 +40,8 @@ _SIDES = ("before", "after", "difference")
 def render_page(comparison: Comparison) -> str:
     """The whole page as text."""
     metric, task, placed = metric_name(comparison), task_name(comparison), union_layout(comparison)
-    about = (*model_names(comparison), "after minus before; ▲ gained, ▼ lost, ◆ changed")
+    marks = ", ".join(f"{mark} {kind}" for kind, mark in KIND_MARKS.items() if kind != "unchanged")
+    about = (*model_names(comparison), f"after minus before; {marks}")
     drawn: list[tuple[str, str, Layout]] = [
         (side, a, getattr(placed, side)) for side, a in zip(_SIDES, about, strict=True)
     ]
@@ -51,6 +53,7 @@ def render_page(comparison: Comparison) -> str:
         names=model_names(comparison),
         task=f"{task} ({metric})" if task else metric,
         metric=metric,
+        note=note_of(comparison),
         verdict=verdict(comparison),
         identical=comparison.identical,
         tiles=[] if comparison.identical else _tiles(comparison),

@@ -35,7 +35,7 @@ def render(found: PromptMap) -> str:
     circuit, places = found.circuit, places_of(found)
     lines = textwrap.wrap(f"Prompt: {printable(found.text)}", WIDTH, max_lines=6, placeholder=" …")
     unablated = circuit.task.get("unablated")
-    whole = f"; {unablated:+.{places}f} with nothing ablated" if isinstance(unablated, int | float) else ""
+    whole = f"; {unablated:+z.{places}f} with nothing ablated" if isinstance(unablated, int | float) else ""
     for line in (f"{title_of(circuit)}: {answer_text(found)}{whole}", how_text(found), faithfulness_text(circuit)):
         lines += wrapped(line)
     words = sorted(found.words, key=lambda word: (-abs(word.effect), word.start))
