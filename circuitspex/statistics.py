@@ -19,6 +19,7 @@ from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
 from circuitspex.errors import UserError
+from circuitspex.scale import power_of_two
 from circuitspex.typing import FloatArray, IntArray
 
 # The quantiles between which the middle 95 % lies.
@@ -71,6 +72,8 @@ def moments(numbers: FloatArray) -> tuple[float, float, float]:
     """
     if numbers.size < 2:
         raise UserError("an interval needs at least two contexts or two prompts")
+    unit = power_of_two(numbers)  # no square overflows, or vanishes
+    numbers = numbers / unit
     mean, by_context, by_prompt = float(numbers.mean()), numbers.mean(1), numbers.mean(0)
     margins = [
         (float(each.var(ddof=1)) / len(each), len(each) - 1) for each in (by_context, by_prompt) if len(each) > 1
@@ -89,8 +92,8 @@ def moments(numbers: FloatArray) -> tuple[float, float, float]:
         parts = real if len(real) == 1 else [*real, (-pooled if real else pooled, pooled_free)]
     variance = sum(part for part, _ in parts)
     if variance <= 0:
-        return mean, 0.0, 1.0
-    return mean, variance**0.5, variance**2 / sum(part**2 / free for part, free in parts)
+        return mean * unit, 0.0, 1.0
+    return mean * unit, variance**0.5 * unit, variance**2 / sum(part**2 / free for part, free in parts)
 
 
 @functools.cache
@@ -126,7 +129,7 @@ def over_prompts(values: FloatArray, *, one_prompt: float = inf) -> Estimate:
     unless the prompt is all that the number is about (0).
     """
     if len(values) < 2:
-        mean = float(values.mean())
+        mean = float(values[0])
         return Estimate(mean, mean - one_prompt, mean + one_prompt)
     return estimate(values[None, :])
 
@@ -247,12 +250,16 @@ def ratio_of_means(part: FloatArray, whole: FloatArray, *, seed: int, n_resample
 
     Where the mean of the whole is 0, the ratio is given as 0; resamples in which it is 0 are left out.
     """
+    units = power_of_two(part), power_of_two(whole)
+    part, whole = part / units[0], whole / units[1]
     draws = []
     for rows, columns in islice(pigeonhole_draws(whole.shape, np.random.default_rng(seed)), n_resamples):
         total = whole[np.ix_(rows, columns)].mean()
         if total != 0:
             draws.append(part[np.ix_(rows, columns)].mean() / total)
-    return quantile_interval(float(part.mean() / whole.mean()) if whole.mean() != 0 else 0.0, draws)
+    ratio = units[0] / units[1]
+    found = float(part.mean() / whole.mean()) if whole.mean() != 0 else 0.0
+    return quantile_interval(found * ratio, np.asarray(draws) * ratio)
 
 
 def ratio_over_prompts(part: FloatArray, whole: FloatArray) -> Estimate:
@@ -282,7 +289,8 @@ def ratio_over_prompts(part: FloatArray, whole: FloatArray) -> Estimate:
 def mean_and_range(values: Any) -> Estimate:
     """The mean of some numbers, and the range of the middle 95 % of them, which is no interval of the mean."""
     low, high = np.quantile(values, _ENDS)
-    return Estimate(float(np.mean(values)), float(low), float(high))
+    unit = power_of_two(values)
+    return Estimate(float(np.mean(np.asarray(values) / unit)) * unit, float(low), float(high))
 
 
 def jackknife_errors(draws: FloatArray) -> FloatArray:
@@ -290,5 +298,6 @@ def jackknife_errors(draws: FloatArray) -> FloatArray:
 
     The delete-a-group jackknife (Kott 2001), ``se² = (F - 1)/F sum_f (c_f - mean c)²``.
     """
-    n_groups = len(draws)
-    return np.asarray(np.sqrt((n_groups - 1) / n_groups * ((draws - draws.mean(0)) ** 2).sum(0)))
+    n_groups, unit = len(draws), power_of_two(draws)
+    draws = draws / unit
+    return np.asarray(np.sqrt((n_groups - 1) / n_groups * ((draws - draws.mean(0)) ** 2).sum(0))) * unit
