@@ -13,9 +13,11 @@ from circuitspex.components.layout import Layout
 from circuitspex.components.proof.claims import Claim, HeadsRead, IsRead, Moves
 from circuitspex.components.proof.mixtures import Mixture, mixtures
 from circuitspex.components.proof.proposals import Proposal, Shape
+from circuitspex.components.proof.seen import LENGTH
 from circuitspex.components.proof.trial import NOTHING_PASSES, Verdicts, probe_tokens, trial
 from circuitspex.errors import UserError
 from circuitspex.models.identity import WeightVersions, weight_versions
+from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import FwdHook, Model
 
 _ROUNDS = 12
@@ -91,6 +93,7 @@ def _prove(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
     except Exception as error:  # whatever an unknown architecture raises
         name = getattr(model.cfg, "model_name", None) or "this model"
         raise UserError(f"{name} can't be run: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+    _check_finite(model)
     found: dict[tuple[int, str], Proof] = {}
     proposals = {
         (layer, word): _proposals(model, layer, each, shapes)
@@ -192,6 +195,21 @@ def _verdicts(
                 reason = f"a trial of it failed ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
                 found.update({(layer, word): reason for layer, of_layer in claims.items() if word in of_layer})
         return found
+
+
+def _check_finite(model: Model) -> None:
+    """Of numbers that are none nothing can be proved: where they begin is the reason, not what they seem to show.
+
+    Raises:
+        TaskError: the logits of a short text are not finite; the dtype and the layer are named.
+    """
+    import torch
+
+    tokens = probe_tokens(model, LENGTH)
+    with torch.no_grad():
+        logits = model(tokens)
+    if isinstance(logits, torch.Tensor) and bool(overflowed(logits).any()):
+        raise overflow_error(model, logits.dtype, lambda: model(tokens))
 
 
 def shapes_at(model: Model, names: list[str]) -> dict[str, Shape]:
