@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuitspex.errors import TaskError
+from circuitspex.models.alone import alone
 from circuitspex.models.protocol import Model
 from circuitspex.tasks.groups import TaskGroup
 from circuitspex.tasks.metrics import Metric, MetricRows, check_metric_values
@@ -100,7 +101,7 @@ def _logits(
     step = max(1, min(batch_size, _MAX_LOGITS // (group.length * vocab)))
     for start in range(0, len(group), step):
         rows = slice(start, min(start + step, len(group)))
-        with torch.no_grad():
+        with alone(model), torch.no_grad():
             logits = model(group.tokens[rows].to(device))
         reads = group.reads[rows].to(logits.device)
         yield rows, logits[:, -1].cpu(), logits[torch.arange(len(reads), device=reads.device)[:, None], reads].cpu()
