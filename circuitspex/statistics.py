@@ -22,6 +22,17 @@ from circuitspex.typing import FloatArray, IntArray
 # The quantiles between which the middle 95 % lies.
 _ENDS = (0.025, 0.975)
 
+RATE = 0.05
+"""The false discovery rate up to which something is a discovery, unless another is asked for."""
+
+SMALLEST_SHARE = 0.2
+"""The smallest effect of interest, as a share of the effect that it is held against.
+
+An effect that is certain to be smaller than this counts as none beside the other: a fifth of what a component does with
+another is what it does without it, or a fifth of what it did before is what it does now. Smaller shares ask for more
+contexts and prompts than a search runs; larger ones would call half an effect nothing.
+"""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -44,24 +55,36 @@ class Estimate:
 def moments(numbers: FloatArray) -> tuple[float, float, float]:
     """The mean of ``(C, P)`` numbers over contexts and prompts, its standard error, and the degrees of freedom of that.
 
-    The variance is that of the means over contexts plus that of the means over prompts, which is a little too wide
-    rather than too narrow (Owen, 'The pigeonhole bootstrap', 2007); the degrees of freedom of the sum are
-    Satterthwaite's (1946). With one prompt only contexts count, with one context only prompts. Numbers that do not vary
-    have an error of 0, and then one degree of freedom.
+    The number of a context and a prompt is taken as the sum of an effect of the context, one of the prompt, and noise
+    of the cell, the two-way random-effects model of Searle, Casella and McCulloch ('Variance Components', 1992, §4.3).
+    The variance of the mean is then that of the means over contexts, plus that of the means over prompts, minus that of
+    the noise, which both hold. A margin that varies no more than the noise alone would is taken to be noise and pooled
+    with it, so the variance is never below that of either margin alone. The degrees of freedom are Satterthwaite's
+    (1946). With one prompt only contexts count, with one context only prompts. Numbers that do not vary have an error
+    of 0, and then one degree of freedom.
 
     Raises:
         UserError: one context and one prompt; nothing shows how much the number varies.
     """
-    n_contexts, n_prompts = numbers.shape
-    parts = []
-    for axis, count in ((1, n_contexts), (0, n_prompts)):
-        if count > 1:
-            parts.append((float(numbers.mean(axis).var(ddof=1)) / count, count - 1))
-    if not parts:
+    if numbers.size < 2:
         raise UserError("an interval needs at least two contexts or two prompts")
+    mean, by_context, by_prompt = float(numbers.mean()), numbers.mean(1), numbers.mean(0)
+    margins = [
+        (float(each.var(ddof=1)) / len(each), len(each) - 1) for each in (by_context, by_prompt) if len(each) > 1
+    ]
+    parts = margins
+    if len(margins) == 2:
+        rest = numbers - by_context[:, None] - by_prompt + mean
+        free = (len(by_context) - 1) * (len(by_prompt) - 1)
+        noise = float((rest**2).sum()) / free / numbers.size
+        real = [margin for margin in margins if margin[0] > noise]
+        same = [(noise, free), *(margin for margin in margins if margin[0] <= noise)]
+        pooled_free = sum(each for _, each in same)
+        pooled = sum(variance * each for variance, each in same) / pooled_free
+        # Both margins hold the noise: it is taken out once. One alone holds it as it should. None: there is only noise.
+        parts = real if len(real) == 1 else [*real, (-pooled if real else pooled, pooled_free)]
     variance = sum(part for part, _ in parts)
-    mean = float(numbers.mean())
-    if variance == 0:
+    if variance <= 0:
         return mean, 0.0, 1.0
     return mean, variance**0.5, variance**2 / sum(part**2 / free for part, free in parts)
 
@@ -101,14 +124,50 @@ def over_prompts(values: FloatArray, *, one_prompt: float = inf) -> Estimate:
 def p_value(mean: float, error: float, freedom: float, *, least: float = 0.0, sign: float = 0.0) -> float:
     """Student's t test: how likely a mean so far from zero would be if the truth were within ``least`` of it.
 
-    With ``least`` above 0 it is a minimum-effect test (Murphy and Myors 1999), and one-sided. With a ``sign``, a mean
-    of the other sign counts as nothing; with neither, both tails count.
+    With ``least`` above 0 it is a minimum-effect test (Murphy and Myors 1999): the truth that makes the mean most
+    likely is ``least`` itself, on either side, and both tails count around it. With a ``sign``, a mean of the other
+    sign counts as nothing, and only the tail on that side.
     """
     size = mean * np.sign(sign) if sign else abs(mean)
     if error == 0:
         return 0.0 if size > least else 1.0
     tail = float(student.sf((size - least) / error, freedom))
-    return tail if sign or least > 0 else min(1.0, 2 * tail)
+    return tail if sign else min(1.0, tail + float(student.sf((size + least) / error, freedom)))
+
+
+def equivalence_p_value(mean: float, error: float, freedom: float, margin: float) -> float:
+    """Two one-sided t tests (TOST, Schuirmann 1987): how likely a mean so near zero is if the truth is ``margin`` off.
+
+    ``mean``, ``error`` and ``freedom`` are what ``moments`` gives. It is the larger p value of the two tests, that the
+    truth is below ``margin`` and above ``-margin``. A mean outside the margin has 0.5 or more.
+    """
+    if error == 0:
+        return 0.0 if abs(mean) <= margin else 1.0
+    return float(student.sf((margin - abs(mean)) / error, freedom))
+
+
+def equivalent(mean: float, error: float, freedom: float, margin: float, *, level: float = 0.05) -> bool:
+    """Whether a mean is certain, at this level, to lie within ``margin`` of zero: ``equivalence_p_value``.
+
+    The same as that its interval of confidence ``1 - 2 level`` (90 % by default) lies within the margin. Where the
+    margin is a share of another measured effect, that one is uncertain too: ``small_beside``.
+    """
+    return equivalence_p_value(mean, error, freedom, margin) <= level
+
+
+def small_beside(effect: FloatArray, other: FloatArray, *, share: float = SMALLEST_SHARE, level: float = 0.05) -> bool:
+    """Whether the mean effect is certain, at this level, to be less than a share of another's size; both ``(C, P)``.
+
+    The equivalence test of a ratio (Sasabuchi 1988; Hauschke et al. 1999): ``|e| < s |r|`` where ``e - s r`` and
+    ``e + s r`` have opposite signs, the second that of ``r``. Each of the two is a mean of numbers measured in the same
+    contexts on the same prompts, so nothing is assumed about how effect and other vary together.
+
+    Raises:
+        UserError: as in ``moments``.
+    """
+    sign = float(np.sign(other.mean())) or 1.0
+    below, above = moments(effect - share * other), moments(effect + share * other)
+    return max(p_value(*below, sign=-sign), p_value(*above, sign=sign)) <= level
 
 
 def q_values(p_values: Sequence[float]) -> list[float]:
@@ -124,6 +183,17 @@ def q_values(p_values: Sequence[float]) -> list[float]:
     if not all(isfinite(p) and 0 <= p <= 1 for p in p_values):
         raise UserError("p values must lie between 0 and 1")
     return [float(q) for q in false_discovery_control(np.asarray(p_values, dtype=np.float64))]
+
+
+def selected_confidence(n_selected: int, n_tested: int, rate: float = RATE) -> float:
+    """The confidence that intervals of the selected need, so that of those shown a share of ``rate`` is wrong.
+
+    Benjamini and Yekutieli ('False discovery rate-adjusted multiple confidence intervals for selected parameters',
+    2005): of what was selected because it was large, the usual intervals miss the truth more often than they say. Each
+    of R that were selected from m is given a ``1 - R rate / m`` interval, and the expected share of wrong ones among
+    those shown (the false coverage rate) is at most ``rate``.
+    """
+    return 1 - rate * max(1, n_selected) / max(1, n_tested, n_selected)
 
 
 def bootstrap_rows(n_rows: int, n_resamples: int, rng: np.random.Generator) -> IntArray:

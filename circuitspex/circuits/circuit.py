@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from circuitspex.circuits import formats
 from circuitspex.renamed import renamed_fields, warn_renamed
+from circuitspex.statistics import RATE
 from circuitspex.statistics import Estimate as Estimate
 
 
@@ -49,7 +50,9 @@ class Node:
     ``layer`` and ``kind`` ('head', 'mlp', 'word', …) repeat what ``name`` says where it is a part of a model, so that a
     reader of the file need not parse names; what has no layer is in layer 0.
     ``decoded`` is the effect that the decoded function gives, ``measured`` the one that paired ablations gave, and
-    ``per_prompt`` the measured one on each prompt.
+    ``per_prompt`` the measured one on each prompt. ``q`` and ``adjusted`` are as in ``Interaction``, over all
+    components that were measured. ``signed`` is False where only the size of the effect is known, as of a score of
+    another tool; the numbers are then sizes, which are drawn and listed without a sign.
     """
 
     name: str
@@ -58,11 +61,24 @@ class Node:
     decoded: float
     measured: Estimate | None = None
     per_prompt: tuple[float, ...] = ()
+    q: float | None = None
+    adjusted: Estimate | None = None
+    signed: bool = True
 
     @property
     def effect(self) -> float:
         """The measured effect where there is one, else the decoded."""
         return self.decoded if self.measured is None else self.measured.value
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether its effect by itself can be told from 0: it is a discovery, or was only estimated.
+
+        Without a ``q`` (in older files, and in comparisons, which test differences) the interval decides.
+        """
+        if self.q is not None:
+            return self.q <= RATE
+        return self.measured is None or self.measured.excludes_zero
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,9 @@ class Interaction:
     ``table`` has the mean metric for every on/off combination of its components, over the contexts and prompts in which
     it was ``measured``; ``per_prompt`` the measured effect on each prompt; ``q`` the smallest false discovery rate
     (Benjamini and Hochberg 1995, over all interactions measured with it) at which it is a discovery; ``direction`` how
-    much of it travels along the path from one of its components to the other.
+    much of it travels along the path from one of its components to the other. ``measured`` has its own 95 % interval;
+    ``adjusted``, where it was selected from several, has one that is widened for that (false coverage rate, Benjamini
+    and Yekutieli 2005): of all selected ones at most 5 % are expected to miss the truth.
     """
 
     components: tuple[str, ...]
@@ -82,6 +100,7 @@ class Interaction:
     table: tuple[Combination, ...] = ()
     q: float | None = None
     direction: Direction | None = None
+    adjusted: Estimate | None = None
 
     @property
     def order(self) -> int:
@@ -178,6 +197,8 @@ class Circuit(formats.Drawn):
     verification: Verification | None = None
     dropped: tuple[Interaction, ...] = ()
     """Interactions that were measured again and did not replicate."""
+    dropped_nodes: tuple[Node, ...] = ()
+    """Components that were measured again, can't be told from 0, and are in no interaction of the circuit."""
     model: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
@@ -187,6 +208,11 @@ class Circuit(formats.Drawn):
         """Whether its nodes are parts of a model, which are in layers; words, examples and other players are not."""
         lens = self.run.get("lens", "components")
         return bool(lens == "components" or (lens == "groups" and "n_layers" in self.model))
+
+    @property
+    def looked_for_interactions(self) -> bool:
+        """Whether a search for interactions stands behind it; not behind effects that were read from another tool."""
+        return "effects" not in self.run
 
     @property
     def edges(self) -> tuple[Interaction, ...]:

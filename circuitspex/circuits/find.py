@@ -163,5 +163,8 @@ def explain(
     lens = as_game(game)
     options = Options.of(locals(), directions=False)
     done = search(lens, options)
-    whole = done.asked.evaluate(masks_keeping([range(lens.n_players)], lens.n_players), stage=MEASURING)
+    ends = [range(lens.n_players)]
+    if lens.lens in ("components", "tokens"):  # of a model; a training without examples, say, may not be possible
+        ends.append(range(0))
+    whole = done.asked.evaluate(masks_keeping(ends, lens.n_players), stage=MEASURING)
     return done.found({"n_prompts": whole.per_prompt.shape[1], "unablated": float(whole.values[0])})

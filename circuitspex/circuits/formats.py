@@ -30,7 +30,7 @@ class Format:
     """
 
     write: Callable[..., Path] | None = None
-    read: Callable[[Path], Any] | None = None
+    read: Callable[..., Any] | None = None
     render: Callable[[Any], str] | None = None
     ending: str = ""
     about: str = ""
@@ -73,8 +73,8 @@ def render(result: object, name: str) -> str:
     return found(result)
 
 
-def read(kind: type[Any], path: str | Path, name: str = "json") -> Any:
-    """A result of this type from a file in that format.
+def read(kind: type[Any], path: str | Path, name: str = "json", **options: Any) -> Any:
+    """A result of this type from a file in that format, with the reader's own options (``sign`` of 'eap', for one).
 
     Raises:
         FileFormatError: the file is damaged, or was written by a newer version.
@@ -82,7 +82,7 @@ def read(kind: type[Any], path: str | Path, name: str = "json") -> Any:
     found = _entry(_type_of(kind), name).read
     if found is None:
         raise UserError(f"a {kind.__name__} can't be read from '{name}'")
-    result = found(Path(path))
+    result = found(Path(path), **options)
     if not isinstance(result, kind):
         raise TypeError(f"the reader of {name} gave {type(result).__name__}, not a {kind.__name__}")
     return result

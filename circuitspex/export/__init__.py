@@ -6,6 +6,9 @@ that the import stays quick.
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from circuitspex.circuits.formats import Format, add
 from circuitspex.registry import Later
 
@@ -72,3 +75,30 @@ examples_page = _in("pages.examples:examples_page")
 """Training data and what it does, as an HTML page with the examples; see ``export.pages.examples``."""
 examples_figure = _in("figures.examples:examples_figure")
 """Training data and what it does, as a matplotlib figure; see ``export.figures.examples``."""
+
+_MOVED = {
+    "compare_file": "files.comparison",
+    "compare_figure": "figures.comparison",
+    "compare_html": "pages.comparison",
+    "csv_tables": "graphs.csv",
+    "dot": "graphs.dot",
+    "eap": "graphs.eap",
+    "figure": "figures.circuit",
+    "gexf": "graphs.gexf",
+    "graph_parts": "graphs.parts",
+    "graphml": "graphs.graphml",
+    "html": "pages.circuit",
+    "json_file": "files.circuit",
+    "mermaid": "graphs.mermaid",
+    "neuronpedia": "graphs.neuronpedia",
+    "prompt_file": "files.prompt",
+    "report_file": "files.report",
+    "shapiq_file": "graphs.shapiq",
+}
+"""Modules that were here, by the names that people import them by; each is imported when it is asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MOVED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{_MOVED[name]}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline
@@ -14,6 +15,7 @@ from circuitspex.checks import check_gates
 from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
+from circuitspex.games.lens import unit_roundoff
 from circuitspex.games.on_model import ModelGame
 from circuitspex.models import model_name
 from circuitspex.models.protocol import Model
@@ -72,6 +74,9 @@ class ComponentGame(ModelGame):
         self.task = task
         self.selector = components if isinstance(components, str) else ""
         self.baseline = check_baseline(baseline)
+        self.unit_roundoff = unit_roundoff(
+            torch.bfloat16 if precision == "bfloat16" else next(model.parameters()).dtype
+        )
         self._selected = components
         self._options: dict[str, Any] = {
             "latents": latents,
@@ -123,6 +128,8 @@ class ComponentGame(ModelGame):
                 "architecture": str(getattr(self.model.cfg, "architecture", None) or ""),
                 "n_layers": self.structure.n_layers,
                 "n_heads": max(layer.n_heads for layer in self.structure.layers),
+                "heads": [layer.n_heads for layer in self.structure.layers],
+                "mlps": [layer.part("mlp").hook is not None for layer in self.structure.layers],
                 "d_model": int(self.model.cfg.d_model),
                 "parallel_attn_mlp": bool(getattr(self.model.cfg, "parallel_attn_mlp", False)),
                 "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),

@@ -35,6 +35,7 @@ class GroupedGame(LensGame):
     def __init__(self, game: LensGame, groups: Sequence[Sequence[int]], names: Sequence[str] | None = None) -> None:
         super().__init__(None)
         self.game = game
+        self.unit_roundoff = game.unit_roundoff
         self.groups = tuple(tuple(int(member) for member in group) for group in groups)
         self._group_of = _group_of(self.groups, game.n_players)
         inner = game.names

@@ -11,6 +11,13 @@ from circuitspex.games.run import Run
 from circuitspex.typing import FloatArray, Masks, Values
 
 
+def unit_roundoff(dtype: Any) -> float:
+    """Half the distance from 1 to the next number of a PyTorch type; bfloat16's for whole numbers."""
+    import torch
+
+    return min(float(torch.finfo(dtype).eps) / 2, 2.0**-8) if dtype.is_floating_point else 2.0**-8
+
+
 class LensGame(ChunkedGame):
     """A game with names, a store and a progress bar; the lenses say how a mask is played.
 
@@ -22,6 +29,9 @@ class LensGame(ChunkedGame):
 
     doing: ClassVar[str] = "ablating"
     """What a progress bar says while masks are played."""
+
+    unit_roundoff: float = 2.0**-53
+    """Half the distance from 1 to the next number of the type that values are computed in; float64's by default."""
 
     names: tuple[str, ...]
     """What the players are called, in the order of the masks' columns; all different."""

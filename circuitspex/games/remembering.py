@@ -122,6 +122,11 @@ class RememberingGame:
             seconds=time.perf_counter() - started,
         )
 
+    def known(self, mask: Masks) -> float | None:
+        """The value of one mask ``(n,)`` where it has been run, else None; nothing is run."""
+        found = self._values.get(_keys(np.asarray(mask, dtype=np.bool_)[None])[0])
+        return None if found is None else float(np.mean(found))
+
     def patched(self, masks: Masks, source: int, target: int, *, stage: str = "path patching") -> PerPrompt:
         """The metric of each prompt when one component sees what it would see without an earlier one, ``(K, P)``.
 

@@ -13,14 +13,18 @@ from urllib.parse import urlsplit
 
 from circuitspex.errors import ModelNotFoundError, UserError
 from circuitspex.models.catalogue import CATALOGUE, fetch
+from circuitspex.models.causal import check_config, needs_own_code, read_config
 from circuitspex.models.gguf import read_gguf
 from circuitspex.models.identity import remember_identity, weights_hash
 from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
+from circuitspex.models.tensors import check_tensors
+from circuitspex.models.trial import check_runs, own_logits, trial_prompts
 
 if TYPE_CHECKING:
     import torch
 
+_OWN_CODE = "needs code that comes with it, which is never run here"
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
@@ -32,7 +36,11 @@ def load_model(
     revision: str | None = None,
     device_map: str | dict[str, Any] | None = None,
 ) -> Model:
-    """Load a language model as a TransformerLens ``TransformerBridge`` in eval mode.
+    """Load a causal language model as a TransformerLens ``TransformerBridge`` in eval mode.
+
+    No code that comes with a model is ever run, and no pickled weights are read. The model is run once on two short
+    prompts: one that can't run, that TransformerLens runs as another model, or whose logits depend on later tokens, is
+    refused, and so is one whose files lack tensors or hold others than its configuration asks for.
 
     Args:
         source: looked up in this order: a name of the offline catalogue (``circuitspex models list``); a ``.gguf``
@@ -48,7 +56,7 @@ def load_model(
         ``requires_grad`` off, and ``model_identity`` knows its hash.
 
     Raises:
-        ModelNotFoundError: no such model, or no network to look for it.
+        ModelNotFoundError: no such model, no network to look for it, or a model that is refused; the line says why.
         UserError: an unknown device or dtype.
     """
     import torch
@@ -89,12 +97,18 @@ def model_name(model: Model) -> str:
 
 
 def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: torch.device | None) -> Any:
-    """Wrap a Hugging Face model; the one place that knows how TransformerLens does this."""
+    """Wrap a Hugging Face model; the one place that knows how TransformerLens does this.
+
+    Raises:
+        ModelNotFoundError: TransformerLens can't wrap or run it, or it is not causal.
+    """
     from transformer_lens.model_bridge import TransformerBridge
 
     model.requires_grad_(False)
     if str(dtype) == "torch.float64":  # the grouped matrix products of mixtures of experts have no double precision
         model.set_experts_implementation("eager")
+    prompts = trial_prompts(model)
+    own = own_logits(model, prompts, name)
     prepends = False
     with tempfile.TemporaryDirectory(prefix="circuitspex-tokenizer-") as folder, quiet_transformers():
         if tokenizer is not None:
@@ -103,10 +117,15 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
         (tokenizer or _stand_in()).save_pretrained(folder)
         from transformers import AutoTokenizer
 
-        saved = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        saved = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         try:
             bridge = TransformerBridge.boot_transformers(
-                name, hf_model=model, tokenizer=saved, dtype=dtype, device=None if device is None else str(device)
+                name,
+                hf_model=model,
+                tokenizer=saved,
+                dtype=dtype,
+                device=None if device is None else str(device),
+                trust_remote_code=False,
             )
         except Exception as error:
             architecture = (getattr(model.config, "architectures", None) or [type(model).__name__])[0]
@@ -117,6 +136,7 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     bridge.cfg.default_prepend_bos = prepends
     if tokenizer is None:
         bridge.tokenizer = None
+    check_runs(bridge, prompts, own, name)
     return bridge
 
 
@@ -136,32 +156,53 @@ def _prepends_bos(tokenizer: Any) -> bool:
 
 
 def _from_folder(folder: Path, dtype: torch.dtype, device_map: Any = None) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     if not (folder / "config.json").is_file():
         raise ModelNotFoundError(f"{folder} holds no model: it has no config.json")
     try:
-        with quiet_transformers():
-            model = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=dtype,
-                local_files_only=True,
-                attn_implementation="eager",
-                use_safetensors=True,
-                device_map=device_map,
-            )
+        model = _weights(folder, str(folder), dtype, device_map, local_files_only=True)
+    except ModelNotFoundError:
+        raise
     except Exception as error:
         raise ModelNotFoundError(f"can't load {folder}: {_one_line(error)}") from error
-    if not model.config.architectures:
-        model.config.architectures = [type(model).__name__]
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
+        if needs_own_code(error):
+            raise ModelNotFoundError(f"the tokenizer in {folder} {_OWN_CODE}") from error
         if any(folder.glob("tokenizer*")):
             raise ModelNotFoundError(f"can't read the tokenizer in {folder}: {_one_line(error)}") from error
         tokenizer = None  # usable with tasks given as tokens; asking for text names the lack
     return model, tokenizer
+
+
+def _weights(source: str | Path, where: str, dtype: torch.dtype, device_map: Any, **options: Any) -> Any:
+    """The Hugging Face model, all of whose weights are from safetensors files; none of its own code is run.
+
+    Raises:
+        ModelNotFoundError: it is refused; transformers raises others.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with quiet_transformers():
+        check_config(read_config(source, **options), where)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=dtype,
+            attn_implementation="eager",
+            use_safetensors=True,
+            trust_remote_code=False,
+            device_map=device_map,
+            ignore_mismatched_sizes=True,  # check_tensors names them
+            output_loading_info=True,
+            **options,
+        )
+    check_tensors(found, where)
+    # The class that was loaded, whatever class the files were saved from: TransformerLens goes by this name.
+    model.config.architectures = [type(model).__name__]
+    return model
 
 
 def _from_hub(name: str, dtype: torch.dtype, revision: str | None, device_map: Any = None) -> tuple[Any, Any]:
@@ -177,16 +218,19 @@ def _from_hub(name: str, dtype: torch.dtype, revision: str | None, device_map: A
             f"'{name}' is not in the offline catalogue, and the Hugging Face hub can't be reached to look for it "
             f"(no network, or offline mode); {known}"
         )
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     options: dict[str, Any] = {"revision": revision, "local_files_only": offline}
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(name, **options)
-            model = AutoModelForCausalLM.from_pretrained(
-                name, dtype=dtype, attn_implementation="eager", device_map=device_map, **options
-            )
+            check_config(read_config(name, **options), f"'{name}'")
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **options)
+        model = _weights(name, f"'{name}'", dtype, device_map, **options)
+    except ModelNotFoundError:
+        raise
     except Exception as error:
+        if needs_own_code(error):
+            raise ModelNotFoundError(f"the tokenizer of '{name}' {_OWN_CODE}") from error
         at = "" if revision is None else f" at revision '{revision}'"
         raise ModelNotFoundError(
             f"can't load '{name}'{at} from the Hugging Face hub: {_one_line(error)}; {known}"

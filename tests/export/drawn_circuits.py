@@ -111,6 +111,32 @@ def with_evidence(circuit, seed=0):
     )
 
 
+def judged(circuit):
+    """The circuit with what its tests say: a q value and an adjusted interval for what was measured, and what was not
+    told from 0: the weakest component, drawn hollow, and one that is left out."""
+
+    def wider(measured):
+        return Estimate(measured.value, 1.3 * measured.low - 0.3 * measured.value, measured.high + 0.02)
+
+    weakest = min((one for one in circuit.nodes if one.measured), key=lambda one: abs(one.effect)).name
+    nodes = []
+    for one in circuit.nodes:
+        if one.measured and one.name == weakest:
+            one = replace(one, q=0.4)
+        elif one.measured:
+            one = replace(one, q=0.001, adjusted=wider(one.measured))
+        nodes.append(one)
+    edges = [
+        replace(one, q=0.01, adjusted=wider(one.measured)) if one.measured else one for one in circuit.interactions
+    ]
+    return replace(
+        circuit,
+        nodes=tuple(nodes),
+        interactions=tuple(edges),
+        dropped_nodes=(Node("L1H0", 1, "head", 0.03, Estimate(0.01, -0.09, 0.11), (), 0.8),),
+    )
+
+
 def comparison(n_nodes=12, n_edges=None, n_layers=30, seed=0):
     """Two models that share most of a circuit: parts gained, lost, changed and unchanged."""
     rng = random.Random(seed)

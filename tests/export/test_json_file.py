@@ -2,10 +2,11 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_circuits import circuits, edge, empty, node, realistic
+from drawn_circuits import circuits, edge, empty, judged, node, realistic, with_evidence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -36,10 +37,31 @@ def test_round_trip_through_a_file(tmp_path):
 def test_the_schema_is_a_schema_and_describes_every_field():
     schema = circuit_check.schema()
     Draft202012Validator.check_schema(schema)
-    data = json_file.to_json(realistic(10))
-    assert set(data) == set(schema["required"]) == set(schema["properties"])
+    data = json_file.to_json(judged(realistic(10)))
+    assert set(data) == set(schema["properties"]) == {*schema["required"], "dropped_nodes"}
+    assert set(data["nodes"][0]) == set(schema["$defs"]["node"]["properties"])
     for part in ("model", "task", "run"):
         assert set(data[part]) <= set(schema["properties"][part]["properties"])
+
+
+def test_what_tests_said_is_in_the_file_and_left_out_where_there_was_none():
+    plain, found = realistic(10), judged(with_evidence(realistic(10)))
+    assert json_file.from_json(json.loads(json_file.dumps(found))) == found
+    assert found.nodes[0].adjusted is not None
+    text = json_file.dumps(plain)
+    assert "adjusted" not in text
+    assert "dropped_nodes" not in text
+    assert '"q"' not in json.dumps(json_file.to_json(plain)["nodes"])
+
+
+def test_a_component_is_in_the_circuit_or_left_out_of_it():
+    found = judged(realistic(10))
+    twice = replace(found, dropped_nodes=(found.nodes[0],))
+    with pytest.raises(UserError, match=r"dropped_nodes\[0\].name: 'L23H3' is there twice"):
+        json_file.dumps(twice)
+    renamed = replace(found, dropped_nodes=(replace(found.dropped_nodes[0], layer=3),))
+    with pytest.raises(UserError, match=r"dropped_nodes\[0\] is named"):
+        json_file.dumps(renamed)
 
 
 def test_key_order_does_not_change_the_bytes(tmp_path):
@@ -100,7 +122,7 @@ def _change(data, path, value):
 
 DAMAGE = [
     (("format",), "something.else", "\"format\" must be 'circuitspex.circuit'"),
-    (("version",), 4, "was written by a newer circuitspex (version 4; this one reads up to 3)"),
+    (("version",), 5, "was written by a newer circuitspex (version 5; this one reads up to 4)"),
     (("version",), "1", '"version" must be a whole number'),
     (("version",), True, '"version" must be a whole number'),
     (("nodes",), ..., "the top level lacks 'nodes'"),

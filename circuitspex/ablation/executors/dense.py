@@ -126,8 +126,8 @@ def dense_model(model: Model, structure: ModelStructure, *, products: torch.dtyp
         layers.append(_layer(block, heads.n_units, heads.width, parallel, products, copy=copy))
     return DenseModel(
         tuple(layers),
-        _norm(model.ln_final),
-        _linear(model.unembed),
+        _norm(getattr(model, "ln_final", None)),
+        _linear(getattr(model, "unembed", None)),
         float(getattr(hf_config, "final_logit_softcapping", None) or 0.0),
     )
 

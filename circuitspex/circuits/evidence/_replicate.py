@@ -16,11 +16,9 @@ import numpy as np
 from circuitspex.circuits.circuit import Combination, Estimate
 from circuitspex.circuits.evidence._measure import PerPromptGame, measure
 from circuitspex.errors import UserError
+from circuitspex.statistics import RATE as RATE
 from circuitspex.statistics import half_width, moments, p_value, t_interval
 from circuitspex.typing import FloatArray, Masks, Term
-
-RATE = 0.05
-"""The false discovery rate up to which something is a discovery."""
 
 
 @dataclass(frozen=True)

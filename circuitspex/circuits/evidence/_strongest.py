@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from circuitspex.circuits.circuit import Interaction, Node
-from circuitspex.circuits.evidence._replicate import RATE, replicate
+from circuitspex.circuits.evidence._replicate import RATE, Measured, replicate
+from circuitspex.circuits.evidence.resolution import Resolution
 from circuitspex.games import LensGame
 from circuitspex.recovery import Interactions
-from circuitspex.statistics import q_values
+from circuitspex.statistics import q_values, selected_confidence
 from circuitspex.typing import Masks, PerPrompt, Term
 
 PRECISION = 0.1
@@ -26,6 +28,19 @@ def strongest(interactions: Interactions, count: int, *, order: int | None = Non
     return [interactions.terms[i] for i in terms[:count]]
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What was measured: the components and interactions that are discoveries (and the members of these), and the rest.
+
+    Strongest first; what is in ``dropped`` and ``dropped_nodes`` could not be told from nothing.
+    """
+
+    nodes: tuple[Node, ...] = ()
+    interactions: tuple[Interaction, ...] = ()
+    dropped: tuple[Interaction, ...] = ()
+    dropped_nodes: tuple[Node, ...] = ()
+
+
 def measured_parts(
     interactions: Interactions,
     game: LensGame,
@@ -34,38 +49,65 @@ def measured_parts(
     start: int,
     max_nodes: int,
     max_interactions: int,
+    resolution: Resolution,
     uniform: bool = False,
-) -> tuple[tuple[Node, ...], tuple[Interaction, ...], tuple[Interaction, ...]]:
-    """The strongest components and interactions, measured again; what replicates, and the edges that did not.
+) -> Parts:
+    """The strongest components and interactions, measured again; what replicates, and what did not.
 
     An interaction replicates where its measured sign is the decoded one and its q value, over all interactions that
-    were measured, is at most ``RATE``. ``uniform``: see ``replicate``.
+    were measured, is at most ``RATE``. A component is a discovery where its q value, over all components that were
+    measured, is; one that is not has a place in the circuit only as a member of an interaction that replicates. Both
+    are tested against the ``resolution`` of the game's numbers, not against 0. ``uniform``: see ``replicate``.
     """
     sets = strongest(interactions, max_interactions)
-    singles = {(i,) for members in sets for i in members}
-    singles |= {(members[0],) for members in strongest(interactions, max_nodes, order=1)}
-    wanted = sorted(singles) + sets
+    members = {(i,) for members in sets for i in members}
+    singles = sorted(members | {(each[0],) for each in strongest(interactions, max_nodes, order=1)})
+    wanted = singles + sets
     if not wanted:
-        return (), (), ()
+        return Parts()
     found = replicate(evaluate, wanted, contexts, start=start, precision=PRECISION, uniform=uniform)
-    q_of = dict(zip(sets, q_values([found[members].p_value() for members in sets]), strict=True))
+    q_of = _q_values(found, sets, resolution) | _q_values(found, singles, resolution)
     edges: list[Interaction] = []
     dropped: list[Interaction] = []
-    for members in sets:
-        decoded, measured = interactions.effect(*members), found[members].estimate()
-        names = tuple(game.names[i] for i in members)
-        per_prompt, table = found[members].per_prompt, found[members].table
-        edge = Interaction(names, decoded, measured, per_prompt, table, q_of[members])
-        replicates = q_of[members] <= RATE and (measured.value > 0) == (decoded > 0)
+    for term in sets:
+        decoded, measured = interactions.effect(*term), found[term].estimate()
+        names = tuple(game.names[i] for i in term)
+        edge = Interaction(names, decoded, measured, found[term].per_prompt, found[term].table, q_of[term])
+        replicates = q_of[term] <= RATE and (measured.value > 0) == (decoded > 0)
         (edges if replicates else dropped).append(edge)
-    needed = {name for edge in edges for name in edge.components}
-    nodes = []
-    for (index,) in sorted(singles):
+    nodes: list[Node] = []
+    for (index,) in singles:
         name, (layer, kind), single = game.names[index], game.part(index), found[index,]
-        if name in needed or single.estimate().excludes_zero:
-            effect = interactions.effect(index)
-            nodes.append(Node(name, layer, kind, effect, single.estimate(), single.per_prompt))
-    nodes.sort(key=lambda node: (-abs(node.effect), node.name))
-    edges.sort(key=lambda edge: (-abs(edge.effect), edge.components))
-    dropped.sort(key=lambda edge: (-abs(edge.decoded), edge.components))
-    return tuple(nodes), tuple(edges), tuple(dropped)
+        effect = interactions.effect(index)
+        nodes.append(Node(name, layer, kind, effect, single.estimate(), single.per_prompt, q_of[index,]))
+    place = {name: i for i, name in enumerate(game.names)}
+    if len(sets) > 1:
+        confidence = selected_confidence(len(edges), len(sets))
+        edges = [
+            replace(edge, adjusted=found[tuple(place[name] for name in edge.components)].estimate(confidence))
+            for edge in edges
+        ]
+    needed = {name for edge in edges for name in edge.components}
+    kept = [node for node in nodes if node.is_distinct or node.name in needed]
+    if len(singles) > 1:
+        confidence = selected_confidence(sum(node.is_distinct for node in kept), len(singles))
+        kept = [
+            replace(node, adjusted=found[place[node.name],].estimate(confidence)) if node.is_distinct else node
+            for node in kept
+        ]
+    in_place = {node.name for node in kept}
+    return Parts(
+        tuple(sorted(kept, key=lambda node: (-abs(node.effect), node.name))),
+        tuple(sorted(edges, key=lambda edge: (-abs(edge.effect), edge.components))),
+        tuple(sorted(dropped, key=lambda edge: (-abs(edge.decoded), edge.components))),
+        tuple(
+            sorted(
+                (node for node in nodes if node.name not in in_place), key=lambda node: (-abs(node.decoded), node.name)
+            )
+        ),
+    )
+
+
+def _q_values(found: dict[Term, Measured], sets: list[Term], resolution: Resolution) -> dict[Term, float]:
+    """The q value of each set among these, for the test that its effect is larger than its numbers' resolution."""
+    return dict(zip(sets, q_values([found[s].p_value(resolution.least(len(s))) for s in sets]), strict=True))

@@ -17,6 +17,7 @@ from circuitspex.circuits.evidence._strongest import measured_parts
 from circuitspex.circuits.evidence._verify import verify
 from circuitspex.circuits.evidence.curve import sizes_of
 from circuitspex.circuits.evidence.direction import with_directions
+from circuitspex.circuits.evidence.resolution import Resolution
 from circuitspex.circuits.found import Found, Refined, Stage
 from circuitspex.circuits.record import Clock, versions
 from circuitspex.circuits.search._refine import refine
@@ -60,6 +61,7 @@ class Evidence:
     nodes: tuple[Node, ...] = ()
     interactions: tuple[Interaction, ...] = ()
     dropped: tuple[Interaction, ...] = ()
+    dropped_nodes: tuple[Node, ...] = ()
     verification: Verification | None = None
 
 
@@ -85,10 +87,11 @@ class Search:
             nodes=self.evidence.nodes,
             interactions=self.evidence.interactions,
             dropped=self.evidence.dropped,
+            dropped_nodes=self.evidence.dropped_nodes,
             faithfulness=self.faithfulness,
             verification=self.evidence.verification,
             model=about.get("model", {}),
-            task={**about.get("task", {}), **task},
+            task={**about.get("task", {}), **task, **self._ablated()},
             run={
                 "lens": game.lens,
                 "n_components": game.n_players,
@@ -108,6 +111,11 @@ class Search:
                 **({} if peak is None else {"peak_memory_bytes": peak}),
             },
         )
+
+    def _ablated(self) -> dict[str, float]:
+        """The mean metric with everything ablated, where that was run."""
+        value = self.asked.known(np.zeros(self.asked.n_players, dtype=np.bool_))
+        return {} if value is None else {"ablated": value}
 
     def found(self, task: dict[str, Any] | None = None, report: TaskReport | None = None) -> Found:
         """What the public functions give; by default the record of the task says how well the model does it."""
@@ -182,7 +190,7 @@ def search(
         options=options,
         decoded=decoded,
         faithfulness=faithfulness,
-        evidence=Evidence(evidence.nodes, interactions, evidence.dropped, verification),
+        evidence=replace(evidence, interactions=interactions, verification=verification),
         asked=asked,
         others=others,
         record={
@@ -268,7 +276,7 @@ def _measured(asked: RememberingGame, options: Options, decoded: Decoded, seeds:
         n_contexts = len(contexts)  # what is measured in all of them is exact
     else:
         contexts = drawn(n, MORE_CONTEXTS * n_contexts, share, seeds.contexts)
-    nodes, interactions, dropped = measured_parts(
+    parts = measured_parts(
         decoded.interactions,
         asked.game,
         asked.stage(MEASURING),
@@ -276,9 +284,10 @@ def _measured(asked: RememberingGame, options: Options, decoded: Decoded, seeds:
         n_contexts,
         options.max_nodes,
         options.max_interactions,
+        Resolution.of(run.per_prompt, asked.game.unit_roundoff),
         uniform=share == 0.5,
     )
-    return Evidence(nodes, interactions, dropped), contexts
+    return Evidence(parts.nodes, parts.interactions, parts.dropped, parts.dropped_nodes), contexts
 
 
 def drawn(n_players: int, count: int, keep: Keep, seed: int) -> Masks:

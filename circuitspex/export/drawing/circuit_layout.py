@@ -104,6 +104,7 @@ class Layout:
     with_effects: bool
     places: int = 2
     message: str = ""
+    looked_for_interactions: bool = True
 
 
 def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) -> Layout:
@@ -131,7 +132,8 @@ def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) 
                 raise UserError(f"the interaction of {', '.join(edge.components)} names {name}, which is not a node")
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     built = _Builder(nodes, edges, place, decimals(circuit), notes or {}).build()
-    return built if circuit.has_layers else replace(built, bands=())
+    bands = built.bands if circuit.has_layers else ()
+    return replace(built, bands=bands, looked_for_interactions=circuit.looked_for_interactions)
 
 
 def arrow_of(edge: Interaction, paths: Sequence[Path], nodes: Mapping[str, PlacedNode], width: float) -> Arrow | None:

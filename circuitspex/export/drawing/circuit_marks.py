@@ -15,6 +15,7 @@ from circuitspex.export.drawing.style import (
     NAME_SIZE,
     RING_GAP,
     Palette,
+    colour_of,
     corners,
     direction_text,
     effect_text,
@@ -25,6 +26,7 @@ from circuitspex.export.drawing.style import (
 
 _NOT_HERE = "; not part of this circuit"
 _ALONE = "No interactions: every component acts on its own."
+_NOT_LOOKED_FOR = "Interactions: the file of scores that this was read from has none."
 
 Sample = Callable[[Pen, float, float], None]
 """Draws a sample of a mark that is 24 wide, with the middle of its left side at (x, y)."""
@@ -48,7 +50,8 @@ def diagram(pen: Pen, placed: Layout, labels: bool) -> None:
     if placed.message:
         pen.text(placed.width / 2, placed.height / 2, placed.message, NAME_SIZE, pen.palette.muted, "center")
     elif not placed.edges:
-        pen.text(placed.width / 2, placed.height - 8, _ALONE, DETAIL_SIZE, pen.palette.muted, "center")
+        alone = _ALONE if placed.looked_for_interactions else _NOT_LOOKED_FOR
+        pen.text(placed.width / 2, placed.height - 8, alone, DETAIL_SIZE, pen.palette.muted, "center")
 
 
 def interaction_line(pen: Pen, paths: Sequence[Path], edge: Interaction, width: float, ink: Palette) -> None:
@@ -91,7 +94,7 @@ def _edge(pen: Pen, index: int, placed: PlacedEdge) -> None:
 
 def _node(pen: Pen, index: int, placed: PlacedNode, effect: str) -> None:
     node, ink = placed.node, pen.faint if placed.faint else pen.palette
-    colour = ink.negative if node.effect < 0 else ink.positive
+    colour = colour_of(node, ink)
     face = ink.background if node.measured is None else colour
     spoken = f"component {node.name}: {effect}{_NOT_HERE if placed.faint else ''}"
     hit = Box(placed.symbol.left, placed.symbol.top, placed.label.right, placed.symbol.bottom)
@@ -118,7 +121,7 @@ def _label(pen: Pen, index: int, placed: PlacedEdge) -> None:
         pen.text(*middle, placed.text, DETAIL_SIZE, ink.text, "center")
 
 
-def samples(pen: Pen, kinds: set[str], arrows: bool) -> list[tuple[str, Sample]]:
+def samples(pen: Pen, kinds: set[str], arrows: bool, unsigned: bool = False) -> list[tuple[str, Sample]]:
     """What the legend of a diagram with components of these kinds explains, and the samples of its marks."""
     palette = pen.palette
     found: list[tuple[str, Sample]] = [
@@ -131,6 +134,9 @@ def samples(pen: Pen, kinds: set[str], arrows: bool) -> list[tuple[str, Sample]]
         ("estimate, not measured", Look(line=palette.muted, width=3.4), True),
     ):
         found.append((label, functools.partial(line_sample, look, hollow)))
+    if unsigned:
+        grey = Look(line=palette.muted, width=3.4)
+        found.append(("grey, |size|: sign not known", functools.partial(line_sample, grey, True)))
     arrow: list[tuple[str, Sample]] = [("arrow: travels that way", _arrow_sample)] if arrows else []
     return [*found, *arrow, ("size and width: |effect|", _sizes_sample)]
 
@@ -138,8 +144,9 @@ def samples(pen: Pen, kinds: set[str], arrows: bool) -> list[tuple[str, Sample]]
 def legend(pen: Pen, placed: Layout, top: float, right: float) -> None:
     """Lines of samples below ``top``, as many on each as fit before ``right``."""
     arrows = any(edge.arrow is not None for edge in placed.edges)
+    unsigned = not all(node.node.signed for node in placed.nodes)
     x, y = MARGIN, top + 12
-    for label, sample in samples(pen, {node.node.kind for node in placed.nodes}, arrows):
+    for label, sample in samples(pen, {node.node.kind for node in placed.nodes}, arrows, unsigned):
         wide = 24 + text_width(label, DETAIL_SIZE) + 12
         if x + wide > right and x > MARGIN:
             x, y = MARGIN, y + 15

@@ -156,8 +156,27 @@ def interval(low: float, high: float, places: int) -> str:
     return f"[{number(low, places)}, {number(high, places)}]"
 
 
+def is_signed(part: Node | Interaction | Word) -> bool:
+    """Whether the sign of an effect is known."""
+    return not isinstance(part, Node) or part.signed
+
+
+def colour_of(part: Node | Interaction | Word, palette: Palette) -> str:
+    """The colour that tells the sign of an effect; that of text where the sign is not known."""
+    if not is_signed(part):
+        return palette.muted
+    return palette.negative if part.effect < 0 else palette.positive
+
+
+def effect_number(part: Node | Interaction | Word, places: int) -> str:
+    """An effect as a number; between bars, as a size, where its sign is not known."""
+    return number(part.effect, places) if is_signed(part) else f"|{number(part.effect, places, sign=False)}|"
+
+
 def effect_text(part: Node | Interaction | Word, places: int) -> str:
     """An effect with its interval, or marked as an estimate."""
+    if not is_signed(part):
+        return f"{effect_number(part, places)} est., sign unknown"
     if part.measured is None:
         return f"{number(part.decoded, places)} est."
     return f"{number(part.measured.value, places)} {interval(part.measured.low, part.measured.high, places)}"

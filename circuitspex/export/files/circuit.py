@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from circuitspex.circuits.circuit import Circuit
+from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.export.files.circuit_check import problem_of, schema
-from circuitspex.export.files.codec import JsonForm
+from circuitspex.export.files.codec import JsonForm, leave_out
 
+# Fields that files up to version 3 don't have are left out where there is nothing to say.
+leave_out(Node, "q", "adjusted")
+leave_out(Interaction, "adjusted")
 CIRCUIT = JsonForm(
-    Circuit, "circuitspex.circuit", 3, problem_of, renamed={"interactions": "edges"}, order=schema()["properties"]
+    Circuit,
+    "circuitspex.circuit",
+    4,
+    problem_of,
+    renamed={"interactions": "edges"},
+    order=schema()["properties"],
+    left_out=("dropped_nodes",),
 )
 to_json, from_json, dumps, write, read = CIRCUIT.to_json, CIRCUIT.from_json, CIRCUIT.dumps, CIRCUIT.write, CIRCUIT.read

@@ -6,7 +6,7 @@ intervals are the right way round.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from circuitspex.components.component import parse_component
@@ -25,26 +25,12 @@ def problem_of(data: dict[str, Any]) -> str | None:
 
 
 def _graph_problem(data: dict[str, Any]) -> str | None:
-    names: set[str] = set()
     of_model = data["run"].get("lens", "components") == "components"
-    for i, node in enumerate(data["nodes"]):
-        name = node["name"]
-        if name in names:
-            return f"nodes[{i}].name: '{name}' is there twice; every component is one node"
-        names.add(name)
-        if name != name.strip():
-            return f"nodes[{i}].name: {schemas.short(name)} has a space or line end around it"
-        if not of_model:
-            continue
-        try:
-            component = parse_component(name)
-        except UserError as error:
-            return f"nodes[{i}].name: {error}"
-        if (component.layer, component.kind) != (node["layer"], node["kind"]):
-            return (
-                f"nodes[{i}] is named '{name}' (layer {component.layer}, {component.kind}) "
-                f"but says layer {node['layer']}, {node['kind']}"
-            )
+    names: set[str] = set()
+    problem = _nodes_problem(data["nodes"], "nodes", names, of_model)
+    problem = problem or _nodes_problem(data.get("dropped_nodes", ()), "dropped_nodes", set(names), of_model)
+    if problem:
+        return problem
     for i, edge in enumerate(data["edges"]):
         for j, name in enumerate(edge["components"]):
             if name not in names:
@@ -63,7 +49,33 @@ def _graph_problem(data: dict[str, Any]) -> str | None:
                 parse_component(name)
             except UserError as error:
                 return f"dropped[{i}].components[{j}]: {error}"
-    return upside_down({key: data[key] for key in ("nodes", "edges", "dropped", "verification")})
+    checked = ("nodes", "edges", "dropped", "dropped_nodes", "verification")
+    return upside_down({key: data[key] for key in checked if key in data})
+
+
+def _nodes_problem(nodes: Sequence[dict[str, Any]], where: str, names: set[str], of_model: bool) -> str | None:
+    """What is wrong with a list of components; adds their names to those that are taken."""
+    for i, node in enumerate(nodes):
+        name = node["name"]
+        if name in names:
+            return f"{where}[{i}].name: '{name}' is there twice; every component is one node"
+        names.add(name)
+        if name != name.strip():
+            return f"{where}[{i}].name: {schemas.short(name)} has a space or line end around it"
+        if node.get("signed") is False and (node["decoded"] < 0 or node["measured"] is not None):
+            return f"{where}[{i}].signed is false, so that its effect is a size of at least 0 that was not measured"
+        if not of_model:
+            continue
+        try:
+            component = parse_component(name)
+        except UserError as error:
+            return f"{where}[{i}].name: {error}"
+        if (component.layer, component.kind) != (node["layer"], node["kind"]):
+            return (
+                f"{where}[{i}] is named '{name}' (layer {component.layer}, {component.kind}) "
+                f"but says layer {node['layer']}, {node['kind']}"
+            )
+    return None
 
 
 def _edge_problem(edge: dict[str, Any]) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from circuitspex.circuits.circuit import Node
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.export.schemas import short
 from circuitspex.files import write_atomically
@@ -35,6 +36,7 @@ class JsonForm(Generic[T]):
     is wrong with a file's content, or gives None. ``renamed`` are fields that have another name in the file, ``order``
     the keys of the file where they don't stand as the fields do. ``with_gaps``: numbers that are not finite are null
     in the file, which can't be read back. ``ascii`` writes escapes for all other letters.
+    ``left_out`` are fields that are not in the file where they have their default.
     """
 
     kind: type[T]
@@ -45,15 +47,17 @@ class JsonForm(Generic[T]):
     order: Iterable[str] = ()
     with_gaps: bool = False
     ascii: bool = False
+    left_out: Iterable[str] = ()
 
     def __post_init__(self) -> None:
         changed: dict[str, Any] = {field: override(rename=name) for field, name in (self.renamed or {}).items()}
+        changed |= {field: override(omit_if_default=True) for field in self.left_out}
         fields: Callable[[T], dict[str, Any]] = make_dict_unstructure_fn(self.kind, CONVERTER, **changed)
         CONVERTER.register_structure_hook(self.kind, make_dict_structure_fn(self.kind, CONVERTER, **changed))
 
         def unstructure(result: T) -> dict[str, Any]:
             found = {"format": self.name, "version": self.version, **fields(result)}
-            return {key: found[key] for key in self.order or found}
+            return {key: found[key] for key in self.order or found if key in found}
 
         CONVERTER.register_unstructure_hook(self.kind, unstructure)
 
@@ -197,6 +201,12 @@ def _text(value: Any, _: Any) -> str:
     return value
 
 
+def leave_out(kind: type[Any], *fields: str) -> None:
+    """Leave fields of a dataclass out of files where they have their default; call it before its ``JsonForm``."""
+    omitted: dict[str, Any] = {name: override(omit_if_default=True) for name in fields}
+    CONVERTER.register_unstructure_hook(kind, make_dict_unstructure_fn(kind, CONVERTER, **omitted))
+
+
 def _converter() -> Converter:
     made = Converter(detailed_validation=False)
     made.register_structure_hook(float, _number)
@@ -204,6 +214,8 @@ def _converter() -> Converter:
     made.register_structure_hook(str, _text)
     made.register_structure_hook(bool, lambda value, _: bool(value))
     made.register_unstructure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value: value)
+    # Nearly every effect has a sign; the exceptions alone say so, and other files are as they were.
+    made.register_unstructure_hook(Node, make_dict_unstructure_fn(Node, made, signed=override(omit_if_default=True)))
     return made
 
 

@@ -17,11 +17,13 @@ from circuitspex.export.graphs.parts import Value, evidence_of, numbers_of, part
 from circuitspex.files import file_writer
 
 NUMBERS = ("effect", "low", "high", "measured", "decoded")
+SIGNED = "signed"
+"""A further column where there are components of which only the size of the effect is known."""
 EVIDENCE = ("q", "path_from", "path_to", "path_share", "path_low", "path_high")
 
 
 def components_table(circuit: Circuit) -> str:
-    """The table of components: name, layer, kind and numbers, a row each, strongest first.
+    """The table of components: name, layer (of a part of a model), kind and numbers, a row each, strongest first.
 
     Raises:
         UserError: what ``parts_of`` refuses.
@@ -29,8 +31,18 @@ def components_table(circuit: Circuit) -> str:
     nodes = sorted(
         (part.node for part in parts_of(circuit).components), key=lambda node: (-abs(node.effect), node.name)
     )
-    rows = [[safe(node.name), str(node.layer), safe(node.kind), *_numbers(node)] for node in nodes]
-    return table(["component", "layer", "kind", *NUMBERS], rows)
+    more = () if all(node.signed for node in nodes) else (SIGNED,)
+    rows = [
+        [
+            safe(node.name),
+            str(node.layer) if circuit.has_layers else "",
+            safe(node.kind),
+            *_numbers(node),
+            *(_cell(node.signed) for _ in more),
+        ]
+        for node in nodes
+    ]
+    return table(["component", "layer", "kind", *NUMBERS, *more], rows)
 
 
 def interactions_table(circuit: Circuit) -> str:

@@ -13,6 +13,7 @@ from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.components import KINDS
 from circuitspex.export.drawing.style import (
     LIGHT,
+    colour_of,
     decimals,
     effect_text,
     faithfulness_text,
@@ -110,7 +111,7 @@ def _interaction(interaction: InteractionPart, places: int, shown: bool, largest
 
 
 def _colour(part: Node | Interaction) -> str:
-    return LIGHT.negative if part.effect < 0 else LIGHT.positive
+    return colour_of(part, LIGHT)
 
 
 def _line(part: Node | Interaction) -> str:

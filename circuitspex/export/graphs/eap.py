@@ -1,39 +1,41 @@
-"""Graph JSON of EAP-IG and of the circuit track of the Mechanistic Interpretability Benchmark (MIB).
+"""Graph JSON of EAP-IG and of the circuit track of the Mechanistic Interpretability Benchmark (MIB), written.
 
 Its graph is the whole computation of the model: nodes ``input``, ``a{layer}.h{head}``, ``m{layer}`` and ``logits``, and
 an edge from every node to each that can read it (for heads one each into ``<q>``, ``<k>`` and ``<v>``). A part is in
-the circuit or not, and has a score.
+the circuit or not, and has a score. ``read`` is in ``eap_read``.
 
-Written: a component's score is its effect, 0 where the search did not keep it; a part that the search never ablated
-(MLPs in a search among heads) is in the graph without a score, which the format reads as 'always kept'. Every edge
-between two kept nodes is kept, scored by the weaker of its ends, so that a ranking of edges keeps to the ranking of
-components. Interactions and intervals have no place in the format.
+A component's score is its effect, which says how much the metric falls without it. One that was ablated and not kept
+has the score 0, by which the format ranks it last; a part that the search never ablated (MLPs in a search among heads)
+is in the graph without a score, which the format reads as 'always kept'. Heads and MLPs that the model does not have
+are not written; where an old circuit does not say what its model has, only what it names is. Every edge between two
+kept nodes is kept, scored by the weaker of its ends, so that a ranking of edges keeps to the ranking of components.
+Interactions and intervals have no place in the format.
 
-Read: nodes that are kept and scored become components, with the score as decoded effect. In a graph that scores edges
-only, a node's effect is the sum of the scores of its kept outgoing edges, as attribution patching adds them up.
+The object ``circuitspex`` beside ``cfg`` says these things in the file: the sign of the scores, that edges were not
+measured, and which layers have how many heads and an MLP. The format's own readers pass it over.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from circuitspex.circuits.circuit import Circuit, Faithfulness, Node
-from circuitspex.components import Component, LayerStructure, ModelStructure, Part, head, mlp, select
+from circuitspex.circuits.circuit import Circuit
+from circuitspex.components import Component, LayerStructure, ModelStructure, Part, select
 from circuitspex.components.component import parse_component
-from circuitspex.errors import ComponentError, FileFormatError, UserError
+from circuitspex.errors import ComponentError, UserError
+from circuitspex.export.graphs.eap_nodes import Blocks, components_of, edge_count, edges
+from circuitspex.export.graphs.eap_read import read
 from circuitspex.export.graphs.parts import parts_of
 from circuitspex.files import write_atomically
 
+__all__ = ["edge_count", "edges", "read", "write"]
+
 MAX_EDGES = 3_000_000
 """Of a larger model only the kept edges are listed; readers take the others for left out, with a score of 0."""
-MAX_HEADS = 1_000_000
-"""Graphs of more heads are taken for damaged."""
 # Selectors of other components than heads and MLPs.
 _OTHER_KINDS = re.compile(r"neurons|heads\.[qkv]|attns|residuals|experts|latents|L\d+(?:H\d+\.|[ARNES])")
 PARALLEL = frozenset(
@@ -53,19 +55,23 @@ def write(circuit: Circuit, path: Path) -> Path:
     if lens != "components":
         raise UserError(f"an EAP graph has heads and MLPs of a model only; this circuit is of another lens ({lens})")
     cfg = _config(circuit)
-    layers, heads, parallel = cfg["n_layers"], cfg["n_heads"], cfg["parallel_attn_mlp"]
-    searched = _searched(circuit, layers, heads)
     score: dict[str, float] = {}
     for part in parts_of(circuit).components:
         score[_name(_component(part.node.name), part.node.name)] = float(part.node.effect)
-    beyond = [name for name in score if name not in _nodes(layers, heads)]
+    recorded = _recorded(circuit, cfg["n_layers"], cfg["n_heads"])
+    blocks = recorded or Blocks.uniform(cfg["n_layers"], cfg["n_heads"])
+    known = components_of(blocks)
+    beyond = [name for name in score if name not in known]
     if beyond:
-        raise UserError(
-            f"this circuit's model has {layers} layers of {heads} heads, so that {beyond[0]} can't be in it"
-        )
-    kept = {name for name in _nodes(layers, heads) if name in score or name not in searched}
+        has = f"{cfg['n_layers']} layers of {cfg['n_heads']} heads" if recorded is None else "no such component"
+        raise UserError(f"this circuit's model has {has}, so that {beyond[0]} can't be in it")
+    searched = _searched(circuit, blocks)
+    if recorded is None and not _is_counted(circuit, searched):
+        # Some layers may have fewer heads, or none: what was ablated is known of the circuit's own components alone.
+        known = {name: part for name, part in known.items() if name in score or name not in searched}
+    kept = {name for name in known if name in score or name not in searched}
     nodes: dict[str, dict[str, Any]] = {}
-    for name in _nodes(layers, heads):
+    for name in known:
         nodes[name] = {"in_graph": name in kept}
         if name in searched or name in score:
             nodes[name]["score"] = score.get(name, 0.0)
@@ -73,56 +79,25 @@ def write(circuit: Circuit, path: Path) -> Path:
     strongest = max(map(abs, score.values()), default=1.0)
 
     def lines() -> Iterator[str]:
-        small = edge_count(layers, heads, parallel) <= MAX_EDGES
-        for source, target in edges(layers, heads, parallel):
+        small = edge_count(blocks, cfg["parallel_attn_mlp"]) <= MAX_EDGES
+        for source, target in edges(blocks, cfg["parallel_attn_mlp"]):
             into = target.split("<")[0]
             if source in kept and into in kept:
                 weaker = min((score[end] for end in (source, into) if end in score), key=abs, default=strongest)
                 yield f'"{source}->{target}": {{"score": {weaker!r}, "in_graph": true}}'
-            elif small:
+            elif small and source in known and into in known:
                 yield f'"{source}->{target}": {{"score": 0.0, "in_graph": false}}'
 
+    about = {
+        "sign": "ablation" if all(node.signed for node in circuit.nodes) else "unknown",
+        "edges": "not measured: an edge between two kept nodes has the weaker of their scores, any other 0",
+        "not_kept": "ablated and not among the components kept; 0 is their place in a ranking",
+        **({} if recorded is None else {"heads": list(recorded.heads), "mlps": list(recorded.mlps)}),
+    }
     listed = ",\n".join(lines())
-    text = f'{{"cfg": {json.dumps(cfg)},\n"nodes": {json.dumps(nodes)},\n"edges": {{{listed}}}}}\n'
+    top = [f'"{key}": {json.dumps(value)}' for key, value in (("cfg", cfg), ("circuitspex", about), ("nodes", nodes))]
+    text = "{" + ",\n".join(top) + f',\n"edges": {{{listed}}}}}\n'
     return write_atomically(path, text.encode())
-
-
-def read(path: Path) -> Circuit:
-    """Read the circuit of a graph: its kept nodes, with estimates; nothing is measured.
-
-    Raises:
-        FileFormatError: the file is missing, damaged or not such a graph, or keeps only some neurons of a node.
-    """
-    try:
-        data = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise FileFormatError(f"{path}: can't be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError):
-        raise FileFormatError(f"{path}: not JSON, or cut short") from None
-    try:
-        return _circuit(data)
-    except FileFormatError as error:
-        raise FileFormatError(f"{path}: {error}") from None
-
-
-def edges(n_layers: int, n_heads: int, parallel: bool) -> Iterator[tuple[str, str]]:
-    """The edges of the whole graph as source and target; heads have the targets ``<q>``, ``<k>`` and ``<v>``."""
-    before = ["input"]
-    for layer in range(n_layers):
-        heads = [f"a{layer}.h{i}" for i in range(n_heads)]
-        for source in before:
-            yield from ((source, f"{name}<{letter}>") for name in heads for letter in "qkv")
-        reads = before if parallel else [*before, *heads]
-        yield from ((source, f"m{layer}") for source in reads)
-        before += [*heads, f"m{layer}"]
-    yield from ((source, "logits") for source in before)
-
-
-def edge_count(n_layers: int, n_heads: int, parallel: bool) -> int:
-    """How many edges ``edges`` gives."""
-    before = sum(1 + layer * (n_heads + 1) for layer in range(n_layers))
-    within = 0 if parallel else n_layers * n_heads
-    return before * (3 * n_heads + 1) + within + 1 + n_layers * (n_heads + 1)
 
 
 def _config(circuit: Circuit) -> dict[str, Any]:
@@ -143,18 +118,35 @@ def _config(circuit: Circuit) -> dict[str, Any]:
     }
 
 
-def _nodes(n_layers: int, n_heads: int) -> dict[str, Component | None]:
-    """The names of all nodes in the order of the computation, with their components."""
-    found: dict[str, Component | None] = {"input": None}
-    for layer in range(n_layers):
-        found |= {f"a{layer}.h{i}": head(layer, i) for i in range(n_heads)}
-        found[f"m{layer}"] = mlp(layer)
-    return {**found, "logits": None}
+def _recorded(circuit: Circuit, n_layers: int, n_heads: int) -> Blocks | None:
+    """What each layer has, where the circuit says it."""
+    heads, mlps = circuit.model.get("heads"), circuit.model.get("mlps")
+    if not isinstance(heads, list | tuple) or not isinstance(mlps, list | tuple):
+        return None
+    sizes = [n for n in heads if isinstance(n, int) and 0 <= n <= n_heads]
+    if not len(sizes) == len(heads) == len(mlps) == n_layers:
+        raise UserError(f"the circuit's model.heads and model.mlps must say what each of its {n_layers} layers has")
+    return Blocks(tuple(int(n) for n in sizes), tuple(bool(has) for has in mlps))
 
 
-def _searched(circuit: Circuit, n_layers: int, n_heads: int) -> set[str]:
+def _is_counted(circuit: Circuit, searched: set[str]) -> bool:
+    """Whether these are what was searched: so many can only be there if all layers are alike, or each is named."""
+    selector = circuit.run.get("components")
+    named = isinstance(selector, str) and all(map(_is_component, selector.split("+")))
+    return named or circuit.run.get("n_components") == len(searched)
+
+
+def _is_component(text: str) -> bool:
+    try:
+        parse_component(text)
+    except ComponentError:
+        return False
+    return True
+
+
+def _searched(circuit: Circuit, blocks: Blocks) -> set[str]:
     """The nodes that the search could ablate; all where the circuit does not say it."""
-    everything = {name for name, component in _nodes(n_layers, n_heads).items() if component is not None}
+    everything = {name for name, component in components_of(blocks).items() if component is not None}
     selector = circuit.run.get("components")
     if not isinstance(selector, str) or not selector:
         return everything
@@ -162,12 +154,15 @@ def _searched(circuit: Circuit, n_layers: int, n_heads: int) -> set[str]:
         raise UserError(
             f"an EAP graph has whole heads and MLPs only; this circuit was searched among {selector[:60]!r}"
         )
-    layer = LayerStructure({"head": Part(n_heads, ""), "mlp": Part(1, "")})
-    structure = ModelStructure("the circuit's model", (layer,) * n_layers)
+    layers = (
+        LayerStructure(({"head": Part(n, "")} if n else {}) | ({"mlp": Part(1, "")} if has_mlp else {}))
+        for n, has_mlp in zip(blocks.heads, blocks.mlps, strict=True)
+    )
     try:
-        return {_name(component, str(component)) for component in select(structure, selector)}
+        found = select(ModelStructure("the circuit's model", tuple(layers)), selector)
     except ComponentError as error:
         raise UserError(f"the components that this circuit was searched among can't be read: {error}") from None
+    return {_name(component, str(component)) for component in found}
 
 
 def _component(name: str) -> Component:
@@ -185,74 +180,3 @@ def _name(component: Component, written: str) -> str:
     if component.position is not None:
         raise UserError(f"an EAP graph has no token positions, so that it can't hold {written}")
     return f"a{component.layer}.h{component.start}" if component.kind == "head" else f"m{component.layer}"
-
-
-def _circuit(data: Any) -> Circuit:
-    if not isinstance(data, dict) or not all(isinstance(data.get(key), dict) for key in ("cfg", "nodes", "edges")):
-        raise FileFormatError("not an EAP graph: it needs the objects 'cfg', 'nodes' and 'edges'")
-    cfg = data["cfg"]
-    for key in ("n_layers", "n_heads"):
-        if not isinstance(cfg.get(key), int) or isinstance(cfg[key], bool) or not 1 <= cfg[key] <= 10_000:
-            raise FileFormatError(f"cfg.{key} must be a whole number of at least 1, not {str(cfg.get(key))[:40]!r}")
-    if cfg["n_layers"] * cfg["n_heads"] > MAX_HEADS:
-        raise FileFormatError(
-            f"cfg names {cfg['n_layers']} layers of {cfg['n_heads']} heads; at most {MAX_HEADS:,} heads are read"
-        )
-    known = _nodes(cfg["n_layers"], cfg["n_heads"])
-    given = {name: _node(name, node, known) for name, node in data["nodes"].items()}
-    outgoing = _outgoing(data["edges"], known)
-    by_edges = all(score is None for name, (_, score) in given.items() if known[name] is not None)
-    nodes, searched = [], []
-    for name, component in known.items():
-        in_graph, score = given.get(name, (False, None))
-        if component is None or (score is None and not by_edges):
-            continue
-        searched.append(component)
-        if in_graph:
-            effect = outgoing.get(name, 0.0) if score is None else score
-            nodes.append(Node(str(component), component.layer, component.kind, effect))
-    model = {key: cfg[key] for key in ("n_layers", "n_heads", "d_model", "parallel_attn_mlp") if key in cfg}
-    return Circuit(
-        nodes=tuple(nodes),
-        interactions=(),
-        faithfulness=Faithfulness(None, None, None, 0),
-        model=model,
-        run={"components": "+".join(map(str, searched)), "n_components": len(searched)},
-    )
-
-
-def _node(name: str, node: Any, known: dict[str, Component | None]) -> tuple[bool, float | None]:
-    """Whether a node is in the graph, and its score; None is 'not scored', which files write as NaN or leave out."""
-    if name not in known:
-        raise FileFormatError(f"nodes names {name[:40]!r}, which the model of 'cfg' does not have")
-    if isinstance(node, bool):
-        return node, None
-    if not isinstance(node, dict) or not isinstance(node.get("in_graph"), bool):
-        raise FileFormatError(f"nodes.{name} must have 'in_graph', true or false")
-    neurons = node.get("neurons")
-    if node["in_graph"] and isinstance(neurons, list) and not all(neurons):
-        raise FileFormatError(f"nodes.{name} keeps only some of its neurons; whole nodes can be read")
-    return node["in_graph"], _score(node.get("score"), f"nodes.{name}")
-
-
-def _outgoing(given: dict[str, Any], known: dict[str, Component | None]) -> dict[str, float]:
-    """The sum of the scores of the kept edges that leave each node."""
-    total: dict[str, float] = {}
-    for name, edge in given.items():
-        source, arrow, target = name.partition("->")
-        if not arrow or source not in known or target.split("<")[0] not in known:
-            raise FileFormatError(f"edges names {name[:60]!r}, which the model of 'cfg' does not have")
-        if not isinstance(edge, dict) or not isinstance(edge.get("in_graph"), bool):
-            raise FileFormatError(f"edges.{name} must have 'in_graph', true or false")
-        score = _score(edge.get("score"), f"edges.{name}")
-        if edge["in_graph"] and score is not None:
-            total[source] = total.get(source, 0.0) + score
-    return total
-
-
-def _score(value: Any, where: str) -> float | None:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > sys.float_info.max:
-        raise FileFormatError(f"{where}.score must be a finite number, not {str(value)[:40]!r}")
-    return float(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import xml.etree.ElementTree as ET
+from typing import Any
 
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.export.drawing.style import LIGHT
@@ -36,11 +37,11 @@ def render(circuit: Circuit) -> bytes:
     for a, b, key, about in edges:
         whole = about if "effect" in about else next(nodes[end] for end in (a, b) if "order" in nodes[end])
         shape = "dashed" if whole["effect"] < 0 else "solid"
-        about |= {"id": key, "weight": abs(whole["effect"]), "viz": {"color": _rgb(whole["effect"]), "shape": shape}}
+        about |= {"id": key, "weight": abs(whole["effect"]), "viz": {"color": _rgb(whole), "shape": shape}}
     for about in nodes.values():
         size = NODE_SIZE[0] + (NODE_SIZE[1] - NODE_SIZE[0]) * abs(about["effect"]) / largest
         size = round(size, 2) if about["role"] == "component" else JOINT_SIZE
-        about["viz"] = {"color": _rgb(about["effect"]), "size": size}
+        about["viz"] = {"color": _rgb(about), "size": size}
     for about in (*nodes.values(), *(edge[-1] for edge in edges)):
         if "label" in about:
             about["interaction"] = about.pop("label")
@@ -61,6 +62,6 @@ def render(circuit: Circuit) -> bytes:
 write = file_writer(render)
 
 
-def _rgb(effect: float) -> dict[str, int]:
-    colour = LIGHT.negative if effect < 0 else LIGHT.positive
+def _rgb(about: dict[str, Any]) -> dict[str, int]:
+    colour = LIGHT.negative if about["effect"] < 0 else LIGHT.positive if about.get("signed", True) else LIGHT.muted
     return {name: int(colour[i : i + 2], 16) for name, i in (("r", 1), ("g", 3), ("b", 5))}

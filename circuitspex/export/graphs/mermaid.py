@@ -12,7 +12,7 @@ import json
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.components import KINDS
-from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, printable, shape_of, title_of
+from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, is_signed, printable, shape_of, title_of
 from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, parts_of
 from circuitspex.files import file_writer
 
@@ -95,7 +95,7 @@ def _text(parts: Parts, places: int, title: str, note: str, layered: bool) -> st
         lines.append("  end")
     if note or not parts.components:
         lines.append(f'  note["{escaped(note or "empty circuit: no component was kept")}"]:::note')
-    styles: dict[str, list[int]] = {"positive": [], "negative": []}
+    styles: dict[str, list[int]] = {"positive": [], "negative": [], "unsigned": []}
     links = 0
     for interaction in parts.interactions:
         lines += _interaction(interaction, places)
@@ -104,7 +104,8 @@ def _text(parts: Parts, places: int, title: str, note: str, layered: bool) -> st
         links += count
     names = [f"layer{i}" for i in range(len(layers))]
     lines += [f"  {a} ~~~ {b}" for a, b in itertools.pairwise(names)]
-    for sign, colour in (("positive", LIGHT.positive), ("negative", LIGHT.negative)):
+    unsigned = () if all(part.node.signed for part in parts.components) else (("unsigned", LIGHT.muted),)
+    for sign, colour in (("positive", LIGHT.positive), ("negative", LIGHT.negative), *unsigned):
         dash = ",stroke-dasharray:5 3" if sign == "negative" else ""
         lines.append(f"  classDef {sign} fill:{colour}22,stroke:{colour}{dash}")
         lines.append(f"  classDef {sign}Estimate fill:none,stroke:{colour}{dash}")
@@ -132,4 +133,4 @@ def _interaction(interaction: InteractionPart, places: int) -> list[str]:
 
 
 def _sign(part: Node | Interaction) -> str:
-    return "negative" if part.effect < 0 else "positive"
+    return "negative" if part.effect < 0 else "positive" if is_signed(part) else "unsigned"

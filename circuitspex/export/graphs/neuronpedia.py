@@ -25,7 +25,7 @@ from circuitspex.components import KINDS, parse_component
 from circuitspex.errors import UserError
 from circuitspex.export import schemas
 from circuitspex.export.drawing.style import decimals, effect_text, faithfulness_text, printable, title_of
-from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, interaction_fields, parts_of
+from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, interaction_fields, needs_signs, parts_of
 from circuitspex.files import write_atomically
 
 METRIC = "metric"
@@ -41,8 +41,9 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
     """The circuit as an attribution graph.
 
     Raises:
-        UserError: what ``parts_of`` refuses, or a token position outside the prompt.
+        UserError: what ``parts_of`` and ``needs_signs`` refuse, or a token position outside the prompt.
     """
+    needs_signs(circuit, "an attribution graph")
     parts, places = parts_of(circuit), decimals(circuit)
     tokens, cut = _tokens(circuit, parts)
     ids = {part.id: _id(part) for part in parts.components}

@@ -15,7 +15,7 @@ from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.errors import UserError
-from circuitspex.export.drawing.style import faithfulness_text, reading_order, title_of
+from circuitspex.export.drawing.style import faithfulness_text, is_signed, reading_order, title_of
 
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -55,6 +55,7 @@ class Parts:
 
     components: tuple[Part, ...]
     interactions: tuple[InteractionPart, ...]
+    layered: bool = True
 
     def layers(self) -> dict[int, list[Part]]:
         """The components of each layer that has any, lowest layer first."""
@@ -90,7 +91,7 @@ def parts_of(circuit: Circuit) -> Parts:
         _check_numbers(edge, what)
         members = tuple(sorted((by_name[name] for name in edge.components), key=lambda part: int(part.id[1:])))
         interactions.append(InteractionPart(f"e{i}", edge, members, f"j{i}" if edge.order > 2 else None))
-    return Parts(components, tuple(interactions))
+    return Parts(components, tuple(interactions), circuit.has_layers)
 
 
 def numbers_of(part: Node | Interaction) -> dict[str, Value]:
@@ -102,14 +103,31 @@ def numbers_of(part: Node | Interaction) -> dict[str, Value]:
     }
     if part.measured is not None:
         found |= {"low": float(part.measured.low), "high": float(part.measured.high)}
+    if not is_signed(part):
+        found["signed"] = False  # only the size is known
     return found
 
 
-def component_fields(part: Part) -> dict[str, Value]:
-    """What a graph file says of a component."""
+def needs_signs(circuit: Circuit, what: str) -> None:
+    """Nothing where the sign of every effect is known.
+
+    Raises:
+        UserError: it is not, and ``what`` would state one.
+    """
+    unsigned = next((node.name for node in circuit.nodes if not node.signed), None)
+    if unsigned is not None:
+        raise UserError(
+            f"{what} states the sign of every effect, and that of {unsigned} is not known; read the graph with "
+            "sign='ablation' or 'attribution', whichever its scores are"
+        )
+
+
+def component_fields(part: Part, layered: bool = True) -> dict[str, Value]:
+    """What a graph file says of a component; words, examples and other players are in no layer."""
     node = part.node
-    fields: dict[str, Value] = {"role": "component", "name": node.name, "layer": int(node.layer), "kind": node.kind}
-    return fields | numbers_of(node)
+    fields: dict[str, Value] = {"role": "component", "name": node.name}
+    fields |= {"layer": int(node.layer)} if layered else {}
+    return fields | {"kind": node.kind} | numbers_of(node)
 
 
 def interaction_fields(interaction: InteractionPart) -> dict[str, Value]:
@@ -146,7 +164,7 @@ def graph_of(circuit: Circuit) -> Any:
     graph = networkx.MultiGraph(title=xml_text(title_of(circuit)), faithfulness=xml_text(faithfulness_text(circuit)))
     for layer, members in parts.layers().items():
         for part in members:
-            graph.add_node(part.id, **_in_xml(component_fields(part)))
+            graph.add_node(part.id, **_in_xml(component_fields(part, parts.layered)))
         for interaction in parts.interactions:
             if interaction.joint is not None and interaction.members[0].node.layer == layer:
                 graph.add_node(interaction.joint, **_in_xml(interaction_fields(interaction)))

@@ -2,8 +2,9 @@
 
 The circuit's effects are Banzhaf interaction indices: shapiq's 'BII', or 'BV' where there are no interactions. Player
 ``i`` is the ``i``-th of ``parameters.players``, the components by layer. The circuit has no value for the empty set, so
-that ``min_order`` is 1; ``baseline_value`` is the metric with every component ablated where verification measured it,
-else 0.
+that ``min_order`` is 1. ``baseline_value`` is the measured value of nothing kept: of the search's own prompts where the
+circuit has it (``task["ablated"]``), else as verification measured it on held-out ones. A circuit for which nobody has
+measured it has no such key, and then shapiq asks for it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.export.drawing.style import faithfulness_text, title_of
-from circuitspex.export.graphs.parts import parts_of
+from circuitspex.export.graphs.parts import needs_signs, parts_of
 from circuitspex.files import write_atomically
 
 LAYOUT = "1.8.0"
@@ -25,15 +26,16 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
     """The circuit as the JSON object of a shapiq file.
 
     Raises:
-        UserError: what ``parts_of`` refuses.
+        UserError: what ``parts_of`` and ``needs_signs`` refuse.
     """
+    needs_signs(circuit, "a shapiq file")
     parts = parts_of(circuit)
     player = {part.id: i for i, part in enumerate(parts.components)}
     values: dict[tuple[int, ...], float] = {(player[part.id],): part.node.effect for part in parts.components}
     for interaction in parts.interactions:
         values[tuple(sorted(player[part.id] for part in interaction.members))] = interaction.edge.effect
     largest = max(map(len, values), default=1)
-    budget, verification = circuit.run.get("budget"), circuit.verification
+    budget = circuit.run.get("budget")
     return {
         "object_name": "InteractionValues",
         "data_type": "interaction_values",
@@ -49,10 +51,18 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
             "min_order": 1,
             "estimated": True,
             "estimation_budget": budget if isinstance(budget, int) and not isinstance(budget, bool) else None,
-            "baseline_value": 0.0 if verification is None else float(verification.empty),
+            **_baseline(circuit),
         },
         "data": {",".join(map(str, key)): float(values[key]) for key in sorted(values, key=lambda k: (len(k), k))},
     }
+
+
+def _baseline(circuit: Circuit) -> dict[str, float]:
+    """The value where nothing is kept, if it was measured."""
+    found = circuit.task.get("ablated")
+    if found is None and circuit.verification is not None:
+        found = circuit.verification.empty
+    return {"baseline_value": float(found)} if isinstance(found, int | float) else {}
 
 
 def write(circuit: Circuit, path: Path) -> Path:

@@ -17,9 +17,11 @@ from circuitspex.export.drawing.style import (
     budget_text,
     decimals,
     direction_text,
+    effect_number,
     effect_text,
     faithfulness_text,
     interval,
+    is_signed,
     number,
     printable,
     title_of,
@@ -48,6 +50,7 @@ def render_page(circuit: Circuit) -> str:
         arrows=any(mark.arrow for mark in placed.edges),
         edges=[mark.edge for mark in placed.edges],
         dropped=circuit.dropped,
+        looked_for=circuit.looked_for_interactions,
         nodes=sorted(enumerate(nodes), key=lambda row: (-abs(row[1].effect), row[1].name)),
         verification=circuit.verification,
         bars=[] if circuit.verification is None else bars(circuit.verification),
@@ -119,9 +122,11 @@ def _short(value: float) -> float:
 def _numbers(part: Node | Interaction, places: int) -> dict[str, Any]:
     measured = part.measured
     found: dict[str, Any] = {"per_prompt": [_short(value) for value in part.per_prompt]} if part.per_prompt else {}
+    if not is_signed(part):
+        found["signed"] = False
     return found | {
         "effect": part.effect,
-        "value": number(part.effect, places),
+        "value": effect_number(part, places),
         "interval": "" if measured is None else interval(measured.low, measured.high, places),
-        "decoded": number(part.decoded, places),
+        "decoded": number(part.decoded, places) if is_signed(part) else effect_number(part, places),
     }

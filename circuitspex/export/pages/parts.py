@@ -25,7 +25,8 @@ def tiles(circuit: Circuit, places: int) -> list[tuple[str, ...]]:
     of = f"of {n_all:,} that could be ablated" if isinstance(n_all, int) else ""
     found.append(("Components", f"{len(circuit.nodes):,}", of))
     dropped = f"; {len(circuit.dropped)} more did not replicate" if circuit.dropped else ""
-    found.append(interactions_tile(circuit, dropped))
+    if circuit.looked_for_interactions:
+        found.append(interactions_tile(circuit, dropped))
     if budget_text(circuit):
         count, _, what = budget_text(circuit).partition(" ")
         found.append(("Budget", count, what))

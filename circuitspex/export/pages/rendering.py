@@ -53,7 +53,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    words = ("corners", "effect_text", "interval", "legend_of", "number", "shape_of")
+    words = ("corners", "effect_number", "effect_text", "interval", "is_signed", "legend_of", "number", "shape_of")
     made.globals |= {name: getattr(style, name) for name in words} | {"KIND_MARKS": KIND_MARKS}
     made.filters["policy_hash"] = _policy_hash
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}

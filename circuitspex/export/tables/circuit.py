@@ -10,6 +10,7 @@ from circuitspex.export.drawing.style import (
     budget_text,
     decimals,
     faithfulness_text,
+    is_signed,
     percent,
     printable,
     title_of,
@@ -30,7 +31,11 @@ def render(circuit: Circuit) -> str:
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     lines += section("Components", "component", [(node.name, node, "") for node in nodes], places)
     named = [(" × ".join(one.components), one, one.label) for one in edges]
-    lines += ["", *section("Interactions", "interaction", named, places)]
+    lines += [""] + (
+        section("Interactions", "interaction", named, places)
+        if named or circuit.looked_for_interactions
+        else ["Interactions: not in the file of scores that this was read from"]
+    )
     if circuit.dropped:
         n = len(circuit.dropped)
         who, were = ("1 interaction", "was") if n == 1 else (f"{n} interactions", "were")
@@ -66,8 +71,11 @@ def section(
         return [f"{title}: none"]
     table = [(kind, "effect", "95 % interval", "decoded", "")]
     for name, part, label in rows[:MAX_ROWS]:
+        effect, decoded = f"{part.effect:+.{places}f}", f"{part.decoded:+.{places}f}"
+        if not is_signed(part):
+            effect, decoded = f"|{part.effect:.{places}f}|", f"|{part.decoded:.{places}f}|"
         between = "estimate" if part.measured is None else _interval(part.measured, places)
-        table.append((name, f"{part.effect:+.{places}f}", between, f"{part.decoded:+.{places}f}", label))
+        table.append((name, effect, between, decoded, label))
     return [f"{title} ({len(rows)})", *in_columns(table, right=(1, 2, 3)), *left_out(len(rows), "weaker")]
 
 

@@ -15,6 +15,7 @@ from circuitspex.ablation import Store
 from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games.chunks import Done
+from circuitspex.games.lens import unit_roundoff
 from circuitspex.games.on_model import ModelGame
 from circuitspex.games.tokens import Answer, Unit, split_prompt
 from circuitspex.games.tokens.forward import (
@@ -107,6 +108,7 @@ class TokenGame(ModelGame):
         self.answer = Answer.of(model, self.prompt, answer, wrong_answer, metric)
         self.batch_rows = batch_rows
         self._parameter = next(model.parameters())
+        self.unit_roundoff = unit_roundoff(self._parameter.dtype)
         tokens = [*self.prompt.ids, *self.answer.ids[:-1]]
         longest = int(getattr(model.cfg, "n_ctx", None) or len(tokens))
         if len(tokens) > longest:
@@ -117,6 +119,7 @@ class TokenGame(ModelGame):
 
     def _make_ready(self, state: ModelState) -> None:
         tokens, token, executor = self._given
+        self._parameter = next(self.model.parameters())
         self._passes = self._made(tokens, token, executor)
         # Activations of a long prompt would fill the memory. (Under 'attention' hooks stand inside the blocks.)
         fit = rows_that_fit(self.model, len(tokens), gradients=True)

@@ -13,7 +13,7 @@ from circuitspex.ablation import Store
 from circuitspex.ablation.batch_size import in_parts
 from circuitspex.errors import NoGradientError, TrainingError, UserError
 from circuitspex.games.chunks import Done
-from circuitspex.games.lens import LensGame
+from circuitspex.games.lens import LensGame, unit_roundoff
 from circuitspex.games.run import Run
 from circuitspex.games.training.batch_size import runs_that_fit
 from circuitspex.games.training.players import Players, players_of
@@ -79,6 +79,7 @@ class TrainingGame(LensGame):
             self.players = players_of(players, training.n_examples)
             self.names = self.players.names
             self._n_tests = training.n_tests
+            self.unit_roundoff = unit_roundoff(training.dtype)
             if gradients and training.metric_name in ("accuracy", "exact_match"):
                 raise UserError(
                     f"{training.metric_name} has no gradient; gradients=True needs a metric such as 'log_likelihood'"

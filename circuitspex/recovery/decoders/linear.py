@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, lasso_path
@@ -11,6 +9,7 @@ from sklearn.linear_model import Lasso, lasso_path
 from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import is_constant
+from circuitspex.silence import no_warnings
 from circuitspex.typing import FloatArray, Values
 
 _N_PENALTIES = 40
@@ -57,8 +56,7 @@ def _path(x: FloatArray, y: Values, penalties: FloatArray) -> tuple[FloatArray, 
     centre, mean = x.mean(0), float(y.mean())
     if is_constant(y):
         return np.zeros((x.shape[1], len(penalties))), np.full(len(penalties), mean)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the smallest penalties, with fewer masks than components
+    with no_warnings(ConvergenceWarning):  # the smallest penalties, with fewer masks than components
         _, weights, _ = lasso_path(x - centre, y - mean, alphas=penalties)
     return weights, mean - centre @ weights
 
@@ -66,7 +64,6 @@ def _path(x: FloatArray, y: Values, penalties: FloatArray) -> tuple[FloatArray, 
 def _fit(x: FloatArray, y: Values, penalty: float) -> tuple[FloatArray, float]:
     if is_constant(y):
         return np.zeros(x.shape[1]), float(y.mean())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with no_warnings(ConvergenceWarning):
         model = Lasso(alpha=penalty).fit(x, y)
     return model.coef_, float(model.intercept_)

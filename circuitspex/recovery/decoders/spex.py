@@ -13,7 +13,6 @@ set; what is found is subtracted, which uncovers others (peeling). Three things 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -32,6 +31,7 @@ from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.stack import clearly_better
 from circuitspex.recovery.samples import N_FOLDS, Fitted, Samples
 from circuitspex.recovery.scoring.r2 import is_constant
+from circuitspex.silence import no_warnings
 from circuitspex.typing import FloatArray, IntArray, Masks, Term, Values
 
 _ROUNDS = 100
@@ -196,8 +196,7 @@ def _lasso(moments: _Moments) -> tuple[FloatArray, FloatArray]:
     largest = float(np.abs(moments.xy).max()) / size
     if largest == 0:
         return np.zeros((size, len(_LASSO))), np.zeros((size, len(_LASSO)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with no_warnings(ConvergenceWarning):
         _, shrunk, _ = lasso_path(np.asfortranarray(root.T), target, alphas=largest * _LASSO, max_iter=150)
     relaxed = np.zeros_like(shrunk)
     for column, weights in enumerate(shrunk.T):

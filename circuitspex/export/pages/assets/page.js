@@ -27,7 +27,7 @@
     return element("div", { class: "head" }, element("div", {}, element("p", { class: "muted" }, kind), element("h3", {}, title)), close);
   }
   function amount(part) {
-    const about = part.interval ? `measured, 95 % interval ${part.interval}` : "estimated by the decoder, not measured";
+    const about = part.interval ? `measured, 95 % interval ${part.interval}` : part.signed === false ? "a score from a file, not measured; its sign is not known" : "estimated by the decoder, not measured";
     return [element("p", { class: "big" }, part.value), element("p", { class: "muted" }, about)];
   }
   function showNode(node, index) {
