@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 _lock = threading.RLock()
 _of_thread = threading.local()
@@ -45,6 +46,19 @@ def no_warnings(category: type[Warning] = Warning) -> Iterator[None]:
 
     with while_any(category, begin, end), counted(category):
         yield
+
+
+def shown_filters() -> list[Any]:
+    """The warning filters of the process, without those that are only here for a while."""
+    return [each for each in warnings.filters if not isinstance(each[1], _ThisThread)]
+
+
+def restore_filters(filters: list[Any]) -> None:
+    """The filters as they were, and those that are only here for a while."""
+    with _lock:
+        if shown_filters() != filters:
+            here = [each for each in warnings.filters if isinstance(each[1], _ThisThread)]
+            warnings.filters[:] = [*here, *filters]  # type: ignore[index]
 
 
 @contextlib.contextmanager

@@ -52,11 +52,7 @@ class ModelGame(LensGame):
             state = model_state(self.model)
             if state != self._state or state.foreign:
                 self._begin(state)
-            try:
-                yield
-            finally:
-                # What passes themselves change (a rotary buffer for long prompts) is no change from outside.
-                self._state = model_state(self.model, weights=state.weights)
+            yield
 
     def _first(self) -> None:
         """Make everything ready for the first time."""

@@ -20,6 +20,7 @@ from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
 from circuitspex.models.tensors import check_tensors
 from circuitspex.models.trial import check_runs, own_logits, trial_prompts
+from circuitspex.unmoved import same_environment, unmoved
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,7 @@ _OWN_CODE = "needs code that comes with it, which is never run here"
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
+@same_environment()
 def load_model(
     source: str | Path,
     *,
@@ -102,7 +104,8 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     Raises:
         ModelNotFoundError: TransformerLens can't wrap or run it, or it is not causal.
     """
-    from transformer_lens.model_bridge import TransformerBridge
+    with unmoved():
+        from transformer_lens.model_bridge import TransformerBridge
 
     model.requires_grad_(False)
     if str(dtype) == "torch.float64":  # the grouped matrix products of mixtures of experts have no double precision

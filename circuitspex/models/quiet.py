@@ -24,7 +24,9 @@ def quiet_transformers() -> Iterator[None]:
     before: dict[str, Any] = _before
 
     def begin() -> None:
-        before.update(level=logging.get_verbosity(), bars=logging.is_progress_bar_enabled(), init=tqdm.__init__)
+        before.update(
+            level=logging.get_verbosity(), bars=logging.is_progress_bar_enabled(), init=vars(tqdm)["__init__"]
+        )
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         init = tqdm.__init__

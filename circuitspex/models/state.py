@@ -62,28 +62,26 @@ class ModelState:
     """Settings of PyTorch that change numbers and are not as usual, such as autocast."""
 
 
-def model_state(model: Any, *, weights: bytes | None = None) -> ModelState:
-    """Read the model: a bridge or a Hugging Face model. Costs less than one pass over a short prompt.
-
-    With ``weights``, their checksum as it was a moment ago, all but the weights is read.
-    """
+def model_state(model: Any) -> ModelState:
+    """Read the model: a bridge or a Hugging Face model. Costs less than one pass over a short prompt."""
     parameters: dict[int, Any] = {}
     reader = _Reader()
-    for path, module in _modules(model):
-        for parameter in module._parameters.values():
+    for path, module in _modules(model, reader):
+        own = module.__dict__
+        for parameter in own["_parameters"].values():
             if parameter is not None and id(parameter) not in parameters:
                 parameters[id(parameter)] = parameter
                 extra = vars(parameter)
                 if extra and extra.keys() - _SKIPPED:  # quantised weights have their scales here
                     reader.note(f"{path}.weights", type(parameter), reader.attributes(path, extra))
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                reader.tensors.append((f"{path}.{name}", buffer))
+        if own["_buffers"] and not _writes_its_buffers(own):
+            found = ((f"{path}.{name}", buffer) for name, buffer in own["_buffers"].items())
+            reader.tensors += [(place, buffer) for place, buffer in found if buffer is not None]
         reader.read(path, module)
     reader.note("cfg", dict, _settings(getattr(model, "cfg", None)))
     reader.global_hooks()
     return ModelState(
-        checksum(parameters.values()) if weights is None else weights,
+        checksum(parameters.values()),
         tuple((path, checksum([tensor])) for path, tensor in reader.tensors),
         tuple(reader.described),
         tuple(reader.code.values()),
@@ -100,23 +98,33 @@ def why_foreign(state: ModelState) -> str:
     return state.foreign[0].replace("._original_component", "") + more
 
 
-def _modules(model: Any) -> Iterator[tuple[str, Any]]:
-    """Every module of the model, those of the Hugging Face model first, each once and with a path."""
+def _modules(model: Any, reader: _Reader) -> Iterator[tuple[str, Any]]:
+    """Every module of the model, those of the Hugging Face model first, each once and with a path.
+
+    Of hook points, more than half of all, only the hooks are read.
+    """
     import torch
 
     seen: set[int] = set()
     roots = [("", getattr(model, "original_model", None)), ("bridge", model)]
-    waiting = deque((path, root) for path, root in roots if isinstance(root, torch.nn.Module))
+    waiting = [(path, root) for path, root in reversed(roots) if isinstance(root, torch.nn.Module)]
     while waiting:
-        path, module = waiting.popleft()
+        path, module = waiting.pop()
         if id(module) in seen:
             continue
         seen.add(id(module))
         yield path, module
         start = f"{path}." if path else ""
-        waiting.extendleft(
-            (start + name, child) for name, child in reversed(module._modules.items()) if child is not None
-        )
+        children = module.__dict__["_modules"]
+        for name in reversed(children):
+            child = children[name]
+            if child is None or id(child) in seen:
+                continue
+            if type(child).__name__ == "HookPoint":
+                seen.add(id(child))
+                reader.hooks(start, child.__dict__, name)
+            else:
+                waiting.append((start + name, child))
 
 
 class _Reader:
@@ -137,15 +145,11 @@ class _Reader:
     def read(self, path: str, module: Any) -> None:
         """One module: its hooks, its class, its own attributes."""
         own, kind = module.__dict__, type(module)
-        for hooks in _HOOKS:
-            if own.get(hooks):
-                self._hooks(path, hooks, own[hooks].values())
+        self.hooks(path, own)
         if kind not in self.code:
             self.code[kind] = self._class(kind)
         if "forward" in own and not _is_library(own["forward"]):
             self.foreign.append(f"a replaced forward of {path or 'the model'}")
-        if kind.__name__ == "HookPoint":
-            return
         if kind.__module__.startswith("transformer_lens."):
             # What a wrapper keeps while it runs (names with a line before them) is no part of the model.
             found = tuple(
@@ -176,6 +180,13 @@ class _Reader:
         for hooks in _HOOKS:
             if found := getattr(every, f"_global{hooks}", None):
                 self._hooks("every module", hooks, found.values())
+
+    def hooks(self, path: str, own: Mapping[str, Any], name: str = "") -> None:
+        """The hooks of one module, at ``path`` and ``name``."""
+        if own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]:
+            for kind in _HOOKS:
+                if own[kind]:
+                    self._hooks(path + name, kind, own[kind].values())
 
     def _hooks(self, path: str, kind: str, hooks: Any) -> None:
         lens = [hook for hook in hooks if getattr(hook, "__module__", "") == "transformer_lens.hook_points"]
@@ -248,6 +259,11 @@ def _numerics(devices: set[str]) -> tuple[tuple[str, str], ...]:
     if "cuda" in devices and torch.backends.cuda.matmul.allow_tf32:
         found.append(("float32 products on CUDA", "tf32"))
     return tuple(found)
+
+
+def _writes_its_buffers(own: Mapping[str, Any]) -> bool:
+    """Whether passes themselves write a module's buffers: rotary frequencies that follow the length of the prompt."""
+    return any(word in str(own.get("rope_type", "")) for word in ("dynamic", "longrope"))
 
 
 def _settings(cfg: Any) -> tuple[tuple[str, Any], ...]:

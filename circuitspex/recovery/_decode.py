@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from circuitspex.checks import check_finite
 from circuitspex.errors import UserError
@@ -26,6 +25,7 @@ from circuitspex.recovery.scoring.learning_curve import learning_curve, likely_b
 from circuitspex.recovery.scoring.standard_errors import bootstrap_errors
 from circuitspex.recovery.standard_form import fit_in_standard_form
 from circuitspex.typing import PerPrompt
+from circuitspex.unmoved import one_blas_thread
 
 # Decoding parts of the masks again, for the learning curve, is worth its time up to so many masks times components.
 _QUICK = 1_000_000
@@ -90,7 +90,7 @@ def decode(
     warn_of_fixed_components(samples.x, labels)
     started = time.perf_counter()
     # The matrices are small: threads of the linear algebra fight each other for longer than they compute.
-    with threadpool_limits(limits=1):
+    with one_blas_thread():
         fitted = _fit(samples, decoder, max_order)
         seconds = time.perf_counter() - started
         errors = None

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from circuitspex.errors import UserError
@@ -22,6 +21,7 @@ from circuitspex.recovery.result import (
 from circuitspex.recovery.samples import Samples
 from circuitspex.recovery.standard_form import fit_in_standard_form
 from circuitspex.typing import Game, Masks, Values
+from circuitspex.unmoved import one_blas_thread
 
 
 def spex(
@@ -64,7 +64,7 @@ def spex(
     samples = Samples.check(design.masks(), values, None, seed)
     warn_of_fixed_components(samples.x, labels)
     started = time.perf_counter()
-    with threadpool_limits(limits=1):
+    with one_blas_thread():
         fitted = fit_in_standard_form(samples, lambda part: fit_spex(part, design), reorder=False)
     seconds = time.perf_counter() - started
     result = interactions_of(fitted, samples, labels, "spex", n_gradients=0, seconds=seconds)

@@ -19,8 +19,6 @@ from itertools import combinations
 from math import comb, log, log2, sqrt
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import lasso_path
 
 from circuitspex.errors import UserError
 from circuitspex.masks.bch import Decoded
@@ -33,6 +31,11 @@ from circuitspex.recovery.samples import N_FOLDS, Fitted, Samples
 from circuitspex.recovery.scoring.r2 import is_constant
 from circuitspex.silence import no_warnings
 from circuitspex.typing import FloatArray, IntArray, Masks, Term, Values
+from circuitspex.unmoved import unmoved
+
+with unmoved():
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import lasso_path
 
 _ROUNDS = 100
 _FLIPS = 6
@@ -197,7 +200,9 @@ def _lasso(moments: _Moments) -> tuple[FloatArray, FloatArray]:
     if largest == 0:
         return np.zeros((size, len(_LASSO))), np.zeros((size, len(_LASSO)))
     with no_warnings(ConvergenceWarning):
-        _, shrunk, _ = lasso_path(np.asfortranarray(root.T), target, alphas=largest * _LASSO, max_iter=150)
+        _, shrunk, _ = lasso_path(
+            np.asfortranarray(root.T), target, alphas=largest * _LASSO, max_iter=150, random_state=0
+        )
     relaxed = np.zeros_like(shrunk)
     for column, weights in enumerate(shrunk.T):
         kept = np.flatnonzero(weights)
