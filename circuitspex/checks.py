@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,53 @@ from numpy.typing import NDArray
 from circuitspex.errors import UserError
 from circuitspex.typing import FloatArray, Masks
 
+MAX_NAME = 1000
+"""The most characters of the name of a component, word, example or another player."""
+
+
+def check_name_lengths(names: Iterable[str]) -> None:
+    """Refuse names that no file holds and no picture shows.
+
+    Raises:
+        UserError: one has more than ``MAX_NAME`` characters.
+    """
+    for name in names:
+        if len(name) > MAX_NAME:
+            raise UserError(f"a name has at most {MAX_NAME:,} characters; {name[:40]!r}… has {len(name):,}")
+
+
+def plain(given: Any) -> Any:
+    """What NumPy can read: tensors and tables of other packages as arrays, alone or in a list.
+
+    PyTorch tensors of any dtype, on any device, with or without gradients; pandas' Series and DataFrames, whose missing
+    values become NaN. Anything else is given back as it is.
+    """
+    if isinstance(given, list | tuple):
+        return [plain(each) for each in given] if any(_is_tensor(each) for each in given) else given
+    if _is_tensor(given):
+        tensor = given.detach().cpu()
+        tensor = tensor.to_dense() if tensor.layout is not _torch().strided else tensor
+        # NumPy has no bfloat16; every number of it, and of the other half-precision types, is one of float64.
+        return (tensor.double() if tensor.is_floating_point() else tensor.resolve_conj().resolve_neg()).numpy()
+    if hasattr(given, "to_numpy") and hasattr(given, "index"):
+        array = given.to_numpy()
+        return given.to_numpy(dtype=np.float64, na_value=np.nan) if array.dtype == object else array
+    return given
+
+
+def _is_tensor(given: Any) -> bool:
+    torch = _torch()
+    return torch is not None and isinstance(given, torch.Tensor)
+
+
+def _torch() -> Any:
+    """PyTorch, where somebody has imported it; without it nothing is a tensor."""
+    return sys.modules.get("torch")
+
 
 def _as_array(array: Any, what: str) -> NDArray[Any]:
     try:
-        return np.asarray(array)
+        return np.asarray(plain(array))
     except ValueError as error:  # rows of different lengths
         raise UserError(f"{what} must be one array of numbers, all rows of the same length") from error
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from circuitspex.text import message as harmless
+
 
 class UserError(ValueError):
-    """A wrong call, file or environment. Its message is one clear line."""
+    """A wrong call, file or environment. Its message is one clear line, which a terminal can print as it is."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(harmless(message))
 
 
 class ModelNotFoundError(UserError):

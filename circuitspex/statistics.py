@@ -6,7 +6,7 @@ varies with its row and with its column, and intervals say what to expect in oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import inf, isfinite
@@ -155,18 +155,26 @@ def equivalent(mean: float, error: float, freedom: float, margin: float, *, leve
     return equivalence_p_value(mean, error, freedom, margin) <= level
 
 
-def small_beside(effect: FloatArray, other: FloatArray, *, share: float = SMALLEST_SHARE, level: float = 0.05) -> bool:
+def small_beside(
+    effect: FloatArray,
+    other: FloatArray,
+    *,
+    share: float = SMALLEST_SHARE,
+    level: float = 0.05,
+    of: Callable[[FloatArray], tuple[float, float, float]] = moments,
+) -> bool:
     """Whether the mean effect is certain, at this level, to be less than a share of another's size; both ``(C, P)``.
 
     The equivalence test of a ratio (Sasabuchi 1988; Hauschke et al. 1999): ``|e| < s |r|`` where ``e - s r`` and
     ``e + s r`` have opposite signs, the second that of ``r``. Each of the two is a mean of numbers measured in the same
-    contexts on the same prompts, so nothing is assumed about how effect and other vary together.
+    contexts on the same prompts, so nothing is assumed about how effect and other vary together. ``of`` gives the mean,
+    its error and degrees of freedom of such numbers.
 
     Raises:
         UserError: as in ``moments``.
     """
     sign = float(np.sign(other.mean())) or 1.0
-    below, above = moments(effect - share * other), moments(effect + share * other)
+    below, above = of(effect - share * other), of(effect + share * other)
     return max(p_value(*below, sign=-sign), p_value(*above, sign=sign)) <= level
 
 

@@ -54,8 +54,10 @@ found.circuit""",
     ),
     (
         "markdown",
-        """Blue is positive, orange and dashed is negative. A negative interaction means that two heads back each other up
-(*redundant*), a positive one that they only work together (*synergistic*).
+        """Blue is positive, orange and dashed is negative. What two heads do to each other is read off their measured 2×2
+table, as far as it is certain: they *back each other up* where each does less while the other is kept, they *need* or
+*strengthen* each other where it does more, and one *opposes* the other where it works against it. The table below the
+diagram says it of every pair.
 
 ## How far can it be trusted?
 

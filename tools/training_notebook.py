@@ -95,8 +95,8 @@ found.circuit""",
     ),
     (
         "markdown",
-        """Orange and dashed is negative: the 2s and their copy are *redundant*, either will do. Blue is positive: 3s and 8s
-are *synergistic*, only together do they read a 38. The mislabelled group has a negative effect of its own, and it works
+        """Orange and dashed is negative: the 2s and their copy *back each other up*, either will do. Blue is positive: 3s and 8s
+do more together, only both read a 38. The mislabelled group has a negative effect of its own, and it works
 against the 9s: what they teach is worth less where it is in.""",
     ),
     ("code", """print(found)"""),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 
 from circuitspex.ablation.batch_size import in_parts
+from circuitspex.ablation.passes import run_with
 from circuitspex.ablation.shapes import Activation, BaselineOfSite, Tokens
 from circuitspex.ablation.sites import Site
 from circuitspex.errors import TaskError
@@ -42,16 +42,15 @@ def _activations(model: Model, sites: Sequence[Site], tokens: Tokens, *, mean: b
     def run(rows: slice) -> dict[str, BaselineOfSite]:
         found: dict[str, BaselineOfSite] = {}
 
-        def keeper(site: Site) -> Any:
-            def keep(activation: Activation, hook: Any) -> None:
-                value = site.read(activation.detach())
+        def keeper(site: Site) -> Callable[[Activation], None]:
+            def keep(value: Activation) -> None:
                 # Sums in double precision, so that the mean does not depend on how the prompts were batched.
                 found[site.hook] = value.double().sum(0, keepdim=True) if mean else value.clone()
 
             return keep
 
-        hooks = [(site.hook, keeper(site)) for site in sites]
-        model.run_with_hooks(tokens[rows].to(device), fwd_hooks=hooks, use_cache=False)
+        hooks = [site.watch(keeper(site), tokens.shape[1]) for site in sites]
+        run_with(model, tokens[rows].to(device), hooks)
         return found
 
     with torch.no_grad():

@@ -22,12 +22,14 @@ from circuitspex.ablation.executors.path_patching import PathForward
 from circuitspex.ablation.executors.prefix import Prefix, why_not
 from circuitspex.ablation.frozen import frozen
 from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
-from circuitspex.ablation.shapes import Logits
+from circuitspex.ablation.shapes import Gates, Logits
 from circuitspex.ablation.sites import sites_of
 from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
+from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import ModelState, model_state, why_foreign
+from circuitspex.models.trial import check_causal
 from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
@@ -48,6 +50,20 @@ class _Group:
     answers: Int[torch.Tensor, " prompts"]
     wrong_answers: Int[torch.Tensor, " prompts"]
     clean_logits: Float[torch.Tensor, "prompts vocab"] | None
+
+
+def check_executor(executor: str, precision: str = "model") -> None:
+    """Nothing where there are such an executor and such a precision, and they go together.
+
+    Raises:
+        UserError: they don't; what is allowed is listed.
+    """
+    if executor not in get_args(Executor):
+        raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(Executor))}")
+    if precision not in get_args(Precision):
+        raise UserError(f"unknown precision '{precision}'; allowed: {', '.join(get_args(Precision))}")
+    if precision != "model" and executor in ("batched", "hooks"):
+        raise UserError(f"precision '{precision}' needs the executor 'fused'; '{executor}' uses the model's own")
 
 
 class AblationEngine:
@@ -87,14 +103,10 @@ class AblationEngine:
         batch_rows: int | None = None,
         state: ModelState | None = None,
     ) -> None:
-        if executor not in get_args(Executor):
-            raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(Executor))}")
-        if precision not in get_args(Precision):
-            raise UserError(f"unknown precision '{precision}'; allowed: {', '.join(get_args(Precision))}")
+        check_executor(executor, precision)
         if batch_rows is not None and batch_rows < 1:
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
-        if precision != "model" and executor in ("batched", "hooks"):
-            raise UserError(f"precision '{precision}' needs the executor 'fused'; '{executor}' uses the model's own")
+        check_causal(model)
         self.model = model
         self.task = task
         self.components = tuple(components)
@@ -357,23 +369,38 @@ class AblationEngine:
                 clean_logits=None if group.clean_logits is None else group.clean_logits[prompts].repeat(n_masks, 1, 1),
             )
             metric = self.task.metric(logits, rows)
-            _check_overflow(logits, metric)
+            if not bool(torch.isfinite(metric).all()):
+                self._check_overflow(group, logits, padded.detach(), prompts)
             check_metric_values(metric.reshape(n_masks, -1), self.task.metric, prompts=group.task.indices[prompts])
             slope = None
             if gradients:
                 if not metric.requires_grad:
                     raise NoGradientError(f"metric '{self.task.metric.name}' has no gradient; use gradients=False")
                 slope = torch.autograd.grad(metric.sum(), leaf)[0].double().cpu().numpy()
+                self._check_slope(slope)
         return metric.detach().double().cpu().numpy().reshape(n_masks, -1), slope
 
+    def _check_overflow(self, group: _Group, logits: Logits, gates: Gates, prompts: slice) -> None:
+        """Numbers that grew too large for the model's dtype are told from a metric that went wrong."""
+        wrong = overflowed(logits)
+        if not bool(wrong.any()):
+            return
+        # Again through plain hooks, on the first mask whose logits are not finite: there the modules can be watched.
+        worst = int(wrong.nonzero()[0, 0]) // len(group.task.indices[prompts])
+        given = next(each for mine, each in zip(self._groups, self._given, strict=True) if mine.task is group.task)
+        forward = group.forward if isinstance(group.forward, PathForward) else None
+        plain = forward or HooksForward(self.model, self._sites, self.n_players, *given)
+        raise overflow_error(self.model, logits.dtype, lambda: plain(gates[worst : worst + 1], prompts, 0))
 
-def _check_overflow(logits: Logits, metric: Float[torch.Tensor, " rows"]) -> None:
-    """A half-precision model whose numbers grew too large is told from a metric that went wrong."""
-    if logits.dtype not in (torch.float16, torch.bfloat16) or bool(torch.isfinite(metric).all()):
-        return
-    if not bool(torch.isfinite(logits).all()):
-        name, largest = str(logits.dtype).removeprefix("torch."), torch.finfo(logits.dtype).max
+    def _check_slope(self, slope: FloatArray) -> None:
+        """A gradient that is not finite is named by its component, and by the dtype where that may be why."""
+        wrong = np.argwhere(~np.isfinite(slope))
+        if not len(wrong):
+            return
+        name = str(self._dtype).removeprefix("torch.")
+        why = f" in {name}; load the model in float32" if self._dtype in (torch.float16, torch.bfloat16) else ""
+        value = slope[tuple(wrong[0])]
         raise TaskError(
-            f"the model's logits overflowed in {name}, which holds numbers up to {largest:.3g}; load it in float32"
-            + (" or bfloat16" if logits.dtype == torch.float16 else "")
+            f"the gradient of metric '{self.task.metric.name}' at {self.components[wrong[0][1]]} is {value}{why}, "
+            "or use a method without gradients (proxyspex)"
         )

@@ -1,7 +1,8 @@
 """Experts as components: what is off is out of the router's choice.
 
-``log(g)`` is added to the router's logit of an expert with gate g, and the router then chooses and weighs as it always
-does (``components.experts``). So an expert that is off is passed over, and the next best one takes its place.
+``log(g)`` is added to the router's logit of an expert with gate g (and to the score of its choice where that has a
+bias), and the router then chooses and weighs as it always does (``components.experts``). So an expert that is off is
+passed over, and the next best one takes its place.
 """
 
 from __future__ import annotations
@@ -9,15 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from jaxtyping import Float, Int
-
+from circuitspex.ablation.passes import Hook
 from circuitspex.ablation.shapes import BaselineOfSite, Gates, UnitIndex
-from circuitspex.ablation.sites import Hook, Members, Site
+from circuitspex.ablation.sites import Members, Site
 from circuitspex.components import Part, Router
-
-_Weights = Float[torch.Tensor, "tokens chosen_or_experts"]
-_Chosen = Int[torch.Tensor, "tokens chosen"]
+from circuitspex.errors import ComponentError
 
 
 @dataclass(frozen=True)
@@ -33,31 +30,28 @@ class ExpertSite(Site):
         baseline: BaselineOfSite | None,
         n_positions: int,
     ) -> list[Hook]:
-        """Hooks on the router: one sees what it reads, two put in the weights and the choice under the gates."""
+        """A plain hook on the router, which puts in the weights and the choice under the gates.
+
+        Raises:
+            ComponentError: when it runs: an expert with a gate of 0 is chosen at one of the tokens that are run.
+        """
         router = self.router
         of_units = gates[:, index]  # masks, pos or 1, experts
-        seen: list[torch.Tensor] = []
-        chosen: list[torch.Tensor] = []
 
-        def see(x: Float[torch.Tensor, "*rows d_model"], hook: Any) -> None:
-            seen[:] = [x]
+        def choose(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], returned: tuple[Any, ...]) -> Any:
+            n_tokens = len(returned[router.indices])
+            n_prompts = n_tokens // (len(gates) * n_positions)
+            of_tokens = of_units[:, None].expand(-1, n_prompts, n_positions, -1).reshape(n_tokens, -1)
+            try:
+                found, indices = router.choose(args, kwargs, of_tokens.to(returned[router.indices].device))
+            except ComponentError as error:
+                raise ComponentError(f"layer {self.layer} has experts whose router can't be masked: {error}") from None
+            parts = list(returned)
+            parts[router.weights] = found.to(returned[router.weights].dtype)
+            parts[router.indices] = indices.to(returned[router.indices].dtype)
+            return tuple(parts)
 
-        def weigh(weights: _Weights, hook: Any) -> _Weights:
-            x = seen[0].reshape(-1, seen[0].shape[-1])
-            n_prompts = len(x) // (len(gates) * n_positions)
-            of_tokens = of_units[:, None].expand(-1, n_prompts, n_positions, -1).reshape(len(x), -1)
-            found, indices = router.choose(x, of_tokens.to(x.device))
-            chosen[:] = [indices]
-            if weights.shape == found.shape:
-                return found.to(weights.dtype)
-            # The hook carries a column for each expert, zero for those that were not chosen.
-            return torch.zeros_like(weights).scatter(-1, indices.long(), found.to(weights.dtype))
-
-        def choose(indices: _Chosen, hook: Any) -> _Chosen:
-            return chosen[0].to(indices.dtype)
-
-        hooks: list[Hook] = [(f"{router.path}.hook_in", see), (f"{router.path}.hook_expert_weights", weigh)]
-        return [*hooks, (f"{router.path}.hook_expert_indices", choose)]
+        return [(router.module, choose)]
 
 
 def expert_site(part: Part, layer: int, kind: str, members: Members) -> ExpertSite:

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 
+from circuitspex.ablation.passes import Hook
 from circuitspex.ablation.shapes import Activation, BaselineOfSite, Gates, UnitIndex
-from circuitspex.components import KINDS, Component, ModelStructure, Part
+from circuitspex.components import KINDS, Component, Layout, ModelStructure, Part
 from circuitspex.errors import ComponentError
-
-Hook = tuple[str, Callable[[Any, Any], Any]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,7 @@ class Site:
     ``[rows, pos, unit]`` for neurons, and ``[rows, pos, d_model]`` for what counts as one unit: an MLP layer, an
     attention layer, the residual stream.
     ``members`` are the positions of this site's components in the game's list, with the components themselves.
+    ``layout`` is where the units are in the activation, where that is not plainly on those axes.
     """
 
     hook: str
@@ -30,6 +30,7 @@ class Site:
     kind: str
     n_units: int
     members: tuple[tuple[int, Component], ...]
+    layout: Layout | None = None
 
     @property
     def has_baseline(self) -> bool:
@@ -68,8 +69,12 @@ class Site:
         return index
 
     def read(self, activation: Activation) -> Activation:
-        """What is gated, and what the baseline is taken of: here the activation itself."""
-        return activation
+        """What is gated, and what the baseline is taken of: the units, on the axes that stand above."""
+        return activation if self.layout is None else self.layout.read(activation)
+
+    def watch(self, keep: Callable[[Activation], None], n_positions: int) -> Hook:
+        """A hook that hands ``keep`` what ``read`` gives, for baselines."""
+        return self.hook, lambda activation, hook: keep(self.read(activation.detach()))
 
     def gate(
         self,
@@ -79,7 +84,9 @@ class Site:
         baseline: BaselineOfSite | None,
     ) -> Activation:
         """The activation with its units gated."""
-        return ablate(activation, gates, index, baseline)
+        if self.layout is None:
+            return ablate(activation, gates, index, baseline)
+        return self.layout.write(activation, ablate(self.layout.read(activation), gates, index, baseline))
 
     def hooks(
         self,
@@ -105,7 +112,7 @@ Members = tuple[tuple[int, Component], ...]
 def plain_site(part: Part, layer: int, kind: str, members: Members) -> Site:
     """The site of units of one activation."""
     assert part.hook is not None
-    return Site(part.hook, layer, kind, part.n_units, members)
+    return Site(part.hook, layer, kind, part.n_units, members, part.layout)
 
 
 def sites_of(structure: ModelStructure, components: Sequence[Component]) -> tuple[Site, ...]:

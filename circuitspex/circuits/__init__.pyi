@@ -31,6 +31,10 @@ from .found import Stage as Stage
 from .found import Tried as Tried
 from .prompt_map import PromptMap as PromptMap
 from .prompt_map import Word as Word
+from .relation import RELATIONS as RELATIONS
+from .relation import Conditional as Conditional
+from .relation import PairEffects as PairEffects
+from .relation import Relation as Relation
 from .report import Report as Report
 from .search._coarse_to_fine import coarse_to_fine as coarse_to_fine
 from .search._refine import refine as refine

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array, csr_array, eye_array, hstack, vstack
 
+from circuitspex.circuits.found import Found
 from circuitspex.errors import UserError
 from circuitspex.recovery.bases.polynomial import Polynomial, fourier_to_mobius
 from circuitspex.recovery.interactions import Interactions
@@ -55,7 +56,7 @@ class Choice:
 
 
 def choose(
-    function: Interactions | Polynomial,
+    function: Interactions | Polynomial | Found,
     size: int,
     *,
     n_players: int | None = None,
@@ -71,7 +72,7 @@ def choose(
     that none is better, as far as the time allows.
 
     Args:
-        function: what ``decode`` gave, or a polynomial together with ``n_players``.
+        function: what ``decode`` or ``find_circuit`` gave, or a polynomial together with ``n_players``.
         size: how many components to keep, from 0 to ``n``.
         n_players: the number of components, where ``function`` does not say.
         time_limit: seconds for the mixed-integer program; 0 leaves it out.
@@ -96,7 +97,7 @@ def choose(
 
 
 def match(
-    function: Interactions | Polynomial, size: int, *, n_players: int | None = None, start: Iterable[int] = ()
+    function: Interactions | Polynomial | Found, size: int, *, n_players: int | None = None, start: Iterable[int] = ()
 ) -> Choice:
     """The ``size`` components with which the decoded value is nearest to that of the whole model.
 
@@ -117,7 +118,7 @@ def match(
 
 
 def choose_curve(
-    function: Interactions | Polynomial,
+    function: Interactions | Polynomial | Found,
     sizes: Sequence[int],
     *,
     n_players: int | None = None,
@@ -140,7 +141,7 @@ def choose_curve(
 
 
 def smallest(
-    function: Interactions | Polynomial, share: float, *, n_players: int | None = None, time_limit: float = 0.0
+    function: Interactions | Polynomial | Found, share: float, *, n_players: int | None = None, time_limit: float = 0.0
 ) -> Choice | None:
     """The smallest circuit whose decoded value reaches ``share`` of the way from nothing kept to everything kept.
 
@@ -187,7 +188,13 @@ class _Ands:
     orders: FloatArray
 
     @classmethod
-    def of(cls, function: Interactions | Polynomial, n_players: int | None) -> _Ands:
+    def of(cls, function: Interactions | Polynomial | Found, n_players: int | None) -> _Ands:
+        if isinstance(function, Found):
+            function = function.interactions
+        if not isinstance(function, Interactions | Polynomial):
+            raise UserError(
+                f"a circuit is chosen by the decoded function, found.interactions; not by {type(function).__name__}"
+            )
         if isinstance(function, Interactions):
             n, polynomial = function.n_players, function.function
         else:

@@ -23,17 +23,18 @@ from circuitspex.circuits.evidence._replicate import RATE, Measured, replicate
 from circuitspex.circuits.evidence._strongest import PRECISION, strongest
 from circuitspex.circuits.record import versions
 from circuitspex.circuits.search.options import MORE_CONTEXTS, Options
+from circuitspex.circuits.search.prompts import check_given
 from circuitspex.components import Selector
 from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame, Run
 from circuitspex.masks import Keep, check_keep, sample_masks
-from circuitspex.models import model_identity
-from circuitspex.models.protocol import Model
+from circuitspex.models import model_identity, model_of
+from circuitspex.models.given import GivenModel
 from circuitspex.recovery import DECODERS, Interactions, Method, decode
 from circuitspex.renamed import renamed
 from circuitspex.silence import no_warnings
 from circuitspex.statistics import over_prompts, q_values
-from circuitspex.tasks import Task
+from circuitspex.tasks import Task, task_of
 from circuitspex.typing import Masks, PerPrompt, Term
 
 # The smallest difference of interest, as a share of the standard deviation of the metric over masks.
@@ -42,9 +43,9 @@ LEAST_SHARE = 0.02
 
 @renamed(least="min_effect", rate="fdr")
 def compare(
-    before: Model,
-    after: Model,
-    task: Task,
+    before: GivenModel,
+    after: GivenModel,
+    task: Task | str | Path,
     components: Selector = "heads",
     baseline: str = "mean",
     budget: int = 100,
@@ -66,9 +67,9 @@ def compare(
     """Find which components and interactions two checkpoints of one architecture use differently for a task.
 
     Args:
-        before: the first model, a TransformerBridge.
+        before: the first model, a TransformerBridge, a Hugging Face model, or the name of one.
         after: the second, of the same architecture and tokenizer.
-        task: prompts and metric.
+        task: prompts and metric; or the name of a built-in task, or a ``.jsonl`` file.
         components: a selector such as 'heads' or 'heads+mlps', or a list of components.
         baseline: 'mean', 'resample' or 'zero'; each model's own activations.
         budget: ablations of each model to decode from; each with a backward pass where the method uses gradients.
@@ -98,6 +99,9 @@ def compare(
     if DECODERS[method].makes_its_own_masks:
         raise UserError(f"method '{method}' runs masks of its own design, which compare does not; use 'auto'")
     options = Options.of(locals())
+    check_given(task, baseline, components)
+    before, after = model_of(before), model_of(after)
+    task = task_of(task, before)
     check_comparable(before, after, task)
     if model_identity(before) == model_identity(after):
         return identical(before, after, task, baseline, options)
@@ -112,7 +116,7 @@ def compare(
     ]
     fresh = sample_masks(n, n_heldout, keep=keep, seed=seeds[2])
     held_out = [game.evaluate(fresh, stage="held-out ablations") for game in both]
-    score = decoded[0].score(fresh, held_out[1].values - held_out[0].values, seed=seed)
+    score = decoded[0].score(fresh, held_out[1].values - held_out[0].values)
     if min_effect is None:
         min_effect = LEAST_SHARE * float(np.concatenate([run.values for run in (*runs, *held_out)]).std())
 

@@ -6,8 +6,8 @@ difference of the metric between kept and ablated, averaged over random masks of
     effect(S) = E_m [ sum over T subset of S of (-1)^(|S| - |T|) f(T kept, S \\ T ablated, others as in m) ],
 
 which is ``2^|S|`` times the Fourier coefficient. For one component it is how much the metric falls when the component
-is removed. For two it is negative where they back each other up ("redundant") and positive where they only work
-together ("synergistic").
+is removed. For two it is how much more the one does while the other is kept than while it is ablated; what they do to
+each other is no matter of its sign alone: ``circuitspex.circuits.relation``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from circuitspex.circuits import formats
+from circuitspex.circuits.relation import PairEffects, Relation, by_sign
 from circuitspex.renamed import renamed_fields, warn_renamed
 from circuitspex.statistics import RATE
 from circuitspex.statistics import Estimate as Estimate
@@ -86,11 +87,14 @@ class Interaction:
     """An interaction of two or more components (a hyperedge from three on).
 
     ``table`` has the mean metric for every on/off combination of its components, over the contexts and prompts in which
-    it was ``measured``; ``per_prompt`` the measured effect on each prompt; ``q`` the smallest false discovery rate
-    (Benjamini and Hochberg 1995, over all interactions measured with it) at which it is a discovery; ``direction`` how
-    much of it travels along the path from one of its components to the other. ``measured`` has its own 95 % interval;
-    ``adjusted``, where it was selected from several, has one that is widened for that (false coverage rate, Benjamini
-    and Yekutieli 2005): of all selected ones at most 5 % are expected to miss the truth.
+    it was ``measured``: random masks of the other components, with the share kept that the run's record says.
+    ``unablated`` has the same combinations while all others are kept, over prompts. ``per_prompt`` is the measured
+    effect on each prompt; ``q`` the smallest false discovery rate (Benjamini and Hochberg 1995, over all interactions
+    measured with it) at which it is a discovery; ``direction`` how much of it travels along the path from one of its
+    components to the other; ``pair`` what two components do to each other, and the effects that this rests on.
+    ``measured`` has its own 95 % interval; ``adjusted``, where it was selected from several, has one that is widened
+    for that (false coverage rate, Benjamini and Yekutieli 2005): of all selected ones at most 5 % are expected to miss
+    the truth.
     """
 
     components: tuple[str, ...]
@@ -101,6 +105,8 @@ class Interaction:
     q: float | None = None
     direction: Direction | None = None
     adjusted: Estimate | None = None
+    pair: PairEffects | None = None
+    unablated: tuple[Combination, ...] = ()
 
     @property
     def order(self) -> int:
@@ -113,26 +119,41 @@ class Interaction:
         return self.decoded if self.measured is None else self.measured.value
 
     @property
+    def relation(self) -> Relation:
+        """What its components do to each other, as far as it is certain; of three and more, the sign."""
+        return by_sign(self.effect, self.measured) if self.pair is None else self.pair.relation
+
+    @property
+    def sentence(self) -> str:
+        """The relation in words, with the components: 'L29H0 opposes L23H3'."""
+        return self.relation.sentence(self.components)
+
+    @property
     def label(self) -> Literal["redundant", "synergistic"]:
-        """'redundant' for a negative effect (they back each other up), 'synergistic' for a positive one."""
+        """The sign of the effect in words of before, which said more than a sign can; it warns."""
+        warn_renamed("Interaction.label", "Interaction.relation")
         return "redundant" if self.effect < 0 else "synergistic"
 
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """R² of the decoded function on ablations that no fit has seen, with a bootstrap interval over masks.
+    """R² of the decoded function on ablations that no fit has seen, with its 95 % interval over masks.
 
-    ``r2`` is None where it is undefined: the metric did not vary over the held-out masks.
+    ``r2`` is None where it is undefined: the metric did not vary over the held-out masks. Where all masks of a small
+    game were run it is ``exact``, the R² over all ``n_masks`` of them, and has no interval: nothing was drawn.
     """
 
     r2: float | None
     low: float | None
     high: float | None
     n_masks: int
+    exact: bool = False
 
     def __str__(self) -> str:
         if self.r2 is None and self.n_masks == 0:
             return "R² not measured: nearly every possible mask was used for the fit"
+        if self.r2 is not None and self.exact:
+            return f"R² {self.r2:.3f}, exact over all {self.n_masks} masks"
         if self.r2 is None:
             return f"R² undefined: the metric is constant on the {self.n_masks} held-out masks"
         interval = "" if self.low is None or self.high is None else f" [{self.low:.3f}, {self.high:.3f}]"
@@ -197,11 +218,11 @@ class Circuit(formats.Drawn):
     verification: Verification | None = None
     dropped: tuple[Interaction, ...] = ()
     """Interactions that were measured again and did not replicate."""
-    dropped_nodes: tuple[Node, ...] = ()
-    """Components that were measured again, can't be told from 0, and are in no interaction of the circuit."""
     model: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
+    dropped_nodes: tuple[Node, ...] = ()
+    """Components that were measured again, can't be told from 0, and are in no interaction of the circuit."""
 
     @property
     def has_layers(self) -> bool:

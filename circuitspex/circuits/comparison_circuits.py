@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,12 @@ class Parts:
         parts = game.components
         nodes = [Node(game.names[i], parts[i].layer, parts[i].kind, *numbers((i,))) for i in inside]
         nodes.sort(key=lambda node: (-abs(node.effect), node.name))
-        drawn = [Interaction(tuple(game.names[i] for i in members), *numbers(members)) for members in edges]
+        drawn = []
+        for members in edges:
+            names, part = tuple(game.names[i] for i in members), self.measured[members][which]
+            one = Interaction(names, *numbers(members))
+            # What changed has a sign, but is no relation of two components in any model.
+            drawn.append(one if which == 2 else replace(one, table=part.table, pair=part.relation(names)))
         drawn.sort(key=lambda one: (-abs(one.effect), one.components))
         score = self.faithfulness if which == 2 else Faithfulness(None, None, None, 0)
         return Circuit(tuple(nodes), tuple(drawn), score, run=self.about, **about)

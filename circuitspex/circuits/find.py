@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.found import Found
 from circuitspex.circuits.search._coarse_to_fine import search_levels
 from circuitspex.circuits.search._search import MEASURING, search
 from circuitspex.circuits.search.options import Options
-from circuitspex.circuits.search.prompts import hold_out
+from circuitspex.circuits.search.prompts import hold_out, prepared
 from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games import LensGame, as_game
 from circuitspex.masks import Keep
 from circuitspex.masks.members import masks_keeping
-from circuitspex.models.protocol import Model
+from circuitspex.models.given import GivenModel
 from circuitspex.recovery import Method
 from circuitspex.renamed import warn_renamed
 from circuitspex.tasks import Task
-from circuitspex.typing import Game
+from circuitspex.typing import Game, Masks
 
 
 def find_circuit(
-    model: Model,
-    task: Task,
+    model: GivenModel,
+    task: Task | str | Path,
     components: Selector = "heads",
     baseline: str = "mean",
     budget: int = 100,
@@ -43,7 +43,7 @@ def find_circuit(
     refine: int | Sequence[str] = 0,
     levels: Sequence[str] | None = None,
     until: float | None = None,
-    heldout: Task | None = None,
+    heldout: Task | str | Path | None = None,
     executor: Executor = "auto",
     precision: Precision = "model",
     store: Store | str | Path | None = None,
@@ -57,8 +57,8 @@ def find_circuit(
     circuit. The decoded function is scored on ``n_heldout`` further masks, the circuit on held-out prompts.
 
     Args:
-        model: a TransformerBridge, from ``load_model`` for example.
-        task: prompts and metric.
+        model: a TransformerBridge, from ``load_model`` for example; a Hugging Face model, or the name of one.
+        task: prompts and metric; or the name of a built-in task, or a ``.jsonl`` file.
         components: a selector such as 'heads' or 'heads+mlps', or a list of components.
         baseline: 'mean', 'resample' or 'zero'.
         latents: sparse autoencoders whose latents are among the components; see ``ComponentGame``.
@@ -99,9 +99,10 @@ def find_circuit(
         warn_renamed("find_circuit(refine=[levels])", "levels=[levels]")
         levels, refine = refine, 0
     options = Options.of(locals())
+    if levels is not None and refine:
+        raise UserError("refine (rounds) and levels can't be combined; give one of the two")
+    model, task, heldout = prepared(model, task, baseline, heldout, components, levels)
     if levels is not None:
-        if refine:
-            raise UserError("refine (rounds) and levels can't be combined; give one of the two")
         return search_levels(model, task, levels, baseline, options, heldout)
     options.check_memory(len(select(model_structure(model, latents), components)))
     if heldout is None:
@@ -112,9 +113,11 @@ def find_circuit(
 
 
 def explain(
-    game: Game | LensGame,
+    game: Game | LensGame | Callable[[Masks], Any],
     budget: int = 100,
     *,
+    n_players: int | None = None,
+    names: Sequence[str] | None = None,
     keep: Keep | Literal["auto"] = 0.5,
     method: Method = "auto",
     max_nodes: int = 16,
@@ -131,12 +134,13 @@ def explain(
     The game is played under ``budget`` random masks and the results are decoded into a sparse function, which is scored
     on ``n_heldout`` further masks. Its strongest players and interactions are then measured again by paired ablations,
     and what replicates becomes the graph. This is what ``find_circuit`` does for the components of a model; it works
-    for every lens, and for any callable from masks bool ``(K, n)``, True = kept, to numbers ``(K,)`` or ``(K, P)`` with
-    an attribute ``n_players``.
+    for every lens, and for any callable from masks bool ``(K, n)``, True = kept, to numbers ``(K,)`` or ``(K, P)``.
 
     Args:
         game: a ``ComponentGame``, ``TokenGame`` or ``TrainingGame``, or a callable with ``n_players`` (and, where they
-            are there, ``names`` and ``gradients(masks)``; see ``FunctionGame``).
+            are there, ``names`` and ``gradients(masks)``; see ``FunctionGame``), or a plain function of masks.
+        n_players: how many players a plain function has; by default as many as there are names.
+        names: what they are called; by default their numbers.
         budget: ablations to decode from; each with a backward pass where the method uses gradients and the game has
             them. Where so many cover every mask of a few players (``keep`` 0.5), each mask is run once.
         keep: the share of players that a random mask keeps; ``(low, high)`` lets each mask draw its own; 'auto' picks
@@ -160,7 +164,7 @@ def explain(
         where the decoded function explains little, and where ``until`` was not reached, with the budget that likely
         would.
     """
-    lens = as_game(game)
+    lens = as_game(game, n_players, names)
     options = Options.of(locals(), directions=False)
     done = search(lens, options)
     ends = [range(lens.n_players)]

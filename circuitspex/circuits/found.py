@@ -11,6 +11,7 @@ from circuitspex.masks import Pilot
 from circuitspex.recovery import Interactions
 from circuitspex.renamed import renamed_fields, warn_renamed
 from circuitspex.tasks import TaskReport
+from circuitspex.text import message
 from circuitspex.typing import Term
 
 LEAST = 16
@@ -22,7 +23,7 @@ class Stage:
     """One point of the learning curve.
 
     A function decoded from ``n_ablations`` masks predicts ``n_masks`` further ones, which its fit has not seen, with
-    this R² and 95 % bootstrap interval over masks; None where the values do not vary.
+    this R² and 95 % interval over masks; None where the values do not vary.
     """
 
     n_ablations: int
@@ -146,4 +147,4 @@ class Level:
 
     def __str__(self) -> str:
         about = f"{self.selector}: {self.found.interactions.n_players} components, {self.found.faithfulness}"
-        return about + (f"; expanded {', '.join(self.expanded)}" if self.expanded else "")
+        return message(about + (f"; expanded {', '.join(self.expanded)}" if self.expanded else ""))

@@ -5,8 +5,8 @@
     cx.PromptMap.of(game, found).to_html("prompt.html")
 
 Effects have the units and the sign of ``circuitspex.circuits.circuit``: how much the metric falls when a word is
-ablated; of a set, negative where its words back each other up or turn each other round, positive where they work
-together only.
+ablated; of two words, how much more the one does while the other is kept. What they do to each other:
+``circuitspex.circuits.relation``.
 """
 
 from __future__ import annotations

@@ -16,22 +16,24 @@ from circuitspex.circuits.evidence._replicate import replicate
 from circuitspex.circuits.evidence._strongest import strongest
 from circuitspex.circuits.record import versions
 from circuitspex.circuits.search.options import Options
+from circuitspex.circuits.search.prompts import check_given
 from circuitspex.components import Selector
 from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame
 from circuitspex.masks import Keep, check_keep, sample_masks
-from circuitspex.models import model_identity
+from circuitspex.models import model_identity, model_of
+from circuitspex.models.given import GivenModel
 from circuitspex.models.protocol import Model
 from circuitspex.recovery import Interactions, decode
 from circuitspex.silence import no_warnings
 from circuitspex.statistics import over_prompts
-from circuitspex.tasks import Task
+from circuitspex.tasks import Task, task_of
 from circuitspex.typing import Masks, Term
 
 
 def compare_series(
-    models: Mapping[str, Model | Callable[[], Model]],
-    task: Task,
+    models: Mapping[str, GivenModel | Callable[[], Model]],
+    task: Task | str | Path,
     components: Selector = "heads",
     baseline: str = "mean",
     budget: int = 100,
@@ -52,9 +54,9 @@ def compare_series(
     are then measured at every checkpoint, in the same contexts on the same prompts.
 
     Args:
-        models: by name, in their order; each a TransformerBridge, or a function without arguments that loads one, so
-            that only one needs to be in memory at a time.
-        task: prompts and metric.
+        models: by name, in their order; each a TransformerBridge, a Hugging Face model, the name of one, or a function
+            without arguments that loads one, so that only one needs to be in memory at a time.
+        task: prompts and metric; or the name of a built-in task, or a ``.jsonl`` file.
         components: a selector, or a list of components.
         baseline: 'mean', 'resample' or 'zero'; each checkpoint's own activations.
         budget: ablations to decode from, at each checkpoint that is decoded.
@@ -84,17 +86,20 @@ def compare_series(
     unknown = [name for name in chosen if name not in models]
     if unknown:
         raise UserError(f"there is no checkpoint '{unknown[0]}'; there are {', '.join(names)}")
+    check_given(task, baseline, components)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
-
-    def game_of(model: Model) -> RememberingGame:
-        return RememberingGame(options.game(model, task, components, baseline), progress)
 
     sets: dict[Term, None] = {}
     labels: tuple[str, ...] = ()
     first = _loaded(models[names[0]])
+    prompts = task_of(task, first)
+
+    def game_of(model: Model) -> RememberingGame:
+        return RememberingGame(options.game(model, prompts, components, baseline), progress)
+
     for name in dict.fromkeys(chosen):
         model = first if name == names[0] else _loaded(models[name])
-        check_comparable(first, model, task)
+        check_comparable(first, model, prompts)
         game = game_of(model)
         labels = game.names
         decoded = _decoded(game, options, keep, seeds)
@@ -106,7 +111,7 @@ def compare_series(
     same_as: dict[str, str] = {}
     for name in names:
         model = first if name == names[0] else _loaded(models[name])
-        check_comparable(first, model, task)
+        check_comparable(first, model, prompts)
         identity = model_identity(model)
         earlier = next((point for point in points if point.identity == identity), None)
         if earlier is not None:
@@ -115,8 +120,8 @@ def compare_series(
             continue
         points.append(_point(name, identity, game_of(model), wanted, contexts))
     about = {
-        "task": task.name,
-        "metric": task.metric.name,
+        "task": prompts.name,
+        "metric": prompts.metric.name,
         "components": components if isinstance(components, str) else "+".join(labels),
         "n_components": len(labels),
         "baseline": baseline,
@@ -128,11 +133,10 @@ def compare_series(
     return Series(tuple(tuple(labels[i] for i in members) for members in wanted), tuple(points), same_as, about)
 
 
-def _loaded(model: Model | Callable[[], Model]) -> Model:
+def _loaded(model: GivenModel | Callable[[], Model]) -> Model:
     """The model itself, or what its loader gives."""
-    if hasattr(model, "run_with_hooks"):
-        return cast(Model, model)
-    return model()
+    loads = callable(model) and not isinstance(model, type) and not hasattr(model, "parameters")
+    return model_of(cast(Callable[[], GivenModel], model)() if loads else cast(GivenModel, model))
 
 
 def _decoded(game: RememberingGame, options: Options, keep: Keep, seeds: Sequence[int]) -> Interactions:

@@ -42,11 +42,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
+    from circuitspex.ablation import store_at
     from circuitspex.circuits import Circuit, examine, formats
     from circuitspex.components import Latents
     from circuitspex.export.files.report import to_json
     from circuitspex.games import ComponentGame
     from circuitspex.models import load_model, model_identity
+    from circuitspex.models.sources import check_model
     from circuitspex.recovery import Interactions
 
     circuit = Circuit.load(options.circuit)
@@ -55,10 +57,13 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"{options.circuit} is no circuit of single components of a model (its lens is '{lens}')")
     beside = options.interactions or options.circuit.with_name("interactions.json")
     interactions = Interactions.load(beside)
-    folder = writable_folder(options.out or options.circuit.parent)
     name = options.model or _said(circuit.model, "name", "--model")
     dtype = options.dtype or circuit.model.get("dtype")
     task_name = _task_name(options, circuit)
+    check_model(name, device=options.device, dtype=dtype, revision=options.revision)
+    latents = [Latents.load(path) for path in options.latents]
+    store = store_at(options.store)
+    folder = writable_folder(options.out or options.circuit.parent)
     model = load_model(name, device=options.device, dtype=dtype, revision=options.revision)
     wanted = circuit.model.get("identity")
     if wanted and model_identity(model) != wanted:
@@ -73,8 +78,8 @@ def run(options: argparse.Namespace) -> int:
         found_on,
         list(interactions.names),
         circuit.run.get("baseline", "mean"),
-        latents=[Latents.load(path) for path in options.latents],
-        store=options.store,
+        latents=latents,
+        store=store,
     )
     report = examine(game, circuit, interactions, heldout, **arguments(options, examine))
     written = [formats.write(report, form, folder / name) for form, name in FILES.items()]

@@ -6,12 +6,16 @@ from .component import mlp as mlp
 from .component import neurons as neurons
 from .component import one as one
 from .component import parse_component as parse_component
+from .expert_neurons import ExpertNeurons as ExpertNeurons
 from .experts import Router as Router
 from .kinds import KINDS as KINDS
 from .kinds import Kind as Kind
 from .latents import Latents as Latents
 from .layer_view import Part as Part
+from .layout import Layout as Layout
 from .nesting import check_levels as check_levels
+from .spelling import check_levels_spelled as check_levels_spelled
+from .spelling import check_selector as check_selector
 from .structure import LayerStructure as LayerStructure
 from .structure import ModelStructure as ModelStructure
 from .structure import model_structure as model_structure

@@ -5,10 +5,12 @@ A selector is one or more parts joined by ``+``. A part is an optional scope, a 
     heads    mlps    neurons    neurons:64            every one in the model (neurons in groups of 64)
     heads.q    heads.k    heads.v                     queries, keys and values of heads
     attns    residuals    experts                     attention layers, residual stream, experts
+    experts.neurons    experts.neurons:64             neurons of the experts of mixtures of experts
     latents    latents:64                             latents of the sparse autoencoders that were given
     layers[20:30].heads    layers[-4:].mlps           some layers, Python slices
     L5.heads    L5.neurons:64                         one layer
-    L5H1    L5H1.k    L5A    L5N0:64                  one component
+    L5E3.neurons:64                                   one expert
+    L5H1    L5H1.k    L5A    L5N0:64    L5E3N12       one component
     heads@-1                                          at one token position
 """
 
@@ -24,9 +26,12 @@ from circuitspex.components.structure import ModelStructure
 from circuitspex.errors import ComponentError
 
 _PART = re.compile(
-    r"(?:layers\[(?P<slice>(?:-?\d+)?:(?:-?\d+)?(?::-?\d+)?|-?\d+)\]\.|L(?P<layer>\d+)\.)?"
-    r"(?P<word>[a-z_]+(?:\.[a-z_]+)?)(?::(?P<group>\d+))?(?:@(?P<position>-?\d+))?"
+    r"(?:layers\[(?P<slice>(?:-?\d+)?:(?:-?\d+)?(?::-?\d+)?|-?\d+)\]\.|L(?P<layer>\d+)(?:E(?P<expert>\d+))?\.)?"
+    r"(?P<word>[a-z_]+(?:\.[a-z_]+)?)(?::(?P<group>\d+))?(?:@(?P<position>-?\d+))?",
+    re.ASCII,
 )
+_LONGEST = 200
+"""Of a part of a selector; what is longer is none."""
 
 Selector = str | Component | Sequence[str | Component]
 
@@ -66,8 +71,11 @@ def select(structure: ModelStructure, selector: Selector) -> tuple[Component, ..
 
 
 def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
-    match = _PART.fullmatch(part)
-    kind = None if match is None else kind_selected(match["word"])
+    match = _PART.fullmatch(part) if len(part) <= _LONGEST else None
+    expert = None if match is None or match["expert"] is None else int(match["expert"])
+    kind = None
+    if match is not None:
+        kind = kind_selected(match["word"] if expert is None else f"experts.{match['word']}")
     if match is None or kind is None:
         try:
             return [structure.check(parse_component(part))]
@@ -75,15 +83,16 @@ def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
             if "is not a component" not in str(error):
                 raise
             raise ComponentError(
-                f"{part!r} is neither a selector ({how_selected()}) nor a component ({how_written()})"
+                f"{part[:60]!r} is neither a selector ({how_selected()}) nor a component ({how_written()})"
             ) from None
     layers = _layers(structure, part, match["slice"], match["layer"])
     position = None if match["position"] is None else int(match["position"])
     about = KINDS[kind]
     if match["group"] is not None and about.form != "range":
         grouped = list(in_groups())
+        *most, last = [each.plural for each in grouped]
         raise ComponentError(
-            f"'{part}': only {' and '.join(each.plural for each in grouped)} come in groups; "
+            f"'{part}': only {', '.join(most)} and {last} come in groups; "
             f"write '{grouped[0].word}:{match['group']}' or '{about.word}'"
         )
     size = int(match["group"] or 1)
@@ -92,8 +101,12 @@ def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
     having = [layer for layer in layers if structure.layers[layer].part(kind).hook is not None]
     if about.lacking == "refuse":
         having = layers  # a model whose layers differ in this is refused below, with the reason
-    elif layers and not having and about.lacking == "say why":
-        having = layers[:1]
+    else:
+        refused = [layer for layer in layers if structure.layers[layer].part(kind).refused]
+        if refused:
+            having = refused  # what a layer has, but can't be offered, is not passed over
+        elif layers and not having and about.lacking == "say why":
+            having = layers[:1]
     chosen: list[Component] = []
     for layer in having:
         found = structure.layers[layer].part(kind)
@@ -102,8 +115,15 @@ def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
         if about.form == "whole":
             chosen.append(Component(layer, kind, 0, 0, position))
         else:
-            n = found.n_units
-            chosen += [Component(layer, kind, start, min(start + size, n), position) for start in range(0, n, size)]
+            n, experts = found.n_units, [None] if found.n_experts is None else range(found.n_experts)
+            if expert is not None:
+                structure.check(Component(layer, kind, 0, 1, position, expert))
+                experts = [expert]
+            chosen += [
+                Component(layer, kind, start, min(start + size, n), position, each)
+                for each in experts
+                for start in range(0, n, size)
+            ]
     return chosen
 
 
@@ -128,20 +148,21 @@ def _layers(structure: ModelStructure, part: str, slice_text: str | None, layer:
 
 def _refuse_overlaps(components: tuple[Component, ...]) -> None:
     """Two components may not gate the same activation: the meaning of a mask would be ambiguous."""
-    taken: dict[tuple[int, str, int | None], list[Component]] = {}
+    taken: dict[tuple[int, str, int | None, int | None], list[Component]] = {}
     for component in components:
-        taken.setdefault((component.layer, component.kind, component.position), []).append(component)
+        key = component.layer, component.kind, component.expert, component.position
+        taken.setdefault(key, []).append(component)
     for group in taken.values():
         ordered = sorted(group)
         for first, second in pairwise(ordered):
             if second.start < first.stop:
                 raise ComponentError(f"{first} and {second} overlap; select each {first.about.singular} once")
-    everywhere: dict[tuple[int, str], list[Component]] = {
-        (c.layer, c.kind): [] for c in components if c.position is not None
+    everywhere: dict[tuple[int, str, int | None], list[Component]] = {
+        (c.layer, c.kind, c.expert): [] for c in components if c.position is not None
     }
     for component in components:
-        if (component.layer, component.kind) in everywhere:
-            everywhere[component.layer, component.kind].append(component)
+        if (component.layer, component.kind, component.expert) in everywhere:
+            everywhere[component.layer, component.kind, component.expert].append(component)
     for group in everywhere.values():
         _refuse_mixed_positions(group)
 

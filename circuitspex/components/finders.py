@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import math
 
-from circuitspex.components.experts import Router
 from circuitspex.components.kinds import KINDS, Kind
 from circuitspex.components.layer_view import LayerView, Part
 from circuitspex.errors import ComponentError
 
 
 def activation(kind: Kind, view: LayerView) -> Part:
-    """Units of one activation, or the activation as one unit."""
+    """Units of one activation, or the activation as one unit, of kinds of which nothing is to be proved."""
     shape, name = view.shape(kind.hook, kind.axes), view.name(kind.hook)
     if shape is None or name is None:
         return Part(why=f"has {kind.lack}")
+    if view.positions(name) != 1:
+        return Part(why=_refusal(kind, f"positions are not the second axis at '{name}'"), refused=True)
     n_units = 1 if kind.form == "whole" else shape[2]
     return Part(n_units, name, point=view.point(name), width=math.prod(shape[2:]) // n_units)
+
+
+def proved(kind: Kind, view: LayerView) -> Part:
+    """What was proved on this model (``components.proof``), or why it could not be."""
+    proof = view.proofs.get(kind.word)
+    if proof is None:
+        there = view.name(kind.hook)
+        if there is None or there not in view.shapes:
+            return Part(why=f"has {kind.lack}")
+        return Part(
+            why=_refusal(kind, f"'{there}' carries no {kind.plural} of a number that the model states"), refused=True
+        )
+    if proof.why is not None:
+        return Part(why=_refusal(kind, proof.why), refused=True)
+    return Part(proof.n_units, proof.hook, point=view.point(proof.hook), width=proof.width, layout=proof.layout)
+
+
+def _refusal(kind: Kind, why: str) -> str:
+    article = "an" if kind.singular[0] in "aeiouM" else "a"  # an MLP
+    what = f"{article} {kind.singular}" if kind.form == "whole" else kind.plural
+    return f"has {what} that can't be ablated rightly: {why}"
 
 
 def neurons(kind: Kind, view: LayerView) -> Part:
@@ -26,27 +48,40 @@ def neurons(kind: Kind, view: LayerView) -> Part:
     if view.shape(kind.hook, 3) is None:
         return Part(why="has an MLP whose neurons TransformerLens has no hook for")
     if view.hooks[view.name(kind.hook) or ""] is view.hooks.get(f"blocks.{view.layer}.mlp.hook_out"):
+        inner = view.mixture is not None and not isinstance(view.mixture.neurons, str)
+        single = f", or neurons of an expert, L{view.layer}E0N0" if inner else ""
         return Part(
             why="is a mixture of experts: its neurons have no hook in TransformerLens (hook_post is the block's "
-            f"output); ablate the whole block, L{view.layer}M, or an expert, L{view.layer}E0"
+            f"output); ablate the whole block, L{view.layer}M, or an expert, L{view.layer}E0{single}"
         )
-    return activation(kind, view)
+    return proved(kind, view)
 
 
 def experts(kind: Kind, view: LayerView) -> Part:
-    """Experts, where TransformerLens hooks what their router chooses and the router can be asked again."""
-    hook = view.name(kind.hook)
-    if hook is None:
-        dense = neurons(KINDS["neurons"], view).hook is not None
-        return Part(
-            why="has no experts: its MLP is dense"
-            if dense
-            else "has no experts whose router's choice TransformerLens has a hook for"
-        )
-    router = Router.of(view.model, hook)
+    """Experts, where what their router chooses can be seen, and the router can be asked again."""
+    if view.mixture is None:
+        return Part(why=_no_experts(view))
+    router = view.mixture.router
     if isinstance(router, str):
-        return Part(why=f"has experts whose router can't be masked: {router}")
-    return Part(router.n_experts, hook, point=str(view.hooks[hook].name), source=router)
+        return Part(why=f"has experts whose router can't be masked: {router}", refused=True)
+    place = f"blocks.{view.layer}.{router.path}"
+    return Part(router.n_experts, place, point=place, source=router)
+
+
+def expert_neurons(kind: Kind, view: LayerView) -> Part:
+    """Neurons of each expert, where the experts' weights allow to see them."""
+    if view.mixture is None:
+        return Part(why=_no_experts(view))
+    found = view.mixture.neurons
+    if isinstance(found, str):
+        return Part(why=f"has experts whose neurons can't be ablated: {found}", refused=True)
+    place = f"blocks.{view.layer}.{found.path}"
+    return Part(found.width, place, point=place, source=found, n_experts=found.n_experts)
+
+
+def _no_experts(view: LayerView) -> str:
+    dense = neurons(KINDS["neurons"], view).hook is not None
+    return "has no experts: its MLP is dense" if dense else "has no experts with a router that can be seen"
 
 
 def latents(kind: Kind, view: LayerView) -> Part:
@@ -61,7 +96,7 @@ def latents(kind: Kind, view: LayerView) -> Part:
             why="has no latents: give a sparse autoencoder, as latents=circuitspex.Latents(hook=..., encoder=..., ...) "
             "or --latents FILE"
         )
-    passing = view.passed(given.hook)
+    passing = view.passed(given.hook) if view.positions(given.hook) == 1 else ()
     if len(passing) < 3 or math.prod(passing[2:]) != given.width:
         carries = f"{math.prod(passing[2:])} numbers a token" if len(passing) > 2 else "no activation of tokens"
         raise ComponentError(

@@ -21,6 +21,7 @@ SHAPES = ("circle", "square", "diamond", "up", "pentagon", "hexagon", "plus", "b
 """The marks that drawings have; 'up' is a triangle."""
 
 _ACTIVATION = Later("circuitspex.components.finders:activation")
+_PROVED = Later("circuitspex.components.finders:proved")
 _PLAIN_SITE = Later("circuitspex.ablation.sites:plain_site")
 
 
@@ -39,10 +40,13 @@ class Kind:
         lacking: what a selector does with layers that have none: 'leave out', 'refuse', or 'say why' if none has any.
         order: its place among the kinds of one layer, about in the order in which the layer computes them.
         hook: of its activation within a block, ``attn.hook_z``: one that is on without being switched on.
+        or_hooks: others that are tried where that one does not carry what is promised.
         axes: of that activation: ``[rows, pos, unit, width]`` has 4; ``[rows, pos, unit]`` has 3, and so has
             ``[rows, pos, width]`` of what counts as one unit (``whole``).
+        proposed: what is to be proved of it on each model (``components.proof.proposals``); None where nothing is.
         find: from this entry and a ``LayerView`` to the ``Part`` of that layer; by default what passes ``hook``.
         site: from ``(part, layer, name of the kind, members)`` to the ``Site`` at which they are gated.
+        in_expert: whether each belongs to an expert of the layer, whose index stands before it: ``L5E3N12``.
         within: the kind, one in a layer, which a block of these is a part of: neurons are within 'mlp'.
         in_layers: whether it is a part of 'layers' as the first level of a search from coarse to fine.
         fused: whether the fused executor gates it.
@@ -66,9 +70,12 @@ class Kind:
     lacking: Literal["leave out", "refuse", "say why"] = "say why"
     order: int = 1000
     hook: str = ""
+    or_hooks: tuple[str, ...] = ()
     axes: int = 3
+    proposed: Callable[..., Iterator[Any]] | None = None
     find: Callable[[Kind, LayerView], Part] = _ACTIVATION
     site: Callable[..., Any] = _PLAIN_SITE
+    in_expert: bool = False
     within: str = ""
     in_layers: bool = False
     fused: bool = False
@@ -99,10 +106,16 @@ class Kind:
             raise ComponentError(f"unknown shape '{self.shape}' for {self.plural}; allowed: {', '.join(SHAPES)}")
 
     @property
+    def hooks(self) -> tuple[str, ...]:
+        """The hooks where its activation may be, the likeliest first."""
+        return tuple(hook for hook in (self.hook, *self.or_hooks) if hook)
+
+    @property
     def example(self) -> str:
         """How one is written."""
-        single = f"'L5{self.letter}{'' if self.form == 'whole' else 1}{self.suffix}'"
-        return f"{single} or 'L5{self.letter}0:64{self.suffix}'" if self.form == "range" else single
+        outer = "E3" if self.in_expert else ""
+        single = f"'L5{outer}{self.letter}{'' if self.form == 'whole' else 1}{self.suffix}'"
+        return f"{single} or 'L5{outer}{self.letter}0:64{self.suffix}'" if self.form == "range" else single
 
 
 KINDS: Table[Kind] = Table(
@@ -120,6 +133,8 @@ KINDS: Table[Kind] = Table(
             order=50,
             hook="attn.hook_z",
             axes=4,
+            proposed=Later("circuitspex.components.proof.proposals:of_heads"),
+            find=_PROVED,
             in_layers=True,
             fused=True,
             shape="circle",
@@ -136,6 +151,8 @@ KINDS: Table[Kind] = Table(
                 order=order,
                 hook=f"attn.hook_{letter}",
                 axes=4,
+                proposed=Later(f"circuitspex.components.proof.proposals:of_{plural}"),
+                find=_PROVED,
                 shape="up",
                 legend="query, key, value",
             )
@@ -154,6 +171,9 @@ KINDS: Table[Kind] = Table(
             lack="no attention with a hook",
             order=60,
             hook="hook_attn_out",
+            or_hooks=("attn.hook_out", "attn.o.hook_out"),
+            proposed=Later("circuitspex.components.proof.proposals:of_attention"),
+            find=_PROVED,
             shape="hexagon",
             legend="attention",
         ),
@@ -167,6 +187,9 @@ KINDS: Table[Kind] = Table(
             lacking="leave out",
             order=70,
             hook="hook_mlp_out",
+            or_hooks=("mlp.hook_out", "mlp.out.hook_out"),
+            proposed=Later("circuitspex.components.proof.proposals:of_mlp"),
+            find=_PROVED,
             in_layers=True,
             fused=True,
             shape="square",
@@ -180,6 +203,7 @@ KINDS: Table[Kind] = Table(
             lacking="refuse",
             order=80,
             hook="mlp.hook_post",
+            proposed=Later("circuitspex.components.proof.proposals:of_neurons"),
             find=Later("circuitspex.components.finders:neurons"),
             within="mlp",
             fused=True,
@@ -193,6 +217,8 @@ KINDS: Table[Kind] = Table(
             lack="no hook for the residual stream",
             order=10,
             hook="hook_resid_pre",
+            proposed=Later("circuitspex.components.proof.proposals:of_stream"),
+            find=_PROVED,
             shape="bar",
         ),
         "expert": Kind(
@@ -200,12 +226,25 @@ KINDS: Table[Kind] = Table(
             form="one",
             singular="expert",
             order=90,
-            hook="mlp.hook_expert_weights",
             find=Later("circuitspex.components.finders:experts"),
             site=Later("circuitspex.ablation.experts:expert_site"),
             has_baseline=False,
             is_activation=False,
             shape="pentagon",
+        ),
+        "expert_neurons": Kind(
+            letter="N",
+            word="experts.neurons",
+            form="range",
+            singular="neuron of an expert",
+            plural="neurons of experts",
+            long_name="neurons of experts",
+            order=95,
+            in_expert=True,
+            find=Later("circuitspex.components.finders:expert_neurons"),
+            site=Later("circuitspex.ablation.expert_neurons:expert_neuron_site"),
+            is_activation=False,
+            legend="neurons",
         ),
         "latents": Kind(
             letter="S",
@@ -224,9 +263,10 @@ KINDS: Table[Kind] = Table(
 """All kinds, by name."""
 
 
-def kind_written(letter: str, suffix: str) -> str | None:
-    """The name of the kind that is written with these, or None."""
-    return next((name for name, kind in KINDS.items() if (kind.letter, kind.suffix) == (letter, suffix)), None)
+def kind_written(letter: str, suffix: str, *, in_expert: bool = False) -> str | None:
+    """The name of the kind that is written with these, after the index of an expert or not, or None."""
+    written = letter, suffix, in_expert
+    return next((n for n, kind in KINDS.items() if (kind.letter, kind.suffix, kind.in_expert) == written), None)
 
 
 def kind_selected(word: str) -> str | None:

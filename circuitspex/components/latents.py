@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import ComponentError, FileFormatError
 from circuitspex.files import write_atomically
+from circuitspex.strict_json import check_regular, short
 
 if TYPE_CHECKING:
     import torch
 
-_HOOK = re.compile(r"blocks\.(\d+)\.\S+")
-_TOP = re.compile(r"topk:([1-9]\d*)")
+_HOOK = re.compile(r"blocks\.([0-9]{1,6})\.\S{1,200}")
+_TOP = re.compile(r"topk:([1-9][0-9]{0,9})")
 _TENSORS = ("encoder", "decoder", "encoder_bias", "decoder_bias", "thresholds")
 _ACTIVATIONS = "'relu', 'topk:K' (the K largest of each token) or 'jumprelu' (with thresholds)"
 
@@ -58,9 +59,8 @@ class Latents:
 
     def __post_init__(self) -> None:
         if not isinstance(self.hook, str) or _HOOK.fullmatch(self.hook) is None:
-            raise ComponentError(
-                f"latents belong to a layer: their hook is written like 'blocks.5.hook_resid_post', not {self.hook!r}"
-            )
+            what = "latents belong to a layer: their hook is written like 'blocks.5.hook_resid_post'"
+            raise ComponentError(f"{what}, not {short(self.hook)}")
         for name in _TENSORS:
             value = getattr(self, name)
             if value is not None:
@@ -79,7 +79,7 @@ class Latents:
                 )
         top = self.n_active
         if self.activation not in ("relu", "jumprelu") and top is None:
-            raise ComponentError(f"unknown activation {self.activation!r} of latents; allowed: {_ACTIVATIONS}")
+            raise ComponentError(f"unknown activation {short(self.activation)} of latents; allowed: {_ACTIVATIONS}")
         if top is not None and top > m:
             raise ComponentError(f"'{self.activation}': there are only {m} latents")
         if (self.activation == "jumprelu") != (self.thresholds is not None):
@@ -116,11 +116,13 @@ class Latents:
         from safetensors import SafetensorError, safe_open
 
         try:
+            check_regular(path)
+        except FileFormatError as error:
+            raise FileFormatError(f"{path}: {error}") from None
+        try:
             with safe_open(str(path), framework="pt") as file:
                 said: dict[str, str] = file.metadata() or {}
                 found: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except FileNotFoundError:
-            raise FileFormatError(f"{path}: there is no such file") from None
         except (OSError, SafetensorError) as error:
             why = " ".join(str(error).split())[:120]
             raise FileFormatError(f"{path}: not a safetensors file, or damaged ({why})") from None
@@ -207,7 +209,8 @@ def _tensor(value: Any, what: str) -> torch.Tensor:
         raise ComponentError(f"{what} must be one tensor of numbers, not {type(value).__name__}") from None
     if not tensor.is_floating_point():
         raise ComponentError(f"{what} must be of floating-point numbers, not {tensor.dtype}")
-    if not bool(torch.isfinite(tensor).all()):
+    # Numbers of one byte (fp8) know no isfinite.
+    if not bool(torch.isfinite(tensor.float() if tensor.element_size() == 1 else tensor).all()):
         raise ComponentError(f"there are NaN or infinite numbers in {what}")
     return tensor
 

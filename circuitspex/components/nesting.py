@@ -68,7 +68,7 @@ def opened(
         rest = [whole for whole in part.components if not any(_covers(whole, each) for each in finer)]
         for whole in part.components:
             _check_complete(structure, whole, finer, selector)
-        found = sorted([*finer, *rest], key=lambda component: (component.layer, component.kind, component.start))
+        found = sorted([*finer, *rest], key=lambda c: (c.layer, c.kind, c.expert or 0, c.start))
         out += [Group(str(component), (component,)) for component in found]
     return tuple(out)
 
@@ -110,7 +110,8 @@ def written(structure: ModelStructure, parts: Sequence[Group]) -> str:
     for component in singles:
         if component.position is None and component.stop == component.start + 1:
             found.setdefault((component.layer, component.kind), []).append(component)
-    complete = {key for key, members in found.items() if len(members) == structure.layers[key[0]].part(key[1]).n_units}
+    parts_at = {key: structure.layers[key[0]].part(key[1]) for key in found}
+    complete = {key for key, part in parts_at.items() if len(found[key]) == part.n_units * (part.n_experts or 1)}
     words: dict[str, None] = {}
     for part in parts:
         key = part.components[0].layer, part.components[0].kind
@@ -150,13 +151,15 @@ def _covers(whole: Component, part: Component) -> bool:
         return False
     if whole.kind != part.kind:
         return part.about.within == whole.kind
+    if whole.expert != part.expert:
+        return False
     return whole.start <= part.start and part.stop <= whole.stop
 
 
 def _overlap(one: Component, two: Component) -> bool:
     if _covers(one, two) or _covers(two, one):
         return True
-    same = (one.layer, one.kind, one.position) == (two.layer, two.kind, two.position)
+    same = (one.layer, one.kind, one.expert, one.position) == (two.layer, two.kind, two.expert, two.position)
     return same and one.start < two.stop and two.start < one.stop
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from circuitspex.components.component import Component
 from circuitspex.components.kinds import KINDS
 from circuitspex.components.latents import Latents, one_a_layer
 from circuitspex.components.layer_view import LayerView, Part
+from circuitspex.components.proof.proofs import Proof, Wanted, proofs, shapes_at
+from circuitspex.components.proof.proposals import Shape
 from circuitspex.errors import ComponentError
+from circuitspex.models.given import bridged
 from circuitspex.models.protocol import Model
 
 
@@ -61,6 +63,8 @@ class ModelStructure:
         where = f"{component}: layer {component.layer} of {self.name}"
         if part.hook is None:
             raise ComponentError(f"{where} {part.why}")
+        if component.expert is not None and component.expert >= (part.n_experts or 0):
+            raise ComponentError(f"{where} has {part.n_experts} experts, E0 to E{(part.n_experts or 0) - 1}")
         if component.stop > part.n_units:
             about = component.about
             ends = f"{about.letter}0 to {about.letter}{part.n_units - 1}"
@@ -69,15 +73,18 @@ class ModelStructure:
                     f"{where} has {part.n_units} key/value heads, {ends}, each of which serves "
                     f"{layer.n_heads // part.n_units} of its {layer.n_heads} query heads"
                 )
-            raise ComponentError(f"{where} has {part.n_units} {about.plural}, {ends}")
+            each = "" if component.expert is None else " in each expert"
+            what = about.plural if component.expert is None else "neurons"
+            raise ComponentError(f"{where} has {part.n_units} {what}{each}, {ends}")
         return component
 
 
 def model_structure(model: Model, latents: Latents | Iterable[Latents] | None = None) -> ModelStructure:
-    """Look at a TransformerBridge: which hooks each layer has, and the shapes that pass through them.
+    """Look at a TransformerBridge: which components each layer has, as proved on this model.
 
-    One forward pass over two tokens shows the shapes, so that layers may differ from each other, and a
-    mixture-of-experts layer, whose ``hook_post`` is the block's output, is not taken for one with neurons.
+    A few short passes show the shapes of activations and that changing them does what the names promise
+    (``components.proof``), so that layers may differ from each other, and what a layer has under a name that means
+    something else is refused with the reason. It is done once for each model.
 
     Args:
         model: the bridge.
@@ -86,6 +93,7 @@ def model_structure(model: Model, latents: Latents | Iterable[Latents] | None = 
     Raises:
         ComponentError: latents at a hook that the model does not have, or of another width than what passes there.
     """
+    model = bridged(model)
     given = one_a_layer(latents)
     hooks = model.hook_dict
     n_layers = int(model.cfg.n_layers)
@@ -97,33 +105,27 @@ def model_structure(model: Model, latents: Latents | Iterable[Latents] | None = 
             raise ComponentError(
                 f"latents at '{one.hook}': {name} has no such hook; it has 'blocks.{one.layer}.hook_resid_pre', for one"
             )
-    wanted = [f"blocks.{layer}.{kind.hook}" for layer in range(n_layers) for kind in KINDS.values() if kind.hook]
-    shapes = _shapes(model, [hook for hook in wanted if hook in hooks], [one.hook for one in given.values()])
-    views = [LayerView(model, hooks, layer, shapes, given.get(layer)) for layer in range(n_layers)]
+    known = proofs(model, {word: Wanted(kind.hooks, kind.proposed) for word, kind in KINDS.items()})
+    shapes = {**known.shapes, **_passing(model, [one.hook for one in given.values() if one.hook not in known.shapes])}
+    of_layer: dict[int, dict[str, Proof]] = {layer: {} for layer in range(n_layers)}
+    for (layer, kind), proof in known.of.items():
+        of_layer[layer][KINDS[kind].word] = proof
+    views = [
+        LayerView(model, hooks, layer, shapes, of_layer[layer], given.get(layer), known.mixtures.get(layer))
+        for layer in range(n_layers)
+    ]
     return ModelStructure(
         name,
         tuple(LayerStructure({word: kind.find(kind, view) for word, kind in KINDS.items()}) for view in views),
     )
 
 
-def _shapes(model: Model, names: list[str], of_latents: list[str]) -> dict[int, tuple[int, ...]]:
-    """The shapes of the activations at these hooks, by hook point: one hook can have several names."""
-    import torch
-
-    hooks = model.hook_dict
-    shapes: dict[int, tuple[int, ...]] = {}
-
-    def look(activation: torch.Tensor, hook: Any) -> None:
-        if isinstance(activation, torch.Tensor):
-            shapes[id(hook)] = tuple(activation.shape)
-
-    with torch.no_grad():
-        tokens = torch.zeros((1, 2), dtype=torch.long, device=next(model.parameters()).device)
-        model.run_with_hooks(tokens, fwd_hooks=[(name, look) for name in names], use_cache=False)
-        for name in of_latents:
-            if id(hooks[name]) not in shapes:
-                try:
-                    model.run_with_hooks(tokens, fwd_hooks=[(name, look)], use_cache=False)
-                except ValueError as error:  # TransformerLens has hooks that must be switched on first
-                    raise ComponentError(f"latents at '{name}': {' '.join(str(error).split())}") from error
-    return shapes
+def _passing(model: Model, names: list[str]) -> dict[str, Shape]:
+    """The shapes of the activations at hooks that latents are for."""
+    found: dict[str, Shape] = {}
+    for name in names:
+        try:
+            found |= shapes_at(model, [name])
+        except ValueError as error:  # TransformerLens has hooks that must be switched on first
+            raise ComponentError(f"latents at '{name}': {' '.join(str(error).split())}") from error
+    return found

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
+from circuitspex.strict_json import short
+
 Schema = dict[str, Any]
 
 
@@ -66,12 +68,16 @@ def _words(data: Any, schema: Schema) -> str | None:
             return f"{where} must be one of {', '.join(map(repr, allowed))}, not {found}"
         case "const":
             return f"{where} must be {allowed!r}, not {found}"
-        case "pattern":
-            return f"{where} must be a component such as L5H1, L5M or L5N0:64, not {found}"
         case "minLength":
             return f"{where} is empty; it must be a text"
         case "minimum":
             return f"{where} must be at least {allowed}, not {found}"
+        case "maximum":
+            return f"{where} must be at most {allowed}, not {found}"
+        case "maxLength":
+            return f"{where} has {len(error.instance):,} characters; at most {allowed:,} are read"
+        case "maxItems":
+            return f"{where} has {len(error.instance):,} entries; at most {allowed:,} are read"
         case "minItems":
             return f"{where} must have at least {allowed} component{'s' if allowed > 1 else ''}, not {found}"
         case "uniqueItems":
@@ -84,10 +90,3 @@ def _words(data: Any, schema: Schema) -> str | None:
             extra = [key for key in error.instance if key not in known]
             return f"{where} has the unknown field {short(extra[0])}; allowed are {', '.join(known)}"
     return f"{where}: {short(error.message)}"
-
-
-def short(value: Any, length: int = 60) -> str:
-    """A value for an error line: on one line and not long."""
-    text = value if isinstance(value, str) and len(value) > length else repr(value)
-    text = " ".join(text.split())
-    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,6 +1,7 @@
 from .component_game import ComponentGame as ComponentGame
 from .function_game import FunctionGame as FunctionGame
 from .function_game import as_game as as_game
+from .function_game import per_prompt_of as per_prompt_of
 from .grouped import GroupedGame as GroupedGame
 from .lens import LensGame as LensGame
 from .remembering import RememberingGame as RememberingGame

@@ -12,15 +12,16 @@ from tqdm.auto import tqdm
 
 from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline
 from circuitspex.checks import check_gates
-from circuitspex.components import Latents, Selector, model_structure, select
+from circuitspex.components import Latents, Selector, check_selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import unit_roundoff
 from circuitspex.games.on_model import ModelGame
-from circuitspex.models import model_name
-from circuitspex.models.protocol import Model
+from circuitspex.models import model_name, model_of
+from circuitspex.models.given import GivenModel
 from circuitspex.models.state import ModelState
-from circuitspex.tasks import Task
+from circuitspex.models.tokens import context_of
+from circuitspex.tasks import Task, check_task, task_of
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
 
@@ -32,8 +33,8 @@ class ComponentGame(ModelGame):
     computed anew (total effect).
 
     Args:
-        model: a TransformerBridge, from ``load_model`` for example.
-        task: the prompts and the metric.
+        model: a TransformerBridge, from ``load_model`` for example; a Hugging Face model, or the name of one.
+        task: the prompts and the metric; or the name of a built-in task, or a ``.jsonl`` file.
         components: a selector such as 'heads' or 'heads+mlps', a component, or a list of them.
         latents: sparse autoencoders whose latents are among the components, as ``Latents``, at most one a layer.
         baseline: what ablated components output: 'mean' (over the task's reference prompts, by position),
@@ -59,8 +60,8 @@ class ComponentGame(ModelGame):
 
     def __init__(
         self,
-        model: Model,
-        task: Task,
+        model: GivenModel,
+        task: Task | str | Path,
         components: Selector = "heads",
         baseline: str = "mean",
         *,
@@ -70,10 +71,17 @@ class ComponentGame(ModelGame):
         batch_rows: int | None = None,
         store: Store | str | Path | None = None,
     ) -> None:
+        check_task(task)
+        check_selector(components)
+        self.baseline = check_baseline(baseline)
+        model = model_of(model)
+        task = task_of(task, model)
+        longest, holds = int(task.lengths.max()), context_of(model)
+        if holds is not None and longest > holds:
+            raise UserError(f"a prompt of the task has {longest} tokens; the model's context holds {holds}")
         super().__init__(model, store)
         self.task = task
         self.selector = components if isinstance(components, str) else ""
-        self.baseline = check_baseline(baseline)
         self.unit_roundoff = unit_roundoff(
             torch.bfloat16 if precision == "bfloat16" else next(model.parameters()).dtype
         )

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from circuitspex.ablation import Store
+from circuitspex.checks import plain
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import LensGame
@@ -20,8 +21,9 @@ class FunctionGame(LensGame):
 
     Args:
         play: masks bool ``(K, n)``, True = kept, in; float ``(K,)`` out, or ``(K, P)`` for ``P`` numbers a mask whose
-            mean is the value (several prompts or seeds: intervals then count them too).
-        n_players: how many players there are; by default ``play.n_players``.
+            mean is the value (several prompts or seeds: intervals then count them too). Lists, arrays, PyTorch tensors
+            (of any dtype and device) and pandas' Series and DataFrames will do. What it raises is not caught.
+        n_players: how many players there are; by default ``play.n_players``, or as many as there are names.
         names: what they are called; by default ``play.names``, or their numbers.
         gradients: masks ``(K, n)`` in, d value / d gate ``(K, n)`` out; by default the method ``play.gradients`` where
             there is one.
@@ -51,15 +53,22 @@ class FunctionGame(LensGame):
         store: Store | str | Path | None = None,
         identity: str | None = None,
     ) -> None:
-        n_players = getattr(play, "n_players", None) if n_players is None else n_players
+        given = getattr(play, "names", None) if names is None else names
+        if isinstance(given, str):
+            raise UserError("names are a list of texts, one a player, not one text")
+        own = getattr(play, "n_players", None)
+        if n_players is None:
+            n_players = own if own is not None or given is None else len(given)
         if not callable(play) or not isinstance(n_players, int | np.integer) or n_players < 1:
-            raise UserError("a game must be callable with masks and have n_players, its number of players (1 or more)")
+            raise UserError(
+                "a game must be callable with masks and have n_players, its number of players (1 or more); of a plain "
+                "function say it: n_players=…, or names=[…]"
+            )
         if batch_size < 1:
             raise UserError(f"batch_size must be at least 1, not {batch_size}")
         super().__init__(store)
         if self.store is not None and identity is None:
             raise UserError("a store needs an identity: a text that changes whenever the game's values do")
-        given = getattr(play, "names", None) if names is None else names
         self.names = tuple(f"p{i}" for i in range(n_players)) if given is None else tuple(str(each) for each in given)
         if len(self.names) != n_players or len(set(self.names)) != n_players or not all(map(str.strip, self.names)):
             raise UserError(f"names must be {n_players} different texts, one a player")
@@ -109,12 +118,7 @@ class FunctionGame(LensGame):
         return per_prompt, np.concatenate(slopes) if gradients else None
 
     def _numbers(self, given: Any, masks: Masks) -> PerPrompt:
-        if np.iscomplexobj(given):
-            raise UserError(f"the game {self._name} must give real numbers, not complex ones")
-        try:
-            array = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"the game {self._name} must give numbers: {error}") from error
+        array = _real(given, f"the game {self._name}")
         if array.ndim == 1:
             array = array[:, None]
         if array.ndim != 2 or array.shape[1] == 0:
@@ -126,13 +130,64 @@ class FunctionGame(LensGame):
         return _checked(array, (len(masks), array.shape[1]), masks, f"the game {self._name}")
 
 
-def as_game(game: Game | LensGame) -> LensGame:
-    """The game itself where it is a lens; any other callable with ``n_players`` as a ``FunctionGame``."""
-    return game if isinstance(game, LensGame) else FunctionGame(game)
+def as_game(
+    game: Game | LensGame | Callable[[Masks], Any], n_players: int | None = None, names: Sequence[str] | None = None
+) -> LensGame:
+    """The game itself where it is a lens; any other callable as a ``FunctionGame``.
+
+    Args:
+        game: a game, or a function of masks.
+        n_players: how many players a plain function has; by default as many as ``names``, or ``game.n_players``.
+        names: what they are called.
+
+    Raises:
+        UserError: no game, or one that does not say how many players it has; another number than it says.
+    """
+    if isinstance(game, LensGame):
+        if n_players not in (None, game.n_players) or (names is not None and tuple(map(str, names)) != game.names):
+            raise UserError(f"this game has {game.n_players} players and names of its own; give no others")
+        return game
+    if isinstance(game, type):
+        raise UserError(f"{game.__name__} is a class; give a game of it, {game.__name__}(…)")
+    if not callable(game):
+        raise UserError(
+            f"a game is a callable with masks, bool (K, n), or one of this package's games; not {type(game).__name__}"
+        )
+    return FunctionGame(game, n_players, names=names)
+
+
+def per_prompt_of(game: LensGame | Callable[[Masks], Any]) -> Callable[[Masks], PerPrompt]:
+    """A function from masks ``(K, n)`` to numbers ``(K, P)`` from a game, or a function that gives such numbers."""
+    evaluate = getattr(game, "evaluate", None)
+    if evaluate is not None:
+        return lambda masks: np.asarray(evaluate(masks).per_prompt)
+
+    def play(masks: Masks) -> PerPrompt:
+        array = _real(game(masks), "the game")
+        return _checked(array[:, None] if array.ndim == 1 else array, (len(masks), -1), masks, "the game")
+
+    return play
+
+
+def _real(given: Any, who: str) -> FloatArray:
+    """Real numbers as an array, from whatever holds them: lists, arrays, PyTorch tensors, pandas' tables."""
+    if given is None:
+        raise UserError(f"{who} gave None; it must return one number a mask")
+    try:
+        array = plain(given)
+        if np.iscomplexobj(array):
+            raise UserError(f"{who} must give real numbers, not complex ones")
+        return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{who} must give numbers, not {type(given).__name__}: {reason}") from error
 
 
 def _checked(given: Any, shape: tuple[int, int], masks: Masks, who: str) -> FloatArray:
-    array = np.asarray(given, dtype=np.float64)
+    array = _real(given, who)
+    shape = (shape[0], array.shape[1] if shape[1] < 0 and array.ndim == 2 else shape[1])
     if array.shape != shape:
         raise UserError(f"{who} must have shape {shape}, not {array.shape}")
     wrong = np.flatnonzero(~np.isfinite(array).all(1))

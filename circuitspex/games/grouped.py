@@ -9,9 +9,10 @@ import numpy as np
 
 from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
+from circuitspex.games.function_game import as_game
 from circuitspex.games.lens import LensGame
 from circuitspex.half_precision import HALF_FROM, HalfMatrix
-from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
+from circuitspex.typing import FloatArray, Game, Gradients, IntArray, Masks, PerPrompt
 
 
 class GroupedGame(LensGame):
@@ -32,9 +33,11 @@ class GroupedGame(LensGame):
 
     lens: ClassVar[str] = "groups"
 
-    def __init__(self, game: LensGame, groups: Sequence[Sequence[int]], names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, game: LensGame | Game, groups: Sequence[Sequence[int]], names: Sequence[str] | None = None
+    ) -> None:
         super().__init__(None)
-        self.game = game
+        self.game = game = as_game(game)
         self.unit_roundoff = game.unit_roundoff
         self.groups = tuple(tuple(int(member) for member in group) for group in groups)
         self._group_of = _group_of(self.groups, game.n_players)

@@ -1,6 +1,8 @@
 from .catalogue import CATALOGUE as CATALOGUE
 from .catalogue import CatalogueModel as CatalogueModel
 from .catalogue import fetch as fetch
+from .given import model_of as model_of
+from .hugging_face import is_hugging_face as is_hugging_face
 from .identity import model_identity as model_identity
 from .load import load_model as load_model
 from .load import model_name as model_name

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from circuitspex import strict_json
 from circuitspex.errors import ModelNotFoundError
 from circuitspex.models.cache import cache_folder, sha256_of
 
@@ -98,8 +99,10 @@ def fetch(entry: CatalogueModel, say: Callable[[str], None] = lambda _: None) ->
 
 def _damage(folder: Path) -> str | None:
     try:
-        files = dict(json.loads((folder / RECEIPT).read_text())["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+        files = dict(strict_json.read(folder / RECEIPT)["files"])
+        if not all(isinstance(part, str) for pair in files.items() for part in pair):
+            raise TypeError
+    except (ValueError, KeyError, TypeError):
         return f"{RECEIPT} can't be read"
     for name, digest in files.items():
         path = folder / name

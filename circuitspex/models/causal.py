@@ -7,10 +7,12 @@ not tell is found by running the model (``circuitspex.models.trial``).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from circuitspex.errors import ModelNotFoundError
+from circuitspex.models.architecture import lens_name
 
 BIDIRECTIONAL = "each position sees later ones, and the tasks here ask a causal model for its next token"
 
@@ -24,7 +26,7 @@ def read_config(source: str | Path, **options: Any) -> dict[str, Any]:
 
 
 def check_config(fields: Mapping[str, Any], where: str) -> None:
-    """Refuse what is no causal language model of transformers itself.
+    """Refuse what is no causal language model of transformers itself, or one that TransformerLens does not know.
 
     Args:
         fields: of its ``config.json``.
@@ -32,7 +34,7 @@ def check_config(fields: Mapping[str, Any], where: str) -> None:
 
     Raises:
         ModelNotFoundError: it needs code that comes with it, is quantised in an unknown way, has an encoder, is
-            bidirectional, or is no language model.
+            bidirectional, is no language model, or of a class that TransformerLens does not know.
     """
     from transformers import (
         MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -83,6 +85,10 @@ def check_config(fields: Mapping[str, Any], where: str) -> None:
             raise ModelNotFoundError(_own_code(where, own_code))
         raise ModelNotFoundError(
             f"{where} is no causal language model: transformers {__version__} has none for {architecture}"
+        )
+    if not any(lens_name(name) for name in causal):
+        raise ModelNotFoundError(
+            f"can't take {where}: TransformerLens {version('transformer-lens')} has no {min(causal)}"
         )
 
 

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from circuitspex.errors import ModelNotFoundError
+from circuitspex.errors import FileFormatError, ModelNotFoundError
 from circuitspex.models.quiet import quiet_transformers
 from circuitspex.models.tensors import check_tensors
+from circuitspex.strict_json import check_regular
 
 MAGIC = b"GGUF"
 
@@ -23,6 +24,10 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any]:
         ModelNotFoundError: no GGUF file, a damaged one, or an architecture that transformers can't read, or a
             file that lacks tensors.
     """
+    try:
+        check_regular(path)
+    except FileFormatError as error:
+        raise ModelNotFoundError(f"{path}: {error}") from None
     with path.open("rb") as file:
         if file.read(4) != MAGIC:
             raise ModelNotFoundError(f"{path} is not a GGUF file (it does not begin with 'GGUF')")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from circuitspex.models.as_built import changed_since_built
 from circuitspex.models.contents import raw, tensor_parts
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import VOLATILE, ModelState, model_state
@@ -70,6 +71,14 @@ def _identity(hf_model: Any, state: ModelState, loaded: ModelState | None) -> st
         now = {path for path, *_ in state.described}, {path for path, _ in state.buffers}
         changed += [("gone", path) for path, *_ in loaded.described if path not in now[0]]
         changed += [("gone", path) for path, _ in loaded.buffers if path not in now[1]]
+    return hashlib.sha256(repr([plain, changed]).encode()).hexdigest() if changed else plain
+
+
+def identity_of_given(hf_model: Any) -> str:
+    """The identity of a Hugging Face model that the caller has loaded, and may have changed."""
+    state = model_state(hf_model)
+    changed = changed_since_built(hf_model, state)
+    plain = weights_hash(hf_model)
     return hashlib.sha256(repr([plain, changed]).encode()).hexdigest() if changed else plain
 
 

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import socket
+import contextlib
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from circuitspex.errors import ModelNotFoundError, UserError
+from circuitspex.models.architecture import lens_name
 from circuitspex.models.catalogue import CATALOGUE, fetch
 from circuitspex.models.causal import check_config, needs_own_code, read_config
 from circuitspex.models.gguf import read_gguf
-from circuitspex.models.identity import remember_identity, weights_hash
+from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, tokenizer_for
+from circuitspex.models.identity import identity_of_given, remember_identity, weights_hash
 from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
+from circuitspex.models.sources import check_model, is_offline, known_names, one_line, torch_device, torch_dtype
 from circuitspex.models.tensors import check_tensors
+from circuitspex.models.tokens import prepends_bos
 from circuitspex.models.trial import check_runs, own_logits, trial_prompts
 from circuitspex.unmoved import same_environment, unmoved
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 _OWN_CODE = "needs code that comes with it, which is never run here"
-DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
 @same_environment()
 def load_model(
-    source: str | Path,
+    source: str | Path | PreTrainedModel,
     *,
+    tokenizer: Any = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
@@ -46,9 +49,12 @@ def load_model(
 
     Args:
         source: looked up in this order: a name of the offline catalogue (``circuitspex models list``); a ``.gguf``
-            file; a directory with a Hugging Face model; a model name on the Hugging Face hub.
-        device: where the model lives; the GPU if there is one, else the CPU.
-        dtype: of the weights; float32 by default. A torch dtype or one of 'float32', 'float64', 'bfloat16', 'float16'.
+            file; a directory with a Hugging Face model; a model name on the Hugging Face hub. Or a Hugging Face model
+            that is loaded: what is wrapped shares its weights, and the model itself stays as it is.
+        tokenizer: of a Hugging Face model; by default the one in the folder, or of the name, that it was loaded from.
+        device: where the model lives; the GPU if there is one, else the CPU; of a Hugging Face model, where it is.
+        dtype: of the weights; float32 by default, or a Hugging Face model's own. A torch dtype or one of 'float32',
+            'float64', 'bfloat16', 'float16'.
         revision: branch, tag or commit of a hub model; training checkpoints are often branches.
         device_map: spreads a model over several devices, as in transformers ('auto', 'balanced', or a dict of modules);
             instead of ``device``, and not for GGUF files.
@@ -63,20 +69,20 @@ def load_model(
     """
     import torch
 
-    wanted_dtype = _dtype(dtype)
+    if not isinstance(source, str | Path):
+        if revision is not None or device_map is not None:
+            raise UserError("revision and device_map are for models that are loaded from a name; this one is loaded")
+        return _wrapped(source, tokenizer, device, dtype)
+    if tokenizer is not None:
+        raise UserError(f"tokenizer is for a Hugging Face model that is loaded; {source} comes with its own")
+    check_model(source, device=device, dtype=dtype, revision=revision, device_map=device_map)
+    wanted_dtype = torch_dtype(dtype)
     name = str(source)
     path = Path(source).expanduser()
-    if device_map is not None and (device is not None or path.suffix == ".gguf"):
-        other = f"device='{device}'" if device is not None else f"the GGUF file {path.name}"
-        raise UserError(f"device_map='{device_map}' can't go with {other}; it says itself where a model lies")
-    wanted_device = _device(device) if device_map is None else None
-    if revision is not None and (name in CATALOGUE or path.exists()):
-        raise UserError(f"revision='{revision}' is for models of the Hugging Face hub; {name} is local")
+    wanted_device = torch_device(device) if device_map is None else None
     if name in CATALOGUE:
         model, tokenizer = _from_folder(fetch(CATALOGUE[name], _say), wanted_dtype, device_map)
     elif path.suffix == ".gguf" or path.is_file():
-        if not path.is_file():
-            raise ModelNotFoundError(f"no such file: {path}")
         model, tokenizer = read_gguf(path, wanted_dtype)
     elif path.is_dir():
         model, tokenizer = _from_folder(path, wanted_dtype, device_map)
@@ -89,6 +95,33 @@ def load_model(
     if wanted_device is not None:
         model = model.to(wanted_device)
     bridge: Model = _bridge(name, model, tokenizer, wanted_dtype, wanted_device)
+    remember_identity(bridge, identity)
+    return bridge
+
+
+def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtype: str | torch.dtype | None) -> Model:
+    """A Hugging Face model that the caller has loaded, as a bridge of its own that shares the weights."""
+    import torch
+
+    if not is_hugging_face(given):
+        raise UserError(
+            "load_model takes a name, a directory, a .gguf file or a Hugging Face model, not "
+            + (
+                f"a {type(given).__name__}, which is wrapped already"
+                if hasattr(given, "hook_dict")
+                else repr(given)[:60]
+            )
+        )
+    first = next(given.parameters())
+    model = own_copy(given, None if dtype is None else torch_dtype(dtype))
+    wanted_device = first.device if device is None else torch_device(device)
+    name = name_of(given)
+    check_config(model.config.to_dict(), name)
+    tokenizer = tokenizer_for(given) if tokenizer is None else tokenizer
+    with torch.no_grad():
+        identity = identity_of_given(model)
+    own_dtype = next(model.parameters()).dtype
+    bridge: Model = _bridge(name, model.to(wanted_device).eval(), tokenizer, own_dtype, wanted_device)
     remember_identity(bridge, identity)
     return bridge
 
@@ -110,37 +143,56 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     model.requires_grad_(False)
     if str(dtype) == "torch.float64":  # the grouped matrix products of mixtures of experts have no double precision
         model.set_experts_implementation("eager")
+    architecture = type(model).__name__
+    # The class that it is, whatever class its files were saved from: TransformerLens goes by this name.
+    model.config.architectures = [lens_name(architecture) or architecture]
     prompts = trial_prompts(model)
     own = own_logits(model, prompts, name)
     prepends = False
     with tempfile.TemporaryDirectory(prefix="circuitspex-tokenizer-") as folder, quiet_transformers():
         if tokenizer is not None:
-            prepends = _prepends_bos(tokenizer)
+            prepends = prepends_bos(tokenizer)
         # TransformerLens reads the tokenizer again from where it came from, which may be a GGUF file or the hub.
         (tokenizer or _stand_in()).save_pretrained(folder)
         from transformers import AutoTokenizer
 
         saved = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         try:
-            bridge = TransformerBridge.boot_transformers(
-                name,
-                hf_model=model,
-                tokenizer=saved,
-                dtype=dtype,
-                device=None if device is None else str(device),
-                trust_remote_code=False,
-            )
+            with _text_only():
+                bridge = TransformerBridge.boot_transformers(
+                    name,
+                    hf_model=model,
+                    tokenizer=saved,
+                    dtype=dtype,
+                    device=None if device is None else str(device),
+                    trust_remote_code=False,
+                )
         except Exception as error:
-            architecture = (getattr(model.config, "architectures", None) or [type(model).__name__])[0]
             reason = " ".join(str(error).split())[:300]
             raise ModelNotFoundError(f"TransformerLens can't wrap {name} ({architecture}): {reason}") from error
     bridge.eval()
     bridge.requires_grad_(False)  # where query, key and value were one matrix, TransformerLens has made parameters
     bridge.cfg.default_prepend_bos = prepends
+    if tokenizer is not None and tokenizer.bos_token_id is None:
+        # TransformerLens puts the EOS token in its place, which would then be slipped in where a BOS is asked for.
+        bridge.tokenizer.bos_token = None
     if tokenizer is None:
         bridge.tokenizer = None
     check_runs(bridge, prompts, own, name)
     return bridge
+
+
+@contextlib.contextmanager
+def _text_only() -> Iterator[None]:
+    """Within the block, TransformerLens looks for no processor of images, for which it would install packages."""
+    from transformer_lens.model_bridge.sources.transformers import source
+
+    look = source.load_modality_processor
+    source.load_modality_processor = lambda *args: None
+    try:
+        yield
+    finally:
+        source.load_modality_processor = look
 
 
 def _stand_in() -> Any:
@@ -153,11 +205,6 @@ def _stand_in() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=nothing, **special)
 
 
-def _prepends_bos(tokenizer: Any) -> bool:
-    ids = tokenizer("a")["input_ids"]
-    return len(ids) > 1 and tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
-
-
 def _from_folder(folder: Path, dtype: torch.dtype, device_map: Any = None) -> tuple[Any, Any]:
     from transformers import AutoTokenizer
 
@@ -168,7 +215,7 @@ def _from_folder(folder: Path, dtype: torch.dtype, device_map: Any = None) -> tu
     except ModelNotFoundError:
         raise
     except Exception as error:
-        raise ModelNotFoundError(f"can't load {folder}: {_one_line(error)}") from error
+        raise ModelNotFoundError(f"can't load {folder}: {one_line(error)}") from error
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -176,7 +223,7 @@ def _from_folder(folder: Path, dtype: torch.dtype, device_map: Any = None) -> tu
         if needs_own_code(error):
             raise ModelNotFoundError(f"the tokenizer in {folder} {_OWN_CODE}") from error
         if any(folder.glob("tokenizer*")):
-            raise ModelNotFoundError(f"can't read the tokenizer in {folder}: {_one_line(error)}") from error
+            raise ModelNotFoundError(f"can't read the tokenizer in {folder}: {one_line(error)}") from error
         tokenizer = None  # usable with tasks given as tokens; asking for text names the lack
     return model, tokenizer
 
@@ -203,24 +250,11 @@ def _weights(source: str | Path, where: str, dtype: torch.dtype, device_map: Any
             **options,
         )
     check_tensors(found, where)
-    # The class that was loaded, whatever class the files were saved from: TransformerLens goes by this name.
-    model.config.architectures = [type(model).__name__]
     return model
 
 
 def _from_hub(name: str, dtype: torch.dtype, revision: str | None, device_map: Any = None) -> tuple[Any, Any]:
-    known = f"offline models: {', '.join(CATALOGUE)}; or give a directory or a .gguf file"
-    if not all(part and part[0].isalnum() for part in name.split("/")) or name.count("/") > 1 or " " in name:
-        raise ModelNotFoundError(f"'{name}' is neither a file, a directory nor a model name; {known}")
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    cached = isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
-    offline = constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT)
-    if offline and not cached:
-        raise ModelNotFoundError(
-            f"'{name}' is not in the offline catalogue, and the Hugging Face hub can't be reached to look for it "
-            f"(no network, or offline mode); {known}"
-        )
+    offline = is_offline(name, revision)
     from transformers import AutoTokenizer
 
     options: dict[str, Any] = {"revision": revision, "local_files_only": offline}
@@ -236,48 +270,9 @@ def _from_hub(name: str, dtype: torch.dtype, revision: str | None, device_map: A
             raise ModelNotFoundError(f"the tokenizer of '{name}' {_OWN_CODE}") from error
         at = "" if revision is None else f" at revision '{revision}'"
         raise ModelNotFoundError(
-            f"can't load '{name}'{at} from the Hugging Face hub: {_one_line(error)}; {known}"
+            f"can't load '{name}'{at} from the Hugging Face hub: {one_line(error)}; {known_names()}"
         ) from error
     return model, tokenizer
-
-
-def _reachable(endpoint: str) -> bool:
-    """Whether the host's name resolves; asked first because the hub's client retries for half a minute."""
-    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return True
-    try:
-        socket.getaddrinfo(urlsplit(endpoint).hostname, 443)
-    except OSError:
-        return False
-    return True
-
-
-def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
-    import torch
-
-    if dtype is None:
-        return torch.float32
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(found, torch.dtype) or str(found).removeprefix("torch.") not in DTYPES:
-        raise UserError(f"unknown dtype '{dtype}'; allowed: {', '.join(DTYPES)}")
-    return found
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    import torch
-
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device '{device}' can't be used here: {_one_line(error)}") from error
-    return found
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 _say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731

@@ -253,7 +253,11 @@ class _Reader:
 def _numerics(devices: set[str]) -> tuple[tuple[str, str], ...]:
     import torch
 
-    found = [("autocast", str(torch.get_autocast_dtype(each))) for each in devices if torch.is_autocast_enabled(each)]
+    found = [
+        ("autocast", str(torch.get_autocast_dtype(each)))
+        for each in devices - {"meta"}
+        if torch.is_autocast_enabled(each)
+    ]
     if (precision := torch.get_float32_matmul_precision()) != "highest":
         found.append(("float32 products", precision))
     if "cuda" in devices and torch.backends.cuda.matmul.allow_tf32:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -107,10 +108,11 @@ def decode(
             seconds=seconds,
             errors=errors,
         )
-        r2, needed = result.cross_validated.r2, None
+        r2 = result.cross_validated.r2
         if r2 is not None and r2 < LOW_R2 and not decoder.makes_its_own_masks and samples.x.size < _QUICK:
             curve = learning_curve(samples, lambda part: _fit(part, decoder, max_order))
             needed = likely_budget([*curve, (len(samples.values), r2)], LOW_R2)
+            result = replace(result, likely_budget=needed)
     if (
         with_gradients
         and result.cross_validated.r2 is not None
@@ -118,7 +120,7 @@ def decode(
         and not samples.sign_gradients.any()
     ):
         warnings.warn("all gradients are zero although the values vary: they were left out of account", stacklevel=2)
-    warn_of_little(result, needed)
+    warn_of_little(result)
     return result
 
 

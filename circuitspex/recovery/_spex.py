@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from circuitspex.checks import plain
 from circuitspex.errors import UserError
 from circuitspex.masks.coded import CodedDesign
 from circuitspex.recovery.decoders.spex import fit_spex
@@ -25,7 +27,12 @@ from circuitspex.unmoved import one_blas_thread
 
 
 def spex(
-    game: Game, budget: int, *, seed: int = 0, batch_size: int = 256, names: Sequence[str] | None = None
+    game: Game | Callable[[Masks], Any],
+    budget: int,
+    *,
+    seed: int = 0,
+    batch_size: int = 256,
+    names: Sequence[str] | None = None,
 ) -> Interactions:
     """Run a game on the masks of SPEX's coded design, and decode which components matter and which interact.
 
@@ -36,7 +43,8 @@ def spex(
         budget: how many masks are run: exactly this many, at least 2.
         seed: for the design and the folds; the same seed gives the same result.
         batch_size: how many masks the game is called with at once.
-        names: what the components are called; by default ``game.names``, or their indices.
+        names: what the components are called; by default ``game.names``, or their indices. A plain function, without
+            ``n_players``, has as many components as there are names.
 
     Returns:
         ``Interactions`` with ``method`` 'spex'.
@@ -49,8 +57,13 @@ def spex(
         where the values do not vary, where components never change in the masks, and where little of them is explained.
     """
     n_players = getattr(game, "n_players", None)
+    if n_players is None and names is not None and not isinstance(names, str):
+        n_players = len(names)
     if not callable(game) or not isinstance(n_players, int | np.integer):
-        raise UserError("a game must be callable with masks and have n_players, its number of components")
+        raise UserError(
+            "a game must be callable with masks and have n_players, its number of components; of a plain function give "
+            "their names"
+        )
     for value, what in ((budget, "budget"), (batch_size, "batch_size")):
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise UserError(f"{what} must be a whole number, not {value!r}")
@@ -72,7 +85,7 @@ def spex(
     return result
 
 
-def evaluate(game: Game, design: CodedDesign, *, batch_size: int = 256) -> Values:
+def evaluate(game: Game | Callable[[Masks], Any], design: CodedDesign, *, batch_size: int = 256) -> Values:
     """The value of each of the design's masks, ``(K,)``, run in batches; stops at the first value that is not finite.
 
     Raises:
@@ -88,12 +101,11 @@ def evaluate(game: Game, design: CodedDesign, *, batch_size: int = 256) -> Value
     return values
 
 
-def _values(game: Game, masks: Masks, start: int) -> Values:
+def _values(game: Game | Callable[[Masks], Any], masks: Masks, start: int) -> Values:
+    given = game(masks)  # outside: what the game itself raises is its own
     try:
-        values = np.asarray(game(masks), dtype=np.float64)
+        values = np.asarray(plain(given), dtype=np.float64)
     except (TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(
             f"the game could not give numbers for masks {start} to {start + len(masks) - 1}: {error}"
         ) from error

@@ -36,7 +36,8 @@ class Interactions:
 
     ``cross_validated`` is the R² of the decoder on masks left out of each fit in turn. It is free, and can flatter at
     small budgets; ``score`` on fresh masks is the measure of faithfulness.
-    ``standard_errors`` come from the delete-one-fold jackknife over masks.
+    ``standard_errors`` come from the delete-one-fold jackknife over masks. ``likely_budget`` is how many ablations
+    would likely explain half of the variance, where these explain less and the learning curve tells; no file has it.
     """
 
     function: Polynomial
@@ -49,6 +50,7 @@ class Interactions:
     cross_validated: Score
     seconds: float = field(compare=False, default=0.0)
     seed: int = 0
+    likely_budget: int | None = field(compare=False, default=None)
 
     @property
     def n_players(self) -> int:
@@ -78,9 +80,9 @@ class Interactions:
         return self.function.predict(signs(check_masks(masks, self.n_players)))
 
     def score(self, masks: Masks, values: Values, *, seed: int = 0) -> Score:
-        """R² on masks that no fit has seen, with a bootstrap interval over masks."""
+        """R² on masks that no fit has seen, with a 95 % interval over masks; ``seed`` has no effect any more."""
         masks = check_masks(masks, self.n_players)
-        return score(check_finite(values, (len(masks),), "values"), self.predict(masks), seed=seed)
+        return score(check_finite(values, (len(masks),), "values"), self.predict(masks))
 
     def coefficient(self, *components: str | int) -> float:
         """The coefficient of one set of components, by name or index; 0 where it has none."""

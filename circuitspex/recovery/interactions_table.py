@@ -6,6 +6,8 @@ import html
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from circuitspex.text import escaped
+
 
 @dataclass(frozen=True)
 class Row:
@@ -21,11 +23,6 @@ class Row:
     effect: float
 
 
-def _printable(name: str) -> str:
-    """Control characters as escapes: a token can be a line feed, and must not break the table."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
-
-
 class InteractionTable(tuple[Row, ...]):
     """Rows that print as a table, in a terminal and in a notebook."""
 
@@ -35,7 +32,7 @@ class InteractionTable(tuple[Row, ...]):
     def _cells(self) -> Iterator[tuple[str, ...]]:
         for row in self:
             numbers = (f"{row.coefficient:+.4f}", f"{row.standard_error:.4f}", f"{row.effect:+.3f}")
-            yield (" × ".join(map(_printable, row.components)), str(len(row.components)), *numbers)
+            yield (" × ".join(map(escaped, row.components)), str(len(row.components)), *numbers)
 
     def __repr__(self) -> str:
         lines = [self._HEAD, *self._cells()]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from circuitspex.checks import check_name_lengths
 from circuitspex.errors import UserError
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.samples import Fitted, Samples
@@ -14,7 +15,7 @@ from circuitspex.recovery.scoring.r2 import cross_validated_score
 from circuitspex.recovery.scoring.standard_errors import fold_errors
 from circuitspex.typing import FloatArray
 
-# Below this cross-validated R² the caller is warned that the result explains too little.
+# Below this R² the caller is warned that the result explains too little.
 LOW_R2 = 0.5
 
 
@@ -37,7 +38,7 @@ def interactions_of(
         keep=samples.keep,
         n_ablations=len(samples.values),
         n_gradients=n_gradients,
-        cross_validated=cross_validated_score(samples.values, fitted.out_of_fold, seed=samples.seed),
+        cross_validated=cross_validated_score(samples.values, fitted.out_of_fold),
         seconds=seconds,
         seed=samples.seed,
     )
@@ -49,8 +50,9 @@ def check_names(names: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
     if len(labels) != n_players:
         raise UserError(f"{len(labels)} names for {n_players} components")
     if len(set(labels)) != n_players:
-        double = next(name for name in labels if labels.count(name) > 1)
+        double = next(name for name in labels if labels.count(name) > 1)[:60]
         raise UserError(f"names must differ; '{double}' occurs more than once")
+    check_name_lengths(labels)
     return labels
 
 
@@ -67,19 +69,28 @@ def warn_of_fixed_components(x: FloatArray, names: tuple[str, ...]) -> None:
             )
 
 
-def warn_of_little(result: Interactions, needed: int | None = None) -> None:
-    """Warn where the values do not vary, or where little of them is explained; ``needed`` is a budget that may do."""
+class LittleExplained(UserWarning):
+    """A decoded function explains little; a search says so by its held-out masks instead."""
+
+
+def remedy(needed: int | None) -> str:
+    """What may help where little is explained."""
+    advice = (
+        f"about {needed} ablations would likely reach {LOW_R2:g}"
+        if needed
+        else f"the learning curve reaches {LOW_R2:g} at no number of ablations near this"
+    )
+    return f"{advice}; or keep a larger share of the components"
+
+
+def warn_of_little(result: Interactions) -> None:
+    """Warn where the values do not vary, or where little of them is explained."""
     r2 = result.cross_validated.r2
     if r2 is None:
         warnings.warn("the values are the same under every mask: there is nothing to explain", stacklevel=3)
     elif r2 < LOW_R2:
-        advice = (
-            f"about {needed} would likely reach {LOW_R2:g}"
-            if needed
-            else f"the learning curve reaches {LOW_R2:g} at no number of ablations near this"
-        )
-        warnings.warn(
+        message = (
             f"the decoded function explains little: cross-validated R² {r2:.2f} from {result.n_ablations} ablations; "
-            f"{advice}; or keep a larger share of the components",
-            stacklevel=3,
+            f"{remedy(result.likely_budget)}"
         )
+        warnings.warn(message, LittleExplained, stacklevel=3)

@@ -111,7 +111,7 @@ def _sign_gradients(gradients: Any, shape: tuple[int, int]) -> FloatArray:
         single: Any = np.asarray(gradients)  # finite, and in single precision, as it was made
         single *= np.float32(0.5)
         return np.asarray(single.astype(kind, copy=False))
-    double = np.ascontiguousarray(check_finite(np.asarray(gradients), shape, "gradients")) / 2
+    double = np.ascontiguousarray(check_finite(gradients, shape, "gradients")) / 2
     return np.asarray(double.astype(kind, copy=False))
 
 

@@ -7,6 +7,8 @@ from .catalogue import TASKS as TASKS
 from .catalogue import NamedTask as NamedTask
 from .catalogue import build as build
 from .catalogue import check_name as check_name
+from .catalogue import check_task as check_task
+from .catalogue import task_of as task_of
 from .example import Example as Example
 from .groups import TaskGroup as TaskGroup
 from .metrics import END as END

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from circuitspex.models.given import for_text
 from circuitspex.models.protocol import Model
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import Draw, TaskGenerator
@@ -44,7 +45,7 @@ class BuiltInTask:
         prepend_bos: bool | None = None,
     ) -> Task:
         """``n_prompts`` prompts drawn with ``seed``, and reference prompts that are different from them."""
-        vocabulary = Vocabulary.of(model, prepend_bos)
+        vocabulary = Vocabulary.of(for_text(model), prepend_bos)
         generator = TaskGenerator(self.__name__, vocabulary, self._draws(vocabulary))
         examples = generator.examples(n_prompts, random.Random(seed))
         reference = _reference(generator, examples, seed)

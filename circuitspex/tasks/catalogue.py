@@ -7,13 +7,13 @@ each of which names a ``NamedTask``.
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import TaskError
+from circuitspex.models.given import bridged
 from circuitspex.models.protocol import Model
 from circuitspex.registry import Later, Table
 
@@ -63,8 +63,36 @@ def check_name(name_or_path: str | Path) -> None:
     name = str(name_or_path)
     if name in TASKS or not name.endswith(".jsonl"):
         TASKS[name]
-    elif not os.access(name, os.R_OK):
-        raise TaskError(f"can't read task file {name}: {'no such file' if not Path(name).exists() else 'not allowed'}")
+    else:
+        from circuitspex.tasks.jsonl import read_lines
+
+        read_lines(name)
+
+
+def check_task(given: object, **options: Any) -> None:
+    """What can be said of a task without a model: of a name or a file, and of the options of ``build``.
+
+    Raises:
+        UserError: it is no task, no such task or file, or it does not have one of these options.
+    """
+    from circuitspex.tasks.task import Task
+
+    if isinstance(given, Task):
+        return
+    if not isinstance(given, str | Path):
+        raise TaskError(f"a task is a Task, a name ({', '.join(TASKS)}) or a .jsonl file, not {type(given).__name__}")
+    check_name(given)
+    _builder(str(given), options)
+
+
+def task_of(given: Task | str | Path, model: Model) -> Task:
+    """The task itself; one that is named, or a ``.jsonl`` file, is built for this model.
+
+    Raises:
+        UserError: what ``check_task`` refuses, and what the task can't be built of.
+    """
+    check_task(given)
+    return build(given, model) if isinstance(given, str | Path) else given
 
 
 def build(name_or_path: str | Path, model: Model, **options: Any) -> Task:
@@ -72,17 +100,23 @@ def build(name_or_path: str | Path, model: Model, **options: Any) -> Task:
 
     ``options`` are those of the named task, or of :meth:`Task.from_jsonl`; another one is a :class:`TaskError`.
     """
-    name = str(name_or_path)
-    builder: Callable[..., Task]
-    first: tuple[Any, ...]
-    if name not in TASKS and name.endswith(".jsonl"):
-        from circuitspex.tasks.task import Task
+    name, model = str(name_or_path), bridged(model)
+    if _is_file(name):
+        return _builder(name, options)(name_or_path, model, **options)
+    return _builder(name, options)(model, **options)
 
-        builder, first = Task.from_jsonl, (name_or_path, model)
-    else:
-        builder, first = TASKS[name].build, (model,)
-    allowed = list(inspect.signature(builder).parameters)[len(first) :]
+
+def _is_file(name: str) -> bool:
+    return name not in TASKS and name.endswith(".jsonl")
+
+
+def _builder(name: str, options: Mapping[str, Any]) -> Callable[..., Task]:
+    """What builds a task; all of the options are its own."""
+    from circuitspex.tasks.task import Task
+
+    builder: Callable[..., Task] = Task.from_jsonl if _is_file(name) else TASKS[name].build
+    allowed = list(inspect.signature(builder).parameters)[2 if _is_file(name) else 1 :]
     for option in options:
         if option not in allowed:
             raise TaskError(f"task '{name}' has no option '{option}'; its options are {', '.join(allowed)}")
-    return builder(*first, **options)
+    return builder

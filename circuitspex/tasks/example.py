@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from circuitspex.errors import TaskError
+from circuitspex.strict_json import short
 from circuitspex.tasks.metrics import END
 from circuitspex.tasks.vocabulary import Vocabulary
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,17 @@ class Example:
             value = getattr(self, name)
             if not isinstance(value, str):
                 raise TaskError(f"an example's {name} must be a string, not {type(value).__name__}")
+            wrong = _NO_TEXT.search(value)
+            if wrong is not None:
+                what = "a NUL" if wrong[0] == "\0" else f"half of a surrogate pair ({wrong[0]!a})"
+                raise TaskError(f"the {name} has {what} at character {wrong.start()}, which is no text for a tokenizer")
         if not isinstance(self.positions, Mapping):
             raise TaskError(f"an example's positions map names to indices; not {type(self.positions).__name__}")
         for name, index in self.positions.items():
-            if not isinstance(name, str) or not name or name == END:
-                raise TaskError(f"a position needs a name of its own; {name!r} is none ('{END}' is always the last)")
+            if not isinstance(name, str) or not name or name == END or _NO_TEXT.search(name):
+                raise TaskError(
+                    f"a position needs a name of its own; {short(name)} is none ('{END}' is always the last)"
+                )
             if isinstance(index, bool) or not isinstance(index, int):
                 raise TaskError(f"the position '{name}' must be a whole number, not {index!r}")
 
@@ -54,7 +64,9 @@ def encode_example(example: Example, vocabulary: Vocabulary, where: str) -> Enco
     tokens = vocabulary.prompt_ids(example.prompt)
     counterfactual = vocabulary.prompt_ids(example.counterfactual)
     if not tokens:
-        raise TaskError(f"{where}: the prompt {example.prompt!r} has no tokens; it needs at least one")
+        raise TaskError(f"{where}: the prompt {example.prompt[:60]!r} has no tokens; it needs at least one")
+    if vocabulary.longest is not None and len(tokens) > vocabulary.longest:
+        raise TaskError(f"{where}: the prompt has {len(tokens)} tokens; the model's context holds {vocabulary.longest}")
     if len(tokens) != len(counterfactual):
         raise TaskError(
             f"{where}: the counterfactual has {len(counterfactual)} tokens and the prompt {len(tokens)}; "

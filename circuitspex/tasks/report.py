@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from circuitspex.errors import TaskError
 from circuitspex.models.alone import alone
+from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import Model
 from circuitspex.tasks.groups import TaskGroup
 from circuitspex.tasks.metrics import Metric, MetricRows, check_metric_values
+from circuitspex.text import message
 
 ACCURACY_WARNING = 0.75
 """Below this accuracy a circuit for the task means little."""
@@ -45,8 +48,9 @@ class TaskReport:
         top = ", ".join(f"{token!r} {probability:.1%}" for token, probability in self.top_predictions)
         return "\n".join(
             [
-                f"task {self.task}: {self.n_prompts} prompt{'' if self.n_prompts == 1 else 's'}",
-                f"accuracy {self.accuracy:.1%} (answer above wrong answer), mean {self.metric} {self.mean_metric:.3f}",
+                f"task {message(self.task)}: {self.n_prompts} prompt{'' if self.n_prompts == 1 else 's'}",
+                f"accuracy {self.accuracy:.1%} (answer above wrong answer), "
+                f"mean {message(self.metric)} {self.mean_metric:.3f}",
                 f"example: {self.prompt!r} -> {self.answer!r} rather than {self.wrong_answer!r}",
                 f"the model predicts: {top}",
             ]
@@ -67,7 +71,11 @@ class PlainRun:
 
 
 def run_plain(model: Model, groups: Sequence[TaskGroup], metric: Metric | None, batch_size: int) -> PlainRun:
-    """Runs the model on the prompts of ``groups``, in batches and without gradients."""
+    """Runs the model on the prompts of ``groups``, in batches and without gradients.
+
+    Raises:
+        TaskError: logits that are not finite (the dtype and the layer are named), or a metric that is not.
+    """
     if batch_size < 1:
         raise TaskError(f"batch_size must be at least 1, not {batch_size}")
     n_prompts = sum(len(group) for group in groups)
@@ -77,6 +85,8 @@ def run_plain(model: Model, groups: Sequence[TaskGroup], metric: Metric | None, 
     for group in groups:
         for rows, logits, read in _logits(model, group, batch_size):
             prompts, answers, wrong = group.indices[rows], group.answers[rows], group.wrong_answers[rows]
+            if bool((overflowed(logits) | overflowed(read)).any()):
+                raise overflow_error(model, logits.dtype, functools.partial(_plain, model, group, rows))
             right[prompts] = (logits.gather(-1, answers[:, None]) > logits.gather(-1, wrong[:, None]))[:, 0]
             if metric is not None:
                 about = MetricRows(answers[:, None], wrong[:, None], read if metric.needs_clean else None)
@@ -96,12 +106,17 @@ def _logits(
     Yields the slice of rows that a batch covers, and its logits on the CPU: those of the last position, and those of
     the positions that the task's metric reads.
     """
-    device = next(iter(model.parameters())).device
     vocab = int(getattr(model.cfg, "d_vocab", 0)) or 1
     step = max(1, min(batch_size, _MAX_LOGITS // (group.length * vocab)))
     for start in range(0, len(group), step):
         rows = slice(start, min(start + step, len(group)))
-        with alone(model), torch.no_grad():
-            logits = model(group.tokens[rows].to(device))
+        logits = _plain(model, group, rows)
         reads = group.reads[rows].to(logits.device)
         yield rows, logits[:, -1].cpu(), logits[torch.arange(len(reads), device=reads.device)[:, None], reads].cpu()
+
+
+def _plain(model: Model, group: TaskGroup, rows: slice) -> Float[Tensor, "rows positions vocab"]:
+    device = next(iter(model.parameters())).device
+    with alone(model), torch.no_grad():
+        logits: Tensor = model(group.tokens[rows].to(device))
+    return logits

@@ -21,6 +21,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuitspex.errors import TaskError
+from circuitspex.models.given import bridged, for_text
 from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import decode_token
 from circuitspex.tasks import jsonl
@@ -89,7 +90,7 @@ class Task:
         of another length, and so on; the message names the prompt.
         """
         return cls.encode(
-            Vocabulary.of(model, prepend_bos),
+            Vocabulary.of(for_text(model), prepend_bos),
             tuple(examples),
             name=name,
             metric=metric,
@@ -115,7 +116,7 @@ class Task:
         """
         lines = jsonl.read_lines(path)
         return cls.encode(
-            Vocabulary.of(model, prepend_bos),
+            Vocabulary.of(for_text(model), prepend_bos),
             tuple(example for _, example in lines),
             name=Path(path).stem if name is None else name,
             metric=metric,
@@ -294,10 +295,11 @@ class Task:
 
     def accuracy(self, model: Model, batch_size: int = 64) -> float:
         """The share of prompts whose answer has a larger logit than the wrong answer at the last position."""
-        return float(run_plain(model, self.groups, None, batch_size).right.double().mean())
+        return float(run_plain(bridged(model), self.groups, None, batch_size).right.double().mean())
 
     def report(self, model: Model, batch_size: int = 64) -> TaskReport:
         """How the unablated model does on this task; warns where it does badly."""
+        model = bridged(model)
         run = run_plain(model, self.groups, self.metric, batch_size)
         accuracy = float(run.right.double().mean())
         if accuracy < ACCURACY_WARNING:

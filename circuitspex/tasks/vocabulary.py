@@ -7,23 +7,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuitspex.errors import TaskError
-from circuitspex.models.protocol import Model
-from circuitspex.models.tokens import encode, tokenizer_of
+from circuitspex.models.protocol import HasTokenizer
+from circuitspex.models.tokens import begins_with_bos, context_of, encode, tokenizer_of
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A tokenizer together with the decision whether prompts begin with its BOS token."""
+    """A tokenizer together with the decision whether prompts begin with its BOS token.
+
+    ``longest`` is how many tokens the model's context holds, where that is known.
+    """
 
     tokenizer: Any
     prepend_bos: bool
+    longest: int | None = None
 
     @classmethod
-    def of(cls, model: Model, prepend_bos: bool | None = None) -> Vocabulary:
+    def of(cls, model: HasTokenizer, prepend_bos: bool | None = None) -> Vocabulary:
         """The vocabulary of ``model``; ``prepend_bos`` None means the model's own convention."""
-        if prepend_bos is None:
-            prepend_bos = bool(getattr(model.cfg, "default_prepend_bos", False))
-        return cls(tokenizer_of(model), prepend_bos)
+        return cls(tokenizer_of(model), begins_with_bos(model, prepend_bos), context_of(model))
 
     @property
     def pad_id(self) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 import circuitspex as cx
 from circuitspex.circuits import Node
+from circuitspex.circuits.circuit import Faithfulness
 from circuitspex.circuits.evidence._replicate import replicate
 from circuitspex.circuits.formats import names as formats
 from circuitspex.circuits.formats import render
@@ -27,15 +28,15 @@ class Pairs:
         return x[:, 0] + 2 * x[:, 1] * x[:, 2] + 1.5 * backup + x[:, 5] * x[:, 6] * x[:, 7]
 
 
-WANTED = {("p1", "p2"): "synergistic", ("p3", "p4"): "redundant", ("p5", "p6", "p7"): "synergistic"}
+WANTED = {("p1", "p2"): "needs", ("p3", "p4"): "backs up", ("p5", "p6", "p7"): "positive interaction"}
 
 
 @pytest.mark.parametrize("method", ["auto", "gp", "pursuit", "proxyspex", "spex"])
 def test_what_is_in_a_game_is_found(method):
     found = cx.explain(Pairs(), 256 if method in ("spex", "proxyspex") else 120, method=method, seed=3)
-    labels = {edge.components: edge.label for edge in found.circuit.interactions}
-    for members, label in WANTED.items():
-        assert labels.get(members) == label
+    words = {edge.components: edge.relation.word for edge in found.circuit.interactions}
+    for members, word in WANTED.items():
+        assert words.get(members) == word
     assert found.faithfulness.r2 > 0.9
     assert found.report is None
     assert found.circuit.run["lens"] == "game"
@@ -84,7 +85,7 @@ def test_features_of_a_regression(tmp_path):
     found = cx.explain(Columns(), 40, n_heldout=40, n_contexts=6, seed=0)
     (strongest, *_) = found.circuit.interactions
     assert set(strongest.components) == {"height", "height again"}
-    assert strongest.label == "redundant"
+    assert strongest.relation.word == "backs up"
     found.circuit.save(tmp_path / "circuit.json")
     assert cx.Circuit.load(tmp_path / "circuit.json") == found.circuit
 
@@ -111,12 +112,12 @@ def test_the_same_seed_gives_the_same_result():
     assert first.interactions == second.interactions
 
 
-def test_tiny_games_have_no_masks_left_to_score():
+def test_of_tiny_games_all_masks_are_scored():
     game = cx.FunctionGame(lambda masks: masks.sum(1), 2)
     found = cx.explain(game, 16, n_heldout=8)
     assert game.n_run <= 4 + 4 * 3  # all four to decode; and those that the held-out and measuring steps ask for again
     assert len(found.run) == 4
-    assert found.faithfulness.n_masks == 0
+    assert (found.faithfulness.n_masks, found.faithfulness.exact) == (4, True)
     assert {node.name: node.effect for node in found.circuit.nodes} == pytest.approx({"p0": 1, "p1": 1})
 
 
@@ -202,11 +203,22 @@ def test_one_context_alone_shows_nothing():
     assert not once[1, 2].same
 
 
+def test_where_all_masks_are_run_r2_is_that_of_all_masks():
+    """13 of 16 to decode, the three others to score: nothing is a sample of anything."""
+    values = np.random.default_rng(3).normal(size=16)
+    found = cx.explain(cx.FunctionGame(lambda masks: values[masks @ (1 << np.arange(4))], 4), 13)
+    assert len(np.unique(found.run.masks, axis=0)) == 13, "a mask was drawn twice"
+    every = (np.arange(16)[:, None] >> np.arange(4) & 1).astype(bool)
+    missed = ((values - found.interactions.predict(every)) ** 2).mean() / values.var()
+    assert found.faithfulness == Faithfulness(pytest.approx(1 - missed), None, None, 16, exact=True)
+    assert str(found.faithfulness).endswith(", exact over all 16 masks")
+    assert found.circuit.run["exact_over_masks"]
+
+
 def test_an_r2_of_a_few_masks_is_not_measured():
-    found = cx.explain(cx.FunctionGame(lambda masks: masks @ np.arange(1.0, 5.0), 4), 13)
+    found = cx.explain(cx.FunctionGame(lambda masks: masks @ np.arange(1.0, 3.0), 2), 20, keep=0.6)
     assert found.faithfulness.n_masks == 0
     assert "not measured" in str(found.faithfulness)
-    assert len(np.unique(found.run.masks, axis=0)) == 13, "a mask was drawn twice"
 
 
 def test_complex_numbers_are_refused():

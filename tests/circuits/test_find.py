@@ -46,7 +46,9 @@ def test_nodes_and_edges_are_measured_and_replicate(found: Any) -> None:
         assert len(edge.table) == 2 ** len(edge.components)
         assert edge.measured.value == pytest.approx(np.mean(edge.per_prompt))
         assert np.sign(edge.measured.value) == np.sign(edge.decoded)
-        assert edge.label == ("redundant" if edge.measured.value < 0 else "synergistic")
+        assert edge.relation.is_claimed
+        assert (edge.pair is None) == (edge.order > 2)
+        assert len(edge.unablated) == len(edge.table)
     for edge in circuit.dropped:
         assert edge.measured is not None
         assert edge.q > RATE or np.sign(edge.measured.value) != np.sign(edge.decoded)

@@ -77,9 +77,10 @@ def test_no_mask_runs_twice_from_coarse_to_fine_and_in_comparisons(made, tiny, c
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_examining_runs_no_mask_twice(made, calls) -> None:
-    model, task = made
-    found = cx.find_circuit(model, task, budget=40, heldout=task, **FEW)
+def test_examining_runs_no_mask_twice(tiny, calls) -> None:
+    model = tiny.bridge("llama")
+    task = tiny.task(model, (5,) * 24)
+    found = cx.find_circuit(model, task, budget=40, heldout=task, **{**FEW, "n_contexts": 16})
     if not found.circuit.nodes:
         pytest.fail("this model's circuit must not be empty")
     game = ComponentGame(model, task, "heads")

@@ -99,7 +99,7 @@ def test_latents_are_named_alone_and_in_groups(tiny):
         ("llama", "latents", "layer 0 of tiny-llama has no latents: give a sparse autoencoder"),
         ("llama", "L1S0", "L1S0: layer 1 of tiny-llama has no latents"),
         ("llama", "heads.x", "is neither a selector ('heads', 'heads.q', 'heads.k', 'heads.v', 'attns',"),
-        ("llama", "heads.q:2", "only neurons and latents come in groups"),
+        ("llama", "heads.q:2", "only neurons, neurons of experts and latents come in groups"),
         ("llama", "residual", "is neither a selector"),
         ("llama", "heads.v+L1H0.v@-1", "L1H0.v and L1H0.v@-1 overlap"),
         ("llama", "attns+L1A@2", "L1A and L1A@2 overlap"),
@@ -205,7 +205,9 @@ def test_a_router_that_does_not_follow_its_logits_is_told_apart(tiny, monkeypatc
     structure = model_structure(model)
     with pytest.raises(ComponentError, match="layer 1 of tiny-mixtral has experts whose router can't be masked"):
         select(structure, "L1E0")
-    assert len(select(structure, "experts")) == 8
+    with pytest.raises(ComponentError, match="'experts': layer 1 of tiny-mixtral has experts whose router can't be m"):
+        select(structure, "experts")  # and are not passed over
+    assert len(select(structure, "L0.experts+L2.experts")) == 8
 
 
 def test_a_router_that_nobody_hears_is_told_apart(tiny, monkeypatch, hooks_left):

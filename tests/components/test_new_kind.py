@@ -92,7 +92,7 @@ def test_it_has_names_selectors_and_errors(table, tiny):
     for wrong, message in (
         ("L1Ln0", "'L5Ln' (norm before the MLP)"),
         ("L7Ln", "L7Ln: tiny-llama has 3 layers"),
-        ("norms:2", "only neurons and latents come in groups"),
+        ("norms:2", "only neurons, neurons of experts and latents come in groups"),
         ("norm", "'norms'"),
         ("norms+L1Ln@2", "L1Ln and L1Ln@2 overlap"),
     ):

@@ -111,8 +111,11 @@ HOW = "is neither a selector ('heads',"
         ("layers[2:1].heads", "the selector 'layers[2:1].heads' selects no components of tiny"),
         ("layers[5:].mlps", "selects no components of tiny"),
         ("layers[::0].mlps", "'layers[::0].mlps': the step of a slice can't be 0"),
-        ("heads:4", "'heads:4': only neurons and latents come in groups; write 'neurons:4' or 'heads'"),
-        ("mlps:2", "only neurons and latents come in groups"),
+        (
+            "heads:4",
+            "'heads:4': only neurons, neurons of experts and latents come in groups; write 'neurons:4' or 'heads'",
+        ),
+        ("mlps:2", "only neurons, neurons of experts and latents come in groups"),
         ("neurons:0", "'neurons:0': a group needs at least one neuron"),
         ("L1N5:5", "empty range of neurons"),
         ("", HOW),

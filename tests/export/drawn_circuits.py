@@ -18,6 +18,7 @@ from circuitspex.circuits.circuit import (
     Verification,
 )
 from circuitspex.circuits.comparison import Change, Comparison, Point, Series
+from circuitspex.circuits.relation import RELATIONS, Conditional, PairEffects, Relation
 
 
 def estimate(value, half=0.12):
@@ -38,7 +39,7 @@ KNOWN = {"L23H3": 2.9, "L23H0": 1.04, "L29H1": 0.76, "L29H0": -0.44, "L24H7": -0
 
 
 def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
-    """A circuit of a model with 9 heads a layer: a few strong parts, many weak ones."""
+    """A circuit of a model with 60 heads a layer: a few strong parts, many weak ones."""
     rng = random.Random(seed)
     effects = dict(list(KNOWN.items())[:n_nodes]) if n_layers == 30 else {}
     while len(effects) < n_nodes:
@@ -61,8 +62,8 @@ def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
         verification=Verification(
             16, n_nodes, 50, 3.1, 0.12, estimate(2.74), estimate(0.31), estimate(0.3, 0.4), estimate(2.6)
         ),
-        dropped=(edge(("L12H5", "L24H7"), 0.21),),
-        model={"name": "smollm2-135m", "identity": "a3f1", "n_layers": n_layers, "n_heads": 9, "dtype": "float32"},
+        dropped=(edge((f"L{n_layers // 2}H5", f"L{n_layers - 1}H7"), 0.21),),
+        model={"name": "smollm2-135m", "identity": "a3f1", "n_layers": n_layers, "n_heads": 60, "dtype": "float32"},
         task={
             "name": "ioi",
             "metric": "logit_diff",
@@ -87,7 +88,8 @@ def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
 
 
 def with_evidence(circuit, seed=0):
-    """The circuit with what measuring gives: effects on every prompt, tables, q values, and a direction for pairs."""
+    """The circuit with what measuring gives: effects on every prompt, tables, q values; directions and relations of
+    pairs."""
     rng = random.Random(seed)
     layers = {node.name: node.layer for node in circuit.nodes}
 
@@ -100,7 +102,16 @@ def with_evidence(circuit, seed=0):
         low, high = sorted(edge.components, key=lambda name: (layers[name], name))[:: edge.order - 1]
         share = rng.choice([Estimate(0.78, 0.6, 0.95), Estimate(0.1, -0.2, 0.4)])
         direction = Direction(low, high, share) if layers[low] < layers[high] else None
-        return replace(edge, per_prompt=prompts(edge.effect), table=table, q=rng.random() / 20, direction=direction)
+        whole = tuple(Combination(row.kept, row.value + 1) for row in table)
+        return replace(
+            edge,
+            per_prompt=prompts(edge.effect),
+            table=table,
+            q=rng.random() / 20,
+            direction=direction,
+            pair=related(edge, random.Random(str(edge))) if edge.order == 2 else None,
+            unablated=whole,
+        )
 
     return replace(
         circuit,
@@ -109,6 +120,19 @@ def with_evidence(circuit, seed=0):
         ),
         interactions=tuple(full(edge) if edge.measured else edge for edge in circuit.interactions),
     )
+
+
+def related(edge, rng):
+    """A relation that fits the sign of a pair's interaction, and the effects on which it could rest."""
+    first, second = edge.components
+    word = rng.choice(("reverses", "opposes") + (("needs", "strengthens") if edge.effect > 0 else ("backs up",)))
+    ends = rng.choice([(first, second), (second, first)] if RELATIONS[word].one else [()])
+    without = rng.gauss(0, 1)
+    effects = [
+        Conditional(name, other, estimate(without), estimate(without + edge.effect))
+        for name, other in ((first, second), (second, first))
+    ]
+    return PairEffects(Relation(word, *ends), tuple(effects))
 
 
 def judged(circuit):

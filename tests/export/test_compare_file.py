@@ -64,7 +64,7 @@ DAMAGE = [
     (("changes", 0, "kind"), "grown", "changes[0].kind must be one of"),
     (("changes", 1, "q"), -0.5, "changes[1].q must be at least 0"),
     (("changes", 0, "before"), None, "changes[0] lacks 'before'"),
-    (("changes", 0, "components"), ["X"], "changes[0].components[0] must be a component such as"),
+    (("changes", 0, "components"), ["X"], "changes[0]: 'X' is not a component"),
     (("changes", 0, "extra"), 1, "changes[0] has the unknown field 'extra'"),
     (("changes", 2, "after", "low"), 1e6, "changes[2].after: the interval's low end"),
     (("metric_before", "high"), -1e6, "metric_before: the interval's low end"),

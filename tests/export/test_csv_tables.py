@@ -11,6 +11,7 @@ from test_dot import HOSTILE, damaged, hostile, mixed, refused
 from circuitspex.circuits.circuit import Circuit, Direction, Estimate, Faithfulness, Interaction, Node
 from circuitspex.errors import UserError
 from circuitspex.export.graphs import csv as csv_tables
+from circuitspex.text import cell
 
 
 def rows(text):
@@ -36,7 +37,7 @@ def edges_of(text):
         edge = Interaction(
             tuple(sorted(members)), float(row["decoded"]), _measured(row), q=q, direction=_direction(row)
         )
-        assert (row["label"], float(row["effect"])) == (edge.label, edge.effect)
+        assert (row["relation"], float(row["effect"])) == (edge.relation.word, edge.effect)
         found.add(edge)
     return found
 
@@ -109,7 +110,8 @@ def test_no_cell_is_a_formula(name):
 def test_names_of_any_kind_stay_in_their_cells(tmp_path):
     path = csv_tables.write(hostile(), tmp_path / "c.csv")
     cells = [row["component"].removeprefix("'") for row in rows(path.read_bytes().decode())]
-    replaced = [name.encode("utf-8", "replace").decode() for name in HOSTILE]
+    replaced = [cell(name).removeprefix("'") for name in HOSTILE]
+    assert all(each.isprintable() for name in replaced for each in name.split())
     assert sorted(cells) == sorted(replaced)
 
 

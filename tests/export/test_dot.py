@@ -199,7 +199,7 @@ def _same_interactions(circuit, names, nodes, edges):
         if e.order == 2:
             look = found[frozenset(e.components)]
             assert (look["style"], look["color"]) == (("dashed", "#D55E00") if e.effect < 0 else ("solid", "#0072B2"))
-            assert e.label in look["tooltip"]
+            assert e.relation.short in look["tooltip"]
 
 
 @pytest.mark.parametrize("seed", range(8))

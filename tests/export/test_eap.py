@@ -329,7 +329,7 @@ def test_an_old_circuit_of_layers_that_may_differ_states_only_its_own_components
     ("data", "said"),
     [
         ("", "not JSON, or cut short"),
-        ("[" * 100_000, "not JSON, or cut short"),
+        ("[" * 100_000, "more than 100 deep"),
         ("[]", "not an EAP graph"),
         ({"cfg": {}, "nodes": {}}, "needs the objects 'cfg', 'nodes' and 'edges'"),
         (_graph(cfg={"n_layers": 1}), "cfg.n_heads must be a whole number"),
@@ -338,8 +338,8 @@ def test_an_old_circuit_of_layers_that_may_differ_states_only_its_own_components
         (_graph(nodes={"a1.h0": True}), "nodes names 'a1.h0'"),
         (_graph(nodes={"m0": {}}), "nodes.m0 must have 'in_graph'"),
         (_graph(nodes={"m0": {"in_graph": True, "score": "1"}}), "nodes.m0.score must be a finite number"),
-        (_graph(nodes={"m0": {"in_graph": True, "score": math.inf}}), "must be a finite number, not 'inf'"),
-        (_graph(nodes={"m0": {"in_graph": True, "score": 10**400}}), "must be a finite number"),
+        (_graph(nodes={"m0": {"in_graph": True, "score": math.inf}}), "holds the number 'Infinity'"),
+        (_graph(nodes={"m0": {"in_graph": True, "score": 10**400}}), "which is too large"),
         (_graph(nodes={"m0": {"in_graph": True, "neurons": [True, False]}}), "only some of its neurons"),
         (_graph(edges={"a0.h0->x": {}}), "edges names 'a0.h0->x'"),
         (_graph(edges={"input->m0": {"score": 1}}), "edges.input->m0 must have 'in_graph'"),
@@ -356,8 +356,8 @@ def test_damaged_files_are_one_clear_line(data, said, tmp_path):
 
 
 def test_missing_files_and_bytes_that_are_no_text(tmp_path):
-    with pytest.raises(FileFormatError, match="can't be read"):
+    with pytest.raises(FileFormatError, match="there is no such file"):
         eap.read(tmp_path / "none.json")
     (tmp_path / "c.json").write_bytes(b"PK\x03\xff")
-    with pytest.raises(FileFormatError, match="not JSON"):
+    with pytest.raises(FileFormatError, match="not UTF-8"):
         eap.read(tmp_path / "c.json")

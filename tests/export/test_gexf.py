@@ -11,7 +11,7 @@ from test_dot import HOSTILE, damaged, hostile, mixed, refused
 from test_graphml import circuit_of, parts
 
 from circuitspex.export.graphs import gexf
-from circuitspex.export.graphs.parts import xml_text
+from circuitspex.text import xml
 
 
 def _read(circuit, path):
@@ -81,7 +81,7 @@ def test_the_same_pair_twice_is_two_edges(tmp_path):
 
 def test_names_of_any_kind_survive_as_far_as_xml_can_hold_them(tmp_path):
     names, edges = circuit_of(_read(hostile(), tmp_path / "c.gexf"), label="interaction")
-    assert {n.name for n in names} == {xml_text(name) for name in HOSTILE}
+    assert {n.name for n in names} == {xml(name) for name in HOSTILE}
     assert sorted(len(e.components) for e in edges) == [2, 2, 3, 4]
 
 

@@ -10,7 +10,7 @@ from test_dot import HOSTILE, damaged, hostile, mixed, refused
 
 from circuitspex.circuits.circuit import Circuit, Direction, Estimate, Faithfulness, Interaction, Node
 from circuitspex.export.graphs import graphml
-from circuitspex.export.graphs.parts import xml_text
+from circuitspex.text import xml
 
 
 def circuit_of(graph, label="label"):
@@ -41,7 +41,8 @@ def _edge(members, about, label):
         share = Estimate(about["path_share"], about["path_low"], about["path_high"])
         direction = Direction(about["path_from"], about["path_to"], share)
     found = Interaction(members, about["decoded"], _measured(about), q=about.get("q"), direction=direction)
-    assert (about["order"], about["effect"], about[label]) == (len(members), found.effect, found.label)
+    assert (about["order"], about["effect"], about[label]) == (len(members), found.effect, found.relation.short)
+    assert about["relation"] == found.relation.word
     return found
 
 
@@ -95,7 +96,7 @@ def test_keys_are_declared_with_types_and_ids_are_plain():
 def test_names_of_any_kind_survive_as_far_as_xml_can_hold_them():
     graph = nx.parse_graphml(graphml.render(hostile()).decode())
     names, edges = circuit_of(graph)
-    assert {n.name for n in names} == {xml_text(name) for name in HOSTILE}
+    assert {n.name for n in names} == {xml(name) for name in HOSTILE}
     assert sorted(len(e.components) for e in edges) == [2, 2, 3, 4]
     assert {'a"b', "<b>&amp;&#60;</b>", '"]; } digraph {'} <= {n.name for n in names}
 

@@ -33,7 +33,7 @@ def test_choosing_by_mouse_and_keyboard(open_page):
     assert "+2.90" in panel.inner_text()
     assert "[+2.78, +3.02]" in panel.inner_text()
     panel.get_by_role("button", name="L24H4", exact=True).click()
-    assert "redundant interaction of 2" in panel.inner_text()
+    assert "negative interaction of L23H3 and L24H4" in panel.inner_text()
     assert "−1.98" in panel.inner_text()
     page.keyboard.press("Escape")
     assert "Choose a component" in panel.inner_text()
@@ -119,14 +119,20 @@ def test_details_show_what_was_measured(open_page):
     assert widths.index(max(widths)) == max(range(len(bars.all())), key=lambda i: abs(node.per_prompt[i]))
 
     edge = next(edge for edge in circuit.interactions if edge.direction is not None and edge.direction.share.low > 0)
-    page.locator(f".edge[aria-label*='of {', '.join(edge.components)}:']").focus()
+    page.locator(f".edge[aria-label^='{edge.sentence}:']").focus()
     page.keyboard.press("Enter")
     rows = panel.locator("table.combinations tbody tr")
     assert rows.count() == 2**edge.order == len(edge.table)
     for row, combination in zip(rows.all(), edge.table, strict=True):
-        cells = row.locator("td").all_inner_texts()
-        assert [cell.endswith("kept") for cell in cells[:-1]] == list(combination.kept)
-        assert float(cells[-1].replace("−", "-")) == pytest.approx(combination.value, abs=0.006)
+        *kept, sampled, whole = row.locator("td").all_inner_texts()
+        assert [cell.endswith("kept") for cell in kept] == list(combination.kept)
+        assert float(sampled.replace("−", "-")) == pytest.approx(combination.value, abs=0.006)
+        assert float(whole.replace("−", "-")) == pytest.approx(combination.value + 1, abs=0.006)
+    assert "averaged over random masks that keep 90 % of the others" in panel.inner_text()
+    assert edge.sentence in panel.inner_text()
+    for each in edge.pair.conditional:
+        line = panel.get_by_role("row").filter(has_text=f"{each.component}, {each.other} ablated").inner_text()
+        assert line.split("\t")[-1].replace("−", "-").startswith(f"{each.ablated.value:+.2f} [")
     assert f"q {edge.q:.2g}" in panel.inner_text()
     assert f"{edge.direction.source} → {edge.direction.target}: 78 % [60, 95]" in panel.inner_text()
 

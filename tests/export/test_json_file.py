@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness, Interaction
+from circuitspex.circuits.relation import RELATIONS
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.export.files import circuit as json_file
 from circuitspex.export.files import circuit_check
@@ -39,7 +40,9 @@ def test_the_schema_is_a_schema_and_describes_every_field():
     Draft202012Validator.check_schema(schema)
     data = json_file.to_json(judged(realistic(10)))
     assert set(data) == set(schema["properties"]) == {*schema["required"], "dropped_nodes"}
-    assert set(data["nodes"][0]) == set(schema["$defs"]["node"]["properties"])
+    assert {*data["nodes"][0], "signed"} == set(schema["$defs"]["node"]["properties"])
+    edges = json_file.to_json(judged(with_evidence(realistic(10))))["edges"]
+    assert set().union(*edges) == set(schema["$defs"]["edge"]["properties"])
     for part in ("model", "task", "run"):
         assert set(data[part]) <= set(schema["properties"][part]["properties"])
 
@@ -158,6 +161,44 @@ def test_damaged_content_is_one_clear_line(path, value, said, tmp_path):
     _refused(file, said)
 
 
+RELATED = [
+    (("relation", "word"), "redundant", "word must be one of 'no interaction claimed', 'reverses'"),
+    (("relation", "source"), None, "relation.source and .target are None and 'L24H4', not the two components"),
+    (("relation", "source"), "L29H1", "relation.source and .target are 'L29H1' and 'L24H4', not the two components"),
+    (("relation",), {"word": "opposes", "source": None, "target": None}, "is what one component does to the other"),
+    (("relation", "word"), "backs up", "relation.source must be null: 'backs up' is about both components"),
+    (("conditional", 1, "component"), "L23H3", "conditional must have each of the two components"),
+    (("conditional", 0, "kept", "low"), 9.0, "low end 9.0 is above its high end"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "said"), RELATED)
+def test_damaged_relations_are_one_clear_line(path, value, said, tmp_path):
+    data = json_file.to_json(with_evidence(realistic(10)))
+    pair = next(edge for edge in data["edges"] if edge["components"] == ["L23H3", "L24H4"])["pair"]
+    pair["relation"] = {"word": "opposes", "source": "L23H3", "target": "L24H4"}
+    _change(pair, path, value)
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    _refused(tmp_path / "c.json", said)
+
+
+def test_the_words_of_relations_are_those_of_the_schema():
+    pair = circuit_check.schema()["$defs"]["edge"]["properties"]["pair"]["properties"]
+    assert pair["relation"]["properties"]["word"]["enum"] == list(RELATIONS)
+
+
+def test_relations_are_for_pairs_and_tables_for_all_their_combinations(tmp_path):
+    data = json_file.to_json(with_evidence(realistic(10)))
+    three = next(edge for edge in data["edges"] if len(edge["components"]) == 3)
+    two = next(edge for edge in data["edges"] if edge.get("pair"))
+    three["pair"] = two["pair"]
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    _refused(tmp_path / "c.json", "pair.relation is that of two components; the interaction has 3")
+    three["pair"], two["unablated"] = None, [{"kept": [True, False, True], "value": 1.0}]
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    _refused(tmp_path / "c.json", "unablated has a row for 3 components; the interaction has 2")
+
+
 def test_an_interaction_that_is_there_twice_is_refused(tmp_path):
     data = json_file.to_json(realistic(10))
     data["edges"].append({**data["edges"][0], "components": data["edges"][0]["components"][::-1]})
@@ -201,7 +242,7 @@ def _refused(path, said):
     assert message.startswith(f"{path}: ")
     assert said in message
     assert "\n" not in message
-    assert len(message) < len(str(path)) + 300
+    assert len(message) < len(str(path)) + 400
 
 
 @pytest.mark.parametrize("form", ["json", "svg", "html", "text"])

@@ -81,7 +81,7 @@ def test_every_part_is_there_with_its_sign(seed):
         if e.order == 2:
             negative, label = pairs.pop(frozenset(e.components))
             assert negative == (e.effect < 0)
-            assert label.endswith(e.label)
+            assert label.endswith(e.relation.short)
         else:
             members = {(name, e.effect < 0) for name in e.components}
             assert members in joints.values()

@@ -110,7 +110,7 @@ def test_several_numbers_a_mask_come_back_from_the_store(tmp_path):
     [
         (lambda: FunctionGame(lambda masks: masks), "must be callable with masks and have n_players"),
         (lambda: FunctionGame(lambda masks: masks, 0), "1 or more"),
-        (lambda: as_game(3), "must be callable"),
+        (lambda: as_game(3), "a game is a callable with masks"),
         (lambda: FunctionGame(Counted(), names=["a"] * 6), "6 different texts"),
         (lambda: FunctionGame(Counted(), batch_size=0), "at least 1"),
         (lambda: FunctionGame(Counted(), store="x.sqlite"), "needs an identity"),

@@ -224,7 +224,7 @@ def test_planted_groups_are_found():
     found = cx.explain(game, budget=60, n_heldout=30, n_contexts=8, max_interactions=4, progress=False)
     strongest = found.circuit.interactions[0]
     assert set(strongest.components) == {"first", "copy"}
-    assert strongest.label == "redundant"
+    assert strongest.relation.word == "backs up"
     assert len(strongest.per_prompt) == 3
     assert found.circuit.node("wrong").measured.high < 0
     assert {node.kind for node in found.circuit.nodes} == {"group"}

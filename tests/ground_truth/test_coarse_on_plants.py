@@ -63,4 +63,5 @@ def test_neurons_interact_with_the_heads_that_they_read(found):
     strongest = {row.components for row in found.interactions.top(4, order=2)}
     assert strongest == {(head, neuron) for head in ("L0H0", "L2H0") for neuron in ("L3N0", "L3N1")}
     assert found.faithfulness.r2 > 0.8
-    assert {edge.components: edge.label for edge in found.circuit.interactions}["L0H0", "L2H0"] == "redundant"
+    words = {edge.components: edge.relation.word for edge in found.circuit.interactions}
+    assert words["L0H0", "L2H0"] == "backs up"

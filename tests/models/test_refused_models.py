@@ -15,8 +15,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from circuitspex import ComponentGame
-from circuitspex.errors import ModelNotFoundError
+from circuitspex import ComponentGame, TokenGame
+from circuitspex.errors import ModelNotFoundError, UserError
 from circuitspex.models import load_model
 from circuitspex.models.load import _bridge
 
@@ -146,6 +146,21 @@ def test_one_class_both_ways(tiny, decoder):
         return
     with pytest.raises(ModelNotFoundError, match=r"^bert is bidirectional \(BertLMHeadModel\)"):
         _bridge("bert", model, tiny.tokenizer, torch.float32, torch.device("cpu"))
+
+
+def test_who_wraps_a_bidirectional_model_himself_is_told_too(tiny):
+    from transformer_lens.model_bridge import TransformerBridge
+
+    torch.manual_seed(0)
+    bert = transformers.BertForMaskedLM(transformers.BertConfig(**SIZES, attn_implementation="eager")).eval()
+    bert.config.architectures = ["BertForMaskedLM"]
+    model = TransformerBridge.boot_transformers("mine", hf_model=bert, tokenizer=tiny.bridge("llama").tokenizer)
+    for make in (
+        lambda: ComponentGame(model, tiny.task(tiny.bridge("llama")), "mlps", "zero"),
+        lambda: TokenGame(model, "w1 w2 w3", " w4", " w5", ablate="delete"),
+    ):
+        with pytest.raises(UserError, match=r"^mine is bidirectional \(BertForMaskedLM\): each position sees later"):
+            make()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

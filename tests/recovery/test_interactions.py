@@ -181,13 +181,13 @@ def _refused(path, *words):
 def test_files_that_are_no_interactions_are_one_line(tmp_path):
     path = made().save(tmp_path / "found.json")
     whole = path.read_bytes()
-    _refused(tmp_path / "missing.json", "No such file")
-    _refused(tmp_path, "can't read")
+    _refused(tmp_path / "missing.json", "no such file")
+    _refused(tmp_path, "can't be read")
     for end in range(0, len(whole), 37):
         path.write_bytes(whole[:end])
         _refused(path, "damaged")
     path.write_bytes(b"\xff\xfe" + whole)
-    _refused(path, "damaged")
+    _refused(path, "not UTF-8")
     for other in (b"[]", b"3", b'{"format": "other"}', b"null"):
         path.write_bytes(other)
         _refused(path, "format")
@@ -218,6 +218,22 @@ def test_files_that_are_no_interactions_are_one_line(tmp_path):
         {"cross_validated": ["good", 1, 1, 1]},
         {"n_ablations": None},
         {"seed": {}},
+        {"seed": True},
+        {"terms": [[True], [0], [1], [2], [4], [5]]},
+        {"terms": [["1"], [0], [1], [2], [4], [5]]},
+        {"terms": [[1.0], [0], [1], [2], [4], [5]]},
+        {"terms": [list(range(51))] * 6},
+        {"coefficients": [True] * 6},
+        {"coefficients": ["1"] * 6},
+        {"standard_errors": [-1] * 6},
+        {"names": ["a" * 5000, *"bcdef"]},
+        {"names": [1, 2, 3, 4, 5, 6]},
+        {"cross_validated": [0.5, 0.6, 0.9, 10]},
+        {"cross_validated": [1.5, 0.6, 1.9, 10]},
+        {"cross_validated": [0.5, 0.4, 0.9, 1.5]},
+        {"seconds": -1},
+        {"method": 3},
+        {"more": 1},
     ],
     ids=lambda change: f"{next(iter(change))}={str(next(iter(change.values())))[:20]}",
 )

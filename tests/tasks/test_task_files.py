@@ -69,6 +69,12 @@ def test_blank_lines_windows_ends_and_byte_order_marks_are_allowed(word_model, t
         ("[1, 2]", "must be a JSON object with the fields prompt, counterfactual, answer, wrong_answer"),
         (line(wrong_answer=None), "missing field 'wrong_answer'; the fields are prompt, counterfactual"),
         (line(anwser=" x"), "unknown field 'anwser'; the fields are prompt"),
+        (line()[:-1] + ', "answer": " park"}', "has the key 'answer' twice"),
+        (line(positions={"subject": 10**500}), "which is too large"),
+        (line(positions={"subject": 10**30}), "there is no position"),
+        (line(more="[" * 200 + "]" * 200)[:-1], "not JSON"),
+        ("[" * 5000 + "]" * 5000, "more than 100 deep"),
+        (line(prompt="a " * 5_000_001), "at most 10,000,000 are read"),
         (line(answer=3), "field 'answer' must be a string, not int"),
         (line(answer=" store park"), "the answer ' store park' is 2 tokens"),
         (line(answer=" park"), "are the same token"),
@@ -97,7 +103,7 @@ def test_unequal_lengths_name_both_lines(word_model, tmp_path):
 
 
 def test_files_that_cannot_be_read_or_written(word_model, tmp_path):
-    with pytest.raises(TaskError, match=r"can't read task file .*: No such file"):
+    with pytest.raises(TaskError, match=r"can't read task file .*: there is no such file"):
         Task.from_jsonl(tmp_path / "none.jsonl", word_model)
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(TaskError, match="has no prompts"):

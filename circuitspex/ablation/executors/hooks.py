@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 
 from circuitspex.ablation.executors.prefix import Prefix, entry_hook, passed_over
+from circuitspex.ablation.passes import Hook, run_with
 from circuitspex.ablation.shapes import Activation, BaselineOfSite, Gates, ReadLogits, Reads, Tokens
-from circuitspex.ablation.sites import Hook, Site
+from circuitspex.ablation.sites import Site
 from circuitspex.models.protocol import Model
 
 
@@ -51,7 +52,7 @@ class GroupForward:
         """Logits ``[rows, reads, vocab]`` at ``reads [rows, reads]``; no others are computed where there is a hook."""
         if self._cuts:
             hooks = [*hooks, ("unembed.hook_in", lambda activation, hook: at(activation, reads))]
-        logits: ReadLogits = self.model.run_with_hooks(rows, fwd_hooks=hooks, use_cache=False)
+        logits: ReadLogits = run_with(self.model, rows, hooks)
         return logits if self._cuts else at(logits, reads)
 
     def hooks(self, gates: Gates, prompts: slice, first_layer: int) -> list[Hook]:
@@ -78,9 +79,7 @@ class HooksForward(GroupForward):
 
     def __call__(self, gates: Gates, prompts: slice, first_layer: int, first_position: int = 0) -> ReadLogits:
         """See ``GroupForward``; everything is computed anew."""
-        logits = self.model.run_with_hooks(
-            self.tokens[prompts], fwd_hooks=self.hooks(gates, prompts, 0), use_cache=False
-        )
+        logits = run_with(self.model, self.tokens[prompts], self.hooks(gates, prompts, 0))
         return at(logits, self._reads[prompts])
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from circuitspex.ablation.executors.hooks import GroupForward
+from circuitspex.ablation.passes import run_with
 from circuitspex.ablation.shapes import Activation, Gates, ReadLogits
 from circuitspex.components import Component
 
@@ -28,7 +29,10 @@ class PathForward(GroupForward):
     def __init__(self, *given: Any, source: int, target: Component) -> None:
         super().__init__(*given)
         self._source, self._target = source, target
-        self._hook = next(site.hook for site, _ in self._sites if any(target == member for _, member in site.members))
+        self._site, self._index = next(
+            (site, index) for site, index in self._sites if any(target == member for _, member in site.members)
+        )
+        self._player = next(player for player, member in self._site.members if member == target)
 
     def __call__(self, gates: Gates, prompts: slice, first_layer: int, first_position: int = 0) -> ReadLogits:
         """See ``GroupForward``."""
@@ -38,26 +42,17 @@ class PathForward(GroupForward):
         seen: list[Activation] = []
 
         def note(activation: Activation, hook: Any) -> None:
-            seen.append(activation.detach().clone())
+            seen.append(self._site.read(activation.detach()).clone())
+
+        only = gates.new_ones((1, gates.shape[1]))
+        only[0, self._player] = 0
 
         def patch(activation: Activation, hook: Any) -> Activation:
-            patched = activation.clone()
-            patched[self._place()] = seen[0][self._place()]
-            return patched
+            # The target is ablated, with what it gave in the first pass as the baseline.
+            return self._site.gate(activation, only, self._index, seen[0])
 
         # First in the lists: hooks at the same place run in this order, and the gates come after.
-        self.model.run_with_hooks(
-            rows,
-            fwd_hooks=[(self._hook, note), *self.hooks(without, prompts, 0)],
-            use_cache=False,
-            stop_at_layer=self._target.layer + 1,
-        )
-        hooks = [(self._hook, patch), *self.hooks(gates, prompts, 0)]
+        first = [(self._site.hook, note), *self.hooks(without, prompts, 0)]
+        run_with(self.model, rows, first, stop_at_layer=self._target.layer + 1)
+        hooks = [(self._site.hook, patch), *self.hooks(gates, prompts, 0)]
         return self.logits(rows, hooks, self._reads[prompts].repeat(gates.shape[0], 1))
-
-    def _place(self) -> tuple[slice | int, ...]:
-        """Where in the site's activation the target is."""
-        position = slice(None) if self._target.position is None else self._target.position
-        if self._target.is_whole:
-            return slice(None), position
-        return slice(None), position, slice(self._target.start, self._target.stop)

@@ -19,6 +19,7 @@ from typing import Literal, overload
 import numpy as np
 
 from circuitspex.errors import UserError
+from circuitspex.games import per_prompt_of
 from circuitspex.statistics import estimate as estimate
 from circuitspex.typing import FloatArray, Masks, PerPrompt, Term
 
@@ -37,7 +38,7 @@ def measure(
     """The |S|-fold difference of each set, in each context and on each prompt.
 
     Args:
-        evaluate: masks ``(K, n)`` in, the metric ``(K, P)`` out.
+        evaluate: masks ``(K, n)`` in, the metric ``(K, P)`` out; or a game.
         sets: component indices of each set; at least one component each.
         contexts: bool ``(C, n)``, the masks around which the sets are switched.
         tables: also give the mean metric of each on/off combination.
@@ -49,6 +50,20 @@ def measure(
     Raises:
         UserError: no contexts, or an empty set.
     """
+    differences, cells = measure_cells(evaluate, sets, contexts)
+    return (differences, {members: each.mean((1, 2)) for members, each in cells.items()}) if tables else differences
+
+
+def measure_cells(
+    evaluate: PerPromptGame, sets: Sequence[Term], contexts: Masks
+) -> tuple[dict[Term, FloatArray], dict[Term, FloatArray]]:
+    """The |S|-fold difference of each set ``(C, P)``, and the metric ``(2^|S|, C, P)`` under each on/off combination.
+
+    Combinations are in the order of ``itertools.product((False, True), repeat=|S|)``, False = ablated.
+
+    Raises:
+        UserError: as in ``measure``.
+    """
     if len(contexts) == 0 or any(len(members) == 0 for members in sets):
         raise UserError("measuring needs at least one context, and sets of at least one component")
     flips = {subset for members in sets for size in range(len(members) + 1) for subset in combinations(members, size)}
@@ -57,8 +72,8 @@ def measure(
     for subset, place in places.items():
         masks[:, place, list(subset)] ^= True
     flat = masks.reshape(-1, contexts.shape[1])
-    results = evaluate(flat).reshape(len(contexts), len(places), -1)
-    out, means = {}, {}
+    results = per_prompt_of(evaluate)(flat).reshape(len(contexts), len(places), -1)
+    out, cells = {}, {}
     for members in sets:
         sign = np.where(contexts[:, list(members)], 1.0, -1.0).prod(1)[:, None]
         total = np.zeros_like(results[:, 0])
@@ -66,18 +81,17 @@ def measure(
             for subset in combinations(members, size):
                 total += (-1) ** size * results[:, places[subset]]
         out[tuple(members)] = sign * total
-        if tables:
-            means[tuple(members)] = _table(results, places, tuple(members), contexts)
-    return (out, means) if tables else out
+        cells[tuple(members)] = _cells(results, places, tuple(members), contexts)
+    return out, cells
 
 
-def _table(results: FloatArray, places: dict[Term, int], members: Term, contexts: Masks) -> FloatArray:
-    """The mean metric of each on/off combination over contexts and prompts."""
+def _cells(results: FloatArray, places: dict[Term, int], members: Term, contexts: Masks) -> FloatArray:
+    """The metric ``(2^|S|, C, P)`` under each on/off combination."""
     here = contexts[:, list(members)]
     rows = np.arange(len(contexts))
-    means = []
+    found = []
     for kept in product((False, True), repeat=len(members)):
         flips = here != np.array(kept)
         place = [places[tuple(itertools.compress(members, flip))] for flip in flips]
-        means.append(float(results[rows, place].mean()))
-    return np.array(means)
+        found.append(results[rows, place])
+    return np.stack(found)

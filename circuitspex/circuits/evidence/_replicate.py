@@ -7,14 +7,15 @@ discovery is then decided by Benjamini and Hochberg's step-up rule over all sets
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
 from circuitspex.circuits.circuit import Combination, Estimate
-from circuitspex.circuits.evidence._measure import PerPromptGame, measure
+from circuitspex.circuits.evidence._measure import PerPromptGame, measure_cells
+from circuitspex.circuits.relation import PairEffects, relate
 from circuitspex.errors import UserError
 from circuitspex.statistics import RATE as RATE
 from circuitspex.statistics import half_width, moments, p_value, t_interval
@@ -23,15 +24,16 @@ from circuitspex.typing import FloatArray, Masks, Term
 
 @dataclass(frozen=True)
 class Measured:
-    """One set: its |S|-fold difference by context and prompt ``(C, P)``, and the mean metric of each combination.
+    """One set: its |S|-fold difference by context and prompt ``(C, P)``, and the metric of each combination.
 
+    ``cells`` ``(2^|S|, C, P)`` are in the order of ``itertools.product((False, True), repeat=|S|)``, False = ablated.
     ``exact`` where the contexts are all there are, once each: then only prompts are a sample, and with one prompt
     nothing is. ``same`` where there was a single context for all of them: how much the difference varies is not known.
     """
 
     members: Term
     differences: FloatArray
-    table: tuple[Combination, ...]
+    cells: FloatArray
     exact: bool = False
     same: bool = False
 
@@ -45,17 +47,32 @@ class Measured:
         """The mean over contexts, for each prompt."""
         return tuple(float(value) for value in self.differences.mean(0))
 
+    @property
+    def table(self) -> tuple[Combination, ...]:
+        """The mean metric of each combination over contexts and prompts."""
+        return combinations_of(self.cells.mean((1, 2)))
+
+    def relation(self, names: Sequence[str], least: float = 0.0) -> PairEffects | None:
+        """What two components do to each other; None for other sets, and where there was a single context for all.
+
+        Effects of at most ``least`` are rounding.
+        """
+        if len(self.members) != 2 or (self.same and not self.exact):
+            return None
+        return relate(names, self.cells, self._moments, least)
+
     def split(self, n_parts: int) -> list[Measured]:
         """One for each of the games whose prompts stand side by side in the columns."""
         if n_parts == 1:
             return [self]
-        parts = np.split(self.differences, n_parts, axis=1)
-        return [Measured(self.members, part, (), self.exact, self.same) for part in parts]
+        parts = zip(np.split(self.differences, n_parts, axis=1), np.split(self.cells, n_parts, axis=2), strict=True)
+        return [Measured(self.members, part, cells, self.exact, self.same) for part, cells in parts]
 
-    def _moments(self) -> tuple[float, float, float]:
+    def _moments(self, numbers: FloatArray) -> tuple[float, float, float]:
+        """The mean of numbers ``(C, P)``, its standard error and the degrees of freedom of that."""
         if not self.exact:
-            return moments(self.differences)
-        means = self.differences.mean(0, keepdims=True)
+            return moments(numbers)
+        means = numbers.mean(0, keepdims=True)
         return moments(means) if means.shape[1] > 1 else (float(means[0, 0]), 0.0, 1.0)
 
     @property
@@ -68,7 +85,7 @@ class Measured:
 
     def estimate(self, confidence: float = 0.95) -> Estimate:
         """The mean with its interval over contexts and prompts."""
-        return t_interval(*self._moments(), confidence)
+        return t_interval(*self._moments(self.differences), confidence)
 
     def p_value(self, least: float = 0.0, sign: float = 0.0) -> float:
         """How likely a mean so far from zero is if the truth lies within ``least`` of it: ``statistics.p_value``.
@@ -77,7 +94,7 @@ class Measured:
         """
         if self.same and not self.exact:
             return 1.0
-        return p_value(*self._moments(), least=least, sign=sign)
+        return p_value(*self._moments(self.differences), least=least, sign=sign)
 
 
 def replicate(
@@ -112,14 +129,14 @@ def replicate(
     if not 2 <= size <= len(contexts):
         raise UserError(f"measuring starts with 2 to {len(contexts)} contexts here, not {size}")
     parts: dict[Term, list[FloatArray]] = {tuple(members): [] for members in sets}
-    rows: dict[Term, list[FloatArray]] = {members: [] for members in parts}
+    cells: dict[Term, list[FloatArray]] = {members: [] for members in parts}
     wanted, first = list(parts), 0
     while wanted and first < size:
-        found, tables = measure(evaluate, wanted, contexts[first:size], tables=True)
+        found, tables = measure_cells(evaluate, wanted, contexts[first:size])
         for members in wanted:
             parts[members].append(found[members])
-            rows[members].append(tables[members])
-        so_far = {members: _measured(members, parts[members], rows[members], contexts, uniform) for members in parts}
+            cells[members].append(tables[members])
+        so_far = {members: _measured(members, parts[members], cells[members], contexts, uniform) for members in parts}
         largest = max(abs(float(part.differences.mean())) for each in so_far.values() for part in each.split(n_parts))
         wide = [
             members
@@ -128,21 +145,25 @@ def replicate(
         ]
         wanted = wide if precision > 0 else []
         first, size = size, min(2 * size, len(contexts))
-    return {members: _measured(members, parts[members], rows[members], contexts, uniform) for members in parts}
+    return {members: _measured(members, parts[members], cells[members], contexts, uniform) for members in parts}
+
+
+def combinations_of(values: Iterable[float]) -> tuple[Combination, ...]:
+    """The values of all on/off combinations, in the order of ``itertools.product((False, True), …)``."""
+    means = [float(value) for value in values]
+    kept = product((False, True), repeat=len(means).bit_length() - 1)
+    return tuple(Combination(each, value) for each, value in zip(kept, means, strict=True))
 
 
 def _measured(
-    members: Term, parts: list[FloatArray], rows: list[FloatArray], contexts: Masks, uniform: bool
+    members: Term, parts: list[FloatArray], cells: list[FloatArray], contexts: Masks, uniform: bool
 ) -> Measured:
-    differences = np.concatenate(parts)
+    differences, under = np.concatenate(parts), np.concatenate(cells, axis=1)
     others = np.delete(contexts[: len(differences)], list(members), axis=1)
     n_others = others.shape[1]
     first = np.unique(others, axis=0, return_index=True)[1] if n_others else np.zeros(1, dtype=np.int64)
     exact = uniform and n_others < 63 and len(first) == 2**n_others
     if exact:
-        differences = differences[np.sort(first)]
-    weights = [len(part) for part in parts]
-    values = np.average(np.stack(rows), axis=0, weights=weights)
-    kept = list(product((False, True), repeat=len(members)))
-    table = tuple(Combination(each, float(value)) for each, value in zip(kept, values, strict=True))
-    return Measured(members, differences, table, exact, len(first) == 1)
+        once = np.sort(first)
+        differences, under = differences[once], under[:, once]
+    return Measured(members, differences, under, exact, len(first) == 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from circuitspex.circuits.circuit import Interaction, Node
-from circuitspex.circuits.evidence._replicate import RATE, Measured, replicate
+import numpy as np
+
+from circuitspex.circuits.circuit import Combination, Interaction, Node
+from circuitspex.circuits.evidence._measure import measure_cells
+from circuitspex.circuits.evidence._replicate import RATE, Measured, combinations_of, replicate
 from circuitspex.circuits.evidence.resolution import Resolution
 from circuitspex.games import LensGame
 from circuitspex.recovery import Interactions
@@ -54,6 +57,7 @@ def measured_parts(
 ) -> Parts:
     """The strongest components and interactions, measured again; what replicates, and what did not.
 
+    Interactions carry the relation of their components, and the table of their combinations while all others are kept.
     An interaction replicates where its measured sign is the decoded one and its q value, over all interactions that
     were measured, is at most ``RATE``. A component is a discovery where its q value, over all components that were
     measured, is; one that is not has a place in the circuit only as a member of an interaction that replicates. Both
@@ -66,13 +70,23 @@ def measured_parts(
     if not wanted:
         return Parts()
     found = replicate(evaluate, wanted, contexts, start=start, precision=PRECISION, uniform=uniform)
+    unablated = around_the_whole(evaluate, sets, contexts.shape[1])
     q_of = _q_values(found, sets, resolution) | _q_values(found, singles, resolution)
     edges: list[Interaction] = []
     dropped: list[Interaction] = []
     for term in sets:
         decoded, measured = interactions.effect(*term), found[term].estimate()
         names = tuple(game.names[i] for i in term)
-        edge = Interaction(names, decoded, measured, found[term].per_prompt, found[term].table, q_of[term])
+        edge = Interaction(
+            names,
+            decoded,
+            measured,
+            found[term].per_prompt,
+            found[term].table,
+            q_of[term],
+            pair=found[term].relation(names, resolution.least(len(term))),
+            unablated=unablated[term],
+        )
         replicates = q_of[term] <= RATE and (measured.value > 0) == (decoded > 0)
         (edges if replicates else dropped).append(edge)
     nodes: list[Node] = []
@@ -108,6 +122,17 @@ def measured_parts(
     )
 
 
-def _q_values(found: dict[Term, Measured], sets: list[Term], resolution: Resolution) -> dict[Term, float]:
+def _q_values(found: dict[Term, Measured], sets: Sequence[Term], resolution: Resolution) -> dict[Term, float]:
     """The q value of each set among these, for the test that its effect is larger than its numbers' resolution."""
     return dict(zip(sets, q_values([found[s].p_value(resolution.least(len(s))) for s in sets]), strict=True))
+
+
+def around_the_whole(
+    evaluate: Callable[[Masks], PerPrompt], sets: Sequence[Term], n_players: int
+) -> dict[Term, tuple[Combination, ...]]:
+    """The mean metric of each on/off combination of each set while all other components are kept."""
+    if not sets:
+        return {}
+    whole = np.ones((1, n_players), dtype=np.bool_)
+    cells = measure_cells(evaluate, sets, whole)[1]
+    return {members: combinations_of(cells[members].mean((1, 2))) for members in sets}

@@ -8,6 +8,7 @@ import numpy as np
 
 from circuitspex.circuits.circuit import Verification
 from circuitspex.circuits.evidence._measure import PerPromptGame
+from circuitspex.games import per_prompt_of
 from circuitspex.statistics import mean_and_range, over_prompts
 from circuitspex.typing import Masks
 
@@ -18,7 +19,7 @@ def verify(
     """Keep only the circuit; remove only the circuit; and the same for random circuits of its size.
 
     Args:
-        evaluate: masks ``(K, n)`` in, the metric of each held-out prompt ``(K, P)`` out.
+        evaluate: masks ``(K, n)`` in, the metric of each held-out prompt ``(K, P)`` out; or a game.
         n_players: how many components there are.
         circuit: the indices of the circuit's components.
         n_random: how many random circuits of the same size.
@@ -32,7 +33,7 @@ def verify(
         kept[row, rng.choice(n_players, len(members), replace=False)] = True
     ends = np.array([np.ones(n_players, dtype=bool), np.zeros(n_players, dtype=bool)])
     masks: Masks = np.concatenate([ends, kept, ~kept])
-    results = evaluate(masks)
+    results = per_prompt_of(evaluate)(masks)
     full, empty = results[0].mean(), results[1].mean()
     with_circuit, without = results[2 : 3 + n_random], results[3 + n_random :]
     return Verification(

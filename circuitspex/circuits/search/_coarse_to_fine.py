@@ -18,11 +18,12 @@ from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.found import Found, Level
 from circuitspex.circuits.search._search import search
 from circuitspex.circuits.search.options import Options
-from circuitspex.circuits.search.prompts import hold_out
+from circuitspex.circuits.search.prompts import hold_out, prepared
 from circuitspex.components import Latents, model_structure
 from circuitspex.components.nesting import Group, can_be_opened, check_levels, opened, parts_of, written
 from circuitspex.games import ComponentGame, GroupedGame
 from circuitspex.masks import Keep
+from circuitspex.models.given import GivenModel
 from circuitspex.models.protocol import Model
 from circuitspex.recovery import Interactions, Method
 from circuitspex.renamed import renamed
@@ -32,8 +33,8 @@ from circuitspex.typing import FloatArray
 
 @renamed(share="threshold", most="max_expanded")
 def coarse_to_fine(
-    model: Model,
-    task: Task,
+    model: GivenModel,
+    task: Task | str | Path,
     levels: Sequence[str] = ("layers", "heads+mlps", "neurons"),
     baseline: str = "mean",
     budget: int = 100,
@@ -50,7 +51,7 @@ def coarse_to_fine(
     n_random: int = 20,
     directions: bool = True,
     until: float | None = None,
-    heldout: Task | None = None,
+    heldout: Task | str | Path | None = None,
     executor: Executor = "auto",
     precision: Precision = "model",
     store: Store | str | Path | None = None,
@@ -65,8 +66,8 @@ def coarse_to_fine(
     If none reaches it, the one with the largest share is expanded.
 
     Args:
-        model: a TransformerBridge.
-        task: prompts and metric.
+        model: a TransformerBridge, a Hugging Face model, or the name of one.
+        task: prompts and metric; or the name of a built-in task, or a ``.jsonl`` file.
         levels: selectors from coarse to fine, two or more; each names components that lie within those of the one
             before. The first may be 'layers' (or 'layers[20:30]'): the heads and the MLP of a layer as one component.
         baseline: as in ``find_circuit``, and so are all arguments that are not named here.
@@ -82,6 +83,7 @@ def coarse_to_fine(
         UserError: an argument out of range.
     """
     options = Options.of(locals())
+    model, task, heldout = prepared(model, task, baseline, heldout, "heads", levels)
     return search_levels(model, task, levels, baseline, options, heldout)
 
 

@@ -21,6 +21,7 @@ from circuitspex.circuits.evidence.resolution import Resolution
 from circuitspex.circuits.found import Found, Refined, Stage
 from circuitspex.circuits.record import Clock, versions
 from circuitspex.circuits.search._refine import refine
+from circuitspex.circuits.search.doubt import warn_of_doubt
 from circuitspex.circuits.search.footprint import peak_memory
 from circuitspex.circuits.search.options import MORE_CONTEXTS, Options
 from circuitspex.circuits.search.stages import advice, explore
@@ -29,11 +30,13 @@ from circuitspex.masks import Keep, Pilot, every_mask, mean_keep, pilot, sample_
 from circuitspex.masks.members import unseen
 from circuitspex.recovery import DECODERS, Interactions, decode
 from circuitspex.recovery.decoders.exact import MOST_PLAYERS
+from circuitspex.recovery.result import LittleExplained
+from circuitspex.recovery.scoring.r2 import r_squared
 from circuitspex.tasks import Task, TaskReport
 from circuitspex.typing import Masks
 
 EVERY_CONTEXT = 64
-"""Where there are no more masks than this, or than were decoded, sets are measured in every context."""
+"""Where there are no more masks than this, or than have been run, sets are measured in every context."""
 LEAST_HELDOUT = 4
 """With fewer masks left that no fit has seen, R² is not measured."""
 
@@ -63,6 +66,8 @@ class Evidence:
     dropped: tuple[Interaction, ...] = ()
     dropped_nodes: tuple[Node, ...] = ()
     verification: Verification | None = None
+    exact: bool = False
+    """Whether everything was measured in every context that there is."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,7 @@ def search(
     decoded = _decoded(asked, options, seeds, clock)
     faithfulness, curve = _scored(asked, options, decoded, seeds)
     decoded = replace(decoded, curve=curve)
+    warn_of_doubt(faithfulness, decoded.interactions)
     clock.mark("held_out")
     evidence, contexts = _measured(asked, options, decoded, seeds)
     clock.mark("measure")
@@ -198,6 +204,7 @@ def search(
             "stages": {name: asdict(count) for name, count in asked.counts.items()},
             "memory_estimate_bytes": estimate,
             **_record(options, decoded),
+            **({"exact_over_masks": True} if evidence.exact else {}),
             **(record or {}),
         },
     )
@@ -221,15 +228,17 @@ def _decoded(asked: RememberingGame, options: Options, seeds: _Seeds, clock: Clo
 
     def fit(run: Run) -> Interactions:
         clock.mark("ablate")
-        fitted = decode(
-            run.masks,
-            run.values,
-            gradients=run.gradients,
-            method=options.method,
-            keep=mean_keep(share),
-            seed=seeds.decoding,
-            names=asked.names,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LittleExplained)  # said of the held-out masks, once they are run
+            fitted = decode(
+                run.masks,
+                run.values,
+                gradients=run.gradients,
+                method=options.method,
+                keep=mean_keep(share),
+                seed=seeds.decoding,
+                names=asked.names,
+            )
         clock.mark("decode")
         return fitted
 
@@ -250,19 +259,27 @@ def _decoded(asked: RememberingGame, options: Options, seeds: _Seeds, clock: Clo
 def _scored(
     asked: RememberingGame, options: Options, decoded: Decoded, seeds: _Seeds
 ) -> tuple[Faithfulness, tuple[Stage, ...]]:
-    """R² on masks that no fit has seen, and the learning curve with it."""
+    """R² on masks that no fit has seen, or on all masks where they are few; and the learning curve with it."""
     n, run, curve = asked.n_players, decoded.run, decoded.curve
-    more_drawn = len(run) if n <= MOST_PLAYERS else 0  # of few masks many have been seen
-    fresh = unseen(drawn(n, options.n_heldout + more_drawn, decoded.keep, seeds.heldout), run.masks)
-    fresh = fresh[: options.n_heldout]
-    if len(fresh) < min(max(2, options.n_heldout // 2), LEAST_HELDOUT):
-        return Faithfulness(None, None, None, 0), curve  # an R² of a few masks would say nothing
-    seen = asked.evaluate(fresh, stage="held-out ablations")
-    score = decoded.interactions.score(fresh, seen.values, seed=options.seed)
-    curve = (*curve, Stage(len(run), score.r2, score.low, score.high, score.n_masks))
+    if decoded.keep == 0.5 and n <= MOST_PLAYERS and 2**n <= len(np.unique(run.masks, axis=0)) + options.n_heldout:
+        everything = every_mask(n)
+        values = asked.evaluate(everything, stage="held-out ablations").values
+        r2 = r_squared(values, decoded.interactions.predict(everything))
+        faithfulness = Faithfulness(r2, None, None, len(everything), exact=True)  # nothing was drawn
+        last = Stage(len(run), r2, r2, r2, len(everything))
+    else:
+        more_drawn = len(run) if n <= MOST_PLAYERS else 0  # of few masks many have been seen
+        fresh = unseen(drawn(n, options.n_heldout + more_drawn, decoded.keep, seeds.heldout), run.masks)
+        fresh = fresh[: options.n_heldout]
+        if len(fresh) < min(max(2, options.n_heldout // 2), LEAST_HELDOUT):
+            return Faithfulness(None, None, None, 0), curve  # an R² of a few masks would say nothing
+        score = decoded.interactions.score(fresh, asked.evaluate(fresh, stage="held-out ablations").values)
+        faithfulness = Faithfulness(score.r2, score.low, score.high, score.n_masks)
+        last = Stage(len(run), score.r2, score.low, score.high, score.n_masks)
+    curve = (*curve, last)
     if options.until is not None and not any(stage.reaches(options.until) for stage in curve):
         warnings.warn(advice(curve, options.until, options.budget), stacklevel=4)
-    return Faithfulness(score.r2, score.low, score.high, score.n_masks), curve
+    return faithfulness, curve
 
 
 def _measured(asked: RememberingGame, options: Options, decoded: Decoded, seeds: _Seeds) -> tuple[Evidence, Masks]:
@@ -271,7 +288,7 @@ def _measured(asked: RememberingGame, options: Options, decoded: Decoded, seeds:
     # One share, also where the masks mix several: the measured effect is then the same quantity as the decoded one.
     share = mean_keep(decoded.keep)
     n_contexts = options.n_contexts
-    if share == 0.5 and n <= MOST_PLAYERS and 2**n <= max(len(run), EVERY_CONTEXT):
+    if share == 0.5 and n <= MOST_PLAYERS and 2**n <= max(len(asked), EVERY_CONTEXT):
         contexts = every_mask(n, seed=seeds.contexts)
         n_contexts = len(contexts)  # what is measured in all of them is exact
     else:
@@ -287,7 +304,8 @@ def _measured(asked: RememberingGame, options: Options, decoded: Decoded, seeds:
         Resolution.of(run.per_prompt, asked.game.unit_roundoff),
         uniform=share == 0.5,
     )
-    return Evidence(parts.nodes, parts.interactions, parts.dropped, parts.dropped_nodes), contexts
+    found = Evidence(parts.nodes, parts.interactions, parts.dropped, parts.dropped_nodes)
+    return replace(found, exact=share == 0.5 and n <= MOST_PLAYERS and len(contexts) == 2**n), contexts
 
 
 def drawn(n_players: int, count: int, keep: Keep, seed: int) -> Masks:
@@ -301,6 +319,8 @@ def _record(options: Options, decoded: Decoded) -> dict[str, Any]:
     """What the record says of the optional stages."""
     out: dict[str, Any] = {}
     trial, refined = decoded.pilot, decoded.refined
+    if decoded.interactions.likely_budget is not None:
+        out["likely_budget"] = decoded.interactions.likely_budget
     if trial is not None:
         shares = [asdict(row) for row in trial.rows]
         out["keep_chosen"] = {"reason": trial.reason, "shares": shares}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from circuitspex.ablation import Executor, Precision, Store, store_at
+from circuitspex.ablation import Executor, Precision, Store, check_executor, store_at
 from circuitspex.circuits.search.footprint import check_memory
 from circuitspex.components import Latents, Selector
 from circuitspex.errors import UserError
@@ -93,9 +93,11 @@ class Options:
                 raise UserError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if self.min_effect is not None and not (self.min_effect >= 0 and np.isfinite(self.min_effect)):
             raise UserError(f"min_effect must be a number of the metric's units, at least 0, not {self.min_effect}")
+        check_executor(self.executor, self.precision)
         if DECODERS[self.method].makes_its_own_masks and (keep != 0.5 or self.until is not None):
             raise UserError(
-                f"method '{self.method}' runs its own masks, which keep half of the components: no keep, no until"
+                f"method '{self.method}' runs its own masks, which keep half of the components; keep=… and until=… "
+                "can't go with it"
             )
         return replace(self, keep=keep)
 
@@ -117,7 +119,8 @@ class Options:
         Raises:
             UserError: more than is free.
         """
-        n_measured = MORE_CONTEXTS * self.n_contexts * (self.max_nodes + 3 * self.max_interactions + 1)
+        contexts = MORE_CONTEXTS * self.n_contexts + 1  # and the one in which all others are kept
+        n_measured = contexts * (self.max_nodes + 3 * self.max_interactions + 1)
         return check_memory(n_players, self.budget, self.n_heldout, n_measured)
 
     def game(self, model: Model, task: Task, components: Selector, baseline: str) -> ComponentGame:

@@ -54,7 +54,7 @@ def explore(
         new = unseen(masks[len(run) : size], run.masks)
         run = ablate(masks[:size])
         if len(new):
-            score = so_far.score(new, ablate(new).values, seed=seed)
+            score = so_far.score(new, ablate(new).values)
             curve.append(Stage(so_far.n_ablations, score.r2, score.low, score.high, score.n_masks))
         if until is not None and curve and curve[-1].reaches(until):
             break

@@ -30,6 +30,7 @@ from circuitspex.export.drawing.style import (
     decimals,
     effect_text,
     reading_order,
+    relation_text,
     text_width,
 )
 
@@ -165,7 +166,8 @@ class _Builder:
             for name, node in zip(names, nodes, strict=True)
         ]
         self.texts = [
-            f"{notes.get(frozenset(edge.components), '')} {effect_text(edge, places)}".lstrip() for edge in edges
+            f"{notes.get(frozenset(edge.components), '')} {relation_text(edge)}{effect_text(edge, places)}".lstrip()
+            for edge in edges
         ]
         self.label_width = [
             max(text_width(text, DETAIL_SIZE if i else NAME_SIZE, bold=i == 0) for i, text in enumerate(lines))

@@ -79,7 +79,7 @@ def symbol(pen: Pen, kind: str, x: float, y: float, radius: float, look: Look, p
 def _edge(pen: Pen, index: int, placed: PlacedEdge) -> None:
     edge, ink = placed.edge, pen.faint if placed.faint else pen.palette
     colour = ink.negative if edge.effect < 0 else ink.positive
-    spoken = f"{edge.label} interaction of {', '.join(edge.components)}: {placed.text}"
+    spoken = f"{edge.sentence}: {placed.text}"
     if placed.arrow is not None and edge.direction is not None:
         spoken += f"; {direction_text(edge.direction)}"
     spoken += _NOT_HERE if placed.faint else ""
@@ -128,8 +128,8 @@ def samples(pen: Pen, kinds: set[str], arrows: bool, unsigned: bool = False) -> 
         (label, functools.partial(_mark_sample, kind)) for kind, label in legend_of(kinds)
     ]
     for label, look, hollow in (
-        ("positive / synergistic", Look(line=palette.positive, width=3.4), False),
-        ("negative / redundant", Look(line=palette.negative, width=3.4, dash=DASH), False),
+        ("positive interaction", Look(line=palette.positive, width=3.4), False),
+        ("negative interaction", Look(line=palette.negative, width=3.4, dash=DASH), False),
         ("measured, 95 % interval", Look(line=palette.muted, width=3.4), False),
         ("estimate, not measured", Look(line=palette.muted, width=3.4), True),
     ):

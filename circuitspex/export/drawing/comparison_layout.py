@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness, Interaction, Node
 from circuitspex.circuits.comparison import Change, Comparison
@@ -101,7 +101,8 @@ def _in_all(
             found.append((some[members], True))
             continue
         measured: Estimate | None = None if change is None else getattr(change, _WHICH[which])
-        found.append((replace(template, decoded=0.0, measured=measured, per_prompt=()), False))
+        pair: dict[str, Any] = {"table": (), "unablated": (), "pair": None} if isinstance(template, Interaction) else {}
+        found.append((replace(template, decoded=0.0, measured=measured, per_prompt=(), **pair), False))
     return found
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.circuits.found import Found
 from circuitspex.errors import UserError
-from circuitspex.export.drawing.style import printable
 from circuitspex.games import Training, TrainingGame
+from circuitspex.text import printable
 
 Pixels = NDArray[np.uint8]
 _MOST_NUMBERS = 16

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from circuitspex.export.drawing.geometry import Box, Path, Point
 from circuitspex.export.drawing.pen import Look, mixed
-from circuitspex.export.drawing.style import FONTS, Palette, printable
+from circuitspex.export.drawing.style import FONTS, Palette
+from circuitspex.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from circuitspex.circuits.circuit import Interaction
 from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.drawing.geometry import Box, Path, Point, straight
-from circuitspex.export.drawing.style import decimals_of, number, printable, shorten, text_width
+from circuitspex.export.drawing.style import decimals_of, number, shorten, text_width
+from circuitspex.text import printable
 
 TEXT_SIZE = 13.0
 LABEL_SIZE = 8.5

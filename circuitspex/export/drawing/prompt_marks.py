@@ -58,7 +58,7 @@ def _text(pen: Pen, text: PlacedText, colour: str) -> None:
 
 def _arc(pen: Pen, index: int, arc: PlacedArc, places: int) -> None:
     edge = arc.edge
-    spoken = f"{edge.label} interaction of {', '.join(edge.components)}: {effect_text(edge, places)}"
+    spoken = f"{edge.sentence}: {effect_text(edge, places)}"
     members = " ".join(map(str, arc.members))
     with pen.group("edge", spoken, titled=True, data_index=index, data_members=members):
         interaction_line(pen, arc.paths, edge, arc.width, pen.palette)

@@ -10,9 +10,10 @@ import math
 import re
 from dataclasses import dataclass
 
-from circuitspex.circuits.circuit import Circuit, Direction, Interaction, Node, Verification
+from circuitspex.circuits.circuit import Circuit, Direction, Estimate, Interaction, Node, Verification
 from circuitspex.circuits.prompt_map import Word
 from circuitspex.components import KINDS
+from circuitspex.text import printable
 
 NAME_SIZE = 10.0
 """Size of a component's name, in the layout's units (points)."""
@@ -104,15 +105,13 @@ def shorten(text: str, size: float, width: float) -> str:
     text = printable(text)
     if text_width(text, size) <= width:
         return text
-    while text and text_width(text + "…", size) > width:
-        text = text[:-1]
-    return text.rstrip() + "…"
-
-
-def printable(text: object) -> str:
-    """Text on one line in which control characters and broken surrogates, which SVG can't hold, are replaced."""
-    line = " ".join(str(text).split())
-    return "".join(c if c.isprintable() and c not in "\ufffe\uffff" else "\ufffd" for c in line)
+    left = width - text_width("…", size)
+    count = 0
+    for count, character in enumerate(text):  # noqa: B007
+        left -= text_width(character, size)
+        if left < 0:
+            break
+    return text[:count].rstrip() + "…"
 
 
 def decimals(circuit: Circuit) -> int:
@@ -179,7 +178,25 @@ def effect_text(part: Node | Interaction | Word, places: int) -> str:
         return f"{effect_number(part, places)} est., sign unknown"
     if part.measured is None:
         return f"{number(part.decoded, places)} est."
-    return f"{number(part.measured.value, places)} {interval(part.measured.low, part.measured.high, places)}"
+    return estimate_text(part.measured, places)
+
+
+def relation_text(edge: Interaction) -> str:
+    """What a pair's components do to each other, to stand before the effect; empty where that is its sign alone."""
+    relation = edge.relation
+    return "" if edge.pair is None or relation.word.endswith("interaction") else f"{printable(relation.short)}: "
+
+
+def estimate_text(found: Estimate, places: int) -> str:
+    """A measured number with its interval."""
+    return f"{number(found.value, places)} {interval(found.low, found.high, places)}"
+
+
+def others_text(circuit: Circuit) -> str:
+    """Over what the tables of combinations are averaged: 'random masks that keep 50 % of the others'."""
+    keep = circuit.run.get("keep")
+    share = f"{keep:.0%}".replace("%", " %") if isinstance(keep, int | float) and 0 < keep < 1 else "a share"
+    return f"random masks that keep {share} of the others"
 
 
 def direction_text(direction: Direction) -> str:

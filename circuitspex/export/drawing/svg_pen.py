@@ -14,7 +14,8 @@ from typing import Any
 
 from circuitspex.export.drawing.geometry import Box, Path, Point
 from circuitspex.export.drawing.pen import Look, mixed
-from circuitspex.export.drawing.style import FONTS, LIGHT, Palette, printable
+from circuitspex.export.drawing.style import FONTS, LIGHT, Palette
+from circuitspex.text import printable
 
 PAGE_FONTS = "system-ui, -apple-system, Segoe UI, DejaVu Sans, sans-serif"
 BUTTON = 'tabindex="0" role="button"'

@@ -48,7 +48,7 @@ def examples_figure(
     circuit, shown = circuit_of(found), examples_of(found, game, pictures, captions)
     nodes, edges = list(circuit.nodes), list(circuit.interactions)
     height = _TOP + _ROW * (len(nodes) + len(edges)) + _GAP * 2 + 0.3
-    with matplotlib.style.context({}, after_reset=True):
+    with matplotlib.style.context({"text.parse_math": False}, after_reset=True):
         figure = Figure(figsize=(_WIDTH, height), facecolor=LIGHT.background, dpi=100)
         _text(figure, _NAME, 0.3, shorten(title_of(circuit), 12, 620), 12, weight="bold")
         _text(figure, _NAME, 0.55, faithfulness_text(circuit), 8.5, colour=LIGHT.muted)

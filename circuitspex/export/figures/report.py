@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.report import Report
 from circuitspex.export.drawing.sheet import frame, write_figure
-from circuitspex.export.drawing.style import DARK, LIGHT, Palette, printable, shorten
+from circuitspex.export.drawing.style import DARK, LIGHT, Palette, shorten
+from circuitspex.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ def draw(report: Report, dark: bool = False) -> Figure:
     from matplotlib.figure import Figure
 
     palette = DARK if dark else LIGHT
-    with matplotlib.style.context({"font.size": 9}, after_reset=True):
+    with matplotlib.style.context({"font.size": 9, "text.parse_math": False}, after_reset=True):
         figure = Figure(figsize=(11, 6.4), facecolor=palette.background, layout="constrained", dpi=100)
         grid = figure.add_gridspec(2, 2, width_ratios=(1.7, 1))
         curve, areas = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1])
@@ -99,7 +100,7 @@ def _areas(axes: Axes, report: Report, palette: Palette) -> None:
 
 def _parts(axes: Axes, report: Report, palette: Palette) -> None:
     looks = {True: (palette.positive, "o"), False: (palette.muted, "x")}
-    rows = [(printable(part.name), part.loss, *looks[part.needed]) for part in report.parts[:MAX_PARTS][::-1]]
+    rows = [(shorten(part.name, 7, 160), part.loss, *looks[part.needed]) for part in report.parts[:MAX_PARTS][::-1]]
     _intervals(axes, rows, "what the circuit loses without one component", palette, linewidth=1.6, markersize=4)
     axes.axvline(0, color=palette.line, linewidth=0.8)
     axes.tick_params("y", labelsize=7)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from circuitspex.circuits.circuit import Circuit, Interaction, Node
+from circuitspex.circuits.circuit import Circuit, Faithfulness, Interaction, Node
 from circuitspex.export.files.circuit_check import problem_of, schema
 from circuitspex.export.files.codec import JsonForm, leave_out
 
 # Fields that files up to version 3 don't have are left out where there is nothing to say.
-leave_out(Node, "q", "adjusted")
-leave_out(Interaction, "adjusted")
+leave_out(Node, "q", "adjusted", "signed")
+leave_out(Interaction, "adjusted", "pair", "unablated")
+leave_out(Faithfulness, "exact")
 CIRCUIT = JsonForm(
     Circuit,
     "circuitspex.circuit",

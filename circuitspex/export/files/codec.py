@@ -17,10 +17,10 @@ from typing import Any, Generic, TypeVar
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from circuitspex.circuits.circuit import Node
+from circuitspex import strict_json
 from circuitspex.errors import FileFormatError, UserError
-from circuitspex.export.schemas import short
 from circuitspex.files import write_atomically
+from circuitspex.strict_json import short
 
 T = TypeVar("T")
 
@@ -94,6 +94,8 @@ class JsonForm(Generic[T]):
             return CONVERTER.structure(data, self.kind)
         except OverflowError:
             raise FileFormatError("holds a number that is too large") from None
+        except (TypeError, KeyError) as error:
+            raise FileFormatError(f"holds something of another type than its field has ({error})") from None
 
     def problem_of_file(self, data: Any) -> str | None:
         """What is wrong with what a file holds, its format and version first; None where nothing is."""
@@ -130,32 +132,20 @@ class JsonForm(Generic[T]):
             FileFormatError: it is missing, damaged, of another format, or of a newer version.
         """
         try:
-            return self.from_json(self._loaded(path))
+            return self.from_json(strict_json.read(path))
         except UserError as error:
             raise FileFormatError(f"{path}: {error}") from None
 
-    def _loaded(self, path: Path) -> Any:
-        try:
-            text = path.read_bytes().decode("utf-8-sig")
-            return json.loads(text, parse_constant=_finite, parse_float=_finite)
-        except FileNotFoundError:
-            raise FileFormatError("there is no such file") from None
-        except OSError as error:
-            raise FileFormatError(f"can't be read: {error.strerror or error}") from error
-        except UnicodeDecodeError:
-            raise FileFormatError(f"not a {self.what} file: it is not UTF-8 text") from None
-        except json.JSONDecodeError as error:
-            detail = f"line {error.lineno}, column {error.colno}: {error.msg}" if text.strip() else "it is empty"
-            raise FileFormatError(f"not JSON, or cut short ({detail})") from None
-        except (ValueError, RecursionError) as error:
-            raise FileFormatError(str(error)) from None
 
-
-def _plain(value: Any, path: str, with_gaps: bool, sort: bool = False) -> Any:
-    """A copy in plain JSON types; refuses what JSON can't say exactly."""
+def _plain(value: Any, path: str, with_gaps: bool, sort: bool = False, depth: int = 1) -> Any:
+    """A copy in plain JSON types; refuses what JSON can't say exactly, and what could not be read again."""
+    if depth > strict_json.MAX_DEPTH:
+        raise UserError(f"{path[:60]}… stands more than {strict_json.MAX_DEPTH} deep")
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, numbers.Integral):
+        if abs(int(value)) >= 2**1023:
+            raise UserError(f"{path} is a number that is too large")
         return int(value)
     if isinstance(value, numbers.Real):
         if math.isfinite(value):
@@ -168,19 +158,12 @@ def _plain(value: Any, path: str, with_gaps: bool, sort: bool = False) -> Any:
             if not isinstance(key, str):
                 raise UserError(f"the key {key!r} of {path} is not text")
         return {
-            key: _plain(value[key], f"{path}.{key}".lstrip("."), with_gaps, sort or key in _UNORDERED)
+            key: _plain(value[key], f"{path}.{key}".lstrip("."), with_gaps, sort or key in _UNORDERED, depth + 1)
             for key in (sorted(value) if sort else value)
         }
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        return [_plain(item, f"{path}[{i}]", with_gaps, sort) for i, item in enumerate(value)]
+        return [_plain(item, f"{path}[{i}]", with_gaps, sort, depth + 1) for i, item in enumerate(value)]
     raise UserError(f"{path} is a {type(value).__name__}, which is not plain JSON")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"holds the number {short(text)}; only finite numbers are allowed")
-    return value
 
 
 def _number(value: Any, _: Any) -> float:
@@ -192,6 +175,8 @@ def _number(value: Any, _: Any) -> float:
 def _whole(value: Any, _: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
         raise TypeError("not a whole number")
+    if abs(value) >= 2**63:
+        raise OverflowError
     return int(value)
 
 
@@ -214,8 +199,6 @@ def _converter() -> Converter:
     made.register_structure_hook(str, _text)
     made.register_structure_hook(bool, lambda value, _: bool(value))
     made.register_unstructure_hook_func(lambda kind: kind == Mapping[str, Any], lambda value: value)
-    # Nearly every effect has a sign; the exceptions alone say so, and other files are as they were.
-    made.register_unstructure_hook(Node, make_dict_unstructure_fn(Node, made, signed=override(omit_if_default=True)))
     return made
 
 

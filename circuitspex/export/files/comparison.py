@@ -12,8 +12,9 @@ from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Comparison, Series
 from circuitspex.export.files.codec import JsonForm
 from circuitspex.export.files.comparison_check import problem_of, problem_of_series, schema
-from circuitspex.export.graphs.csv import safe, table
+from circuitspex.export.graphs.csv import table
 from circuitspex.files import write_atomically
+from circuitspex.text import cell
 
 COMPARISON = JsonForm(
     Comparison,
@@ -35,7 +36,7 @@ def write_csv(comparison: Comparison, path: Path) -> Path:
     heads = [*(f"component_{i + 1}" for i in range(width)), "order", "kind", *ends, "decoded", "q"]
     rows = []
     for change in comparison.changes:
-        members = [safe(name) for name in change.components] + [""] * (width - change.order)
+        members = [cell(name) for name in change.components] + [""] * (width - change.order)
         numbers = [*_three(change.before), *_three(change.after), *_three(change.difference), change.decoded, change.q]
         rows.append([*members, str(change.order), change.kind, *(repr(float(number)) for number in numbers)])
     return write_atomically(path, table(heads, rows).encode("utf-8", "replace"))
@@ -46,11 +47,11 @@ def write_series_csv(series: Series, path: Path) -> Path:
     heads = ["checkpoint", "identity", "same_as", "what", "components", "order", "value", "low", "high"]
     rows = []
     for point in series.points:
-        about = [safe(point.name), safe(point.identity), safe(series.same_as.get(point.name, ""))]
+        about = [cell(point.name), cell(point.identity), cell(series.same_as.get(point.name, ""))]
         rows.append([*about, "metric", "", "0", *(repr(float(end)) for end in _three(point.metric))])
         for members, effect in zip(series.sets, point.effects, strict=True):
             ends = (repr(float(end)) for end in _three(effect))
-            rows.append([*about, "effect", safe(" × ".join(members)), str(len(members)), *ends])
+            rows.append([*about, "effect", cell(" × ".join(members)), str(len(members)), *ends])
     return write_atomically(path, table(heads, rows).encode("utf-8", "replace"))
 
 

@@ -15,11 +15,21 @@ from pathlib import Path
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.export.graphs.parts import Value, evidence_of, numbers_of, parts_of
 from circuitspex.files import file_writer
+from circuitspex.text import cell
 
 NUMBERS = ("effect", "low", "high", "measured", "decoded")
 SIGNED = "signed"
 """A further column where there are components of which only the size of the effect is known."""
-EVIDENCE = ("q", "path_from", "path_to", "path_share", "path_low", "path_high")
+EVIDENCE = ("q", "path_from", "path_to", "path_share", "path_low", "path_high", "relation_from", "relation_to")
+CONDITIONAL = tuple(
+    name
+    for place in (1, 2)
+    for name in (
+        f"conditional_{place}",
+        *(f"{when}_{place}{end}" for when in ("without", "with") for end in ("", "_low", "_high")),
+    )
+)
+"""What each of a pair does without and with the other one: the last columns of the table of interactions."""
 
 
 def components_table(circuit: Circuit) -> str:
@@ -34,9 +44,9 @@ def components_table(circuit: Circuit) -> str:
     more = () if all(node.signed for node in nodes) else (SIGNED,)
     rows = [
         [
-            safe(node.name),
+            cell(node.name),
             str(node.layer) if circuit.has_layers else "",
-            safe(node.kind),
+            cell(node.kind),
             *_numbers(node),
             *(_cell(node.signed) for _ in more),
         ]
@@ -55,12 +65,14 @@ def interactions_table(circuit: Circuit) -> str:
     width = max([2, *(interaction.edge.order for interaction in interactions)])
     rows = []
     for interaction in interactions:
-        members = [safe(part.node.name) for part in interaction.members]
+        members = [cell(part.node.name) for part in interaction.members]
         empty = [""] * (width - len(members))
         edge, evidence = interaction.edge, evidence_of(interaction.edge)
-        cells = [_cell(evidence.get(name, "")) for name in EVIDENCE]
-        rows.append([*members, *empty, str(edge.order), edge.label, *_numbers(edge), *cells])
-    return table([*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, *EVIDENCE], rows)
+        cells = [_cell(evidence.get(name, "")) for name in (*EVIDENCE, *CONDITIONAL)]
+        words = [cell(edge.relation.short), *_numbers(edge), edge.relation.word, *cells]
+        rows.append([*members, *empty, str(edge.order), *words])
+    heads = [*(f"component_{i + 1}" for i in range(width)), "order", "label", *NUMBERS, "relation"]
+    return table([*heads, *EVIDENCE, *CONDITIONAL], rows)
 
 
 def interactions_path(path: Path) -> Path:
@@ -79,11 +91,6 @@ def write(circuit: Circuit, path: Path) -> Path:
     return file_writer(components_table)(circuit, path)
 
 
-def safe(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "'")) else text
-
-
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """The text of a CSV table."""
     file = io.StringIO()
@@ -100,5 +107,5 @@ def _numbers(part: Node | Interaction) -> list[str]:
 
 def _cell(value: Value) -> str:
     if isinstance(value, str):
-        return safe(value)
+        return cell(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -17,12 +17,12 @@ from circuitspex.export.drawing.style import (
     decimals,
     effect_text,
     faithfulness_text,
-    printable,
     shape_of,
     title_of,
 )
 from circuitspex.export.graphs.parts import InteractionPart, Part, parts_of
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 MAX_WITH_EFFECTS = 40
 """Up to this many components, effects are written beside components and interactions, and not only in tooltips."""
@@ -96,7 +96,7 @@ def _component(part: Part, places: int, shown: bool) -> str:
 
 def _interaction(interaction: InteractionPart, places: int, shown: bool, largest: float) -> Iterator[str]:
     edge = interaction.edge
-    text = f"{effect_text(edge, places)} {edge.label}"
+    text = f"{effect_text(edge, places)} {edge.relation.short}"
     members = " × ".join(part.node.name for part in interaction.members)
     width = 0.8 + 3.2 * (abs(edge.effect) / largest if largest else 0.0)
     tooltip = quoted(f"{members}: {text}")

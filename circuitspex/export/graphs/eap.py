@@ -28,7 +28,7 @@ from circuitspex.components import Component, LayerStructure, ModelStructure, Pa
 from circuitspex.components.component import parse_component
 from circuitspex.errors import ComponentError, UserError
 from circuitspex.export.graphs.eap_nodes import Blocks, components_of, edge_count, edges
-from circuitspex.export.graphs.eap_read import read
+from circuitspex.export.graphs.eap_read import MAX_HEADS, read
 from circuitspex.export.graphs.parts import parts_of
 from circuitspex.files import write_atomically
 
@@ -110,6 +110,8 @@ def _config(circuit: Circuit) -> dict[str, Any]:
                 f"an EAP graph needs the model's {key}, which this circuit does not have (it says {value!r})"
             )
         sizes[key] = value
+    if sizes["n_layers"] * sizes["n_heads"] > MAX_HEADS:
+        raise UserError(f"an EAP graph has at most {MAX_HEADS:,} heads; this circuit's model has more")
     width, parallel = model.get("d_model"), model.get("parallel_attn_mlp")
     return {
         **sizes,

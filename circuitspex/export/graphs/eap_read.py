@@ -17,17 +17,18 @@ of the circuit (``run["effects"]``) too.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import warnings
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from circuitspex import strict_json
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Node
 from circuitspex.components import Component
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.export.graphs.eap_nodes import Blocks, components_of, n_outgoing
+from circuitspex.strict_json import short
 
 MAX_HEADS = 1_000_000
 """Graphs of more heads are taken for damaged."""
@@ -53,13 +54,7 @@ def read(path: Path | str, sign: Sign = "unknown") -> Circuit:
     if sign not in get_args(Sign):
         raise UserError(f"sign must be one of {', '.join(get_args(Sign))}, not {sign!r}")
     try:
-        data = json.loads(Path(path).read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise FileFormatError(f"{path}: can't be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError):
-        raise FileFormatError(f"{path}: not JSON, or cut short") from None
-    try:
-        circuit, lacking = _circuit(data, sign)
+        circuit, lacking = _circuit(strict_json.read(path, nan=True), sign)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
     if lacking:
@@ -105,7 +100,9 @@ def _circuit(data: Any, sign: Sign) -> tuple[Circuit, str]:
         _lacking(kept, outgoing, blocks or Blocks.uniform(cfg["n_layers"], cfg["n_heads"]), cfg) if by_edges else ""
     )
     how = f"sums of the scores of outgoing edges{f' ({lacking})' if lacking else ''}" if by_edges else "scores of nodes"
-    model = {key: cfg[key] for key in ("n_layers", "n_heads", "d_model", "parallel_attn_mlp") if key in cfg}
+    model: dict[str, Any] = {
+        key: cfg[key] for key in ("n_layers", "n_heads", "d_model", "parallel_attn_mlp") if key in cfg
+    }
     if blocks is not None:
         model |= {"heads": list(blocks.heads), "mlps": list(blocks.mlps)}
     run = {
@@ -169,8 +166,8 @@ def _outgoing(given: dict[str, Any], known: dict[str, Component | None]) -> dict
     total: dict[str, tuple[float, int]] = {}
     for name, edge in given.items():
         source, arrow, target = name.partition("->")
-        if not arrow or source not in known or target.split("<")[0] not in known:
-            raise FileFormatError(f"edges names {name[:60]!r}, which the model of 'cfg' does not have")
+        if not arrow or not _is_edge(source, target, known):
+            raise FileFormatError(f"edges names {short(name)}, which the model of 'cfg' does not have")
         if not isinstance(edge, dict) or not isinstance(edge.get("in_graph"), bool):
             raise FileFormatError(f"edges.{name} must have 'in_graph', true or false")
         score = _score(edge.get("score"), f"edges.{name}")
@@ -178,6 +175,19 @@ def _outgoing(given: dict[str, Any], known: dict[str, Component | None]) -> dict
             before, count = total.get(source, (0.0, 0))
             total[source] = before + score, count + 1
     return total
+
+
+def _is_edge(source: str, target: str, known: dict[str, Component | None]) -> bool:
+    """Whether the one is computed before the other, which reads it."""
+    into, _, slot = target.partition("<")
+    if source not in known or into not in known or source == "logits" or into == "input":
+        return False
+    one, other = known[source], known[into]
+    if slot not in (("q>", "k>", "v>") if other is not None and other.kind == "head" else ("",)):
+        return False
+    if one is None or other is None:  # from the input, or to the logits
+        return True
+    return one.layer < other.layer or (one.layer == other.layer and (one.kind, other.kind) == ("head", "mlp"))
 
 
 def _lacking(kept: set[str], outgoing: dict[str, tuple[float, int]], blocks: Blocks, cfg: dict[str, Any]) -> str:

@@ -12,9 +12,10 @@ import json
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.components import KINDS
-from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, is_signed, printable, shape_of, title_of
+from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, is_signed, shape_of, title_of
 from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, parts_of
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 MAX_TEXT = 50_000
 """The longest diagram that Mermaid renders unless its page says otherwise, in UTF-16 units."""
@@ -124,7 +125,7 @@ def _component(part: Part, places: int) -> str:
 
 
 def _interaction(interaction: InteractionPart, places: int) -> list[str]:
-    text = f"{effect_text(interaction.edge, places)} {interaction.edge.label}"
+    text = f"{effect_text(interaction.edge, places)} {interaction.edge.relation.short}"
     if interaction.joint is None:
         ((a, b),) = interaction.links()
         return [f'  {a} ---|"{escaped(text)}"| {b}']

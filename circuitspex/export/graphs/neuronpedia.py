@@ -24,9 +24,10 @@ from circuitspex.circuits.circuit import Circuit
 from circuitspex.components import KINDS, parse_component
 from circuitspex.errors import UserError
 from circuitspex.export import schemas
-from circuitspex.export.drawing.style import decimals, effect_text, faithfulness_text, printable, title_of
+from circuitspex.export.drawing.style import decimals, effect_text, faithfulness_text, title_of
 from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, interaction_fields, needs_signs, parts_of
 from circuitspex.files import write_atomically
+from circuitspex.text import printable
 
 METRIC = "metric"
 """The id and the type of the node that stands for the metric."""
@@ -165,7 +166,7 @@ def _supernodes(interactions: tuple[InteractionPart, ...], ids: dict[str, str], 
         members = {part.id for part in interaction.members}
         if interaction.joint is not None and not members & taken:
             taken |= members
-            label = _label(f"{interaction.edge.label} {effect_text(interaction.edge, places)}")
+            label = _label(f"{interaction.edge.relation.short} {effect_text(interaction.edge, places)}")
             found.append([label, *(ids[part.id] for part in interaction.members)])
     return found
 

@@ -8,7 +8,6 @@ Interactions are sets, so that links have no direction; they are written from th
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,7 @@ from typing import Any
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.style import faithfulness_text, is_signed, reading_order, title_of
-
-_NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+from circuitspex.text import xml
 
 Value = str | float | int | bool
 
@@ -134,13 +132,26 @@ def interaction_fields(interaction: InteractionPart) -> dict[str, Value]:
     """What a graph file says of an interaction: of its edge for two components, of its joint for more."""
     names = " × ".join(part.node.name for part in interaction.members)
     edge = interaction.edge
-    fields: dict[str, Value] = {"role": "interaction", "name": names, "order": edge.order, "label": edge.label}
+    fields: dict[str, Value] = {"role": "interaction", "name": names, "order": edge.order}
+    fields |= {"label": edge.relation.short, "relation": edge.relation.word}
     return fields | numbers_of(edge) | evidence_of(edge)
 
 
 def evidence_of(edge: Interaction) -> dict[str, Value]:
-    """The q value of an interaction, and how much of it travels along which path, as far as they were measured."""
+    """What is known of an interaction beside its effect, as far as it was measured.
+
+    Its q value; how much of it travels along which path; of a pair, which component does what its relation says to
+    which, and what each of the two does without and with the other one.
+    """
     found: dict[str, Value] = {} if edge.q is None else {"q": float(edge.q)}
+    relation = edge.relation
+    if relation.source is not None and relation.target is not None:
+        found |= {"relation_from": relation.source, "relation_to": relation.target}
+    for place, each in zip((1, 2), () if edge.pair is None else edge.pair.conditional, strict=False):
+        found[f"conditional_{place}"] = each.component
+        for when, effect in (("without", each.ablated), ("with", each.kept)):
+            found[f"{when}_{place}"] = float(effect.value)
+            found |= {f"{when}_{place}_low": float(effect.low), f"{when}_{place}_high": float(effect.high)}
     if edge.direction is not None:
         share = edge.direction.share
         found |= {"path_from": edge.direction.source, "path_to": edge.direction.target}
@@ -161,7 +172,7 @@ def graph_of(circuit: Circuit) -> Any:
     import networkx
 
     parts = parts_of(circuit)
-    graph = networkx.MultiGraph(title=xml_text(title_of(circuit)), faithfulness=xml_text(faithfulness_text(circuit)))
+    graph = networkx.MultiGraph(title=xml(title_of(circuit)), faithfulness=xml(faithfulness_text(circuit)))
     for layer, members in parts.layers().items():
         for part in members:
             graph.add_node(part.id, **_in_xml(component_fields(part, parts.layered)))
@@ -178,12 +189,7 @@ def graph_of(circuit: Circuit) -> Any:
 
 
 def _in_xml(fields: dict[str, Value]) -> dict[str, Value]:
-    return {name: xml_text(value) if isinstance(value, str) else value for name, value in fields.items()}
-
-
-def xml_text(text: str) -> str:
-    """The text, with what XML 1.0 can't hold replaced (control characters, half a surrogate pair)."""
-    return _NOT_IN_XML.sub("\ufffd", text)
+    return {name: xml(value) if isinstance(value, str) else value for name, value in fields.items()}
 
 
 def _check_numbers(part: Node | Interaction, what: str) -> None:

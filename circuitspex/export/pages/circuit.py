@@ -19,17 +19,19 @@ from circuitspex.export.drawing.style import (
     direction_text,
     effect_number,
     effect_text,
+    estimate_text,
     faithfulness_text,
     interval,
     is_signed,
     number,
-    printable,
+    others_text,
     title_of,
 )
 from circuitspex.export.pages.parts import MAX_ROWS, bars, facts, strongest_first, tiles
 from circuitspex.export.pages.rendering import page, render, sized
 from circuitspex.export.pages.svg import diagram
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 
 def render_page(circuit: Circuit) -> str:
@@ -78,7 +80,9 @@ def render_cell(circuit: Circuit) -> str:
         drawings=[("", sized(diagram(placed, f"Circuit of {title}"), placed))],
         summary=f"Interactions ({count}){dropped}" if edges else "No interactions.",
         heads=(),
-        rows=[(" × ".join(edge.components), effect_text(edge, places), edge.label) for edge in edges[:MAX_ROWS]],
+        rows=[
+            (" × ".join(edge.components), effect_text(edge, places), edge.relation.short) for edge in edges[:MAX_ROWS]
+        ],
     )
 
 
@@ -88,6 +92,7 @@ def _data(placed: Layout, circuit: Circuit, places: int, metric: str) -> dict[st
     return {
         "places": places,
         "metric": metric,
+        "others": others_text(circuit),
         "with_effects": placed.with_effects,
         "focus": None if strongest is None else [strongest.x, strongest.y],
         "nodes": [
@@ -105,9 +110,20 @@ def _data(placed: Layout, circuit: Circuit, places: int, metric: str) -> dict[st
 
 
 def _edge(edge: Interaction, places: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"components": list(edge.components), "label": edge.label, **_numbers(edge, places)}
-    if edge.table:
-        found["table"] = [[[int(kept) for kept in row.kept], _short(row.value)] for row in edge.table]
+    found: dict[str, Any] = {
+        "components": list(edge.components),
+        "label": edge.relation.short,
+        "sentence": edge.sentence,
+        **_numbers(edge, places),
+    }
+    for key, table in (("table", edge.table), ("unablated", edge.unablated)):
+        if table:
+            found[key] = [[[int(kept) for kept in row.kept], _short(row.value)] for row in table]
+    if edge.pair is not None:
+        found["conditional"] = [
+            [each.component, each.other, estimate_text(each.ablated, places), estimate_text(each.kept, places)]
+            for each in edge.pair.conditional
+        ]
     if edge.q is not None:
         found["q"] = f"{edge.q:.2g}"
     if edge.direction is not None:

@@ -141,7 +141,7 @@ def _facts(comparison: Comparison) -> Facts:
 def _data(comparison: Comparison, placed: UnionLayout) -> dict[str, Any]:
     places = places_of(comparison)
     drawn = placed.difference
-    changes = [_change(change, places) for change in comparison.changes]
+    changes = [{**_change(change, places), **_relations(change, comparison)} for change in comparison.changes]
     for key, indices in (("node", placed.changes_of_nodes), ("edge", placed.changes_of_edges)):
         for i, change in enumerate(indices):
             if change is not None:
@@ -184,3 +184,12 @@ def _change(change: Change, places: int) -> dict[str, Any]:
         "decoded": number(change.decoded, places),
         "q": f"{change.q:.2g}",
     }
+
+
+def _relations(change: Change, comparison: Comparison) -> dict[str, list[str]]:
+    """What the components of an interaction do to each other in the first model, and in the second."""
+    found = [
+        next((one.sentence for one in circuit.interactions if one.components == change.components), "–")
+        for circuit in (comparison.before, comparison.after)
+    ]
+    return {"relations": found} if any(sentence != "–" for sentence in found) else {}

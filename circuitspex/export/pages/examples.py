@@ -14,7 +14,7 @@ from circuitspex.circuits.found import Found
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.circuit_layout import layout
 from circuitspex.export.drawing.examples import circuit_of, examples_of
-from circuitspex.export.drawing.style import decimals, title_of
+from circuitspex.export.drawing.style import decimals, others_text, title_of
 from circuitspex.export.pages.parts import facts, tiles
 from circuitspex.export.pages.rendering import page
 from circuitspex.export.pages.svg import diagram
@@ -65,6 +65,7 @@ def examples_page(
         facts=facts(_without_prompts(circuit)),
         metric=circuit.task.get("metric") or "the value",
         word=game.part(0)[1],
+        others=others_text(circuit),
         columns="training seeds" if game.columns == "seeds" else "test examples",
         places=places,
     )

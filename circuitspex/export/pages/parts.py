@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Estimate, Interaction, Verification
+from circuitspex.circuits.relation import RELATIONS
 from circuitspex.export.drawing.style import budget_text, interval, number, percent, verification_decimals
 
 MAX_ROWS = 10
@@ -44,10 +46,11 @@ def r2_tile(circuit: Circuit, unknown: str) -> tuple[str, ...]:
 
 
 def interactions_tile(circuit: Circuit, more: str = "") -> tuple[str, ...]:
-    """How many interactions there are, and how many of each sign."""
+    """How many interactions there are, and how many of each relation, in the order of the words' table."""
     edges = circuit.interactions
-    redundant = sum(edge.effect < 0 for edge in edges)
-    return "Interactions", f"{len(edges):,}", f"{redundant} redundant, {len(edges) - redundant} synergistic{more}"
+    count = Counter(edge.relation.word for edge in edges)
+    said = ", ".join(f"{word}: {count[word]}" for word in RELATIONS if count[word])
+    return "Interactions", f"{len(edges):,}", f"{said}{more}".removeprefix("; ")
 
 
 def strongest_first(edges: tuple[Interaction, ...]) -> list[Interaction]:

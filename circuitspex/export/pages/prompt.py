@@ -6,12 +6,13 @@ from markupsafe import Markup
 
 from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.drawing.prompt_layout import layout
-from circuitspex.export.drawing.style import faithfulness_text, number, printable, title_of
+from circuitspex.export.drawing.style import faithfulness_text, number, title_of
 from circuitspex.export.pages.parts import facts, interactions_tile, r2_tile
 from circuitspex.export.pages.rendering import page, render, sized
 from circuitspex.export.pages.svg import picture
 from circuitspex.export.tables.prompt import answer_text, how_text
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 
 def render_page(found: PromptMap) -> str:

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from circuitspex.export.drawing import style
 from circuitspex.export.drawing.comparison_layout import KIND_MARKS
+from circuitspex.text import printable
 
 _PAGE_LIGHT, _PAGE_DARK = "#eef1f4", "#0b0e12"
 
@@ -48,7 +49,7 @@ def environment() -> Environment:
         loader=PackageLoader("circuitspex.export.pages"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: value if isinstance(value, Markup) else style.printable(value),
+        finalize=lambda value: value if isinstance(value, Markup) else printable(value),
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from circuitspex.circuits.circuit import Circuit, Estimate, Interaction, Node, Verification
+from circuitspex.circuits.circuit import Circuit, Combination, Estimate, Interaction, Node, Verification
 from circuitspex.export.drawing.style import (
     budget_text,
     decimals,
     faithfulness_text,
     is_signed,
+    others_text,
     percent,
-    printable,
     title_of,
     verification_decimals,
 )
-from circuitspex.export.tables.columns import MAX_ROWS, in_columns, joined, left_out, wrapped
+from circuitspex.export.tables.columns import MAX_ROWS, in_columns, joined, left_out, shortened, wrapped
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 if TYPE_CHECKING:
     from circuitspex.circuits.prompt_map import Word
+
+
+MAX_WORDS = 40
+"""The longest relation of a pair with its names; names are whole in the first column, as far as there is room."""
 
 
 def render(circuit: Circuit) -> str:
@@ -30,12 +35,13 @@ def render(circuit: Circuit) -> str:
     nodes = sorted(circuit.nodes, key=lambda node: (-abs(node.effect), node.name))
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     lines += section("Components", "component", [(node.name, node, "") for node in nodes], places)
-    named = [(" × ".join(one.components), one, one.label) for one in edges]
+    named = [(" × ".join(one.components), one, shortened(one.relation.short, MAX_WORDS)) for one in edges]
     lines += [""] + (
         section("Interactions", "interaction", named, places)
         if named or circuit.looked_for_interactions
         else ["Interactions: not in the file of scores that this was read from"]
     )
+    lines += pair_tables(edges, others_text(circuit), places)
     if circuit.dropped:
         n = len(circuit.dropped)
         who, were = ("1 interaction", "was") if n == 1 else (f"{n} interactions", "were")
@@ -77,6 +83,30 @@ def section(
         between = "estimate" if part.measured is None else _interval(part.measured, places)
         table.append((name, effect, between, decoded, label))
     return [f"{title} ({len(rows)})", *in_columns(table, right=(1, 2, 3)), *left_out(len(rows), "weaker")]
+
+
+def pair_tables(edges: Sequence[Interaction], others: str, places: int) -> list[str]:
+    """The mean metric with neither, one and both of a pair kept; of the strongest pairs that carry it."""
+    pairs = [edge for edge in edges if edge.order == 2 and len(edge.table) == 4][:MAX_ROWS]
+    if not pairs:
+        return []
+    whole = any(len(edge.unablated) == 4 for edge in pairs)
+    heads = ("neither", "first", "second", "both")
+    table = [("pair", *heads, *((f"| {heads[0]}", *heads[1:]) if whole else ()))]
+    for edge in pairs:
+        cells = [[f"{value:+.{places}f}" for value in in_order(rows)] for rows in (edge.table, edge.unablated)]
+        beside = (f"| {cells[1][0]}", *cells[1][1:]) if cells[1] else ("|", "", "", "")
+        table.append((" × ".join(edge.components), *cells[0], *(beside if whole else ())))
+    about = f"Mean metric with neither, only the first, only the second, both of a pair kept, averaged over {others}"
+    about += "; right of the bar with all others kept" if whole else ""
+    return ["", *wrapped(f"{about}:"), *in_columns(table, right=range(1, len(table[0])))]
+
+
+def in_order(rows: Sequence[Combination]) -> list[float]:
+    """The values with neither, only the first, only the second, and both of two components kept."""
+    value_of = {row.kept: row.value for row in rows}
+    order = ((False, False), (True, False), (False, True), (True, True))
+    return [value_of[kept] for kept in order] if len(value_of) == 4 else []
 
 
 def _verification(found: Verification) -> list[str]:

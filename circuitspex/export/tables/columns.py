@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from circuitspex.export.drawing.style import printable
+from circuitspex.text import printable, signs
 
 WIDTH = 100
 MAX_ROWS = 20
@@ -17,8 +17,8 @@ def wrapped(text: str) -> list[str]:
 
 
 def joined(lines: Iterable[str]) -> str:
-    """Lines as one text, without white space at their ends."""
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    """Lines as one text, without white space at their ends; here nothing passes that a terminal takes for a command."""
+    return "\n".join(signs(line.rstrip()) for line in lines) + "\n"
 
 
 def shortened(text: str, width: int) -> str:

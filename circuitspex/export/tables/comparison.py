@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Change, Comparison, Series
-from circuitspex.export.drawing.style import decimals_of, printable
+from circuitspex.export.drawing.style import decimals_of
 from circuitspex.export.tables.columns import MAX_ROWS, in_columns, joined, left_out, shortened, wrapped
 from circuitspex.export.tables.comparison_words import (
     KINDS,
@@ -19,6 +19,7 @@ from circuitspex.export.tables.comparison_words import (
     verdict,
 )
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 MAX_NAME = 40
 SHOWN_POINTS = 5

@@ -6,7 +6,8 @@ from typing import get_args
 
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Change, Comparison, Kind
-from circuitspex.export.drawing.style import decimals_of, interval, number, printable
+from circuitspex.export.drawing.style import decimals_of, interval, number
+from circuitspex.text import printable
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.report import Report
-from circuitspex.export.drawing.style import percent, printable
+from circuitspex.export.drawing.style import percent
 from circuitspex.export.tables.columns import MAX_ROWS, joined, left_out
 from circuitspex.files import file_writer
+from circuitspex.text import printable
 
 
 def render(report: Report) -> str:

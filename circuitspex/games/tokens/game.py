@@ -13,7 +13,7 @@ import torch
 
 from circuitspex.ablation import Store
 from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
-from circuitspex.errors import NoGradientError, UserError
+from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import unit_roundoff
 from circuitspex.games.on_model import ModelGame
@@ -30,10 +30,12 @@ from circuitspex.games.tokens.prompt import Messages, Player
 from circuitspex.games.tokens.replacement import alone_id, replacement_id
 from circuitspex.games.tokens.spans import Range
 from circuitspex.games.tokens.trial import why_not
-from circuitspex.models import model_name
-from circuitspex.models.protocol import Model
+from circuitspex.models import model_name, model_of
+from circuitspex.models.given import GivenModel
+from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.state import ModelState
-from circuitspex.models.tokens import decode_token
+from circuitspex.models.tokens import context_of, decode_token
+from circuitspex.models.trial import check_causal
 from circuitspex.tasks.metrics import Metric
 from circuitspex.typing import FloatArray, Gradients, IntArray, PerPrompt
 
@@ -52,7 +54,8 @@ class TokenGame(ModelGame):
     Special tokens, a chat template's tokens and white space are never ablated.
 
     Args:
-        model: a TransformerBridge with a tokenizer, from ``load_model`` for example.
+        model: a TransformerBridge with a tokenizer, from ``load_model`` for example; a Hugging Face model, or the name
+            of one.
         prompt: the text; with ``chat`` the user's message, or a list of messages whose last by the user is split.
         answer: what should follow, with its leading space where the model writes one; one token or several.
         wrong_answer: the token that it is compared with by 'logit_diff'.
@@ -80,7 +83,7 @@ class TokenGame(ModelGame):
 
     def __init__(
         self,
-        model: Model,
+        model: GivenModel,
         prompt: str | Messages,
         answer: str,
         wrong_answer: str | None = None,
@@ -99,6 +102,8 @@ class TokenGame(ModelGame):
             raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(TokenExecutor))}")
         if batch_rows is not None and batch_rows < 1:
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
+        model = model_of(model)
+        check_causal(model)
         super().__init__(model, store)
         self.ablate = check_ablate(ablate)
         self.unit = unit if isinstance(unit, str) else "spans"
@@ -110,8 +115,8 @@ class TokenGame(ModelGame):
         self._parameter = next(model.parameters())
         self.unit_roundoff = unit_roundoff(self._parameter.dtype)
         tokens = [*self.prompt.ids, *self.answer.ids[:-1]]
-        longest = int(getattr(model.cfg, "n_ctx", None) or len(tokens))
-        if len(tokens) > longest:
+        longest = context_of(model)
+        if longest is not None and len(tokens) > longest:
             raise UserError(f"the prompt has {len(tokens)} tokens, and the model's context holds {longest}")
         self.replaced_by: int | None = None
         self._given = (tokens, token, executor)
@@ -247,13 +252,29 @@ class TokenGame(ModelGame):
             self._passes.checkpointing = gradients and self._checkpoints
         with torch.set_grad_enabled(gradients):
             logits = self._passes.logits(torch.cat([leaf, leaf.new_ones((len(leaf), 1))], dim=1))
-            metric = self.answer.values(logits, self._clean)
+            metric = self._metric(logits, leaf)
             slope = None
             if gradients:
                 if not metric.requires_grad:
                     raise NoGradientError(f"metric '{self.answer.metric.name}' has no gradient; use gradients=False")
                 slope = torch.autograd.grad(metric.sum(), leaf)[0].double().cpu().numpy()
         return metric.detach().double().cpu().numpy(), slope
+
+    def _metric(self, logits: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
+        """The metric of each row.
+
+        Raises:
+            TaskError: it is not finite; the dtype and the layer are named where the model's own numbers are not.
+        """
+        try:
+            return self.answer.values(logits, self._clean)
+        except TaskError:
+            wrong = overflowed(logits)
+            if not bool(wrong.any()):
+                raise
+            row = int(wrong.nonzero()[0, 0])
+            gates = torch.cat([leaf[row : row + 1].detach(), leaf.new_ones((1, 1))], dim=1)
+            raise overflow_error(self.model, logits.dtype, lambda: self._passes.logits(gates)) from None
 
     def _check_gradients(self) -> None:
         if self.ablate == "delete":

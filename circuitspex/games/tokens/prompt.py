@@ -11,7 +11,7 @@ from circuitspex.errors import UserError
 from circuitspex.games.tokens import spans
 from circuitspex.games.tokens.spans import Range, Unit
 from circuitspex.models.protocol import Model
-from circuitspex.models.tokens import tokenizer_of
+from circuitspex.models.tokens import begins_with_bos, bos_of, tokenizer_of
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -171,9 +171,8 @@ def _encode(model: Model, tokenizer: Any, rendered: str, *, special: bool) -> tu
         ) from error
     ids = [int(i) for i in found["input_ids"]]
     offsets = [(int(start), int(end)) for start, end in found["offset_mapping"]]
-    if special and getattr(model.cfg, "default_prepend_bos", False) and tokenizer.bos_token_id is not None:
-        return [int(tokenizer.bos_token_id), *ids], [(0, 0), *offsets]
-    return ids, offsets
+    bos = bos_of(tokenizer) if special and begins_with_bos(model) else None
+    return (ids, offsets) if bos is None else ([bos, *ids], [(0, 0), *offsets])
 
 
 def _in_template(tokenizer: Any, prompt: str | Messages) -> tuple[str, str, int]:

@@ -44,7 +44,7 @@
       ...(mine.length ? [table(["with", "effect", "interval"], rows)] : []));
   }
   function showEdge(edge, dropped) {
-    const what = dropped ? "interaction that did not replicate" : `${edge.label} interaction of ${edge.components.length}`;
+    const what = dropped ? "interaction that did not replicate" : edge.sentence;
     const members = edge.components.map((name) => {
       const node = data.nodes[nodeOf.get(name)];
       return node ? row(link(name, "node", nodeOf.get(name)), node.value, node.interval || "est.") : row(name, "–", "–");
@@ -53,8 +53,14 @@
       panelHead(nameOf(edge), what), ...amount(edge),
       element("h4", {}, "Measured and decoded"),
       table(["", "effect", "interval"], [row("measured", edge.interval ? edge.value : "–", edge.interval || "–"), row("decoded", edge.decoded, "")]),
-      ...evidence(edge), ...combinations(edge, data.places, data.metric), ...promptBars(edge.per_prompt, data.places, data.metric),
+      ...conditional(edge), ...evidence(edge), ...combinations(edge, data), ...promptBars(edge.per_prompt, data.places, data.metric),
       element("h4", {}, "Its components alone"), table(["component", "effect", "interval"], members));
+  }
+  /* What each of two components does without the other one, and with it. */
+  function conditional(edge) {
+    if (!edge.conditional) return [];
+    const rows = edge.conditional.map(([name, other, without, kept]) => [row(`${name}, ${other} ablated`, without), row(`${name}, ${other} kept`, kept)]);
+    return [element("h4", {}, "What each does without the other, and with it"), table(["", "effect"], rows.flat())];
   }
   function evidence(edge) {
     const said = (head, text, why) => text ? [element("h4", {}, head), element("p", {}, text), element("p", { class: "muted small" }, why)] : [];

@@ -1,0 +1,3 @@
+from .proofs import Proof as Proof
+from .proofs import Proofs as Proofs
+from .proofs import proofs as proofs

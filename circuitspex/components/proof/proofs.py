@@ -1,0 +1,220 @@
+"""What is proved of each kind of component on one model, before it is offered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from circuitspex.components.layout import Layout
+from circuitspex.components.proof.claims import Claim, HeadsRead, IsRead, Moves
+from circuitspex.components.proof.mixtures import Mixture, mixtures
+from circuitspex.components.proof.proposals import Proposal, Shape
+from circuitspex.components.proof.trial import Verdicts, probe_tokens, trial
+from circuitspex.errors import UserError
+from circuitspex.models.alone import alone
+from circuitspex.models.protocol import Model
+from circuitspex.models.state import ModelState, model_state
+
+_ROUNDS = 12
+"""Trials at most; nearly all models need one."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A kind of which something is to be proved: its hooks within a layer, the likeliest first, and what it could be.
+
+    ``proposed`` is None where only the shape of what passes is wanted.
+    """
+
+    hooks: tuple[str, ...]
+    proposed: Proposal | None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That the hook of a kind in a layer carries what its name promises; ``why`` is None if so, else the reason.
+
+    ``n_units`` units of ``width`` numbers, in that ``layout`` (None is the plain one).
+    """
+
+    hook: str
+    why: str | None = None
+    n_units: int = 1
+    width: int = 1
+    layout: Layout | None = None
+
+
+@dataclass(frozen=True)
+class Proofs:
+    """By layer and kind, the shapes of all activations that were looked at, by hook, and the mixtures of experts."""
+
+    shapes: Mapping[str, Shape]
+    of: Mapping[tuple[int, str], Proof]
+    mixtures: Mapping[int, Mixture]
+
+
+_known: WeakKeyDictionary[Any, dict[Any, tuple[ModelState, Proofs]]] = WeakKeyDictionary()
+
+
+def proofs(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
+    """Prove what there is to prove of these kinds, once for each model; again when it was changed.
+
+    Two passes over texts of different lengths show the axes of every activation. Then, in one trial of a few short
+    rows, activations are changed at TransformerLens's hooks, and plain PyTorch hooks on the Hugging Face modules see
+    whether that does what the names promise (``claims.py``). What fails and could be something else gets another trial.
+    The model and the generators of random numbers are left as they were.
+    """
+    with alone(model):
+        state = model_state(model)
+        kept = _known.setdefault(model, {})
+        key = tuple(wanted.items())
+        if key not in kept or kept[key][0] != state or state.foreign:
+            kept[key] = state, _prove(model, wanted)
+        return kept[key][1]
+
+
+def _prove(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
+    if not hasattr(model, "blocks"):
+        return Proofs({}, {}, {})
+    n_layers = int(model.cfg.n_layers)
+    names = [
+        name
+        for layer in range(n_layers)
+        for each in wanted.values()
+        for hook in each.hooks
+        if (name := f"blocks.{layer}.{hook}") in model.hook_dict
+    ]
+    try:
+        shapes = shapes_at(model, names)
+    except Exception as error:  # whatever an unknown architecture raises
+        name = getattr(model.cfg, "model_name", None) or "this model"
+        raise UserError(f"{name} can't be run: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+    found: dict[tuple[int, str], Proof] = {}
+    proposals = {
+        (layer, word): _proposals(model, layer, each, shapes)
+        for layer in range(n_layers)
+        for word, each in wanted.items()
+    }
+    standing: dict[int, dict[str, Claim]] = {}
+    moving: set[str] = set()
+    for _ in range(_ROUNDS):
+        claims: dict[int, dict[str, Claim]] = {}
+        for (layer, word), each in proposals.items():
+            claim = next(each, None)
+            if claim is not None:
+                claims.setdefault(layer, {})[word] = claim
+                moving |= {word} if isinstance(claim, Moves) else set()
+        if not claims:
+            break
+        open_again = {}
+        for (layer, word), why in _verdicts(model, claims, standing).items():
+            claim = claims[layer][word]
+            if why is None:
+                found[layer, word] = _proved(claim, shapes[claim.hook])
+                standing.setdefault(layer, {})[word] = claim
+            else:
+                # The reason against what is likeliest is the one that is told.
+                found.setdefault((layer, word), Proof(claim.hook, why))
+                open_again[layer, word] = proposals[layer, word]
+        proposals = open_again
+    return Proofs(shapes, _told_apart(found, standing, moving), mixtures(model))
+
+
+def _told_apart(
+    found: dict[tuple[int, str], Proof], standing: Mapping[int, Mapping[str, Claim]], moving: set[str]
+) -> dict[tuple[int, str], Proof]:
+    """Heads stand only where queries, keys or values showed that so many heads act by themselves."""
+    for (layer, word), proof in list(found.items()):
+        tried = [found[layer, other] for other in moving if (layer, other) in found]
+        if proof.why is not None or not tried or not isinstance(standing[layer].get(word), HeadsRead):
+            continue
+        stand = [claim for claim in standing[layer].values() if isinstance(claim, Moves)]
+        counts = {claim.n_heads for claim in stand}
+        if not counts:
+            found[layer, word] = replace(proof, why=f"they could not be told apart ({tried[-1].why})")
+        elif proof.n_units not in counts:
+            found[layer, word] = replace(proof, why=f"they act as {max(counts)}, not as {proof.n_units}")
+    return found
+
+
+def _proposals(model: Model, layer: int, wanted: Wanted, shapes: Mapping[str, Shape]) -> Iterator[Claim]:
+    for hook in wanted.hooks:
+        name = f"blocks.{layer}.{hook}"
+        if name in shapes and wanted.proposed is not None:
+            yield from wanted.proposed(model, layer, name, shapes[name])
+
+
+def _proved(claim: Claim, shape: Shape) -> Proof:
+    numbers = math.prod(shape.a_token)
+    n_units = claim.n_units if isinstance(claim, (IsRead, Moves)) else 1
+    width = numbers // n_units
+    if claim.layout is not None:
+        width = len(range(width)[claim.layout.start : claim.layout.stop])
+    return Proof(claim.hook, None, n_units, width, claim.layout)
+
+
+def _verdicts(
+    model: Model, claims: Mapping[int, Mapping[str, Claim]], standing: Mapping[int, Mapping[str, Claim]]
+) -> Verdicts:
+    """A trial of all claims; where it breaks, one for each kind, so that one broken hook does not hide the others."""
+
+    def tried(words: set[str]) -> Verdicts:
+        # What heads give is seen by claims that stand, or are made in the same trial.
+        beside = {
+            layer: {
+                word: claim
+                for word, claim in (*standing.get(layer, {}).items(), *of_layer.items())
+                if word in words
+                or (isinstance(claim, HeadsRead) and any(isinstance(of_layer.get(w), Moves) for w in words))
+                or (word in standing.get(layer, {}) and isinstance(claim, Moves))
+            }
+            for layer, of_layer in claims.items()
+            if words & set(of_layer)
+        }
+        found = trial(model, beside)
+        return {(layer, word): why for (layer, word), why in found.items() if word in words and word in claims[layer]}
+
+    words = {word for of_layer in claims.values() for word in of_layer}
+    try:
+        return tried(words)
+    except Exception:  # whatever an unknown architecture raises
+        found: Verdicts = {}
+        for word in sorted(words):
+            try:
+                found.update(tried({word}))
+            except Exception as error:
+                reason = f"a trial of it failed ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
+                found.update({(layer, word): reason for layer, of_layer in claims.items() if word in of_layer})
+        return found
+
+
+def shapes_at(model: Model, names: list[str]) -> dict[str, Shape]:
+    """What passes these hooks on one row of two tokens, and on two rows of three."""
+    import torch
+
+    passed: list[dict[str, tuple[int, ...]]] = []
+    for rows, length in ((1, 2), (2, 3)):
+        seen: dict[str, tuple[int, ...]] = {}
+
+        def look(activation: Any, hook: Any, name: str, seen: dict[str, tuple[int, ...]] = seen) -> None:
+            if isinstance(activation, torch.Tensor):
+                seen[name] = tuple(activation.shape)
+
+        hooks = [(name, lambda z, hook, name=name, look=look: look(z, hook, name)) for name in names]
+        tokens = probe_tokens(model, length).expand(rows, -1)
+        with torch.no_grad():
+            model.run_with_hooks(tokens, fwd_hooks=hooks, use_cache=False)
+        passed.append(seen)
+    found = {}
+    for name, first in passed[0].items():
+        second = passed[1].get(name, ())
+        if len(first) != len(second):
+            continue
+        grown = [axis for axis in range(1, len(first)) if (first[axis], second[axis]) == (2, 3)]
+        others = [axis for axis in range(1, len(first)) if axis not in grown and first[axis] != second[axis]]
+        alone = len(grown) == 1 and not others and (first[0], second[0]) == (1, 2)
+        found[name] = Shape(second, grown[0] if alone else None)
+    return found

@@ -1,0 +1,69 @@
+"""What a function may be given where it asks for a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from circuitspex.errors import UserError
+from circuitspex.models.hugging_face import is_hugging_face, tokenizer_for
+from circuitspex.models.load import load_model
+from circuitspex.models.protocol import HasTokenizer, Model
+from circuitspex.models.tokens import prepends_bos
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+GivenModel: TypeAlias = "Model | str | Path | PreTrainedModel"
+"""A model, a Hugging Face model, or the name, directory or file of one."""
+
+
+def model_of(given: GivenModel) -> Model:
+    """The model itself; one that is named is loaded, and a Hugging Face model is wrapped (``load_model``).
+
+    Raises:
+        UserError: none of these.
+    """
+    given = bridged(given)
+    if not hasattr(given, "hook_dict") or not hasattr(given, "cfg"):
+        raise UserError(
+            "a model is a name, a directory or a .gguf file of one, a Hugging Face model, or a TransformerBridge from "
+            f"load_model; not {_what(given)}"
+        )
+    return given
+
+
+def bridged(given: GivenModel) -> Model:
+    """As ``model_of``, but whatever is neither a name nor a Hugging Face model is given back as it is."""
+    return load_model(given) if isinstance(given, str | Path) or is_hugging_face(given) else given
+
+
+def for_text(given: GivenModel) -> HasTokenizer:
+    """As much of a model as text needs: of a Hugging Face model its tokenizer alone, so that it need not be wrapped.
+
+    Raises:
+        UserError: a name of no model.
+    """
+    if is_hugging_face(given) and not hasattr(given, "peft_config"):
+        return _Text(given, tokenizer_for(given))
+    return load_model(given) if isinstance(given, str | Path) else given
+
+
+class _Config:
+    """What is known of a model of which only the tokenizer is."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.default_prepend_bos = tokenizer is not None and prepends_bos(tokenizer)
+
+
+class _Text:
+    """A tokenizer, with the model's convention for BOS tokens and the length of its context."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.original_model = model
+        self.tokenizer = tokenizer
+        self.cfg = _Config(tokenizer)
+
+
+def _what(given: Any) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
