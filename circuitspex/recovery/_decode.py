@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from circuitspex.checks import check_finite
 from circuitspex.errors import UserError
@@ -28,6 +27,7 @@ from circuitspex.recovery.scoring.standard_errors import bootstrap_errors
 from circuitspex.recovery.standard_form import fit_in_standard_form
 from circuitspex.scale import MOST, check_seed, power_of_two, whole
 from circuitspex.typing import PerPrompt
+from circuitspex.unmoved import one_blas_thread
 
 # Decoding parts of the masks again, for the learning curve, is worth its time up to so many masks times components.
 _QUICK = 1_000_000
@@ -93,7 +93,7 @@ def decode(
     warn_of_fixed_components(samples.x, labels)
     started = time.perf_counter()
     # The matrices are small: threads of the linear algebra fight each other for longer than they compute.
-    with threadpool_limits(limits=1):
+    with one_blas_thread():
         fitted = _fit(samples, decoder, max_order)
         seconds = time.perf_counter() - started
         errors = None

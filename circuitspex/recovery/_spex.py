@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from circuitspex.checks import plain
@@ -25,6 +24,7 @@ from circuitspex.recovery.samples import Samples
 from circuitspex.recovery.standard_form import fit_in_standard_form
 from circuitspex.scale import MOST, check_seed, power_of_two, whole
 from circuitspex.typing import Game, Masks, Values
+from circuitspex.unmoved import one_blas_thread
 
 
 def spex(
@@ -74,7 +74,7 @@ def spex(
     samples = Samples.check(design.masks(), values, None, seed, unit=unit)
     warn_of_fixed_components(samples.x, labels)
     started = time.perf_counter()
-    with threadpool_limits(limits=1):
+    with one_blas_thread():
         fitted = fit_in_standard_form(samples, lambda part: fit_spex(part, design), reorder=False)
     seconds = time.perf_counter() - started
     result = interactions_of(fitted, samples, labels, "spex", n_gradients=0, seconds=seconds, unit=unit)

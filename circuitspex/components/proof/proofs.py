@@ -16,9 +16,10 @@ from circuitspex.components.proof.proposals import Proposal, Shape
 from circuitspex.components.proof.seen import LENGTH
 from circuitspex.components.proof.trial import NOTHING_PASSES, Verdicts, probe_tokens, trial
 from circuitspex.errors import UserError
-from circuitspex.models.identity import WeightVersions, weight_versions
+from circuitspex.models.alone import alone
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import FwdHook, Model
+from circuitspex.models.state import ModelState, model_state
 
 _ROUNDS = 12
 """Trials at most; nearly all models need one."""
@@ -58,23 +59,24 @@ class Proofs:
     mixtures: Mapping[int, Mixture]
 
 
-_known: WeakKeyDictionary[Any, dict[Any, tuple[WeightVersions, Proofs]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, dict[Any, tuple[ModelState, Proofs]]] = WeakKeyDictionary()
 
 
 def proofs(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
-    """Prove what there is to prove of these kinds, once for each model; again when its weights were written to.
+    """Prove what there is to prove of these kinds, once for each model; again when it was changed.
 
     Two passes over texts of different lengths show the axes of every activation. Then, in one trial of a few short
     rows, activations are changed at TransformerLens's hooks, and plain PyTorch hooks on the Hugging Face modules see
     whether that does what the names promise (``claims.py``). What fails and could be something else gets another trial.
     The model and the generators of random numbers are left as they were.
     """
-    versions = weight_versions(model)
-    kept = _known.setdefault(model, {})
-    key = tuple(wanted.items())
-    if key not in kept or kept[key][0] != versions:
-        kept[key] = versions, _prove(model, wanted)
-    return kept[key][1]
+    with alone(model):
+        state = model_state(model)
+        kept = _known.setdefault(model, {})
+        key = tuple(wanted.items())
+        if key not in kept or kept[key][0] != state or state.foreign:
+            kept[key] = state, _prove(model, wanted)
+        return kept[key][1]
 
 
 def _prove(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
