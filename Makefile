@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help demo test families lint format clean
+.PHONY: help demo test families lint format clean coverage
 
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ test: lint ## lint, then all tests
 
 families: $(READY) ## try every family of models (20 minutes); writes docs/models.md
 	$(BIN)/python tests/families/run.py
+
+coverage: $(READY) ## how often intervals and tests are right, on 1,200 games whose truth is known (minutes)
+	$(BIN)/python tools/bench/coverage.py --games 1200 --processes 2 --out docs/benchmarks/coverage.md
 
 format: $(READY) ## put the code into shape
 	$(BIN)/ruff check --fix .

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pickle
 import sys
+import traceback
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -120,10 +121,18 @@ def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[
     try:
         values = _floats(function(*arguments))
     except Exception as error:
-        return None, f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        said = f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]
+        return None, said + _place(error)
     if not all(map(math.isfinite, values)):
         return None, f"gave {next(value for value in values if not math.isfinite(value))}"
     return values, None
+
+
+def _place(error: Exception) -> str:
+    """Where in the caller's own file it was raised, ' (train.py, line 12)'; empty where that is not known."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is this module's
+    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    return f" ({os.path.basename(own[-1].filename)}, line {own[-1].lineno})" if own else ""
 
 
 def _floats(value: Any) -> list[float]:

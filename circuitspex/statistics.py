@@ -6,6 +6,7 @@ varies with its row and with its column, and intervals say what to expect in oth
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +14,7 @@ from math import inf, isfinite
 from typing import Any
 
 import numpy as np
+from scipy.stats import f as fisher
 from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
@@ -49,8 +51,8 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
     def __format__(self, spec: str) -> str:
-        spec = spec or ".3f"
-        return f"{self.value:+{spec}} [{self.low:+{spec}}, {self.high:+{spec}}]"
+        spec = "+z" + (spec or ".3f").removeprefix("z")  # z: no sign where it rounds to -0
+        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
 
 def moments(numbers: FloatArray) -> tuple[float, float, float]:
@@ -59,8 +61,9 @@ def moments(numbers: FloatArray) -> tuple[float, float, float]:
     The number of a context and a prompt is taken as the sum of an effect of the context, one of the prompt, and noise
     of the cell, the two-way random-effects model of Searle, Casella and McCulloch ('Variance Components', 1992, §4.3).
     The variance of the mean is then that of the means over contexts, plus that of the means over prompts, minus that of
-    the noise, which both hold. A margin that varies no more than the noise alone would is taken to be noise and pooled
-    with it, so the variance is never below that of either margin alone. The degrees of freedom are Satterthwaite's
+    the noise, which both hold. A margin that is not told from noise by an F test at the level of 25 % is pooled with it
+    (Bancroft, 'Analysis and inference for incompletely specified models', 1964: a milder test than the usual, because
+    too small a variance is worse than too large a one). The degrees of freedom are Satterthwaite's
     (1946). With one prompt only contexts count, with one context only prompts. Numbers that do not vary have an error
     of 0, and then one degree of freedom.
 
@@ -80,8 +83,9 @@ def moments(numbers: FloatArray) -> tuple[float, float, float]:
         rest = numbers - by_context[:, None] - by_prompt + mean
         free = (len(by_context) - 1) * (len(by_prompt) - 1)
         noise = float((rest**2).sum()) / free / numbers.size
-        real = [margin for margin in margins if margin[0] > noise]
-        same = [(noise, free), *(margin for margin in margins if margin[0] <= noise)]
+        is_real = [variance > noise * _least_ratio(each, free) for variance, each in margins]
+        real = [margin for margin, told in zip(margins, is_real, strict=True) if told]
+        same = [(noise, free), *(margin for margin, told in zip(margins, is_real, strict=True) if not told)]
         pooled_free = sum(each for _, each in same)
         pooled = sum(variance * each for variance, each in same) / pooled_free
         # Both margins hold the noise: it is taken out once. One alone holds it as it should. None: there is only noise.
@@ -90,6 +94,12 @@ def moments(numbers: FloatArray) -> tuple[float, float, float]:
     if variance <= 0:
         return mean * unit, 0.0, 1.0
     return mean * unit, variance**0.5 * unit, variance**2 / sum(part**2 / free for part, free in parts)
+
+
+@functools.cache
+def _least_ratio(free: int, free_of_noise: int) -> float:
+    """How many times the noise's variance a margin's must be to count as more than noise; at least 1."""
+    return max(1.0, float(fisher.ppf(0.75, free, free_of_noise)))
 
 
 def half_width(error: float, freedom: float, confidence: float = 0.95) -> float:
@@ -250,6 +260,30 @@ def ratio_of_means(part: FloatArray, whole: FloatArray, *, seed: int, n_resample
     ratio = units[0] / units[1]
     found = float(part.mean() / whole.mean()) if whole.mean() != 0 else 0.0
     return quantile_interval(found * ratio, np.asarray(draws) * ratio)
+
+
+def ratio_over_prompts(part: FloatArray, whole: FloatArray) -> Estimate:
+    """The mean of one over the mean of the other, ``(P,)`` each on the same prompts, with its 95 % interval over them.
+
+    Fieller's interval ('Some problems in interval estimation', 1954): the ratios r for which the mean of
+    ``part - r whole`` is not told from 0 by Student's t test. With few prompts the bootstrap of a ratio is too narrow.
+    It is infinite where the mean of the whole is itself not told from 0, or where there is only one prompt.
+
+    Raises:
+        UserError: the mean of the whole is 0, so there is no ratio.
+    """
+    top, bottom = float(part.mean()), float(whole.mean())
+    if bottom == 0:
+        raise UserError("a share of nothing is undefined: the whole is 0")
+    value, n = top / bottom, len(part)
+    if n < 2:
+        return Estimate(value, -inf, inf)
+    covariance = np.cov(part / bottom, whole / bottom) * (float(student.ppf(_ENDS[1], n - 1)) ** 2 / n)
+    square, product, constant = 1 - covariance[1, 1], value - covariance[0, 1], value**2 - covariance[0, 0]
+    if square <= 0:
+        return Estimate(value, -inf, inf)
+    root = max(0.0, float(product**2 - square * constant)) ** 0.5
+    return Estimate(value, min(value, float((product - root) / square)), max(value, float((product + root) / square)))
 
 
 def mean_and_range(values: Any) -> Estimate:

@@ -61,6 +61,31 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "phi3": ("Phi3", {**_GROUPED, **_OWN_IDS}),
     "mixtral": ("Mixtral", {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2}),
 }
+# Latent attention, with heads of another width than queries and keys; routers with a correction bias; gated queries.
+_LATENT = {
+    **_SIZES,
+    "num_key_value_heads": N_HEADS,
+    "q_lora_rank": 12,
+    "kv_lora_rank": 12,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 6,
+    "v_head_dim": 8,
+}
+_SIGMOID = {
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 24,
+    "first_k_dense_replace": 1,
+}
+_GATED = {
+    **_GROUPED,
+    "head_dim": 8,
+    "linear_num_value_heads": 4,
+    "linear_num_key_heads": 2,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "layer_types": ["full_attention", "linear_attention", "full_attention"],
+}
 # Made on demand, and not among the families that everything is tried on.
 _MORE_FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2_moe": (
@@ -74,8 +99,33 @@ _MORE_FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "olmoe": ("Olmoe", {**_GROUPED, "num_experts": 4, "num_experts_per_tok": 2}),
+    "deepseek_v3": ("DeepseekV3", {**_LATENT, **_SIGMOID, "n_group": 2, "topk_group": 1}),
+    "deepseek_v2": (
+        "DeepseekV2",
+        {**_LATENT, **_SIGMOID, "n_group": 2, "topk_group": 1, "topk_method": "group_limited_greedy"},
+    ),
+    "glm4_moe_lite": (
+        "Glm4MoeLite",
+        {**_LATENT, **_SIGMOID, "n_group": 1, "topk_group": 1, "mlp_layer_types": ["dense", "sparse", "sparse"]},
+    ),
+    "youtu": ("Youtu", _LATENT),
+    "glm4_moe": ("Glm4Moe", {**_GROUPED, **_SIGMOID, "head_dim": 8, "n_group": 1, "topk_group": 1}),
+    "qwen3_next": (
+        "Qwen3Next",
+        {
+            **_GATED,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 24,
+            "shared_expert_intermediate_size": 16,
+        },
+    ),
+    "qwen3_5": ("Qwen3_5", _GATED),
+    "olmo2": ("Olmo2", _GROUPED),
+    "bert": ("Bert", _SIZES),
 }
 _CLASSES = {"GPT2": ("GPT2Config", "GPT2LMHeadModel"), "Gemma3": ("Gemma3TextConfig", "Gemma3ForCausalLM")}
+_CLASSES |= {"Qwen3_5": ("Qwen3_5TextConfig", "Qwen3_5ForCausalLM"), "Bert": ("BertConfig", "BertForMaskedLM")}
 
 
 @functools.cache
@@ -95,7 +145,9 @@ def make_hf_model(family: str, dtype: torch.dtype = torch.float32, seed: int = 0
     config_name, model_name = _CLASSES.get(kind, (f"{kind}Config", f"{kind}ForCausalLM"))
     settings = {"vocab_size": len(make_tokenizer()), **_OWN_IDS, **sizes, **fields}
     config = getattr(transformers, config_name)(**settings, attn_implementation="eager")
-    model = getattr(transformers, model_name)(config).eval()
+    with torch.random.fork_rng():  # some parameters of one axis start with random numbers
+        torch.manual_seed(seed)
+        model = getattr(transformers, model_name)(config).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

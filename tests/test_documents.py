@@ -133,9 +133,9 @@ def test_the_files_from_the_call_to_the_page_take_part(tiny: Any, tmp_path: Path
     def look(frame: FrameType, event: str, arg: object) -> None:
         ran.add(frame.f_code)  # and no line of it is looked at
 
-    model = tiny.bridge("llama", seed=1)
-    task = tiny.task(model, (5,) * 8)
-    asked = {"budget": 60, "n_heldout": 20, "n_contexts": 8, "progress": False}
+    model = tiny.bridge("llama", seed=2)
+    task = tiny.task(model, (5,) * 16)
+    asked = {"budget": 100, "n_heldout": 20, "n_contexts": 48, "progress": False}
     before = sys.gettrace()
     sys.settrace(look)
     try:

@@ -94,8 +94,9 @@ def test_t_intervals_hold_the_mean_about_as_often_as_they_say(rows, columns, row
         found.low <= 0 <= found.high
         for found in (statistics.estimate(crossed(rng, rows, columns, row_spread, column_spread)) for _ in range(1500))
     ]
-    # Of noise alone, the margins that happen to vary more are kept: a little too wide.
-    assert 0.93 < np.mean(held) < (0.985 if row_spread == 0 else 0.97)
+    # Of noise alone, the margins that happen to vary more are kept: a little too wide. With four columns a margin that
+    # is more than noise is often not told from it: a little too narrow.
+    assert (0.92 if columns == 4 else 0.93) < np.mean(held) < (0.98 if row_spread == 0 else 0.965)
 
 
 @pytest.mark.parametrize("least", [0.0, 0.05, 1.0])
@@ -254,3 +255,45 @@ def test_small_beside_another_effect_that_is_uncertain_too(sign):
     assert found[0.2] <= 20  # exactly at the margin: no more often than the level
     assert found[0.5] == found[-0.5] == 0
     assert not statistics.small_beside(np.ones((3, 3)), np.zeros((3, 3)))
+
+
+def test_fiellers_interval_by_its_definition():
+    """The ratios r at which a t test does not tell the mean of part - r whole from 0: tried one by one."""
+    rng = np.random.default_rng(12)
+    whole = 3 + rng.normal(size=6)
+    part = 0.7 * whole + 0.5 * rng.normal(size=6)
+    found = statistics.ratio_over_prompts(part, whole)
+    ratios = np.linspace(-1, 3, 40001)
+    held = [r for r in ratios if ttest_1samp(part - r * whole, 0).pvalue >= 0.05]
+    assert (found.low, found.high) == pytest.approx((min(held), max(held)), abs=2e-4)
+    assert found.value == pytest.approx(part.mean() / whole.mean())
+    scaled = statistics.ratio_over_prompts(-1e200 * part, -1e200 * whole)
+    assert (scaled.low, scaled.high) == pytest.approx((found.low, found.high))
+
+
+def test_a_share_of_what_may_be_nothing_has_no_ends():
+    nothing = np.array([1.0, -0.9, 0.2, -0.1])
+    assert statistics.ratio_over_prompts(np.ones(4), nothing).high == inf
+    assert statistics.ratio_over_prompts(np.ones(1), np.full(1, 2.0)) == Estimate(0.5, -inf, inf)
+    assert statistics.ratio_over_prompts(np.full(4, 0.5), np.ones(4)) == Estimate(0.5, 0.5, 0.5)
+    with pytest.raises(UserError, match="share of nothing"):
+        statistics.ratio_over_prompts(np.ones(3), np.zeros(3))
+
+
+@pytest.mark.parametrize("n_prompts", [4, 8, 16])
+def test_the_interval_of_a_share_over_few_prompts_holds_it_as_often_as_it_says(n_prompts):
+    rng, held, by_bootstrap = np.random.default_rng(13), [], []
+    for _ in range(800):
+        whole = 3 + rng.normal(size=n_prompts)
+        part = 0.8 * whole + rng.normal(size=n_prompts)
+        found = statistics.ratio_over_prompts(part, whole)
+        held.append(found.low <= 0.8 <= found.high)
+        rows = statistics.bootstrap_rows(n_prompts, 200, rng)
+        drawn = statistics.quantile_interval(found.value, part[rows].mean(1) / whole[rows].mean(1))
+        by_bootstrap.append(drawn.low <= 0.8 <= drawn.high)
+    assert 0.93 < np.mean(held) < 0.97
+    assert np.mean(by_bootstrap) < np.mean(held)
+
+
+def test_a_number_that_rounds_to_nothing_has_no_sign():
+    assert f"{Estimate(-0.001, -0.002, 0.0):.2f}" == "+0.00 [+0.00, +0.00]"

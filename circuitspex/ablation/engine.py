@@ -28,6 +28,7 @@ from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import Model
+from circuitspex.models.trial import check_causal
 from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
@@ -102,6 +103,7 @@ class AblationEngine:
         check_executor(executor, precision)
         if batch_rows is not None and batch_rows < 1:
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
+        check_causal(model)
         self.model = model
         self.task = task
         self.components = tuple(components)

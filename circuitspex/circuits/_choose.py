@@ -53,7 +53,7 @@ class Choice:
 
     def __str__(self) -> str:
         known = "proved to be the best" if self.proved else "not proved to be the best"
-        return f"{self.size} components, decoded value {self.value:+.3f}, by {self.how}, {known}"
+        return f"{self.size} components, decoded value {self.value:+z.3f}, by {self.how}, {known}"
 
 
 def choose(

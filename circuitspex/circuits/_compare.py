@@ -17,11 +17,12 @@ import numpy as np
 
 from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.checkpoints import check_comparable
-from circuitspex.circuits.circuit import Estimate, Faithfulness
+from circuitspex.circuits.circuit import Faithfulness
 from circuitspex.circuits.comparison import Change, Comparison, Kind
 from circuitspex.circuits.comparison_circuits import Parts, decoded_effect, identical, whole
 from circuitspex.circuits.evidence._replicate import RATE, Measured, replicate
 from circuitspex.circuits.evidence._strongest import PRECISION, strongest
+from circuitspex.circuits.evidence.resolution import Resolution
 from circuitspex.circuits.record import versions
 from circuitspex.circuits.search.options import MORE_CONTEXTS, Options
 from circuitspex.circuits.search.prompts import check_given
@@ -33,7 +34,7 @@ from circuitspex.models import model_identity, model_of
 from circuitspex.models.given import GivenModel
 from circuitspex.recovery import DECODERS, Interactions, Method, decode
 from circuitspex.renamed import renamed
-from circuitspex.statistics import over_prompts, q_values
+from circuitspex.statistics import SMALLEST_SHARE, over_prompts, q_values
 from circuitspex.tasks import Task, task_of
 from circuitspex.typing import Masks, PerPrompt, Term
 
@@ -80,7 +81,8 @@ def compare(
         n_heldout: masks on which the decoded difference is scored.
         n_contexts: random contexts in which each set is measured; twice as many where its interval is wide.
         min_effect: the smallest difference of interest, in units of the metric; by default 2 % of the standard
-            deviation of the metric over masks.
+            deviation of the metric over masks. An effect is gone (or was not there) where it is certain to be below it;
+            by default also where it is certain to be below a fifth of what it is in the other model.
         fdr: the false discovery rate.
         executor: how the models are run; see ``ComponentGame``.
         precision: of their matrix products; see ``ComponentGame``.
@@ -117,13 +119,15 @@ def compare(
     fresh = sample_masks(n, n_heldout, keep=keep, seed=seeds[2])
     held_out = [game.evaluate(fresh, stage="held-out ablations") for game in both]
     score = decoded[0].score(fresh, held_out[1].values - held_out[0].values)
+    share = None if min_effect is not None else SMALLEST_SHARE
     if min_effect is None:
         min_effect = LEAST_SHARE * float(np.concatenate([run.values for run in (*runs, *held_out)]).std())
 
     sets = _candidates(decoded, max_nodes, max_interactions)
     contexts = sample_masks(n, MORE_CONTEXTS * n_contexts, keep=options.share, seed=seeds[3])
     measured = _measure(both, sets, contexts, n_contexts)
-    changes = _changes(names, decoded[0], sets, measured, min_effect, fdr)
+    resolution = Resolution.of(np.concatenate([run.per_prompt for run in runs]), both[0].game.unit_roundoff)
+    changes = _changes(names, decoded[0], sets, measured, resolution, min_effect, share, fdr)
     ends = [whole(game) for game in both]
     faithfulness = Faithfulness(score.r2, score.low, score.high, score.n_masks)
     about = {
@@ -139,8 +143,9 @@ def compare(
         "heldout_ablations": n_heldout,
         "executor": both[0].game.executor,
         "versions": versions(),
+        **({} if share is None else {"near_zero_share": share}),
     }
-    parts = Parts(both, task, faithfulness, about, sets, decoded, measured, changes)
+    parts = Parts(both, task, faithfulness, about, sets, decoded, measured, changes, resolution)
     return Comparison(
         identical=False,
         changes=changes,
@@ -205,21 +210,31 @@ def _changes(
     decoded: Interactions,
     sets: Sequence[Term],
     measured: dict[Term, tuple[Measured, Measured, Measured]],
+    resolution: Resolution,
     min_effect: float,
+    share: float | None,
     fdr: float,
 ) -> tuple[Change, ...]:
-    q_of = q_values([measured[members][2].p_value(min_effect) for members in sets])
+    least = {members: max(min_effect, resolution.least(len(members))) for members in sets}
+    q_of = q_values([measured[members][2].p_value(least[members]) for members in sets])
     changes = []
+    kind: Kind
     for members, q in zip(sets, q_of, strict=True):
         before, after, gap = (part.estimate() for part in measured[members])
-        effect, kind = decoded_effect(decoded, members), _kind(before, after, q, min_effect, fdr)
+        effect, kind = decoded_effect(decoded, members), "unchanged"
+        if q <= fdr:
+            kind = _kind(*measured[members][:2], min_effect, share)
         changes.append(Change(tuple(names[i] for i in members), before, after, gap, effect, q, kind))
     changes.sort(key=lambda change: (-abs(change.difference.value), change.components))
     return tuple(changes)
 
 
-def _kind(before: Estimate, after: Estimate, q: float, min_effect: float, fdr: float) -> Kind:
-    if q > fdr:
-        return "unchanged"
-    was, now = (each.excludes_zero and abs(each.value) > min_effect for each in (before, after))
-    return "changed" if was == now else "gained" if now else "lost"
+def _kind(before: Measured, after: Measured, min_effect: float, share: float | None) -> Kind:
+    """What happened to an effect that differs; see ``Change``."""
+    was_none, is_none = before.is_near_zero(min_effect, after, share), after.is_near_zero(min_effect, before, share)
+    if was_none != is_none:
+        return "gained" if was_none else "lost"
+    ends = before.estimate(), after.estimate()
+    if all(end.excludes_zero for end in ends) and ends[0].value * ends[1].value < 0:
+        return "changed"
+    return "stronger" if abs(ends[1].value) > abs(ends[0].value) else "weaker"

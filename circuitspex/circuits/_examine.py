@@ -9,21 +9,20 @@ import numpy as np
 from circuitspex.circuits._choose import choose_curve, match
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.circuits.evidence.attribution import nap, nap_ig, ranked
-from circuitspex.circuits.evidence.curve import curves, faithfulness, sizes_of
+from circuitspex.circuits.evidence.curve import curves, share_of, sizes_of
 from circuitspex.circuits.report import Gain, Part, Report, Stability
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games import ComponentGame, RememberingGame
 from circuitspex.masks import sample_masks
 from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions, decode
-from circuitspex.statistics import Estimate, bootstrap_rows, mean_and_range, over_prompts, quantile_interval
+from circuitspex.statistics import Estimate, mean_and_range, over_prompts
 from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray, PerPrompt, Term
 
 # Attribution patching with as many steps as the circuit had gradient ablations, but no more than this: by then its
 # scores have long stopped changing.
 _MOST_STEPS = 100
-_RESAMPLES = 1000
 CHOSEN, MATCHED = "chosen", "matched"
 
 
@@ -108,15 +107,15 @@ def examine(
         empty=float(empty.mean()),
         n_random=n_random,
         curves=found,
-        removed=tuple(_share(values, full, empty, seed) for values in removed),
+        removed=tuple(_share(values, full, empty) for values in removed),
         random_areas={
             "cpr": mean_and_range([curve.cpr.value for curve in one_by_one.values()]),
             "cmd": mean_and_range([curve.cmd.value for curve in one_by_one.values()]),
         },
         gains=tuple(gains),
         circuit=tuple(game.names[i] for i in members),
-        kept=_share(alone, full, empty, seed),
-        left=_share(kept(_without(members, n)), full, empty, seed),
+        kept=_share(alone, full, empty),
+        left=_share(kept(_without(members, n)), full, empty),
         parts=tuple(sorted(parts, key=lambda part: -part.loss.value)),
         passes=passes,
         stability=_stability(game, circuit, interactions, stability, seed, progress) if stability else None,
@@ -163,11 +162,11 @@ def _without(members: Iterable[int], n: int) -> Term:
     return tuple(i for i in range(n) if i not in gone)
 
 
-def _share(values: FloatArray, full: FloatArray, empty: FloatArray, seed: int) -> Estimate:
-    """The share of the behaviour, with its bootstrap interval over prompts."""
-    draws = bootstrap_rows(len(full), _RESAMPLES, np.random.default_rng(seed))
-    many = [float(faithfulness(values[d], full[d], empty[d])) for d in draws]
-    return quantile_interval(float(faithfulness(values, full, empty)), many)
+def _share(values: FloatArray, full: FloatArray, empty: FloatArray) -> Estimate:
+    """The share of the behaviour; ``curves`` has refused a metric of which there are no shares."""
+    found = share_of(values, full, empty)
+    assert found is not None
+    return found
 
 
 def _stability(

@@ -28,7 +28,9 @@ class Direction:
     """How much of an interaction travels along the path from an earlier component to a later one.
 
     ``share`` is the part of the measured interaction that is gone when the later component alone is shown what it would
-    see without the earlier one, with its interval; 1 means all of it travels that way.
+    see without the earlier one, with its interval; 1 means all of it travels that way. It can be more than 1, or below
+    0: the interaction is then a sum of two parts of opposite signs, one that travels and one that arises later, and is
+    smaller than the larger of them.
     """
 
     source: str
@@ -70,6 +72,11 @@ class Node:
     def effect(self) -> float:
         """The measured effect where there is one, else the decoded."""
         return self.decoded if self.measured is None else self.measured.value
+
+    @property
+    def shown(self) -> Estimate | None:
+        """The interval to stand beside the effect: the one that is widened for selection where there is one."""
+        return self.measured if self.adjusted is None else self.adjusted
 
     @property
     def is_distinct(self) -> bool:
@@ -119,6 +126,11 @@ class Interaction:
         return self.decoded if self.measured is None else self.measured.value
 
     @property
+    def shown(self) -> Estimate | None:
+        """The interval to stand beside the effect: the one that is widened for selection where there is one."""
+        return self.measured if self.adjusted is None else self.adjusted
+
+    @property
     def relation(self) -> Relation:
         """What its components do to each other, as far as it is certain; of three and more, the sign."""
         return by_sign(self.effect, self.measured) if self.pair is None else self.pair.relation
@@ -153,11 +165,11 @@ class Faithfulness:
         if self.r2 is None and self.n_masks == 0:
             return "R² not measured: nearly every possible mask was used for the fit"
         if self.r2 is not None and self.exact:
-            return f"R² {self.r2:.3f}, exact over all {self.n_masks} masks"
+            return f"R² {self.r2:z.3f}, exact over all {self.n_masks} masks"
         if self.r2 is None:
             return f"R² undefined: the metric is constant on the {self.n_masks} held-out masks"
-        interval = "" if self.low is None or self.high is None else f" [{self.low:.3f}, {self.high:.3f}]"
-        return f"R² {self.r2:.3f}{interval} on {self.n_masks} held-out masks"
+        interval = "" if self.low is None or self.high is None else f" [{self.low:z.3f}, {self.high:z.3f}]"
+        return f"R² {self.r2:z.3f}{interval} on {self.n_masks} held-out masks"
 
 
 @dataclass(frozen=True)
@@ -178,6 +190,12 @@ class Verification:
     circuit_removed: Estimate
     random_kept: Estimate
     random_removed: Estimate
+    share_kept: Estimate | None = None
+    """Of what ablating everything takes away, the share that the circuit alone keeps; with its interval over prompts.
+
+    None where that is undefined, or not bounded: ablating everything does not change the metric for certain."""
+    share_left: Estimate | None = None
+    """The share that is left without the circuit."""
 
     @property
     def rows(self) -> list[tuple[str, float | Estimate]]:
@@ -192,7 +210,7 @@ class Verification:
         ]
 
     def __str__(self) -> str:
-        rows = [(name, f"{v:.2f}" if isinstance(v, Estimate) else f"{v:+.2f}") for name, v in self.rows]
+        rows = [(name, f"{v:z.2f}" if isinstance(v, Estimate) else f"{v:+z.2f}") for name, v in self.rows]
         head = f"the metric on {self.n_prompts} held-out prompts, for a circuit of {self.n_components} components"
         return "\n".join([head, *(f"  {name:28} {numbers}" for name, numbers in rows)])
 

@@ -11,7 +11,7 @@ from circuitspex.circuits import formats
 from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness
 from circuitspex.renamed import renamed_fields, warn_renamed
 
-Kind = Literal["gained", "lost", "changed", "unchanged"]
+Kind = Literal["gained", "lost", "stronger", "weaker", "changed", "unchanged"]
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,11 @@ class Change:
 
     ``before`` and ``after`` are its measured effects in the first and the second model, ``difference`` the second minus
     the first, measured in the same contexts on the same prompts. ``q`` is the smallest false discovery rate at which it
-    is a discovery that the difference is larger than the comparison's ``min_effect``. ``kind`` is 'gained' where there
-    was no effect before (the interval holds zero, or it is below ``min_effect``), 'lost' where there is none after,
-    'changed' where there is one in both, and 'unchanged' where the difference is not a discovery.
+    is a discovery that the difference is larger than the comparison's ``min_effect``. ``kind`` is 'unchanged' where it
+    is none; else 'gained' where the effect before is certain to be near zero, 'lost' where that after is, 'changed'
+    where both are certain and of opposite signs, and 'stronger' or 'weaker' otherwise. Near zero is what an equivalence
+    test shows (TOST at 5 %): an interval that holds zero shows only that too little was measured. The test is against
+    ``min_effect`` where one was asked for, else a fifth of the effect in the other model will do, too.
     """
 
     components: tuple[str, ...]

@@ -35,8 +35,8 @@ class Stage:
     def __str__(self) -> str:
         if self.r2 is None or self.low is None or self.high is None:
             return f"{self.n_ablations} ablations: R² undefined, the values do not vary on {self.n_masks} new masks"
-        interval = f"[{self.low:.3f}, {self.high:.3f}]"
-        return f"{self.n_ablations} ablations: R² {self.r2:.3f} {interval} on {self.n_masks} new masks"
+        interval = f"[{self.low:z.3f}, {self.high:z.3f}]"
+        return f"{self.n_ablations} ablations: R² {self.r2:z.3f} {interval} on {self.n_masks} new masks"
 
     def reaches(self, until: float) -> bool:
         """Whether the lower end of the interval is at least ``until``, on at least ``LEAST`` masks."""

@@ -27,7 +27,7 @@ class Word:
     """One player: its ``name``, the characters ``start`` to ``end`` of the text that it is, and its effect.
 
     ``decoded`` is the effect that the decoded function gives; ``measured`` what paired ablations gave, for the words
-    that were measured again and have a place in the circuit.
+    that were measured again and have a place in the circuit; ``adjusted`` is as in ``Node``.
     """
 
     name: str
@@ -35,6 +35,12 @@ class Word:
     end: int
     decoded: float
     measured: Estimate | None = None
+    adjusted: Estimate | None = None
+
+    @property
+    def shown(self) -> Estimate | None:
+        """The interval to stand beside the effect: see ``Node.shown``."""
+        return self.measured if self.adjusted is None else self.adjusted
 
     @property
     def effect(self) -> float:
@@ -82,7 +88,8 @@ class PromptMap(formats.Drawn):
         for index, player in enumerate(game.players):
             node = nodes.get(player.name)
             decoded = float(found.interactions.effect(index)) if node is None else node.decoded
-            words.append(Word(player.name, player.start, player.end, decoded, None if node is None else node.measured))
+            ends = (None, None) if node is None else (node.measured, node.adjusted)
+            words.append(Word(player.name, player.start, player.end, decoded, *ends))
         return cls(game.prompt.text, game.prompt.rendered, tuple(words), found.circuit)
 
     def member_indices(self, names: Sequence[str]) -> tuple[int, ...]:

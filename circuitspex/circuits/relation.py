@@ -67,7 +67,7 @@ RELATIONS: dict[Word, Definition] = {
         ),
         Definition(
             "reverses",
-            "j reverses i: a0 and a1 are both certain and of opposite sign, and neither is none beside the other",
+            "j reverses i: a0 and a1 are of opposite sign, and the smaller one is more than none beside the other",
             "{i} and {j} reverse each other",
             "reverse each other",
             "{i} reverses {j}",

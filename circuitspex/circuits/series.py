@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -53,9 +54,9 @@ def compare_series(
     are then measured at every checkpoint, in the same contexts on the same prompts.
 
     Args:
-        models: by name, in their order; each a TransformerBridge, or a function without arguments that loads one, so
-            that only one needs to be in memory at a time.
-        task: prompts and metric.
+        models: by name, in their order; each a TransformerBridge, a Hugging Face model, the name of one, or a function
+            without arguments that loads one, so that only one needs to be in memory at a time.
+        task: prompts and metric; or the name of a built-in task, or a ``.jsonl`` file.
         components: a selector, or a list of components.
         baseline: 'mean', 'resample' or 'zero'; each checkpoint's own activations.
         budget: ablations to decode from, at each checkpoint that is decoded.
@@ -88,16 +89,17 @@ def compare_series(
     check_given(task, baseline, components)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
 
-    def game_of(model: Model) -> RememberingGame:
-        return RememberingGame(options.game(model, task, components, baseline), progress)
-
     sets: dict[Term, None] = {}
     labels: tuple[str, ...] = ()
     first = _loaded(models[names[0]])
-    task = task_of(task, first)
+    prompts = task_of(task, first)
+
+    def game_of(model: Model) -> RememberingGame:
+        return RememberingGame(options.game(model, prompts, components, baseline), progress)
+
     for name in dict.fromkeys(chosen):
         model = first if name == names[0] else _loaded(models[name])
-        check_comparable(first, model, task)
+        check_comparable(first, model, prompts)
         game = game_of(model)
         labels = game.names
         decoded = _decoded(game, options, keep, seeds)
@@ -109,7 +111,7 @@ def compare_series(
     same_as: dict[str, str] = {}
     for name in names:
         model = first if name == names[0] else _loaded(models[name])
-        check_comparable(first, model, task)
+        check_comparable(first, model, prompts)
         identity = model_identity(model)
         earlier = next((point for point in points if point.identity == identity), None)
         if earlier is not None:
@@ -118,8 +120,9 @@ def compare_series(
             continue
         points.append(_point(name, identity, game_of(model), wanted, contexts))
     about = {
-        "task": task.name,
-        "metric": task.metric.name,
+        "task": prompts.name,
+        "metric": prompts.metric.name,
+        "n_prompts": prompts.n_prompts,
         "components": components if isinstance(components, str) else "+".join(labels),
         "n_components": len(labels),
         "baseline": baseline,
@@ -134,7 +137,7 @@ def compare_series(
 def _loaded(model: GivenModel | Callable[[], Model]) -> Model:
     """The model itself, or what its loader gives."""
     loads = callable(model) and not isinstance(model, type) and not hasattr(model, "parameters")
-    return model_of(model() if loads else model)
+    return model_of(cast(Callable[[], GivenModel], model)() if loads else cast(GivenModel, model))
 
 
 def _decoded(game: RememberingGame, options: Options, keep: Keep, seeds: Sequence[int]) -> Interactions:

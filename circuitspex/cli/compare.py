@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from circuitspex.cli.options import arguments, check_names, share, shared_options, verb_parser, writable_folder
+from circuitspex.cli.checks import check_before_loading, task_options
+from circuitspex.cli.options import arguments, not_negative, share, shared_options, verb_parser
 from circuitspex.cli.result import finish
-from circuitspex.models.protocol import Model
 from circuitspex.recovery import DECODERS
 
 EXAMPLE = "circuitspex compare --model smollm2-135m --model ./fine-tuned --task ioi --out runs/diff"
@@ -40,7 +40,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         method={"help": "decoder: %(choices)s, but none with masks of its own (default: %(default)s)"},
     )
     parser.add_argument(
-        "--min-effect", "--least", type=float, help="smallest difference of interest (default: 2 %% of the sd)"
+        "--min-effect", "--least", type=not_negative, help="smallest difference of interest (default: 2 %% of the sd)"
     )
     parser.add_argument("--fdr", "--rate", type=share, default=0.05, help="false discovery rate (default: 0.05)")
     shared_options(
@@ -58,28 +58,24 @@ def run(options: argparse.Namespace) -> int:
         options.usage_error(f"two models are needed, --model A --model B, not {len(options.model)}")
     if DECODERS[options.method].makes_its_own_masks:
         options.usage_error(f"--method {options.method} runs masks of its own, which compare does not; use auto")
-    check_names(options)
-    folder = None if options.out is None else writable_folder(options.out)
+    sources = [_source(name) for name in options.model]
+    folder = check_before_loading(options, models=sources)
     from circuitspex.circuits import compare
     from circuitspex.export.files.comparison import to_json
+    from circuitspex.models import load_model
     from circuitspex.tasks import build
 
-    before, after = (_load(name, options) for name in options.model)
-    wanted = {"metric": options.metric}
-    if options.prompts is not None:
-        wanted["n_prompts"] = options.prompts
-    task = build(options.task, before, **wanted)
+    before, after = (
+        load_model(name, device=options.device, dtype=options.dtype, revision=revision) for name, revision in sources
+    )
+    task = build(options.task, before, **task_options(options))
     given = arguments(options, compare)
     found = compare(before, after, task, options.components, options.baseline, options.budget, **given)
     written = [] if folder is None else [found.export(form, folder / name) for form, name in FILES.items()]
     return finish(options, "comparison", lambda: to_json(found), str(found), written)
 
 
-def _load(name: str, options: argparse.Namespace) -> Model:
-    """A model by its name, and by its revision where one follows an @ and no such path exists."""
-    from circuitspex.models import load_model
-
+def _source(name: str) -> tuple[str, str | None]:
+    """A model's name, and its revision where one follows an @ and no such path exists."""
     base, _, revision = name.rpartition("@")
-    if base and not Path(name).exists():
-        return load_model(base, device=options.device, dtype=options.dtype, revision=revision)
-    return load_model(name, device=options.device, dtype=options.dtype)
+    return (base, revision) if base and not Path(name).exists() else (name, None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
-from circuitspex.cli.options import arguments, shared_options, verb_parser, writable_folder
+from circuitspex.cli.options import arguments, shared_options, verb_parser, whole_number, writable_folder
 from circuitspex.cli.result import show
 from circuitspex.errors import UserError
 
@@ -21,7 +22,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "game",
         metavar="FILE.py:NAME",
-        help="a game, or a class or function that makes one without arguments; runs the file",
+        help="a game, or a class or function that makes one without arguments; or a function of masks, with --players "
+        "or --names; runs the file",
+    )
+    parser.add_argument("--players", type=whole_number(1), metavar="N", help="how many players a function of masks has")
+    parser.add_argument(
+        "--names", type=_names, metavar="A,B,…", help="what its players are called, with commas between"
     )
     shared_options(
         parser,
@@ -34,16 +40,27 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
-    folder = None if options.out is None else writable_folder(options.out)
-    game = game_of(options.game)
     from circuitspex.circuits import explain
+    from circuitspex.circuits.search.options import Options
 
-    found = explain(game, options.budget, **arguments(options, explain))
+    Options.of({name: value for name, value in vars(options).items() if name in ("keep", "method", "until", "budget")})
+    game = game_of(options.game, options.players, options.names)
+    folder = None if options.out is None else writable_folder(options.out)
+    given = {key: value for key, value in arguments(options, explain).items() if key not in ("n_players", "names")}
+    found = explain(game, options.budget, **given)
     return show(found, folder, options)
 
 
-def game_of(text: str) -> Any:
-    """The game that ``FILE.py:NAME`` names.
+def _names(text: str) -> list[str]:
+    """An option's type: names with commas between."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found) or len(set(found)) != len(found):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of different names, with commas between")
+    return found
+
+
+def game_of(text: str, n_players: int | None = None, names: list[str] | None = None) -> Any:
+    """The game that ``FILE.py:NAME`` names; with players or names, the game of that function of masks.
 
     Raises:
         UserError: no such file or name, or what it names is not a game.
@@ -61,10 +78,24 @@ def game_of(text: str) -> Any:
     # As Python does for a script: what lies beside the file can be imported, and its classes can be found by workers.
     sys.path.insert(0, str(path.parent.resolve()))
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        where = Path(error.filename or file).name
+        raise UserError(f"{where}, line {error.lineno}: not Python ({error.msg})") from error
     if not hasattr(module, name):
         raise UserError(f"{file} has no '{name}'")
     found = getattr(module, name)
+    if n_players is not None or names is not None:
+        from circuitspex.games import FunctionGame
+
+        if isinstance(found, type) or not callable(found) or hasattr(found, "n_players"):
+            raise UserError(f"--players and --names are for a function of masks, which {text} is not")
+        return FunctionGame(found, n_players, names=names)
+    if callable(found) and not hasattr(found, "n_players") and _needs_arguments(found):
+        raise UserError(
+            f"{text} needs arguments; if it is a function of masks, say how many players: --players N, or --names"
+        )
     if isinstance(found, type) or (callable(found) and not hasattr(found, "n_players")):
         found = found()
     if not callable(found) or not hasattr(found, "n_players"):
@@ -72,3 +103,13 @@ def game_of(text: str) -> Any:
             f"{text} is not a game: it must take masks bool (K, n), True = kept, give numbers (K,), and have n_players"
         )
     return found
+
+
+def _needs_arguments(function: Any) -> bool:
+    """Whether it can't be called without any."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return any(p.default is p.empty and p.kind not in kinds for p in parameters)

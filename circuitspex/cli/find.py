@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from circuitspex.cli.options import arguments, check_names, levels, rounds, shared_options, verb_parser, writable_folder
+from circuitspex.cli.checks import check_before_loading, task_options
+from circuitspex.cli.options import arguments, levels, rounds, shared_options, verb_parser
 from circuitspex.cli.result import show
 
 EXAMPLE = "circuitspex find --model smollm2-135m --task ioi --components heads --budget 100 --out runs/ioi"
@@ -36,7 +37,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     shared_options(parser, "store", "seed", "device")
     parser.add_argument(
-        "--device-map", metavar="MAP", help="spread a large model over several GPUs: auto, balanced or sequential"
+        "--device-map",
+        metavar="MAP",
+        choices=("auto", "balanced", "balanced_low_0", "sequential"),
+        help="spread a large model over several GPUs: auto, balanced or sequential",
     )
     shared_options(parser, "dtype", "revision", "out")
     parser.set_defaults(run=run)
@@ -53,27 +57,20 @@ def run(options: argparse.Namespace) -> int:
     if options.levels and (options.components or options.refine):
         other = "--components" if options.components else "--refine"
         raise UserError(f"--levels and {other} can't be combined; give one of the two")
-    check_names(options)
-    folder = None if options.out is None else writable_folder(options.out)
+    folder = check_before_loading(options, models=[(options.model, options.revision)])
     from circuitspex.circuits import find_circuit
-    from circuitspex.components import Latents, check_levels, model_structure, select
+    from circuitspex.components import check_levels, model_structure, select
     from circuitspex.models import load_model
     from circuitspex.tasks import build
 
     model = load_model(options.model, **arguments(options, load_model))
-    options.latents = [Latents.load(path) for path in options.latents]
     structure = model_structure(model, options.latents)
     components = options.components or "heads"
     if options.levels is None:
         select(structure, components)  # a wrong selector is named before anything is printed
     else:
         check_levels(structure, options.levels)
-    wanted = {"metric": options.metric}
-    if options.prompts is not None:
-        wanted["n_prompts"] = options.prompts
-    if options.group_by_length:
-        wanted["group_by_length"] = True
-    task = build(options.task, model, **wanted)
+    task = build(options.task, model, **task_options(options))
     if not options.json:
         print(task.report(model), end="\n\n", flush=True)
     given = arguments(options, find_circuit)

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from circuitspex.ablation import BASELINES
 from circuitspex.components import KINDS
@@ -16,9 +16,18 @@ from circuitspex.errors import UserError
 from circuitspex.recovery.decoders.table import DECODERS
 from circuitspex.tasks.catalogue import TASKS, check_name
 from circuitspex.tasks.metrics import METRICS
+from circuitspex.text import escaped
 
 if TYPE_CHECKING:
     from circuitspex.masks import Keep
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose usage errors are one line, with a pointer to the help."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what was wrong, and exit with 2."""
+        self.exit(2, f"{self.prog}: {escaped(message)} (see {self.prog} --help)\n")
 
 
 def verb_parser(
@@ -32,6 +41,7 @@ def verb_parser(
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(parser=parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
@@ -123,9 +133,9 @@ def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict
             "help": "where finished ablations are kept, so that an interrupted run goes on where it stopped; 'off' "
             "keeps none (default: $CIRCUITSPEX_STORE, else runs.sqlite in the cache folder)",
         },
-        "seed": {"type": int, "default": 0},
+        "seed": {"type": whole_number(0), "default": 0, "help": "of every random choice (default: 0)"},
         "device": {"help": "cpu, cuda, cuda:1 (default: the GPU if there is one)"},
-        "dtype": {"help": "float32, float64, bfloat16 or float16 (default: float32)"},
+        "dtype": {"type": dtype, "help": "float32, float64, bfloat16 or float16 (default: float32)"},
         "revision": {"help": "branch, tag or commit of a hub model"},
         "out": {"type": Path, "help": "folder for circuit.json, the diagrams and the decoded function"},
     }
@@ -167,6 +177,26 @@ def whole_number(least: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def dtype(text: str) -> str:
+    """An option's type: the name of a dtype of weights."""
+    from circuitspex.models.sources import DTYPES
+
+    if text not in DTYPES:
+        raise argparse.ArgumentTypeError(f"unknown dtype '{text}'; allowed: {', '.join(DTYPES)}")
+    return text
+
+
+def not_negative(text: str) -> float:
+    """An option's type: a number of at least 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, not {text}")
+    return number
 
 
 def levels(text: str) -> list[str]:
@@ -217,6 +247,8 @@ def writable_folder(path: Path) -> Path:
     Raises:
         UserError: it can't be made or written to.
     """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"can't write to the folder {path}: it is a file")
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from circuitspex.cli.options import arguments, check_names, shared_options, verb_parser, writable_folder
+from circuitspex.cli.checks import check_before_loading
+from circuitspex.cli.options import arguments, shared_options, verb_parser
 from circuitspex.cli.result import finish, stored
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.strict_json import file_text
@@ -62,9 +63,9 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"--token is for --ablate token, not for --ablate {options.ablate}")
     if options.span and options.unit != "words":
         raise UserError(f"--span gives the players itself; it can't go with --unit {options.unit}")
-    check_names(options)
-    folder = None if options.out is None else writable_folder(options.out)
     prompt = _prompt(options.prompt)
+    _check_texts(options, prompt)
+    folder = check_before_loading(options, models=[(options.model, options.revision)])
     from circuitspex.circuits import explain
     from circuitspex.circuits.prompt_map import PromptMap
     from circuitspex.export.files.prompt import to_json
@@ -88,6 +89,23 @@ def run(options: argparse.Namespace) -> int:
             found.interactions.save(folder / "interactions.json"),
         ]
     return finish(options, "prompt", lambda: to_json(shown), stored(found) + shown.table(), written)
+
+
+def _check_texts(options: argparse.Namespace, prompt: str) -> None:
+    """What can be said of the prompt and the answers before a tokenizer reads them."""
+    if not prompt.strip():
+        raise UserError("the prompt is empty; it needs at least one word")
+    if not options.answer:
+        raise UserError("the answer is empty; give the text that should follow the prompt, such as ' good'")
+    if options.wrong_answer == options.answer:
+        raise UserError(f"the answer and the wrong answer are both {options.answer!r}; they must differ")
+    if options.metric == "logit_diff" and options.wrong_answer is None:
+        raise UserError("--metric logit_diff compares two answers: give --wrong-answer, or use --metric answer_logprob")
+    if options.part is not None and options.part not in prompt:
+        raise UserError(f"--part {options.part!r} does not stand in the prompt")
+    for start, end in options.span or ():
+        if not 0 <= start < end <= len(prompt):
+            raise UserError(f"--span {start}:{end} is not within the {len(prompt)} characters of the prompt")
 
 
 def _prompt(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--interactions", type=Path, help="the decoded function (default: interactions.json beside it)")
     parser.add_argument("--model", help="the model (default: the one that the circuit names)")
     parser.add_argument("--task", help="the task (default: the one that the circuit names); a .jsonl of your own")
-    parser.add_argument("--prompts", type=whole_number(2), default=16, help="held-out prompts (default: 16)")
+    about = "other held-out prompts, so many (default: those that find verified it on)"
+    parser.add_argument("--prompts", type=whole_number(2), help=about)
     about = "random orders beside it (default: 10)"
     parser.add_argument("--random", type=whole_number(1), default=10, dest="n_random", metavar="RANDOM", help=about)
     parser.add_argument("--steps", type=whole_number(1), help="of NAP-IG (default: the circuit's gradient ablations)")
@@ -42,11 +44,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
+    from circuitspex.ablation import store_at
     from circuitspex.circuits import Circuit, examine, formats
     from circuitspex.components import Latents
     from circuitspex.export.files.report import to_json
     from circuitspex.games import ComponentGame
     from circuitspex.models import load_model, model_identity
+    from circuitspex.models.sources import check_model
     from circuitspex.recovery import Interactions
 
     circuit = Circuit.load(options.circuit)
@@ -55,10 +59,13 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"{options.circuit} is no circuit of single components of a model (its lens is '{lens}')")
     beside = options.interactions or options.circuit.with_name("interactions.json")
     interactions = Interactions.load(beside)
-    folder = writable_folder(options.out or options.circuit.parent)
     name = options.model or _said(circuit.model, "name", "--model")
     dtype = options.dtype or circuit.model.get("dtype")
     task_name = _task_name(options, circuit)
+    check_model(name, device=options.device, dtype=dtype, revision=options.revision)
+    latents = [Latents.load(path) for path in options.latents]
+    store = store_at(options.store)
+    folder = writable_folder(options.out or options.circuit.parent)
     model = load_model(name, device=options.device, dtype=dtype, revision=options.revision)
     wanted = circuit.model.get("identity")
     if wanted and model_identity(model) != wanted:
@@ -73,8 +80,8 @@ def run(options: argparse.Namespace) -> int:
         found_on,
         list(interactions.names),
         circuit.run.get("baseline", "mean"),
-        latents=[Latents.load(path) for path in options.latents],
-        store=options.store,
+        latents=latents,
+        store=store,
     )
     report = examine(game, circuit, interactions, heldout, **arguments(options, examine))
     written = [formats.write(report, form, folder / name) for form, name in FILES.items()]
@@ -108,6 +115,7 @@ def _task_name(options: argparse.Namespace, circuit: Any) -> str:
 
 def _tasks(options: argparse.Namespace, circuit: Any, model: Model, name: str) -> tuple[Any, Any]:
     """The prompts that attribution is taken on, and held-out ones that are none of them."""
+    from circuitspex.circuits.search.prompts import hold_out
     from circuitspex.tasks import build
 
     own_file = name.endswith(".jsonl")
@@ -116,10 +124,12 @@ def _tasks(options: argparse.Namespace, circuit: Any, model: Model, name: str) -
     n_prompts = count if isinstance(count, int) and count > 0 else 16
     task = build(name, model, **metric, **({} if own_file else {"n_prompts": n_prompts}))
     seed = int(circuit.run.get("seed") or 0)
-    try:
-        found_on, heldout = task, task.fresh(options.prompts, seed=seed + 104729)
-    except TaskError:
-        found_on, heldout = task.split(0.25, seed=seed)  # as find does
+    found_on, heldout = hold_out(task, seed)  # as find does
+    if heldout is None:
+        raise UserError(f"task '{name}' has one prompt: there is none to hold out")
+    if options.prompts is not None:
+        with contextlib.suppress(TaskError):
+            heldout = task.fresh(options.prompts, seed=seed + 104729)
     if circuit.task.get("identity") not in (None, task.identity, found_on.identity):
         warnings.warn(
             f"the prompts of task '{name}' here are not those that the circuit was found on: its baselines may differ, "

@@ -115,7 +115,8 @@ def _select_part(structure: ModelStructure, part: str) -> Iterable[Component]:
         if about.form == "whole":
             chosen.append(Component(layer, kind, 0, 0, position))
         else:
-            n, experts = found.n_units, [None] if found.n_experts is None else range(found.n_experts)
+            n = found.n_units
+            experts: Iterable[int | None] = [None] if found.n_experts is None else range(found.n_experts)
             if expert is not None:
                 structure.check(Component(layer, kind, 0, 1, position, expert))
                 experts = [expert]

@@ -106,7 +106,8 @@ def _places(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Place, Place
     """Where the tokens, the indices and the weights are among the arguments; None if there are others."""
     import torch
 
-    given: dict[Place, Any] = {**dict(enumerate(args)), **kwargs}
+    given: dict[Place, Any] = dict(enumerate(args))
+    given.update(kwargs)
     tensors = {place: value for place, value in given.items() if isinstance(value, torch.Tensor)}
     whole = [place for place, value in tensors.items() if not value.is_floating_point() and value.ndim == 2]
     if len(tensors) != 3 or len(whole) != 1 or len(given) != 3:

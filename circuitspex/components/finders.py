@@ -36,7 +36,8 @@ def proved(kind: Kind, view: LayerView) -> Part:
 
 
 def _refusal(kind: Kind, why: str) -> str:
-    what = f"{'an' if kind.singular[0] in 'aeiou' else 'a'} {kind.singular}" if kind.form == "whole" else kind.plural
+    article = "an" if kind.singular[0] in "aeiouM" else "a"  # an MLP
+    what = f"{article} {kind.singular}" if kind.form == "whole" else kind.plural
     return f"has {what} that can't be ablated rightly: {why}"
 
 

@@ -77,7 +77,7 @@ def check_config(fields: Mapping[str, Any], where: str) -> None:
         )
     decodes = bool(fields.get("is_decoder", False))
     # BERT and its kin have one class for both ways, and this flag between them; decoders proper have no such flag.
-    either = hasattr(config(), "is_decoder") and bool(masked)
+    either = hasattr(config, "is_decoder") and bool(masked)
     if architecture in masked - causal or (masked and not causal) or (either and not decodes):
         raise ModelNotFoundError(f"{where} is bidirectional ({architecture}): {BIDIRECTIONAL}")
     if not causal:

@@ -45,7 +45,7 @@ def for_text(given: GivenModel) -> HasTokenizer:
         UserError: a name of no model.
     """
     if is_hugging_face(given) and not hasattr(given, "peft_config"):
-        return _Text(tokenizer_for(given))
+        return _Text(given, tokenizer_for(given))
     return load_model(given) if isinstance(given, str | Path) else given
 
 
@@ -57,9 +57,10 @@ class _Config:
 
 
 class _Text:
-    """A tokenizer, with the model's convention for BOS tokens."""
+    """A tokenizer, with the model's convention for BOS tokens and the length of its context."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.original_model = model
         self.tokenizer = tokenizer
         self.cfg = _Config(tokenizer)
 

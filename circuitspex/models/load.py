@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from circuitspex.errors import ModelNotFoundError, UserError
 from circuitspex.models.architecture import lens_name
@@ -21,6 +18,7 @@ from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, 
 from circuitspex.models.identity import remember_identity, weights_hash
 from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
+from circuitspex.models.sources import check_model, is_offline, known_names, one_line, torch_device, torch_dtype
 from circuitspex.models.tensors import check_tensors
 from circuitspex.models.tokens import prepends_bos
 from circuitspex.models.trial import check_runs, own_logits, trial_prompts
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _OWN_CODE = "needs code that comes with it, which is never run here"
-DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 
 def load_model(
@@ -76,20 +73,14 @@ def load_model(
         return _wrapped(source, tokenizer, device, dtype)
     if tokenizer is not None:
         raise UserError(f"tokenizer is for a Hugging Face model that is loaded; {source} comes with its own")
-    wanted_dtype = _dtype(dtype)
+    check_model(source, device=device, dtype=dtype, revision=revision, device_map=device_map)
+    wanted_dtype = torch_dtype(dtype)
     name = str(source)
     path = Path(source).expanduser()
-    if device_map is not None and (device is not None or path.suffix == ".gguf"):
-        other = f"device='{device}'" if device is not None else f"the GGUF file {path.name}"
-        raise UserError(f"device_map='{device_map}' can't go with {other}; it says itself where a model lies")
-    wanted_device = _device(device) if device_map is None else None
-    if revision is not None and (name in CATALOGUE or path.exists()):
-        raise UserError(f"revision='{revision}' is for models of the Hugging Face hub; {name} is local")
+    wanted_device = torch_device(device) if device_map is None else None
     if name in CATALOGUE:
         model, tokenizer = _from_folder(fetch(CATALOGUE[name], _say), wanted_dtype, device_map)
     elif path.suffix == ".gguf" or path.is_file():
-        if not path.is_file():
-            raise ModelNotFoundError(f"no such file: {path}")
         model, tokenizer = read_gguf(path, wanted_dtype)
     elif path.is_dir():
         model, tokenizer = _from_folder(path, wanted_dtype, device_map)
@@ -120,8 +111,8 @@ def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtyp
             )
         )
     first = next(given.parameters())
-    model = own_copy(given, None if dtype is None else _dtype(dtype))
-    wanted_device = first.device if device is None else _device(device)
+    model = own_copy(given, None if dtype is None else torch_dtype(dtype))
+    wanted_device = first.device if device is None else torch_device(device)
     name = name_of(given)
     check_config(model.config.to_dict(), name)
     tokenizer = tokenizer_for(given) if tokenizer is None else tokenizer
@@ -221,7 +212,7 @@ def _from_folder(folder: Path, dtype: torch.dtype, device_map: Any = None) -> tu
     except ModelNotFoundError:
         raise
     except Exception as error:
-        raise ModelNotFoundError(f"can't load {folder}: {_one_line(error)}") from error
+        raise ModelNotFoundError(f"can't load {folder}: {one_line(error)}") from error
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -229,7 +220,7 @@ def _from_folder(folder: Path, dtype: torch.dtype, device_map: Any = None) -> tu
         if needs_own_code(error):
             raise ModelNotFoundError(f"the tokenizer in {folder} {_OWN_CODE}") from error
         if any(folder.glob("tokenizer*")):
-            raise ModelNotFoundError(f"can't read the tokenizer in {folder}: {_one_line(error)}") from error
+            raise ModelNotFoundError(f"can't read the tokenizer in {folder}: {one_line(error)}") from error
         tokenizer = None  # usable with tasks given as tokens; asking for text names the lack
     return model, tokenizer
 
@@ -260,18 +251,7 @@ def _weights(source: str | Path, where: str, dtype: torch.dtype, device_map: Any
 
 
 def _from_hub(name: str, dtype: torch.dtype, revision: str | None, device_map: Any = None) -> tuple[Any, Any]:
-    known = f"offline models: {', '.join(CATALOGUE)}; or give a directory or a .gguf file"
-    if not all(part and part[0].isalnum() for part in name.split("/")) or name.count("/") > 1 or " " in name:
-        raise ModelNotFoundError(f"'{name}' is neither a file, a directory nor a model name; {known}")
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    cached = isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
-    offline = constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT)
-    if offline and not cached:
-        raise ModelNotFoundError(
-            f"'{name}' is not in the offline catalogue, and the Hugging Face hub can't be reached to look for it "
-            f"(no network, or offline mode); {known}"
-        )
+    offline = is_offline(name, revision)
     from transformers import AutoTokenizer
 
     options: dict[str, Any] = {"revision": revision, "local_files_only": offline}
@@ -287,48 +267,9 @@ def _from_hub(name: str, dtype: torch.dtype, revision: str | None, device_map: A
             raise ModelNotFoundError(f"the tokenizer of '{name}' {_OWN_CODE}") from error
         at = "" if revision is None else f" at revision '{revision}'"
         raise ModelNotFoundError(
-            f"can't load '{name}'{at} from the Hugging Face hub: {_one_line(error)}; {known}"
+            f"can't load '{name}'{at} from the Hugging Face hub: {one_line(error)}; {known_names()}"
         ) from error
     return model, tokenizer
-
-
-def _reachable(endpoint: str) -> bool:
-    """Whether the host's name resolves; asked first because the hub's client retries for half a minute."""
-    if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return True
-    try:
-        socket.getaddrinfo(urlsplit(endpoint).hostname, 443)
-    except OSError:
-        return False
-    return True
-
-
-def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
-    import torch
-
-    if dtype is None:
-        return torch.float32
-    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(found, torch.dtype) or str(found).removeprefix("torch.") not in DTYPES:
-        raise UserError(f"unknown dtype '{dtype}'; allowed: {', '.join(DTYPES)}")
-    return found
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    import torch
-
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device '{device}' can't be used here: {_one_line(error)}") from error
-    return found
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 _say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731

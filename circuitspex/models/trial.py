@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
-from circuitspex.errors import ModelNotFoundError
+from circuitspex.errors import ModelNotFoundError, UserError
 from circuitspex.models.causal import BIDIRECTIONAL
 
 if TYPE_CHECKING:
@@ -90,6 +91,33 @@ def check_runs(bridge: Any, tokens: torch.Tensor, own: torch.Tensor, where: str)
         )
     if _later_tokens_matter(bridge, tokens, wrapped):
         raise ModelNotFoundError(f"{where} is bidirectional ({kind}): {BIDIRECTIONAL}")
+    _causal.add(bridge)
+
+
+def check_causal(model: Any) -> None:
+    """Refuse a model, whoever wrapped it, whose logits depend on later tokens; it is run once for this.
+
+    Raises:
+        UserError: one line that says so.
+    """
+    import torch
+
+    if model in _causal:
+        return
+    own = model.original_model
+    if not hasattr(own, "get_input_embeddings"):  # a model that is not of transformers
+        return
+    tokens = trial_prompts(own).to(_device_of(model))
+    with torch.no_grad():
+        logits = model(tokens, use_cache=False).float().cpu()
+    if _later_tokens_matter(model, tokens, logits):
+        name = getattr(model.cfg, "model_name", None) or "this model"
+        raise UserError(f"{name} is bidirectional ({type(own).__name__}): {BIDIRECTIONAL}")
+    _causal.add(model)
+
+
+_causal: WeakSet[Any] = WeakSet()
+"""Models that were found to be causal."""
 
 
 def _later_tokens_matter(bridge: Any, tokens: torch.Tensor, logits: torch.Tensor) -> bool:

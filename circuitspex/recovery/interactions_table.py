@@ -31,7 +31,7 @@ class InteractionTable(tuple[Row, ...]):
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
         for row in self:
-            numbers = (f"{row.coefficient:+.4f}", f"{row.standard_error:.4f}", f"{row.effect:+.3f}")
+            numbers = (f"{row.coefficient:+z.4f}", f"{row.standard_error:z.4f}", f"{row.effect:+z.3f}")
             yield (" × ".join(map(escaped, row.components)), str(len(row.components)), *numbers)
 
     def __repr__(self) -> str:

@@ -106,7 +106,7 @@ def warn_of_little(result: Interactions) -> None:
         warnings.warn("the values are the same under every mask: there is nothing to explain", stacklevel=3)
     elif r2 < LOW_R2:
         message = (
-            f"the decoded function explains little: cross-validated R² {r2:.2f} from {result.n_ablations} ablations; "
+            f"the decoded function explains little: cross-validated R² {r2:z.2f} from {result.n_ablations} ablations; "
             f"{remedy(result.likely_budget)}"
         )
         warnings.warn(message, LittleExplained, stacklevel=3)

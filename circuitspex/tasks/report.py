@@ -49,7 +49,7 @@ class TaskReport:
             [
                 f"task {message(self.task)}: {self.n_prompts} prompt{'' if self.n_prompts == 1 else 's'}",
                 f"accuracy {self.accuracy:.1%} (answer above wrong answer), "
-                f"mean {message(self.metric)} {self.mean_metric:.3f}",
+                f"mean {message(self.metric)} {self.mean_metric:z.3f}",
                 f"example: {self.prompt!r} -> {self.answer!r} rather than {self.wrong_answer!r}",
                 f"the model predicts: {top}",
             ]

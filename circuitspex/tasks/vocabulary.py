@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuitspex.errors import TaskError
-from circuitspex.models.protocol import Model
+from circuitspex.models.protocol import HasTokenizer
 from circuitspex.models.tokens import begins_with_bos, context_of, encode, tokenizer_of
 
 
@@ -23,7 +23,7 @@ class Vocabulary:
     longest: int | None = None
 
     @classmethod
-    def of(cls, model: Model, prepend_bos: bool | None = None) -> Vocabulary:
+    def of(cls, model: HasTokenizer, prepend_bos: bool | None = None) -> Vocabulary:
         """The vocabulary of ``model``; ``prepend_bos`` None means the model's own convention."""
         return cls(tokenizer_of(model), begins_with_bos(model, prepend_bos), context_of(model))
 

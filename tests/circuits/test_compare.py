@@ -47,6 +47,20 @@ def found(tiny: SimpleNamespace) -> Any:
     return quiet_compare(before, changed(tiny, without_head(0, 1, size)), tiny.task(before, (5,)))
 
 
+def test_pairs_say_in_each_model_what_they_do_to_each_other(found: Any) -> None:
+    pairs = [edge for circuit in (found.before, found.after) for edge in circuit.interactions if edge.order == 2]
+    assert pairs
+    for edge in pairs:
+        assert edge.pair is not None
+        assert edge.relation.is_claimed
+        values = {row.kept: row.value for row in edge.table}
+        effects = edge.pair.conditional[0]
+        assert effects.ablated.value == pytest.approx(values[True, False] - values[False, False], abs=1e-5)
+        assert effects.kept.value == pytest.approx(values[True, True] - values[False, True], abs=1e-5)
+        assert effects.kept.value - effects.ablated.value == pytest.approx(edge.effect, abs=1e-5)
+    assert all(edge.pair is None for edge in found.difference.interactions)
+
+
 def test_a_head_that_was_switched_off_is_lost(found: Any) -> None:
     by_name = {change.components: change for change in found.changes}
     lost = by_name["L0H1",]

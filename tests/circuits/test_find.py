@@ -138,8 +138,8 @@ def test_every_method_on_every_kind_of_component(tiny: SimpleNamespace, method: 
 def test_all_masks_used_leaves_nothing_to_hold_out(tiny: SimpleNamespace) -> None:
     model = tiny.bridge("gpt2")
     result = quiet_find(model, tiny.task(model), ["L0H0", "L1H1"], budget=60)
-    assert result.faithfulness.n_masks == 0
-    assert "not measured" in str(result.faithfulness)
+    assert (result.faithfulness.n_masks, result.faithfulness.exact) == (4, True)
+    assert "exact over all 4 masks" in str(result.faithfulness)
 
 
 def test_one_prompt_is_enough_but_then_nothing_is_verified(tiny: SimpleNamespace) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 
 from circuitspex.circuits import estimate, measure, verify
+from circuitspex.circuits.evidence._measure import measure_cells
 from circuitspex.errors import UserError
 from circuitspex.masks import sample_masks
 
@@ -106,3 +107,21 @@ def test_verification_separates_a_circuit_from_random_ones() -> None:
 
 def test_a_game_without_span_has_no_faithfulness() -> None:
     assert verify(lambda m: np.ones((len(m), 2)), 4, [0], n_random=2).faithfulness is None
+
+
+def test_cells_are_the_metric_under_each_combination_in_each_context() -> None:
+    rng = np.random.default_rng(8)
+    weights = rng.normal(size=(6, 6, 3))
+    contexts = sample_masks(6, 7, seed=2)
+
+    def game(masks: np.ndarray) -> np.ndarray:
+        return np.einsum("ki,kj,ijp->kp", masks.astype(float), masks.astype(float), weights)
+
+    differences, cells = measure_cells(game, [(1, 4), (0, 2, 5)], contexts)
+    for members in cells:
+        for place, kept in enumerate(product((False, True), repeat=len(members))):
+            masks = contexts.copy()
+            masks[:, members] = kept
+            np.testing.assert_allclose(cells[members][place], game(masks))
+    pair = cells[1, 4]
+    np.testing.assert_allclose(differences[1, 4], pair[3] - pair[2] - pair[1] + pair[0], atol=1e-12)

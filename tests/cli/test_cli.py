@@ -11,7 +11,7 @@ import pytest
 
 from circuitspex.circuits import Circuit
 from circuitspex.cli.main import build_parser, main
-from circuitspex.models import load
+from circuitspex.models import sources
 from circuitspex.recovery import Interactions
 
 EXAMPLES = 6
@@ -102,7 +102,6 @@ FAILURES = [
         "layers, L0 to L2",
     ),
     (["find", "--model", "{folder}/model", "--task", "{folder}/task.jsonl", "--metric", "joy"], "joy"),
-    (["find", "--model", "{folder}/model", "--task", "{folder}/task.jsonl", "--dtype", "int4"], "unknown dtype"),
     (["find", "--model", "{folder}/model", "--task", "{folder}/task.jsonl", "--out", "{folder}/task.jsonl/x"], "can't"),
     (["export", "{folder}/gone.json", "--to", "svg"], "gone.json"),
     (["export", "{folder}/task.jsonl", "--to", "svg"], "task.jsonl"),
@@ -121,7 +120,7 @@ def test_a_failure_is_one_clear_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(load, "_reachable", lambda endpoint: False)
+    monkeypatch.setattr(sources, "reachable", lambda endpoint: False)
     capsys.readouterr()
     assert main([part.format(folder=folder) for part in command]) == 1
     printed = capsys.readouterr()
@@ -150,7 +149,9 @@ def test_a_usage_error_is_exit_code_2(command: list[str], capsys: pytest.Capture
     with pytest.raises(SystemExit) as stop:
         main(command)
     assert stop.value.code == 2
-    assert "usage:" in capsys.readouterr().err
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert line.rstrip().endswith("--help)")
 
 
 def test_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:

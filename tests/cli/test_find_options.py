@@ -87,7 +87,7 @@ def test_the_pilot_and_the_curve_are_printed(command: list[str], capsys: pytest.
     assert "explained  verdict" in printed.out
     assert "learning curve\n  20 ablations: R² " in printed.out
     assert "  40 ablations: R² " in printed.out
-    assert "warning: until=0.999 was not reached" in printed.err
+    assert "warning: --until 0.999 was not reached" in printed.err
 
 
 def test_the_pilot_and_the_curve_are_in_the_json(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +121,7 @@ def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
     ("more", "message"),
     [
         (("--task", "chess"), "unknown task 'chess'; known: ioi, greater_than"),
-        (("--task", "gone.jsonl"), "can't read task file gone.jsonl: no such file"),
+        (("--task", "gone.jsonl"), "can't read task file gone.jsonl: there is no such file"),
         (("--task", "ioi", "--metric", "joy"), "unknown metric 'joy'; known: logit_diff, answer_logprob"),
     ],
 )

@@ -83,10 +83,10 @@ def test_the_store_goes_on_where_it_stopped(model: Path, tmp_path: Path, capsys:
     [
         (("--prompt", " "), "the prompt is empty"),
         (("--prompt", "@nowhere.txt"), "can't read the prompt from nowhere.txt: there is no such file"),
-        (("--span", "0:99"), "span (0, 99) is not inside the prompt, which has 23 characters"),
+        (("--span", "0:99"), "--span 0:99 is not within the 23 characters of the prompt"),
         (("--span", "0:4", "--span", "3:8"), "overlap"),
-        (("--part", "w40"), "the part 'w40' is not in the prompt"),
-        (("--answer", ""), "the answer '' has no tokens"),
+        (("--part", "w40"), "--part 'w40' does not stand in the prompt"),
+        (("--answer", ""), "the answer is empty"),
         (("--answer", "elsewhere"), "is not in this tokenizer's vocabulary"),
         (("--ablate", "token", "--token", "mask"), "this tokenizer has no mask token (it has pad and unk)"),
         (("--prompt", "w1 " * 65), "the prompt has 65 tokens, and the model's context holds 64"),

@@ -170,9 +170,11 @@ def comparison(n_nodes=12, n_edges=None, n_layers=30, seed=0):
     ]
     changes = []
     for components, effect in parts:
-        kind = rng.choice(["gained", "lost", "changed", "unchanged"])
-        before = {"gained": 0.01}.get(kind, effect)
-        after = {"lost": -0.01, "changed": -0.6 * effect, "gained": effect, "unchanged": effect + 0.004}[kind]
+        kind = rng.choice(["gained", "lost", "changed", "unchanged", "stronger", "weaker"])
+        before = {"gained": 0.01, "stronger": 0.5 * effect}.get(kind, effect)
+        after = {"lost": -0.01, "changed": -0.6 * effect, "weaker": 0.4 * effect, "unchanged": effect + 0.004}.get(
+            kind, effect
+        )
         half = 0.1 * abs(effect) + 0.02
         ends = (estimate(before, half), estimate(after, half), estimate(after - before, half / 2))
         q = 0.3 + 0.5 * rng.random() if kind == "unchanged" else 0.04 * rng.random()

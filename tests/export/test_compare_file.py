@@ -59,7 +59,7 @@ def _set(data, path, value):
 
 DAMAGE = [
     (("format",), "circuitspex.circuit", "not a comparison file"),
-    (("version",), 2, "was written by a newer circuitspex (version 2; this one reads up to 1)"),
+    (("version",), 3, "was written by a newer circuitspex (version 3; this one reads up to 2)"),
     (("version",), True, '"version" must be a whole number'),
     (("changes", 0, "kind"), "grown", "changes[0].kind must be one of"),
     (("changes", 1, "q"), -0.5, "changes[1].q must be at least 0"),

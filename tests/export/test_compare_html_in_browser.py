@@ -36,7 +36,7 @@ def test_kinds_and_search_filter(open_page):
     page = open_page(made)
     for kind in ("gained", "unchanged"):
         page.locator(f"#kinds input[value='{kind}']").uncheck()
-    left = [change for change in made.changes if change.kind in ("lost", "changed")]
+    left = [change for change in made.changes if change.kind not in ("gained", "unchanged")]
     assert page.locator(ROWS).count() == len(left)
     page.locator("#search").fill("lost")
     assert page.locator(ROWS).count() == len(made.of("lost"))
@@ -61,6 +61,8 @@ def test_a_chosen_change_is_marked_in_all_diagrams(open_page):
     assert change.kind in said
     assert f"{change.difference.value:+.2f}".replace("-", "−") in said
     assert f"q {change.q:.2g}" in said
+    for circuit in (made.before, made.after):
+        assert all(edge.sentence in said for edge in circuit.interactions if edge.components == change.components)
     page.keyboard.press("Escape")
     assert page.locator(".edge.chosen").count() == 0
     page.locator("#diagram-after .node").first.focus()

@@ -33,7 +33,7 @@ def test_series_fit_a_terminal(made):
 def test_every_change_is_in_its_section():
     made = comparison(10, seed=6)
     lines = str(made).splitlines()
-    for kind in ("gained", "lost", "changed"):
+    for kind in ("gained", "lost", "stronger", "weaker", "changed"):
         start = lines.index(f"{kind.capitalize()} ({len(made.of(kind))})")
         rows = lines[start + 3 : start + 3 + len(made.of(kind))]
         for row, change in zip(rows, made.of(kind), strict=True):

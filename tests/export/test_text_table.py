@@ -1,6 +1,7 @@
 """The terminal table, and the formats that the package registers."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 
@@ -25,7 +26,7 @@ def test_tables_say_what_was_found():
         "smollm2-135m · ioi (logit_diff)",
         "R² 0.961 [0.944, 0.973] on 200 held-out masks",
         "100 gradient ablations",
-        "… and 10 weaker",
+        "Not distinguishable from 0 by themselves (",
         "positive interaction",
         "negative interaction",
         "1 interaction was measured again, did not replicate, and was dropped.",
@@ -34,6 +35,10 @@ def test_tables_say_what_was_found():
     ):
         assert said in table
     lines = table.splitlines()
+    many = realistic(60).table()
+    told = int(re.search(r"Components \((\d+)\)", many)[1])
+    assert told > 20
+    assert f"… and {told - 20} weaker" in many
     strongest = next(line for line in lines if line.startswith("  L23H3 "))
     assert "+2.90  [+2.78, +3.02]" in strongest
     assert "\x1b" not in table
@@ -41,7 +46,7 @@ def test_tables_say_what_was_found():
 
 def test_columns_are_aligned():
     lines = realistic(30).table().splitlines()
-    start = lines.index("Components (30)")
+    start = next(i for i, line in enumerate(lines) if line.startswith("Components ("))
     rows = [line for line in lines[start + 3 : start + 20] if "[" in line]
     assert len({line.index("]") for line in rows}) == 1
 

@@ -6,7 +6,6 @@ from functools import cache
 
 import transformers
 from table import FAMILIES, NOT_TRIED
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from circuitspex.errors import UserError
@@ -49,9 +48,8 @@ def outcome(name: str, kinds: list[str]) -> tuple[str, str]:
     if name in NOT_TRIED:
         return "not tried", NOT_TRIED[name]
     for kind in kinds:
-        fields = {**CONFIG_MAPPING[kind]().to_dict(), "model_type": kind, "architectures": [name]}
-        if "is_decoder" in fields:  # as what is called a causal language model
-            fields["is_decoder"] = True
+        # What is called a causal language model is one: BERT and its kin say so in this field, and others have it not.
+        fields = {"model_type": kind, "architectures": [name], "is_decoder": True}
         try:
             check_config(fields, "it")
         except UserError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ IDS = {"pad_token_id": 2, "bos_token_id": 1, "eos_token_id": 1}
 class Family:
     """One configuration of one architecture.
 
+    A path may name several, with | between them: the first that a layer has.
+
     Args:
         config: the name of its configuration class.
         fields: sizes, and what makes it this variant of its architecture.
@@ -29,11 +31,15 @@ class Family:
         heads: the module that reads the heads' outputs side by side: the output projection.
         neurons: the module that reads the neurons' activations.
         query, key, value: the modules that give them, head after head; with ``fused`` one module gives all three.
-        fused: how that one module lays them out: 'one after the other', or 'by head', or 'by group'.
-        experts: the router, whose ``weight`` has a row for each expert.
-        parts: other paths where a layer is of another kind, by what its class name contains.
+        fused: how that one module lays them out: 'one after the other', or 'by head' (each group of query heads with
+            its key and value), or 'by head, value before key'; or 'entering attention': no
+            module gives them, and they are taken where attention begins. 'query and gate by head': each gives its own,
+            and that of queries gives a gate beside each.
+        router: of a mixture of experts, whose ``weight`` has a row for each expert.
+        experts: the module of all experts, whose ``down_proj`` their neurons are given to.
         scale: of the random weights.
         n_heads: of queries.
+        n_key_heads: of keys and of values; as many as of queries if 0.
     """
 
     config: str
@@ -49,10 +55,11 @@ class Family:
     key: str = "self_attn.k_proj"
     value: str = "self_attn.v_proj"
     fused: str = ""
-    experts: str = ""
+    router: str = "mlp.gate"
+    experts: str = "mlp.experts"
     scale: float = 0.3
     n_heads: int = 4
-    n_key_heads: int = field(default=0)
+    n_key_heads: int = 0
 
     def configuration(self) -> Any:
         """Its configuration, tiny."""

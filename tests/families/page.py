@@ -15,16 +15,18 @@ COLUMNS = {
     "neurons": ("neurons",),
     "residual": ("residual",),
     "experts": ("expert",),
+    "their neurons": ("expert_neurons",),
 }
 
 HEAD = """# Which models work
 
 Every architecture that transformers {transformers} calls a causal language model, as `load_model` takes it with
-TransformerLens {transformer-lens} and PyTorch {torch}. This page is written by `make families`, which makes a tiny random
-model of each, loads it from a directory, and compares ablations with those of plain PyTorch hooks on the plain Hugging
-Face model: every kind of component, under every baseline, with gates of 0, 1 and between, in every executor. They
-agree within {tolerance:g} of the largest effect where the table says ✓. What can't be right is refused, in one line that
-says why, when the model is loaded or the component is asked for; `make families` fails where anything is neither.
+TransformerLens {transformer-lens} and PyTorch {torch}. `make families` writes this page: it makes a tiny random model
+of each, loads it from a directory, and compares ablations with those of plain PyTorch hooks on the plain Hugging Face
+model: every kind of component, under every baseline, with gates of 0, 1 and between, in every executor. They agree
+within {tolerance:g} of the largest effect (and the rounding of float32) where the table says ✓. What can't be right is
+refused, in one line that says why, when the model is loaded or the component is asked for; `make families` fails where
+anything is neither.
 
 Your own model is checked in the same spirit when it is loaded: it is run once before and once after TransformerLens
 wraps it, the two must agree, no later token may change an earlier position's logits (so BERT and its kin are named as
@@ -33,8 +35,8 @@ never run.
 
 ## Tried
 
-A number is the reason, below the table, why components of that kind are refused; `1 of 3` layers means that the others
-have none, as it should be in models of several kinds of layers.
+A number is the reason, below the table, why components of that kind are refused, – says that there are none, and
+`✓ in layers 1, 2` that the other layers of the three have none of them, or that they are refused there.
 
 """
 
@@ -90,6 +92,8 @@ def _cell(found: list[Mapping[str, str]], reasons: dict[str, int]) -> str:
         if one["status"] == "right":
             _, _, layers = one["detail"].partition(", layers ")
             cells.append(f"✓ in layers {layers.strip('[]')}" if layers else "✓")
+        elif one["detail"] == "has no experts: its MLP is dense":
+            cells.append("–")
         else:
             cells.append(str(reasons.setdefault(_general(one["detail"]), len(reasons) + 1)))
     return " / ".join(dict.fromkeys(cells))
@@ -108,4 +112,4 @@ def _sentence(reason: str) -> str:
 
 
 def _cleaned(text: str) -> str:
-    return text.replace("|", "\\|").replace("it (", "(").replace("<", "&lt;")
+    return text.replace("|", "\\|").replace("<", "&lt;")

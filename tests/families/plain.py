@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from family import Family
+from family import WIDTH, Family
 
 Edit = Callable[[torch.Tensor], torch.Tensor]
 Place = tuple[int, str]  # a layer and a kind of component
@@ -18,15 +19,21 @@ class NotThereError(LookupError):
     """The table names no place for a kind in a layer."""
 
 
-def at(parent: Any, path: str) -> Any:
-    """The module at a path, whose numbers are places in lists."""
-    if not path:
-        raise NotThereError("the table names no place")
-    for part in path.split("."):
-        parent = parent[int(part)] if part.isdigit() else getattr(parent, part, None)
-        if parent is None:
-            raise NotThereError(f"there is no {path}")
-    return parent
+def at(parent: Any, paths: str) -> Any:
+    """The module at a path, whose numbers are places in lists; of several, with | between them, the first there is."""
+    for path in paths.split("|"):
+        found = parent
+        for part in path.split("."):
+            found = found[int(part)] if part.isdigit() else getattr(found, part, None)
+            if found is None:
+                break
+        if found is not None:
+            return found
+    raise NotThereError(f"there is no {paths}")
+
+
+def _place(component: Any) -> Place:
+    return component.layer, component.kind
 
 
 class Plain:
@@ -34,6 +41,7 @@ class Plain:
 
     def __init__(self, family: Family, model: Any) -> None:
         self.family, self.model = family, model
+        self.components: Sequence[Any] = ()
 
     def logits(self, tokens: torch.Tensor, edits: dict[Place, Edit]) -> torch.Tensor:
         """The last logits ``[prompts, vocab]``, with each activation replaced by what a function makes of it."""
@@ -55,27 +63,40 @@ class Plain:
                 return (changed(args[0]), *args[1:]), options
             return args, {**options, "hidden_states": changed(options["hidden_states"])}
 
+        def adding(module: Any, args: tuple[Any, ...], options: dict[str, Any], output: torch.Tensor) -> torch.Tensor:
+            own = [c for c in self.components if (c.layer, c.kind) == (number, kind)]
+            written = torch.cat([output - self._without(module, c, args, options) for c in own], -1)
+            change = changed(written) - written
+            return output + change.reshape(*output.shape[:-1], len(own), -1).sum(-2)
+
         def leaving(module: Any, args: tuple[Any, ...], options: dict[str, Any], output: Any) -> Any:
-            first = output[0] if isinstance(output, tuple) else output
+            first = output[0] if isinstance(output, (tuple, list)) else output
             if kind in family.adds_residual:
                 residual = options["residual"] if "residual" in options else args[1]
                 first = residual + changed(first - residual)
             else:
                 first = changed(first)
-            return (first, *output[1:]) if isinstance(output, tuple) else first
+            return type(output)((first, *output[1:])) if isinstance(output, (tuple, list)) else first
 
         if kind == "expert":
-            with self._rerouted(at(layer, family.experts), edit):
+            with self._rerouted(at(layer, family.router), at(layer, family.router.partition(".")[0]), edit):
+                yield
+            return
+        if kind in ("query", "key", "value") and family.fused == "entering attention":
+            with self._attending(at(layer, family.heads.rpartition(".")[0]), kind, edit):
                 yield
             return
         if kind in ("head", "neurons"):
             handle = at(layer, getattr(family, "heads" if kind == "head" else kind)).register_forward_pre_hook(
                 entering, with_kwargs=True
             )
+        elif kind == "expert_neurons":
+            handle = at(layer, family.experts).register_forward_hook(adding, with_kwargs=True)
         elif kind == "residual":
             handle = layer.register_forward_pre_hook(entering, with_kwargs=True)
         else:
-            path = family.query if kind in ("key", "value") and family.fused else getattr(family, kind)
+            joined = family.fused == "one after the other" or family.fused.startswith("by head")
+            path = family.query if kind in ("key", "value") and joined else getattr(family, kind)
             handle = at(layer, path).register_forward_hook(leaving, with_kwargs=True)
         try:
             yield
@@ -83,10 +104,35 @@ class Plain:
             handle.remove()
 
     @contextlib.contextmanager
-    def _rerouted(self, router: Any, edit: Edit) -> Iterator[None]:
-        """Within the block, what is added to a router's logits is what ``edit`` makes of zeros."""
+    def _attending(self, attention: Any, kind: str, edit: Edit) -> Iterator[None]:
+        """Within the block, what enters the attention of one layer is changed, whatever made it."""
+        source = sys.modules[type(attention).__module__]
+        plain = source.eager_attention_forward
+        place = ("query", "key", "value").index(kind)
+
+        def attend(module: Any, *args: Any, **options: Any) -> Any:
+            if module is not attention:
+                return plain(module, *args, **options)
+            states = args[place]  # prompts, heads, positions, width
+            rows = states.transpose(1, 2)
+            changed = edit(rows.flatten(2)).reshape(rows.shape).transpose(1, 2)
+            return plain(module, *args[:place], changed, *args[place + 1 :], **options)
+
+        source.eager_attention_forward = attend
+        try:
+            yield
+        finally:
+            source.eager_attention_forward = plain
+
+    @contextlib.contextmanager
+    def _rerouted(self, router: Any, block: Any, edit: Edit) -> Iterator[None]:
+        """Within the block, what ``edit`` makes of zeros is added to a router's logits, and to a bias of its choice."""
         plain = torch.nn.functional.linear
         weight = router.weight
+        names = ("correction_bias", "expert_bias", "e_score_correction_bias")
+        tensors = [*block.named_parameters(), *block.named_buffers()]
+        biases = [tensor for name, tensor in tensors if name.rpartition(".")[2] in names]
+        before = [bias.detach().clone() for bias in biases]
 
         def linear(x: torch.Tensor, w: torch.Tensor, bias: Any = None) -> torch.Tensor:
             out = plain(x, w, bias)
@@ -95,14 +141,31 @@ class Plain:
 
         torch.nn.functional.linear = linear
         try:
+            for bias in biases:
+                added = edit(torch.zeros_like(bias).reshape(1, 1, -1))
+                bias.data += torch.where(added < -50, -1e9, added).reshape(bias.shape)
             yield
         finally:
             torch.nn.functional.linear = plain
+            for bias, old in zip(biases, before, strict=True):
+                bias.data.copy_(old)
+
+    def _without(self, experts: Any, component: Any, args: tuple[Any, ...], options: dict[str, Any]) -> torch.Tensor:
+        """What a module of experts gives without some neurons of one of them."""
+        projection = experts.down_proj.data[component.expert]
+        if projection.shape[0] == WIDTH:
+            projection = projection.T
+        kept = projection[component.start : component.stop].clone()
+        projection[component.start : component.stop] = 0
+        try:
+            return experts.forward(*args, **options)
+        finally:
+            projection[component.start : component.stop] = kept
 
     def columns(self, kind: str, start: int, stop: int, width: int) -> list[int]:
         """Where units ``start`` to ``stop`` of a kind are in the last axis of an activation of this width."""
         family = self.family
-        if kind in ("attention", "mlp", "residual"):
+        if kind in ("attention", "mlp", "residual", "expert_neurons"):
             return list(range(width))
         if kind in ("neurons", "expert"):
             return list(range(start, stop))
@@ -110,7 +173,10 @@ class Plain:
         if kind == "head":
             size = width // heads
             return list(range(start * size, stop * size))
-        if not family.fused:
+        if kind == "query" and family.fused == "query and gate by head":
+            size = width // heads
+            return [c for unit in range(start, stop) for c in range(unit * size, unit * size + size // 2)]
+        if family.fused != "one after the other" and not family.fused.startswith("by head"):
             size = width // (heads if kind == "query" else groups)
             return list(range(start * size, stop * size))
         size = width // (heads + 2 * groups)
@@ -122,10 +188,11 @@ class Plain:
         else:  # each group: its queries, its key, its value
             of_group = heads // groups
             block = of_group + 2
+            swapped = self.family.fused == "by head, value before key"
             first = {
                 "query": unit // of_group * block + unit % of_group,
-                "key": unit * block + of_group,
-                "value": unit * block + of_group + 1,
+                "key": unit * block + of_group + swapped,
+                "value": unit * block + of_group + 1 - swapped,
             }[kind]
         return range(first * size, first * size + size)
 
@@ -133,7 +200,8 @@ class Plain:
         self, task: Any, components: Sequence[Any], rows: Sequence[Sequence[float]], baseline: str
     ) -> torch.Tensor:
         """The logit difference of each prompt under each row of gates: ``[rows, prompts]``."""
-        places = list(dict.fromkeys((c.layer, c.kind) for c in components))
+        self.components = components
+        places = list(dict.fromkeys(map(_place, components)))
         instead: dict[Place, torch.Tensor] = {}
         if baseline != "zero" and components[0].kind != "expert":
             tokens = task.reference_tokens if baseline == "mean" else task.counterfactual_tokens
@@ -152,10 +220,11 @@ class Plain:
             def gated(place: Place, gates: Sequence[float] = gates) -> Edit:
                 def edit(z: torch.Tensor) -> torch.Tensor:
                     z = z.clone()
-                    for component, gate in zip(components, gates, strict=True):
-                        if (component.layer, component.kind) != place:
-                            continue
+                    own = [pair for pair in zip(components, gates, strict=True) if _place(pair[0]) == place]
+                    for i, (component, gate) in enumerate(own):
                         at = self.columns(component.kind, component.start, component.stop, z.shape[-1])
+                        if component.kind == "expert_neurons":  # what each writes, side by side
+                            at = list(range(i * WIDTH, i * WIDTH + WIDTH))
                         if component.kind == "expert":
                             z[..., at] = math.log(gate + 1e-30)
                             continue

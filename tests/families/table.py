@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from family import WIDTH, Family
+from family import VOCABULARY, WIDTH, Family
 
 SIZES: dict[str, Any] = {
     "hidden_size": WIDTH,
@@ -35,6 +35,7 @@ LINEAR = {
     "linear_value_head_dim": 8,
     "layer_types": ["linear_attention", "full_attention", "full_attention"],
 }
+SEES = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_n_groups": 1, "mamba_d_state": 8, "mamba_chunk_size": 8}
 
 
@@ -48,8 +49,13 @@ def joined(config: str, fields: dict[str, Any], query: str, fused: str, **about:
     return Family(config=config, fields=fields, query=query, fused=fused, **about)
 
 
+def latent(config: str, fields: dict[str, Any]) -> Family:
+    """Latent attention, whose queries and keys are put together of parts."""
+    return Family(config=config, fields=fields, fused="entering attention")
+
+
 AFTER_NORMS = {"attention": "post_attention_layernorm", "mlp": "post_feedforward_layernorm"}
-IN_TURN, BY_HEAD = "one after the other", "by head"
+IN_TURN, BY_HEAD, GATED = "one after the other", "by head", "query and gate by head"
 H, NEOX, DECODER = "transformer.h", "gpt_neox.layers", "model.decoder.layers"
 
 _BLOOM = {"hidden_size": WIDTH, "n_layer": 3, "n_head": 4}
@@ -80,7 +86,9 @@ FAMILIES: dict[str, Family] = {
         BY_HEAD,
         **_BLOOM_PARTS,
     ),
-    "codegen": joined("CodeGenConfig", {**GPT, "rotary_dim": 4, "n_inner": 48}, "attn.qkv_proj", IN_TURN, **_GPTJ),
+    "codegen": joined(
+        "CodeGenConfig", {**GPT, "rotary_dim": 4, "n_inner": 48}, "attn.qkv_proj", "by head, value before key", **_GPTJ
+    ),
     "cohere": grouped("CohereConfig"),
     "cohere2": grouped("Cohere2Config", {**NARROW, "sliding_window": 4}),
     "ernie4_5": grouped("Ernie4_5Config"),
@@ -110,6 +118,20 @@ FAMILIES: dict[str, Family] = {
     "gemma": grouped("GemmaConfig", NARROW),
     "gemma2": grouped("Gemma2Config", {**WINDOWED, "final_logit_softcapping": 5.0}, **AFTER_NORMS),
     "gemma3": grouped("Gemma3TextConfig", WINDOWED, model="Gemma3ForCausalLM", **AFTER_NORMS),
+    "gemma3, with images": grouped(
+        "Gemma3Config",
+        {
+            "text_config": {**NARROW, "vocab_size": VOCABULARY, "sliding_window": 4, "query_pre_attn_scalar": 8},
+            "vision_config": {**SEES, "image_size": 28, "patch_size": 14},
+            "mm_tokens_per_image": 4,
+            "image_token_index": 60,
+            "boi_token_index": 59,
+            "eoi_token_index": 58,
+        },
+        model="Gemma3ForConditionalGeneration",
+        layers="model.language_model.layers",
+        **AFTER_NORMS,
+    ),
     "glm": grouped("GlmConfig", NARROW),
     "glm4": grouped("Glm4Config", NARROW, attention="post_self_attn_layernorm", mlp="post_mlp_layernorm"),
     "gpt2": joined(
@@ -262,20 +284,31 @@ FAMILIES: dict[str, Family] = {
         neurons="fc2",
     ),
     # Mixtures of experts.
-    "afmoe": grouped("AfmoeConfig", {**NARROW, **MIXED, "moe_intermediate_size": 24, "num_dense_layers": 1}),
+    "afmoe": grouped(
+        "AfmoeConfig",
+        {**NARROW, **MIXED, "moe_intermediate_size": 24, "num_dense_layers": 1},
+        attention="post_attention_layernorm",
+        mlp="post_mlp_layernorm",
+        router="mlp.router.gate",
+    ),
     "ernie4_5_moe": grouped(
         "Ernie4_5_MoeConfig", {**GROUPED, "moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 24}
     ),
-    "flex_olmo": grouped("FlexOlmoConfig", {**GROUPED, **MIXED}, experts="mlp.gate", **AFTER_NORMS),
+    "flex_olmo": grouped("FlexOlmoConfig", {**GROUPED, **MIXED}, **AFTER_NORMS),
     "glm4_moe": grouped("Glm4MoeConfig", {**NARROW, **ROUTED, "first_k_dense_replace": 1}),
-    "gpt_oss": grouped("GptOssConfig", {**NARROW, **LOCAL_EXPERTS, "sliding_window": 4}, experts="mlp.router"),
+    "gpt_oss": grouped("GptOssConfig", {**NARROW, **LOCAL_EXPERTS, "sliding_window": 4}, router="mlp.router"),
     "granitemoe": grouped(
-        "GraniteMoeConfig", {**GROUPED, **LOCAL_EXPERTS, "residual_multiplier": 0.22}, mlp="block_sparse_moe"
+        "GraniteMoeConfig",
+        {**GROUPED, **LOCAL_EXPERTS, "residual_multiplier": 0.22},
+        mlp="block_sparse_moe",
+        router="block_sparse_moe.router",
+        experts="block_sparse_moe.experts",
     ),
     "jetmoe": grouped(
         "JetMoeConfig",
         {**LOCAL_EXPERTS, "hidden_size": WIDTH, "num_hidden_layers": 3, "num_key_value_heads": 2}
         | {"kv_channels": 8, "intermediate_size": 48},
+        attention="self_attention",
     ),
     "llama4": grouped(
         "Llama4TextConfig",
@@ -288,38 +321,46 @@ FAMILIES: dict[str, Family] = {
         },
         model="Llama4ForCausalLM",
         mlp="feed_forward",
+        router="feed_forward.router",
+        experts="feed_forward.experts",
         neurons="feed_forward.down_proj",
     ),
     "minimax_m2": grouped("MiniMaxM2Config", {**NARROW, **LOCAL_EXPERTS, "rotary_dim": 4}),
-    "mixtral": grouped("MixtralConfig", {**GROUPED, **LOCAL_EXPERTS}, experts="mlp.gate"),
-    "olmoe": grouped("OlmoeConfig", {**GROUPED, **MIXED}, experts="mlp.gate"),
-    "phimoe": grouped("PhimoeConfig", {**GROUPED, **LOCAL_EXPERTS}),
+    "mixtral": grouped("MixtralConfig", {**GROUPED, **LOCAL_EXPERTS}),
+    "olmoe": grouped("OlmoeConfig", {**GROUPED, **MIXED}),
+    "phimoe": grouped("PhimoeConfig", {**GROUPED, **LOCAL_EXPERTS}, router="mlp.router"),
     "qwen2_moe": grouped(
         "Qwen2MoeConfig",
         {**GROUPED, **MIXED, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 16},
-        experts="mlp.gate",
     ),
-    "qwen3_moe": grouped("Qwen3MoeConfig", {**NARROW, **MIXED, "moe_intermediate_size": 24}, experts="mlp.gate"),
+    "qwen3_moe": grouped("Qwen3MoeConfig", {**NARROW, **MIXED, "moe_intermediate_size": 24}),
     "qwen3_moe, one dense layer": grouped(
         "Qwen3MoeConfig",
         {**NARROW, **MIXED, "moe_intermediate_size": 24, "mlp_only_layers": [1]},
-        experts="mlp.gate",
     ),
     # Latent attention.
-    "deepseek_v2": Family(
-        config="DeepseekV2Config",
-        fields={**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1, "topk_method": "greedy"},
+    "deepseek_v2": latent(
+        "DeepseekV2Config",
+        {**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1, "topk_method": "greedy"},
     ),
-    "deepseek_v3": Family(config="DeepseekV3Config", fields={**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1}),
-    "deepseek_v3, no latent queries": Family(
-        config="DeepseekV3Config", fields={**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1, "q_lora_rank": None}
+    "deepseek_v3": latent("DeepseekV3Config", {**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1}),
+    "deepseek_v3, no latent queries": latent(
+        "DeepseekV3Config", {**SIZES, **LATENT, **ROUTED, "first_k_dense_replace": 1, "q_lora_rank": None}
     ),
-    "glm4_moe_lite": Family(config="Glm4MoeLiteConfig", fields={**SIZES, **LATENT, **ROUTED}),
-    "glm_moe_dsa": Family(
-        config="GlmMoeDsaConfig",
-        fields={**SIZES, **LATENT, **ROUTED, "index_topk": 4, "index_n_heads": 2, "index_head_dim": 16},
+    "glm4_moe_lite": latent("Glm4MoeLiteConfig", {**SIZES, **LATENT, **ROUTED}),
+    "glm_moe_dsa": latent(
+        "GlmMoeDsaConfig",
+        {
+            **SIZES,
+            **LATENT,
+            **ROUTED,
+            "index_topk": 4,
+            "first_k_dense_replace": 1,
+            "index_n_heads": 2,
+            "index_head_dim": 16,
+        },
     ),
-    "youtu": Family(config="YoutuConfig", fields={**SIZES, **LATENT}),
+    "youtu": latent("YoutuConfig", {**SIZES, **LATENT}),
     # Layers of several kinds, state spaces, gates on queries.
     "bamba": grouped(
         "BambaConfig",
@@ -334,7 +375,9 @@ FAMILIES: dict[str, Family] = {
         neurons="feed_forward.down_proj",
     ),
     "falcon_mamba": Family(
-        config="FalconMambaConfig", fields={"hidden_size": WIDTH, "num_hidden_layers": 3, "state_size": 8}
+        config="FalconMambaConfig",
+        fields={"hidden_size": WIDTH, "num_hidden_layers": 3, "state_size": 8},
+        layers="backbone.layers",
     ),
     "granitemoehybrid": grouped(
         "GraniteMoeHybridConfig",
@@ -346,6 +389,8 @@ FAMILIES: dict[str, Family] = {
             "shared_intermediate_size": 48,
             "position_embedding_type": "rope",
         },
+        router="block_sparse_moe.router",
+        experts="block_sparse_moe.experts",
     ),
     "granitemoehybrid, no positions": grouped(
         "GraniteMoeHybridConfig",
@@ -369,6 +414,8 @@ FAMILIES: dict[str, Family] = {
             "mamba_d_state": 8,
             "use_mamba_kernels": False,
         },
+        router="feed_forward.router",
+        experts="feed_forward.experts",
         mlp="feed_forward",
         neurons="feed_forward.down_proj",
     ),
@@ -388,6 +435,8 @@ FAMILIES: dict[str, Family] = {
             "num_dense_layers": 1,
             "layer_types": ["conv", "full_attention", "full_attention"],
         },
+        router="feed_forward.gate",
+        experts="feed_forward.experts",
         mlp="feed_forward",
         neurons="feed_forward.w2",
         heads="self_attn.out_proj",
@@ -430,18 +479,23 @@ FAMILIES: dict[str, Family] = {
         key="mixer.k_proj",
         value="mixer.v_proj",
     ),
-    "olmo_hybrid": grouped("OlmoHybridConfig", {**GROUPED, **LINEAR}, **AFTER_NORMS),
-    "qwen3_5": grouped("Qwen3_5TextConfig", {**NARROW, **LINEAR}, model="Qwen3_5ForCausalLM"),
+    "olmo_hybrid": grouped(
+        "OlmoHybridConfig",
+        {**GROUPED, **LINEAR},
+        attention="linear_attn|post_attention_layernorm",
+        mlp="post_feedforward_layernorm|mlp",
+    ),
+    "qwen3_5": grouped("Qwen3_5TextConfig", {**NARROW, **LINEAR}, model="Qwen3_5ForCausalLM", fused=GATED),
     "qwen3_5_moe": grouped(
         "Qwen3_5MoeTextConfig",
         {**NARROW, **LINEAR, **MIXED, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 16},
         model="Qwen3_5MoeForCausalLM",
-        experts="mlp.gate",
+        fused=GATED,
     ),
     "qwen3_next": grouped(
         "Qwen3NextConfig",
         {**NARROW, **LINEAR, **MIXED, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 16},
-        experts="mlp.gate",
+        fused=GATED,
     ),
     "recurrent_gemma": grouped(
         "RecurrentGemmaConfig",
@@ -498,7 +552,9 @@ FAMILIES: dict[str, Family] = {
     "bitnet": grouped("BitNetConfig"),
     "deepseek_v4": Family(config="DeepseekV4Config", fields={**SIZES, **ROUTED}),
     "gemma4": grouped(
-        "Gemma4TextConfig", {**WINDOWED, "vocab_size_per_layer_input": 61, "hidden_size_per_layer_input": 8}
+        "Gemma4TextConfig",
+        {**WINDOWED, "vocab_size_per_layer_input": 61, "hidden_size_per_layer_input": 8},
+        **AFTER_NORMS,
     ),
     "hrm_text": grouped("HrmTextConfig"),
     "laguna": grouped("LagunaConfig", {**NARROW, **MIXED, "moe_intermediate_size": 24}),
@@ -506,7 +562,6 @@ FAMILIES: dict[str, Family] = {
 
 _IMAGES = "takes images as well; "
 NOT_TRIED = {
-    "Gemma3ForConditionalGeneration": _IMAGES + "its text model is tried as gemma3",
     "Gemma3nForConditionalGeneration": _IMAGES + "its text model alone is refused",
     "Gemma4ForConditionalGeneration": _IMAGES + "its text model is tried as gemma4",
     "Gemma4UnifiedForConditionalGeneration": _IMAGES + "its text model is tried as gemma4",

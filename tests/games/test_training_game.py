@@ -130,7 +130,7 @@ def test_runs_that_fail_are_tried_again_named_and_the_others_kept(tmp_path):
     assert sorted(map(tuple, error.masks.tolist())) == sorted(map(tuple, ALL[fails].tolist()))
     assert len(error.finished) == (~fails).sum()
     assert "12 of 16 trainings failed after 2 attempts (the others are kept)" in message
-    assert "with nothing: ValueError: the disk is on fire" in message
+    assert "with nothing: ValueError: the disk is on fire (training_functions.py, line " in message
     assert "\n" not in message
     assert np.allclose(error.finished.values, [additive(mask) for mask in error.finished.masks])
     assert (tmp_path / "tried").exists()

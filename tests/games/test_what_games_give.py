@@ -154,3 +154,24 @@ def test_circuits_are_measured_verified_and_chosen_from_games_and_results():
     assert choose_curve(found, [1, 2]) == choose_curve(found.interactions, [1, 2])
     with pytest.raises(UserError, match=r"chosen by the decoded function, found.interactions; not by Circuit"):
         choose(found.circuit, 2)
+
+
+@pytest.mark.parametrize("executor", ["fused", "batched", "hooks"])
+@pytest.mark.parametrize("error", [MyError, ValueError, RuntimeError])
+def test_what_a_metric_raises_is_its_own(executor, error, tiny):
+    raised, model = error("mine"), tiny.bridge("llama")
+
+    def metric(logits):
+        raise raised
+
+    task = tiny.task(model, metric=metric)
+    for call in (
+        lambda: cx.ComponentGame(model, task, "heads", "zero", executor=executor)([[True] * 12]),
+        lambda: task.report(model),
+        lambda: cx.find_circuit(model, task, "mlps", "zero", budget=8, progress=False),
+        lambda: cx.TokenGame(model, "w1 w2", " w3", metric=metric)([[True, True]]),
+    ):
+        with pytest.raises(error) as caught:
+            call()
+        assert caught.value is raised
+        assert caught.traceback[-1].name == "metric"

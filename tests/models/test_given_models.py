@@ -104,7 +104,7 @@ class NoTask:
         (None, {"task": "none.jsonl"}, "can't read task file none.jsonl"),
         (None, {"components": "headz"}, "'headz' is neither a selector"),
         (None, {"components": "L1H2.x"}, "is neither a selector"),
-        (None, {"components": "heads:4"}, "only neurons and latents come in groups"),
+        (None, {"components": "heads:4"}, "come in groups; write 'neurons:4' or 'heads'"),
         (None, {"components": ["heads", 3]}, "3 is not a component or selector"),
         (None, {"components": "heads", "levels": ["layers", "headz"]}, "'headz' is neither a selector"),
         (None, {"baseline": "nought"}, "unknown baseline 'nought'"),

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from circuitspex.errors import ModelNotFoundError, TaskError, UserError
 from circuitspex.games import ComponentGame
 from circuitspex.masks import sample_masks
-from circuitspex.models import encode, load, load_model, model_name
+from circuitspex.models import encode, load_model, model_name, sources
 from circuitspex.models.tokens import decode_token
 
 
@@ -25,7 +25,7 @@ def folder(tiny, tmp_path):
 
 @pytest.fixture
 def no_network(monkeypatch):
-    monkeypatch.setattr(load, "_reachable", lambda endpoint: False)
+    monkeypatch.setattr(sources, "reachable", lambda endpoint: False)
 
 
 def test_a_directory_gives_the_models_own_logits(tiny, family, tmp_path):
@@ -97,14 +97,14 @@ def test_unknown_names_without_network(no_network, name):
 
 def test_offline_mode_is_not_a_reason_to_look(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(load, "_reachable", lambda endpoint: pytest.fail("looked for the hub"))
+    monkeypatch.setattr(sources, "reachable", lambda endpoint: pytest.fail("looked for the hub"))
     assert "no network, or offline mode" in refused(ModelNotFoundError, "someone/some-model")
 
 
 @pytest.mark.parametrize("name", ["", "/no/such/folder", "./nothing", "a/b/c", "two words", "~/no-such-folder-here"])
 def test_what_can_be_no_name_is_refused_without_asking(monkeypatch, name, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(load, "_reachable", lambda endpoint: pytest.fail("looked for the hub"))
+    monkeypatch.setattr(sources, "reachable", lambda endpoint: pytest.fail("looked for the hub"))
     message = refused(ModelNotFoundError, name)
     assert "offline models: smollm2-135m" in message or "holds no model" in message
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -15,8 +16,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from circuitspex import ComponentGame
-from circuitspex.errors import ModelNotFoundError
+import circuitspex
+from circuitspex import ComponentGame, TokenGame
+from circuitspex.errors import ModelNotFoundError, UserError
 from circuitspex.models import load_model
 from circuitspex.models.load import _bridge
 
@@ -34,6 +36,7 @@ HYBRID = {
 T5 = {"vocab_size": 61, "d_model": 32, "d_ff": 48, "num_layers": 2, "num_heads": 4, "d_kv": 8}
 BART = {"vocab_size": 61, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 48}
 BART |= {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "decoder_ffn_dim": 48}
+LOADERS = ("from_pretrained", "boot_transformers")
 OWN_IDS = {"pad_token_id": 2, "bos_token_id": 1, "eos_token_id": 1}
 
 
@@ -146,6 +149,21 @@ def test_one_class_both_ways(tiny, decoder):
         return
     with pytest.raises(ModelNotFoundError, match=r"^bert is bidirectional \(BertLMHeadModel\)"):
         _bridge("bert", model, tiny.tokenizer, torch.float32, torch.device("cpu"))
+
+
+def test_who_wraps_a_bidirectional_model_himself_is_told_too(tiny):
+    from transformer_lens.model_bridge import TransformerBridge
+
+    torch.manual_seed(0)
+    bert = transformers.BertForMaskedLM(transformers.BertConfig(**SIZES, attn_implementation="eager")).eval()
+    bert.config.architectures = ["BertForMaskedLM"]
+    model = TransformerBridge.boot_transformers("mine", hf_model=bert, tokenizer=tiny.bridge("llama").tokenizer)
+    for make in (
+        lambda: ComponentGame(model, tiny.task(tiny.bridge("llama")), "mlps", "zero"),
+        lambda: TokenGame(model, "w1 w2 w3", " w4", " w5", ablate="delete"),
+    ):
+        with pytest.raises(UserError, match=r"^mine is bidirectional \(BertForMaskedLM\): each position sees later"):
+            make()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -294,6 +312,19 @@ class TestOwnCode:
         path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
     AUTO_MAP: ClassVar = {"AutoConfig": "configuration_mine.Mine", "AutoModelForCausalLM": "modeling_mine.Mine"}
+
+    def test_all_calls_say_so(self):
+        """Left out, transformers asks at the terminal, and runs the code if the answer is yes."""
+        calls = 0
+        for path in Path(circuitspex.__file__).parent.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") not in LOADERS:
+                    continue
+                said = {word.arg: word.value for word in node.keywords}.get("trust_remote_code")
+                assert isinstance(said, ast.Constant), f"{path}, line {node.lineno}"
+                assert said.value is False, f"{path}, line {node.lineno}"
+                calls += 1
+        assert calls >= 6
 
     def test_a_model(self, folder):
         self.write(folder / "config.json", model_type="mine", auto_map=self.AUTO_MAP)

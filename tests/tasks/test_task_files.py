@@ -109,7 +109,10 @@ def test_files_that_cannot_be_read_or_written(word_model, tmp_path):
     with pytest.raises(TaskError, match="has no prompts"):
         Task.from_jsonl(tmp_path / "empty.jsonl", word_model)
     (tmp_path / "latin.jsonl").write_bytes(b"\xff\xfe")
-    with pytest.raises(TaskError, match="not UTF-8"):
+    with pytest.raises(TaskError, match=r"latin.jsonl line 1: the file is UTF-16"):
+        Task.from_jsonl(tmp_path / "latin.jsonl", word_model)
+    (tmp_path / "latin.jsonl").write_bytes(b"\n\xe9\n")
+    with pytest.raises(TaskError, match=r"latin.jsonl line 2: not UTF-8 text \(the byte 0xe9\)"):
         Task.from_jsonl(tmp_path / "latin.jsonl", word_model)
     task = Task.from_examples(word_model, [Example(**GOOD)])
     with pytest.raises(TaskError, match="can't write task file"):

@@ -41,14 +41,28 @@ def measure(
         evaluate: masks ``(K, n)`` in, the metric ``(K, P)`` out; or a game.
         sets: component indices of each set; at least one component each.
         contexts: bool ``(C, n)``, the masks around which the sets are switched.
-        tables: also give the metric under each on/off combination.
+        tables: also give the mean metric of each on/off combination.
 
     Returns:
-        For each set an array ``(C, P)``; with ``tables`` also, for each set, the metric ``(2^|S|, C, P)`` under each
-        combination, in the order of ``itertools.product((False, True), repeat=|S|)``, False = ablated.
+        For each set an array ``(C, P)``; with ``tables`` also, for each set, the ``2^|S|`` means in the order of
+        ``itertools.product((False, True), repeat=|S|)``, False = ablated.
 
     Raises:
         UserError: no contexts, or an empty set.
+    """
+    differences, cells = measure_cells(evaluate, sets, contexts)
+    return (differences, {members: each.mean((1, 2)) for members, each in cells.items()}) if tables else differences
+
+
+def measure_cells(
+    evaluate: PerPromptGame, sets: Sequence[Term], contexts: Masks
+) -> tuple[dict[Term, FloatArray], dict[Term, FloatArray]]:
+    """The |S|-fold difference of each set ``(C, P)``, and the metric ``(2^|S|, C, P)`` under each on/off combination.
+
+    Combinations are in the order of ``itertools.product((False, True), repeat=|S|)``, False = ablated.
+
+    Raises:
+        UserError: as in ``measure``.
     """
     if len(contexts) == 0 or any(len(members) == 0 for members in sets):
         raise UserError("measuring needs at least one context, and sets of at least one component")
@@ -67,9 +81,8 @@ def measure(
             for subset in combinations(members, size):
                 total += (-1) ** size * results[:, places[subset]]
         out[tuple(members)] = sign * total
-        if tables:
-            cells[tuple(members)] = _cells(results, places, tuple(members), contexts)
-    return (out, cells) if tables else out
+        cells[tuple(members)] = _cells(results, places, tuple(members), contexts)
+    return out, cells
 
 
 def _cells(results: FloatArray, places: dict[Term, int], members: Term, contexts: Masks) -> FloatArray:

@@ -14,11 +14,11 @@ from itertools import product
 import numpy as np
 
 from circuitspex.circuits.circuit import Combination, Estimate
-from circuitspex.circuits.evidence._measure import PerPromptGame, measure
+from circuitspex.circuits.evidence._measure import PerPromptGame, measure_cells
 from circuitspex.circuits.relation import PairEffects, relate
 from circuitspex.errors import UserError
 from circuitspex.statistics import RATE as RATE
-from circuitspex.statistics import half_width, moments, p_value, t_interval
+from circuitspex.statistics import equivalent, half_width, moments, p_value, small_beside, t_interval
 from circuitspex.typing import FloatArray, Masks, Term
 
 
@@ -96,6 +96,18 @@ class Measured:
             return 1.0
         return p_value(*self._moments(self.differences), least=least, sign=sign)
 
+    def is_near_zero(self, margin: float, other: Measured, share: float | None) -> bool:
+        """Whether the effect is certain to be within a margin of zero, or within a share of another one's size.
+
+        Certain at 5 % by equivalence tests (``statistics.equivalent``, ``small_beside``); without a ``share`` only the
+        margin counts.
+        """
+        if self.same and not self.exact:
+            return False
+        if equivalent(*self._moments(self.differences), margin):
+            return True
+        return share is not None and small_beside(self.differences, other.differences, share=share)
+
 
 def replicate(
     evaluate: PerPromptGame,
@@ -132,7 +144,7 @@ def replicate(
     cells: dict[Term, list[FloatArray]] = {members: [] for members in parts}
     wanted, first = list(parts), 0
     while wanted and first < size:
-        found, tables = measure(evaluate, wanted, contexts[first:size], tables=True)
+        found, tables = measure_cells(evaluate, wanted, contexts[first:size])
         for members in wanted:
             parts[members].append(found[members])
             cells[members].append(tables[members])

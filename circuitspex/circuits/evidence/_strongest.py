@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuitspex.circuits.circuit import Combination, Interaction, Node
-from circuitspex.circuits.evidence._measure import measure
+from circuitspex.circuits.evidence._measure import measure_cells
 from circuitspex.circuits.evidence._replicate import RATE, Measured, combinations_of, replicate
 from circuitspex.circuits.evidence.resolution import Resolution
 from circuitspex.games import LensGame
@@ -122,7 +122,7 @@ def measured_parts(
     )
 
 
-def _q_values(found: dict[Term, Measured], sets: list[Term], resolution: Resolution) -> dict[Term, float]:
+def _q_values(found: dict[Term, Measured], sets: Sequence[Term], resolution: Resolution) -> dict[Term, float]:
     """The q value of each set among these, for the test that its effect is larger than its numbers' resolution."""
     return dict(zip(sets, q_values([found[s].p_value(resolution.least(len(s))) for s in sets]), strict=True))
 
@@ -134,5 +134,5 @@ def around_the_whole(
     if not sets:
         return {}
     whole = np.ones((1, n_players), dtype=np.bool_)
-    cells = measure(evaluate, sets, whole, tables=True)[1]
+    cells = measure_cells(evaluate, sets, whole)[1]
     return {members: combinations_of(cells[members].mean((1, 2))) for members in sets}

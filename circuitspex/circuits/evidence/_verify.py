@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 
 from circuitspex.circuits.circuit import Verification
 from circuitspex.circuits.evidence._measure import PerPromptGame
+from circuitspex.circuits.evidence.curve import share_of
 from circuitspex.games import per_prompt_of
 from circuitspex.statistics import mean_and_range, over_prompts
 from circuitspex.typing import Masks
@@ -36,6 +38,8 @@ def verify(
     results = per_prompt_of(evaluate)(masks)
     full, empty = results[0].mean(), results[1].mean()
     with_circuit, without = results[2 : 3 + n_random], results[3 + n_random :]
+    shares = [share_of(each[0], results[0], results[1]) for each in (with_circuit, without)]
+    bounded = [share if share is not None and isfinite(share.low) else None for share in shares]
     return Verification(
         n_prompts=results.shape[1],
         n_components=len(members),
@@ -46,4 +50,6 @@ def verify(
         circuit_removed=over_prompts(without[0], one_prompt=0.0),
         random_kept=mean_and_range(with_circuit[1:].mean(1)),
         random_removed=mean_and_range(without[1:].mean(1)),
+        share_kept=bounded[0],
+        share_left=bounded[1],
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitspex.errors import UserError
-from circuitspex.statistics import Estimate, bootstrap_rows, quantile_interval
+from circuitspex.statistics import Estimate, bootstrap_rows, quantile_interval, ratio_over_prompts
 from circuitspex.typing import FloatArray
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -65,6 +65,16 @@ def faithfulness(metric: FloatArray, full: FloatArray, empty: FloatArray) -> Flo
     """
     top, span = metric.mean(-1) - empty.mean(-1), full.mean(-1) - empty.mean(-1)
     return np.asarray(top / span)
+
+
+def share_of(metric: FloatArray, full: FloatArray, empty: FloatArray) -> Estimate | None:
+    """f of one circuit with its 95 % interval over prompts, from the metric by prompt ``(P,)``; None where undefined.
+
+    What ``find_circuit`` and ``examine`` call the share of the behaviour that a circuit keeps, or that is left without
+    it. The interval is Fieller's (``statistics.ratio_over_prompts``).
+    """
+    whole = full - empty
+    return None if not whole.mean() else ratio_over_prompts(metric - empty, whole)
 
 
 def curves(

@@ -18,7 +18,7 @@ def warn_of_doubt(found: Faithfulness, decoded: Interactions) -> None:
     if not found.n_masks:
         r2 = decoded.cross_validated.r2
         if r2 is not None and r2 < LOW_R2:
-            _warn(f"the decoded function explains little: cross-validated R² {r2:.2f} {spent}; {advice}")
+            _warn(f"the decoded function explains little: cross-validated R² {r2:z.2f} {spent}; {advice}")
     elif found.r2 is None:
         return  # nothing varies, which the decoder has said
     elif found.exact:

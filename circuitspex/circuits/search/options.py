@@ -99,7 +99,8 @@ class Options:
         check_executor(self.executor, self.precision)
         if DECODERS[self.method].makes_its_own_masks and (keep != 0.5 or self.until is not None):
             raise UserError(
-                f"method '{self.method}' runs its own masks, which keep half of the components: no keep, no until"
+                f"method '{self.method}' runs its own masks, which keep half of the components; keep=… and until=… "
+                "can't go with it"
             )
         return replace(self, keep=keep, **counts)
 

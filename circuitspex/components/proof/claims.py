@@ -24,6 +24,7 @@ from circuitspex.components.proof.seen import (
     OUTPUTS,
     STREAM,
     Seen,
+    rounding,
     same,
     size,
 )
@@ -80,7 +81,9 @@ class Adds(Claim):
                 continue
             x = stream.double()
             found, given = x[other] - x[OUTPUTS], self._difference.double()
-            times = (found * given).sum(0) / given.square().sum(0).clamp_min(1e-300)
+            # By least squares, with small weights where numbers are huge and their rounding is large.
+            weight = 1 / (x[other].abs() + x[OUTPUTS].abs() + given.abs()).square().clamp_min(1e-300)
+            times = (weight * found * given).sum(0) / (weight * given.square()).sum(0).clamp_min(1e-300)
             sizes = (stream[other], stream[OUTPUTS], seen.entry[CLEAN], (times * self._sizes).to(stream))
             past = (x[OTHER_ENTRY] - x[OUTPUTS]).flatten()
             alike = float(past @ change / (past.norm() * change.norm()).clamp_min(1e-300))
@@ -126,6 +129,8 @@ class IsRead(Claim):
     def reason(self, seen: Seen) -> str | None:
         """See ``Claim``."""
         for module, x in seen.read:
+            if type(module).__module__.startswith("transformer_lens"):
+                continue
             matrix = any(p.ndim > 1 for p in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
             if not matrix and not list(module.children()):
                 continue
@@ -157,12 +162,16 @@ class Moves(Claim):
     ``n_units`` queries, keys or values serve ``n_heads`` heads, equally many consecutive ones each. A query, a key: at
     the first position, which can only attend to itself, they change no output's direction. A value: the outputs are
     linear in it.
+
+    ``shuffled``: a unit's numbers are only put into another order, which a norm over all units does not pass on to the
+    others (OLMo 2); a value must then change outputs at the first position, since a norm is not linear (Gemma 4).
     """
 
     n_units: int = 0
     n_heads: int = 0
     first_row: int = 0
     is_value: bool = False
+    shuffled: bool = False
 
     def changed(self, z: torch.Tensor, seen: Seen) -> torch.Tensor:
         """See ``Claim``."""
@@ -172,7 +181,8 @@ class Moves(Claim):
         for unit, rows in enumerate(code(self.n_units)):
             for row in rows:
                 at = self.first_row + row, slice(None), unit
-                units[at] = units[at] + scale * seen.random(units[at])
+                noise = seen.random(units[at])
+                units[at] = units[at].gather(-1, noise.argsort(-1)) if self.shuffled else units[at] + scale * noise
         if self.is_value:
             step = scale * seen.random(units[CLEAN])
             units[MORE], units[LESS] = units[CLEAN] + step, units[CLEAN] - step
@@ -188,19 +198,24 @@ class Moves(Claim):
         import torch
 
         z = outputs.double().reshape(*outputs.shape[:2], self.n_heads, -1)
-        eps = 256 * torch.finfo(outputs.dtype).eps
+        eps = _resolution(outputs)
         scale = z[CLEAN].abs().amax((0, 2)) + 1e-3 * z[CLEAN].abs().max()
-        moved = (z - z[CLEAN]).abs().amax((1, 3)) > eps * scale  # rows, head
+        moved = (z - z[CLEAN]).abs().amax((1, 3)) / scale  # rows, head
         n_rows = code_rows(self.n_units)
         group = self.n_heads // self.n_units
         for unit, rows in enumerate(code(self.n_units)):
             on = torch.tensor([row in rows for row in range(n_rows)], device=moved.device)
             own = moved[self.first_row : self.first_row + n_rows, unit * group : (unit + 1) * group]
-            if bool(own[~on].any()):
+            noise = float(own[~on].max()) if bool((~on).any()) else 0.0
+            if not noise <= eps:
                 return f"changing others at '{self.hook}' changes the output of a head that they don't serve"
-            if not bool(own[on].any(0).all()):
+            if not float(own[on].amax(0).min()) > max(eps / 8, 2 * noise):
                 return f"changing it at '{self.hook}' does not change the output of every head that it serves"
-        if self.is_value:
+        if self.is_value and self.shuffled:
+            first = (z[:, 0] - z[CLEAN, 0]).abs().amax(-1) > eps * scale
+            if causal and not bool(first[self.first_row : self.first_row + n_rows].any(0).all()):
+                return f"what passes '{self.hook}' does not change the outputs of heads that attend to it alone"
+        elif self.is_value:
             middle = (z[MORE] + z[LESS]) / 2
             if not bool(((middle - z[CLEAN]).abs() <= eps * (z[MORE].abs() + z[LESS].abs() + scale[:, None])).all()):
                 return f"the outputs of heads are not linear in what passes '{self.hook}'"
@@ -215,7 +230,11 @@ class Moves(Claim):
 
 def is_causal(outputs: torch.Tensor) -> bool:
     """Whether a value at the last position left what heads give at the first one as it was."""
-    import torch
-
     first = outputs[:, 0].double()
-    return bool((first[LATE] - first[CLEAN]).abs().max() <= 256 * torch.finfo(outputs.dtype).eps * first.abs().max())
+    return bool((first[LATE] - first[CLEAN]).abs().max() <= _resolution(outputs) * first[CLEAN].abs().max())
+
+
+def _resolution(outputs: torch.Tensor) -> float:
+    """Relative differences up to this may be rounding: many digits of float32, few of a half-precision number."""
+    eps = rounding(outputs)
+    return eps * (256 if eps < 1e-6 else 4)

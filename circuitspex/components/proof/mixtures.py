@@ -32,6 +32,9 @@ def mixtures(model: Model) -> dict[int, Mixture]:
     """
     import torch
 
+    unseen = {layer: why for layer, block in enumerate(model.blocks) if (why := _unseen(block)) is not None}
+    if not unseen:
+        return {}
     seen: dict[int, tuple[Router, tuple[Any, ...], dict[str, Any]]] = {}
     of_experts: dict[int, ExpertNeurons | str] = {}
     handles = []
@@ -56,7 +59,7 @@ def mixtures(model: Model) -> dict[int, Mixture]:
         for handle in handles:
             handle.remove()
     if not seen:
-        return {layer: Mixture(why) for layer, block in enumerate(model.blocks) if (why := _unseen(block)) is not None}
+        return {layer: Mixture(why) for layer, why in unseen.items()}
     handles = [router.module.register_forward_hook(_silence(router)) for router, _, _ in seen.values()]
     try:
         with torch.no_grad():
@@ -65,15 +68,15 @@ def mixtures(model: Model) -> dict[int, Mixture]:
         for handle in handles:
             handle.remove()
     found: dict[int, Mixture] = {}
-    for layer, block in enumerate(model.blocks):
+    for layer in range(len(model.blocks)):
         if layer in seen:
             router, args, kwargs = seen[layer]
             heard = layer in before and not torch.equal(before[layer], after[layer])
             why = router.refusal(args, kwargs) if heard else "what it returns is not what its experts are given"
             own = {"neurons": of_experts[layer]} if layer in of_experts and heard else {}
             found[layer] = Mixture(router if why is None else why, **own)
-        elif (why := _unseen(block)) is not None:
-            found[layer] = Mixture(why)
+        elif layer in unseen:
+            found[layer] = Mixture(unseen[layer])
     return found
 
 
@@ -143,7 +146,12 @@ def _outputs(model: Model, tokens: torch.Tensor, entries: Streams | None = None)
 
 def _unseen(block: Any) -> str | None:
     """Why a layer that has experts shows no router; None where it has none."""
+    import torch
+
     for name, module in _named(block):
-        if name.rpartition(".")[2] == "experts" or any(p.ndim == 3 for p in module.parameters(recurse=False)):
+        stacks = not isinstance(module, torch.nn.modules.conv._ConvNd) and any(
+            parameter.ndim == 3 for parameter in module.parameters(recurse=False)
+        )
+        if name.rpartition(".")[2] == "experts" or stacks:
             return "it does not return which experts it chose, and their weights"
     return None

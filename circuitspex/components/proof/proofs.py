@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,11 +13,12 @@ from circuitspex.components.layout import Layout
 from circuitspex.components.proof.claims import Claim, HeadsRead, IsRead, Moves
 from circuitspex.components.proof.mixtures import Mixture, mixtures
 from circuitspex.components.proof.proposals import Proposal, Shape
-from circuitspex.components.proof.trial import Verdicts, probe_tokens, trial
+from circuitspex.components.proof.trial import NOTHING_PASSES, Verdicts, probe_tokens, trial
+from circuitspex.errors import UserError
 from circuitspex.models.identity import WeightVersions, weight_versions
-from circuitspex.models.protocol import Model
+from circuitspex.models.protocol import FwdHook, Model
 
-_ROUNDS = 8
+_ROUNDS = 12
 """Trials at most; nearly all models need one."""
 
 
@@ -74,6 +76,8 @@ def proofs(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
 
 
 def _prove(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
+    if not hasattr(model, "blocks"):
+        return Proofs({}, {}, {})
     n_layers = int(model.cfg.n_layers)
     names = [
         name
@@ -82,7 +86,11 @@ def _prove(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
         for hook in each.hooks
         if (name := f"blocks.{layer}.{hook}") in model.hook_dict
     ]
-    shapes = shapes_at(model, names)
+    try:
+        shapes = shapes_at(model, names)
+    except Exception as error:  # whatever an unknown architecture raises
+        name = getattr(model.cfg, "model_name", None) or "this model"
+        raise UserError(f"{name} can't be run: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
     found: dict[tuple[int, str], Proof] = {}
     proposals = {
         (layer, word): _proposals(model, layer, each, shapes)
@@ -117,16 +125,20 @@ def _prove(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
 def _told_apart(
     found: dict[tuple[int, str], Proof], standing: Mapping[int, Mapping[str, Claim]], moving: set[str]
 ) -> dict[tuple[int, str], Proof]:
-    """Heads stand only where queries, keys or values showed that so many heads act by themselves."""
+    """Heads stand only where queries, or keys or values of every head, showed that so many heads act by themselves.
+
+    Keys and values of groups of heads don't tell the heads of a group apart.
+    """
     for (layer, word), proof in list(found.items()):
-        tried = [found[layer, other] for other in moving if (layer, other) in found]
-        if proof.why is not None or not tried or not isinstance(standing[layer].get(word), HeadsRead):
+        if proof.why is not None or not isinstance(standing[layer].get(word), HeadsRead):
             continue
         stand = [claim for claim in standing[layer].values() if isinstance(claim, Moves)]
-        counts = {claim.n_heads for claim in stand}
-        if not counts:
-            found[layer, word] = replace(proof, why=f"they could not be told apart ({tried[-1].why})")
-        elif proof.n_units not in counts:
+        counts = {claim.n_heads for claim in stand if claim.n_units == claim.n_heads}
+        failed = [why for other in moving if (layer, other) in found and (why := found[layer, other].why) is not None]
+        heard = [why for why in failed if not why.startswith(NOTHING_PASSES)]
+        if heard and not counts:
+            found[layer, word] = replace(proof, why=f"they could not be told apart ({heard[0]})")
+        elif counts and proof.n_units not in counts:
             found[layer, word] = replace(proof, why=f"they act as {max(counts)}, not as {proof.n_units}")
     return found
 
@@ -183,27 +195,28 @@ def _verdicts(
 
 
 def shapes_at(model: Model, names: list[str]) -> dict[str, Shape]:
-    """What passes these hooks on one row of three tokens, and on two rows of four."""
+    """What passes these hooks on one row of two tokens, and on two rows of three."""
     import torch
 
     passed: list[dict[str, tuple[int, ...]]] = []
-    for rows, length in ((1, 3), (2, 4)):
+    for rows, length in ((1, 2), (2, 3)):
         seen: dict[str, tuple[int, ...]] = {}
 
         def look(activation: Any, hook: Any, name: str, seen: dict[str, tuple[int, ...]] = seen) -> None:
             if isinstance(activation, torch.Tensor):
                 seen[name] = tuple(activation.shape)
 
-        hooks = [(name, lambda z, hook, name=name, look=look: look(z, hook, name)) for name in names]
+        hooks: list[FwdHook] = [(name, functools.partial(look, name=name)) for name in names]
+        tokens = probe_tokens(model, length).expand(rows, -1)
         with torch.no_grad():
-            model.run_with_hooks(probe_tokens(model, length).expand(rows, -1), fwd_hooks=hooks, use_cache=False)
+            model.run_with_hooks(tokens, fwd_hooks=hooks, use_cache=False)
         passed.append(seen)
     found = {}
     for name, first in passed[0].items():
         second = passed[1].get(name, ())
         if len(first) != len(second):
             continue
-        grown = [axis for axis in range(1, len(first)) if (first[axis], second[axis]) == (3, 4)]
+        grown = [axis for axis in range(1, len(first)) if (first[axis], second[axis]) == (2, 3)]
         others = [axis for axis in range(1, len(first)) if axis not in grown and first[axis] != second[axis]]
         alone = len(grown) == 1 and not others and (first[0], second[0]) == (1, 2)
         found[name] = Shape(second, grown[0] if alone else None)

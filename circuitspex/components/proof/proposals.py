@@ -74,7 +74,9 @@ def of_queries(model: Model, layer: int, hook: str, shape: Shape) -> Iterator[Cl
             continue
         halves = [] if width % 2 else [(0, width // 2), (width // 2, None)]
         for start, stop in [(0, None), *halves]:
-            yield Moves(hook, shape.layout(n_heads, start, stop), n_units=n_heads, n_heads=n_heads)
+            layout = shape.layout(n_heads, start, stop)
+            for shuffled in (False, True):
+                yield Moves(hook, layout, n_units=n_heads, n_heads=n_heads, shuffled=shuffled)
 
 
 def of_keys(model: Model, layer: int, hook: str, shape: Shape) -> Iterator[Claim]:
@@ -88,11 +90,13 @@ def of_values(model: Model, layer: int, hook: str, shape: Shape) -> Iterator[Cla
 
 
 def _shared(model: Model, layer: int, hook: str, shape: Shape, *, is_value: bool) -> Iterator[Claim]:
+    said = key_value_heads_said(model, layer)
     for n_heads in heads_said(model, layer):
         own = shape.a_token[:1] if len(shape.a_token) > 1 else ()
-        # Fewer units than there are could be told apart too: after what the model says, the most first.
-        guesses = sorted({*own, n_heads, 1}, reverse=True)
-        for n_units in dict.fromkeys([*key_value_heads_said(model, layer), *guesses]):
-            if n_heads % n_units == 0 and math.prod(shape.a_token) % n_units == 0 and shape.pos is not None:
-                layout = shape.layout(n_units)
-                yield Moves(hook, layout, n_units=n_units, n_heads=n_heads, is_value=is_value)
+        # Fewer units than there are could be told apart too, so there are no guesses but these; the most first.
+        for n_units in dict.fromkeys([*said, *sorted({*own, n_heads}, reverse=True)]):
+            if n_heads % n_units or math.prod(shape.a_token) % n_units or shape.pos is None:
+                continue
+            layout = shape.layout(n_units)
+            for shuffled in (False, True):
+                yield Moves(hook, layout, n_units=n_units, n_heads=n_heads, is_value=is_value, shuffled=shuffled)

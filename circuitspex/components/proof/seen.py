@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-LENGTH = 5
+LENGTH = 4
 """Tokens of a row: enough for a query to choose among, and no number that sizes of models often are."""
 
-CLEAN, OUTPUTS, OTHER_ATTENTION, OTHER_MLP, OTHER_ENTRY, HEADS, NEURONS, STREAM, LATE, MORE, LESS = range(11)
+CLEAN, OUTPUTS, OTHER_ATTENTION, OTHER_MLP, OTHER_ENTRY, HEADS, NEURONS, MORE, LESS = range(9)
 """Rows of a trial. In four of them attention and the MLP write fixed random numbers: the same ones in ``OUTPUTS`` and
 ``OTHER_ENTRY``, where the residual stream comes in changed, others in ``OTHER_ATTENTION`` and ``OTHER_MLP``."""
-CODES = 11
+STREAM, LATE = HEADS, NEURONS
+"""Rows that serve another claim as well: what enters a layer is put back before it is read, and what values do is not
+looked at where neurons are."""
+CODES = 9
 """The first of the rows in which some queries, keys or values are changed."""
 
 
@@ -55,17 +58,21 @@ class Seen:
 
 
 def size(x: torch.Tensor) -> float:
-    """Root mean square."""
-    return float(x.detach().double().square().mean().sqrt()) if x.numel() else 0.0
+    """Root mean square of the numbers ``[pos, …]`` of a usual token: some models have huge ones at the first."""
+    rows = x.detach().double().reshape(len(x), -1)
+    return float(rows.square().mean(-1).sqrt().median()) if x.numel() else 0.0
+
+
+def rounding(*numbers: torch.Tensor) -> float:
+    """The rounding of these numbers, or of float32: models have parts that are computed in it whatever their dtype."""
+    import torch
+
+    return max(torch.finfo(dtype).eps for dtype in (torch.float32, *(each.dtype for each in numbers)))
 
 
 def same(x: torch.Tensor, y: torch.Tensor, *sizes: torch.Tensor) -> bool:
     """Whether two tensors differ by no more than rounding does to numbers of these sizes, number by number."""
-    import torch
-
     about = x.abs() + y.abs()
     for each in sizes:
         about = about + each.abs()
-    # Differences may be taken in double precision of numbers that have less.
-    eps = max(torch.finfo(each.dtype).eps for each in (x, y, *sizes))
-    return bool(((x - y).abs() <= 8 * eps * about + 1e-30).all())
+    return bool(((x - y).abs() <= 8 * rounding(x, y, *sizes) * about + 1e-30).all())

@@ -23,8 +23,8 @@ def key_value_heads_said(model: Model, layer: int) -> list[int]:
 
 def _said(model: Model, layer: int, names: Iterable[str]) -> list[int]:
     attention = getattr(getattr(model.blocks[layer], "attn", None), "original_component", None)
-    config = getattr(model.original_model, "config", None)
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    config: Any = getattr(model.original_model, "config", None)
+    text: Any = config.get_text_config() if hasattr(config, "get_text_config") else config
     found: dict[int, None] = {}
     for place in (attention, getattr(attention, "config", None), text):
         for name in names:

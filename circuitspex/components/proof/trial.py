@@ -19,6 +19,9 @@ Claims = Mapping[int, Mapping[str, Claim]]
 Verdicts = dict[tuple[int, str], str | None]
 """By layer and kind: None for what stands, else the reason."""
 
+NOTHING_PASSES = "nothing passes"
+"""How the reason begins where a hook was not reached within the layer."""
+
 
 def trial(model: Model, claims: Claims) -> Verdicts:
     """Run the model once on a batch of one short text, with every claim's changes in its own rows.
@@ -82,34 +85,35 @@ def _change(claim: Claim, seen: Seen) -> Callable[[Any, Any], Any]:
 
 def _judged(of_layer: Mapping[str, Claim], seen: Seen) -> dict[str, str | None]:
     found: dict[str, str | None] = {
-        kind: f"nothing passes '{claim.hook}'" for kind, claim in of_layer.items() if id(claim) not in seen.passed
+        kind: f"{NOTHING_PASSES} '{claim.hook}'" for kind, claim in of_layer.items() if id(claim) not in seen.passed
     }
     of_layer = {kind: claim for kind, claim in of_layer.items() if kind not in found}
     for kind, claim in of_layer.items():
         if not isinstance(claim, Moves):
             found[kind] = _asked(claim.reason, seen)
-    heads = [claim for claim in of_layer.values() if isinstance(claim, HeadsRead) and claim.projected is not None]
-    outputs = [claim.projected for claim in heads if claim.projected is not None]
     moves = {kind: claim for kind, claim in of_layer.items() if isinstance(claim, Moves)}
-    if not outputs:
-        found.update({kind: _asked(claim.reason, seen) for kind, claim in moves.items()})
-        return found
-    # A norm may lie between what heads give and what the projection reads: what any module reads before, too.
-    for _, x in seen.read:
-        if x is outputs[0]:
-            break
-        if x.shape == outputs[0].shape:
-            outputs.append(x)
+    heads = [claim for claim in of_layer.values() if isinstance(claim, HeadsRead)]
+    projected = next((claim.projected for claim in heads if claim.projected is not None), None)
     values = [claim for claim in moves.values() if claim.is_value]
     for kind, claim in moves.items():
-        reasons = []
-        for x in outputs:
-            # Before the projection's input, only what values move are outputs of heads: queries are not.
-            if x is outputs[0] or any(_asked(value.reason_at, x, True) is None for value in values):
-                causal = not values or is_causal(x)
-                reasons.append(_asked(claim.reason_at, x, causal))
-        found[kind] = None if None in reasons else reasons[0]
+        if projected is None:
+            found[kind] = _asked(claim.reason, seen)
+            continue
+        found[kind] = _asked(claim.reason_at, projected, not values or is_causal(projected))
+        if found[kind] is not None:
+            others = _before(projected, seen, values)
+            found[kind] = None if any(_asked(claim.reason_at, x, True) is None for x in others) else found[kind]
     return found
+
+
+def _before(projected: torch.Tensor, seen: Seen, values: Sequence[Moves]) -> Iterator[torch.Tensor]:
+    """What modules read that values move as heads' outputs, before the projection does: a norm may lie between."""
+    for _, x in seen.read:
+        if x is projected:
+            break
+        # Only what values move are outputs of heads: queries, which a norm may read too, are not.
+        if x.shape == projected.shape and any(_asked(value.reason_at, x, True) is None for value in values):
+            yield x
 
 
 def _asked(reason: Callable[..., str | None], *about: Any) -> str | None:
@@ -126,12 +130,13 @@ def _watched(block: Any, seen: Seen, judge: Callable[[Seen], None]) -> Iterator[
     handles = []
 
     def enter(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        x = args[0] if args else kwargs.get("hidden_states")
+        x: Any = args[0] if args else kwargs.get("hidden_states")
         if seen.by_token(x) is None or x.ndim != 3:
             return None
         seen.arrived = x.detach()
         entry = x[:1].expand_as(x).clone()
-        seen.change = size(x[CLEAN]) * seen.random(x[CLEAN])
+        # Large beside what other branches of the layer make of it, which norms bound.
+        seen.change = 64 * size(x[CLEAN]) * seen.random(x[CLEAN])
         entry[OTHER_ENTRY] = entry[OTHER_ENTRY] + seen.change
         seen.entry = entry
         if args:
@@ -145,14 +150,14 @@ def _watched(block: Any, seen: Seen, judge: Callable[[Seen], None]) -> Iterator[
             seen.read.append((module, x.clone()))
 
     def leave(module: Any, args: Any, output: Any) -> None:
-        seen.left = seen.by_token(output[0] if isinstance(output, tuple) else output)
+        seen.left = seen.by_token(output[0] if isinstance(output, (tuple, list)) else output)
         judge(seen)
         seen.read.clear()
         seen.left = seen.arrived = seen.entry = None
 
     try:
         handles.append(layer.register_forward_pre_hook(enter, with_kwargs=True))
-        for module in plain_modules(layer):
+        for module in modules_within(layer):
             handles.append(module.register_forward_pre_hook(keep, with_kwargs=True))
         handles.append(layer.register_forward_hook(leave))
         yield
@@ -161,10 +166,15 @@ def _watched(block: Any, seen: Seen, judge: Callable[[Seen], None]) -> Iterator[
             handle.remove()
 
 
+def modules_within(layer: Any) -> Sequence[Any]:
+    """The modules that a Hugging Face layer calls, without itself and TransformerLens's hook points.
+
+    TransformerLens has put modules of its own in the places of some, which plain hooks see as well: a norm that it
+    computes itself calls no module of Hugging Face.
+    """
+    return [module for module in layer.modules() if module is not layer and type(module).__name__ != "HookPoint"]
+
+
 def plain_modules(layer: Any) -> Sequence[Any]:
-    """The modules below a Hugging Face layer, without those that TransformerLens has put between."""
-    found = []
-    for module in layer.modules():
-        if module is not layer and not type(module).__module__.startswith("transformer_lens"):
-            found.append(module)
-    return found
+    """Those of Hugging Face and PyTorch only."""
+    return [module for module in modules_within(layer) if not type(module).__module__.startswith("transformer_lens")]

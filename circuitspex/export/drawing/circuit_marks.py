@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from circuitspex.circuits.circuit import Interaction
 from circuitspex.export.drawing.circuit_layout import JOINT_RADIUS, MARGIN, Layout, PlacedEdge, PlacedNode
+from circuitspex.export.drawing.claims import is_hollow
 from circuitspex.export.drawing.geometry import Box, Path, straight
 from circuitspex.export.drawing.pen import Look, Pen
 from circuitspex.export.drawing.style import (
@@ -24,9 +25,12 @@ from circuitspex.export.drawing.style import (
     text_width,
 )
 
+_NOT_DISTINCT = "; not distinguishable from 0 by itself"
 _NOT_HERE = "; not part of this circuit"
 _ALONE = "No interactions: every component acts on its own."
 _NOT_LOOKED_FOR = "Interactions: the file of scores that this was read from has none."
+
+MEASURED = "measured, 95 % interval"
 
 Sample = Callable[[Pen, float, float], None]
 """Draws a sample of a mark that is 24 wide, with the middle of its left side at (x, y)."""
@@ -94,12 +98,13 @@ def _edge(pen: Pen, index: int, placed: PlacedEdge) -> None:
 
 def _node(pen: Pen, index: int, placed: PlacedNode, effect: str) -> None:
     node, ink = placed.node, pen.faint if placed.faint else pen.palette
-    colour = colour_of(node, ink)
-    face = ink.background if node.measured is None else colour
-    spoken = f"component {node.name}: {effect}{_NOT_HERE if placed.faint else ''}"
+    hollow = is_hollow(node)
+    colour = ink.muted if hollow else colour_of(node, ink)
+    face = ink.background if node.measured is None or hollow else colour
+    spoken = f"component {node.name}: {effect}{_NOT_DISTINCT if hollow else ''}{_NOT_HERE if placed.faint else ''}"
     hit = Box(placed.symbol.left, placed.symbol.top, placed.label.right, placed.symbol.bottom)
     with pen.group("node", spoken, faint=placed.faint, hit=hit, data_node=index):
-        if node.effect < 0:
+        if node.effect < 0 and not hollow:
             ring = Look(ink.background, colour, 1.1, (2.4, 1.8))
             symbol(pen, node.kind, placed.x, placed.y, placed.radius + RING_GAP, ring)
         symbol(pen, node.kind, placed.x, placed.y, placed.radius, Look(face, colour, 1.8), "symbol")
@@ -121,19 +126,27 @@ def _label(pen: Pen, index: int, placed: PlacedEdge) -> None:
         pen.text(*middle, placed.text, DETAIL_SIZE, ink.text, "center")
 
 
-def samples(pen: Pen, kinds: set[str], arrows: bool, unsigned: bool = False) -> list[tuple[str, Sample]]:
-    """What the legend of a diagram with components of these kinds explains, and the samples of its marks."""
+def samples(
+    pen: Pen, kinds: set[str], arrows: bool, unsigned: bool = False, hollow: str = "", measured: str = MEASURED
+) -> list[tuple[str, Sample]]:
+    """What the legend of a diagram with components of these kinds explains, and the samples of its marks.
+
+    ``hollow`` is the kind of a component that can't be told from 0, where there is one; ``measured`` what is said of
+    intervals.
+    """
     palette = pen.palette
     found: list[tuple[str, Sample]] = [
         (label, functools.partial(_mark_sample, kind)) for kind, label in legend_of(kinds)
     ]
-    for label, look, hollow in (
+    for label, look, estimated in (
         ("positive interaction", Look(line=palette.positive, width=3.4), False),
         ("negative interaction", Look(line=palette.negative, width=3.4, dash=DASH), False),
-        ("measured, 95 % interval", Look(line=palette.muted, width=3.4), False),
+        (measured, Look(line=palette.muted, width=3.4), False),
         ("estimate, not measured", Look(line=palette.muted, width=3.4), True),
     ):
-        found.append((label, functools.partial(line_sample, look, hollow)))
+        found.append((label, functools.partial(line_sample, look, estimated)))
+    if hollow:
+        found.append(("grey, hollow: not told from 0", functools.partial(_hollow_sample, hollow)))
     if unsigned:
         grey = Look(line=palette.muted, width=3.4)
         found.append(("grey, |size|: sign not known", functools.partial(line_sample, grey, True)))
@@ -141,12 +154,13 @@ def samples(pen: Pen, kinds: set[str], arrows: bool, unsigned: bool = False) -> 
     return [*found, *arrow, ("size and width: |effect|", _sizes_sample)]
 
 
-def legend(pen: Pen, placed: Layout, top: float, right: float) -> None:
-    """Lines of samples below ``top``, as many on each as fit before ``right``."""
+def legend(pen: Pen, placed: Layout, top: float, right: float, measured: str = MEASURED) -> None:
+    """Lines of samples below ``top``, as many on each as fit before ``right``; ``measured`` is said of intervals."""
     arrows = any(edge.arrow is not None for edge in placed.edges)
     unsigned = not all(node.node.signed for node in placed.nodes)
     x, y = MARGIN, top + 12
-    for label, sample in samples(pen, {node.node.kind for node in placed.nodes}, arrows, unsigned):
+    hollow = next((node.node.kind for node in placed.nodes if is_hollow(node.node)), "")
+    for label, sample in samples(pen, {node.node.kind for node in placed.nodes}, arrows, unsigned, hollow, measured):
         wide = 24 + text_width(label, DETAIL_SIZE) + 12
         if x + wide > right and x > MARGIN:
             x, y = MARGIN, y + 15
@@ -157,6 +171,10 @@ def legend(pen: Pen, placed: Layout, top: float, right: float) -> None:
 
 def _mark_sample(kind: str, pen: Pen, x: float, y: float) -> None:
     symbol(pen, kind, x + 14, y, 5.0, Look(pen.palette.muted))
+
+
+def _hollow_sample(kind: str, pen: Pen, x: float, y: float) -> None:
+    symbol(pen, kind, x + 14, y, 5.0, Look(pen.palette.background, pen.palette.muted, 1.4))
 
 
 def line_sample(look: Look, hollow: bool, pen: Pen, x: float, y: float) -> None:

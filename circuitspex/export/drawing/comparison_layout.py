@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness, Interaction, Node
 from circuitspex.circuits.comparison import Change, Comparison
@@ -17,7 +17,7 @@ from circuitspex.export.drawing.circuit_layout import Layout, PlacedEdge, Placed
 from circuitspex.export.drawing.marks import radius_of, width_of
 from circuitspex.export.drawing.style import effect_text
 
-KIND_MARKS = {"gained": "▲", "lost": "▼", "changed": "◆", "unchanged": "="}
+KIND_MARKS = {"gained": "▲", "lost": "▼", "stronger": "△", "weaker": "▽", "changed": "◆", "unchanged": "="}
 """The shape that says a change's kind beside its word, so that colour does not have to."""
 NOTHING = "No component has an effect in either model."
 ABSENT = "absent"
@@ -101,10 +101,8 @@ def _in_all(
             found.append((some[members], True))
             continue
         measured: Estimate | None = None if change is None else getattr(change, _WHICH[which])
-        absent = replace(template, decoded=0.0, measured=measured, per_prompt=())
-        if isinstance(absent, Interaction):
-            absent = replace(absent, table=(), unablated=(), pair=None)
-        found.append((absent, False))
+        pair: dict[str, Any] = {"table": (), "unablated": (), "pair": None} if isinstance(template, Interaction) else {}
+        found.append((replace(template, decoded=0.0, measured=measured, per_prompt=(), **pair), False))
     return found
 
 

@@ -91,7 +91,7 @@ DARK = Palette("#12161b", "#1a2027", "#38424d", "#e9edf1", "#a2adb9", "#56B4E9",
 
 # Widths of DejaVu Sans in 1/1000 of the text size, rounded up; wider than the sans-serif fonts of browsers.
 _NARROW = {**dict.fromkeys("iIjl|", 300), **dict.fromkeys(" ,.:;'!·", 340), **dict.fromkeys("()[]-ft/", 400)}
-_WIDE = {**dict.fromkeys("+−<>=±×~", 840), **dict.fromkeys("mMWw@%—…→▲▼◆", 1000)}
+_WIDE = {**dict.fromkeys("+−<>=±×~", 840), **dict.fromkeys("mMWw@%—…→▲▼△▽◆", 1000)}
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
@@ -137,7 +137,7 @@ def number(value: float | None, places: int, sign: bool = True) -> str:
     """A number as it is printed in drawings, with a true minus; '–' where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
-    text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
+    text = f"{value:+z.{places}f}" if sign else f"{value:z.{places}f}"
     if float(text) == 0:
         text = text.lstrip("+-")
     return text.replace("-", "−")
@@ -147,7 +147,14 @@ def percent(share: float | None) -> str:
     """A share as a percentage, or as a multiple where that would be a very long number."""
     if share is None:
         return "undefined"
-    return (f"{share:.0%}" if abs(share) < 100 else f"{share:.1e}×").replace("-", "−", 1 if share < 0 else 0)
+    return (f"{share:z.0%}" if abs(share) < 100 else f"{share:.1e}×").replace("-", "−", 1 if share < 0 else 0)
+
+
+def share_text(share: Estimate) -> str:
+    """'88 % [80 %, 95 %]'; in words where the interval has no end."""
+    if not math.isfinite(share.low):
+        return f"{percent(share.value)} (no interval: too few prompts to tell)"
+    return f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
 
 
 def interval(low: float, high: float, places: int) -> str:
@@ -176,9 +183,9 @@ def effect_text(part: Node | Interaction | Word, places: int) -> str:
     """An effect with its interval, or marked as an estimate."""
     if not is_signed(part):
         return f"{effect_number(part, places)} est., sign unknown"
-    if part.measured is None:
+    if part.shown is None:
         return f"{number(part.decoded, places)} est."
-    return estimate_text(part.measured, places)
+    return estimate_text(part.shown, places)
 
 
 def relation_text(edge: Interaction) -> str:
@@ -203,7 +210,12 @@ def direction_text(direction: Direction) -> str:
     """'L1H2 → L3H4: 78 % [60, 95]': how much of an interaction travels which way."""
     share = direction.share
     value, low, high = (number(100 * x, 0, sign=False) for x in (share.value, share.low, share.high))
-    return f"{direction.source} → {direction.target}: {value} % [{low}, {high}]"
+    more = ""
+    if share.value > 1:
+        more = ", more than all of it: what arises elsewhere has the opposite sign"
+    elif share.value < 0:
+        more = ", below 0: what travels has the opposite sign of the whole"
+    return f"{direction.source} → {direction.target}: {value} % [{low}, {high}]{more}"
 
 
 def title_of(circuit: Circuit) -> str:
@@ -218,10 +230,12 @@ def faithfulness_text(circuit: Circuit) -> str:
     found = circuit.faithfulness
     if found.n_masks == 0:
         return "R² not measured: no held-out masks"
+    if found.r2 is not None and found.exact:
+        return f"R² {number(found.r2, 3, sign=False)}, exact over all {found.n_masks} masks"
     if found.r2 is None:
         return f"R² undefined (the metric is constant on {found.n_masks} held-out masks)"
-    ends = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
-    return f"R² {found.r2:.3f}{ends} on {found.n_masks} held-out masks".replace("-", "−", 1 if found.r2 < 0 else 0)
+    ends = "" if found.low is None or found.high is None else f" [{found.low:z.3f}, {found.high:z.3f}]"
+    return f"R² {found.r2:z.3f}{ends} on {found.n_masks} held-out masks".replace("-", "−", 1 if found.r2 < 0 else 0)
 
 
 def budget_text(circuit: Circuit) -> str:

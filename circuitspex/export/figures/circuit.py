@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.export.drawing.circuit_layout import MARGIN, layout
 from circuitspex.export.drawing.circuit_marks import diagram, legend
+from circuitspex.export.drawing.claims import doubt_text, measured_label
 from circuitspex.export.drawing.pen import Pen
 from circuitspex.export.drawing.sheet import Sheet, writer
 from circuitspex.export.drawing.style import (
@@ -33,7 +34,8 @@ def sheet(circuit: Circuit) -> Sheet:
     """
     placed = layout(circuit)
     title, room = title_of(circuit), placed.width - 2 * MARGIN
-    facts = " · ".join(part for part in (faithfulness_text(circuit), budget_text(circuit)) if part)
+    said = (faithfulness_text(circuit), doubt_text(circuit).partition(":")[0], budget_text(circuit))
+    facts = " · ".join(part for part in said if part)
 
     def paint(pen: Pen) -> None:
         heading = shorten(title, TITLE_SIZE * 1.12, room)
@@ -41,7 +43,7 @@ def sheet(circuit: Circuit) -> Sheet:
         pen.text(MARGIN, -HEADER + 42, shorten(facts, FACTS_SIZE, room), FACTS_SIZE, pen.palette.muted)
         diagram(pen, placed, labels=placed.with_effects)
         if placed.nodes:
-            legend(pen, placed, placed.height, placed.width - MARGIN)
+            legend(pen, placed, placed.height, placed.width - MARGIN, measured_label(circuit))
 
     return Sheet(title, placed.width, HEADER + placed.height + FOOTER, paint, top=-HEADER)
 

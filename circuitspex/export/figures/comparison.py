@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from circuitspex.circuits.comparison import Comparison
 from circuitspex.export.drawing.circuit_layout import MARGIN
 from circuitspex.export.drawing.circuit_marks import diagram, legend
+from circuitspex.export.drawing.claims import measured_label
 from circuitspex.export.drawing.comparison_layout import KIND_MARKS, union_layout
 from circuitspex.export.drawing.pen import Pen
 from circuitspex.export.drawing.sheet import Sheet, writer
@@ -36,7 +37,7 @@ def sheet(comparison: Comparison) -> Sheet:
     """
     placed = union_layout(comparison)
     one, two = model_names(comparison)
-    marks = ", ".join(f"{KIND_MARKS[kind]} {kind}" for kind in ("gained", "lost", "changed"))
+    marks = ", ".join(f"{KIND_MARKS[kind]} {kind}" for kind in KIND_MARKS if kind != "unchanged")
     sides = [("Before", one, placed.before), ("After", two, placed.after), ("Difference", marks, placed.difference)]
     if comparison.identical or not placed.before.nodes:
         sides = []
@@ -58,7 +59,7 @@ def sheet(comparison: Comparison) -> Sheet:
             with pen.panel(left, HEADER + CAPTION, drawn.width, drawn.height):
                 diagram(pen, drawn, labels=drawn.with_effects)
         if sides:
-            legend(pen, placed.before, below, width - MARGIN)
+            legend(pen, placed.before, below, width - MARGIN, measured_label(comparison.before))
 
     return Sheet(title, width, below + FOOTER if sides else HEADER, paint)
 

@@ -75,7 +75,7 @@ def _curves(axes: Axes, report: Report, palette: Palette) -> None:
             continue
         colour, dash, marker, width = _LOOKS[name]
         values = [curve.values[place] for place in places]
-        label = f"{name} (CPR {curve.cpr.value:.2f}, CMD {curve.cmd.value:.2f})"
+        label = f"{name} (CPR {curve.cpr.value:z.2f}, CMD {curve.cmd.value:z.2f})"
         line = [v.value for v in values]
         axes.plot(x, line, color=colour, ls=dash, marker=marker, markersize=4, linewidth=width, label=label)
         if name in ("chosen", "matched"):

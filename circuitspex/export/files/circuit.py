@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from circuitspex.circuits.circuit import Circuit, Faithfulness, Interaction, Node
+from circuitspex.circuits.circuit import Circuit, Faithfulness, Interaction, Node, Verification
 from circuitspex.export.files.circuit_check import problem_of, schema
 from circuitspex.export.files.codec import JsonForm, leave_out
 
@@ -10,6 +10,7 @@ from circuitspex.export.files.codec import JsonForm, leave_out
 leave_out(Node, "q", "adjusted", "signed")
 leave_out(Interaction, "adjusted", "pair", "unablated")
 leave_out(Faithfulness, "exact")
+leave_out(Verification, "share_kept", "share_left")
 CIRCUIT = JsonForm(
     Circuit,
     "circuitspex.circuit",

@@ -19,7 +19,7 @@ from circuitspex.text import cell
 COMPARISON = JsonForm(
     Comparison,
     "circuitspex.comparison",
-    1,
+    2,
     problem_of,
     renamed={"min_effect": "least", "fdr": "rate"},
     order=schema()["properties"],
@@ -38,7 +38,7 @@ def write_csv(comparison: Comparison, path: Path) -> Path:
     for change in comparison.changes:
         members = [cell(name) for name in change.components] + [""] * (width - change.order)
         numbers = [*_three(change.before), *_three(change.after), *_three(change.difference), change.decoded, change.q]
-        rows.append([*members, str(change.order), change.kind, *(repr(float(number)) for number in numbers)])
+        rows.append([*members, str(change.order), change.kind, *(repr(float(number) + 0.0) for number in numbers)])
     return write_atomically(path, table(heads, rows).encode("utf-8", "replace"))
 
 
@@ -48,9 +48,9 @@ def write_series_csv(series: Series, path: Path) -> Path:
     rows = []
     for point in series.points:
         about = [cell(point.name), cell(point.identity), cell(series.same_as.get(point.name, ""))]
-        rows.append([*about, "metric", "", "0", *(repr(float(end)) for end in _three(point.metric))])
+        rows.append([*about, "metric", "", "0", *(repr(float(end) + 0.0) for end in _three(point.metric))])
         for members, effect in zip(series.sets, point.effects, strict=True):
-            ends = (repr(float(end)) for end in _three(effect))
+            ends = (repr(float(end) + 0.0) for end in _three(effect))
             rows.append([*about, "effect", cell(" × ".join(members)), str(len(members)), *ends])
     return write_atomically(path, table(heads, rows).encode("utf-8", "replace"))
 

@@ -8,7 +8,7 @@ from circuitspex.checks import MAX_NAME
 from circuitspex.circuits.prompt_map import PromptMap, Word
 from circuitspex.export.files.circuit import CIRCUIT
 from circuitspex.export.files.circuit_check import outside, too_many
-from circuitspex.export.files.codec import CONVERTER, JsonForm
+from circuitspex.export.files.codec import CONVERTER, JsonForm, leave_out
 from circuitspex.strict_json import short
 
 FIELDS = ("format", "version", "text", "rendered", "words", "circuit")
@@ -41,5 +41,6 @@ def problem_of(data: dict[str, Any]) -> str | None:
     return too_many(data, "words") or outside({"words": words}) or CIRCUIT.problem_of_file(data.get("circuit"))
 
 
+leave_out(Word, "adjusted")
 PROMPT = JsonForm(PromptMap, "circuitspex.prompt", 1, problem_of, ascii=True)
 to_json, from_json, write, read = PROMPT.to_json, PROMPT.from_json, PROMPT.write, PROMPT.read

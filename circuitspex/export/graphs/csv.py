@@ -108,4 +108,6 @@ def _numbers(part: Node | Interaction) -> list[str]:
 def _cell(value: Value) -> str:
     if isinstance(value, str):
         return cell(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value + 0.0 if isinstance(value, float) else value)  # -0 is 0

@@ -100,7 +100,9 @@ def _circuit(data: Any, sign: Sign) -> tuple[Circuit, str]:
         _lacking(kept, outgoing, blocks or Blocks.uniform(cfg["n_layers"], cfg["n_heads"]), cfg) if by_edges else ""
     )
     how = f"sums of the scores of outgoing edges{f' ({lacking})' if lacking else ''}" if by_edges else "scores of nodes"
-    model = {key: cfg[key] for key in ("n_layers", "n_heads", "d_model", "parallel_attn_mlp") if key in cfg}
+    model: dict[str, Any] = {
+        key: cfg[key] for key in ("n_layers", "n_heads", "d_model", "parallel_attn_mlp") if key in cfg
+    }
     if blocks is not None:
         model |= {"heads": list(blocks.heads), "mlps": list(blocks.mlps)}
     run = {

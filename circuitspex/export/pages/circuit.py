@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.export.drawing.circuit_layout import Layout, layout
+from circuitspex.export.drawing.claims import doubt_text, interval_note, is_hollow, measured_label
 from circuitspex.export.drawing.style import (
     budget_text,
     decimals,
@@ -39,6 +40,7 @@ def render_page(circuit: Circuit) -> str:
     placed, places, title = layout(circuit), decimals(circuit), title_of(circuit)
     nodes, example = [mark.node for mark in placed.nodes], circuit.task.get("example")
     shown = example if isinstance(example, Mapping) else {}
+    rows = sorted(enumerate(nodes), key=lambda row: (-abs(row[1].effect), row[1].name))
     metric = printable(circuit.task.get("metric") or "the metric")
     return page(
         "circuit.html",
@@ -52,8 +54,11 @@ def render_page(circuit: Circuit) -> str:
         arrows=any(mark.arrow for mark in placed.edges),
         edges=[mark.edge for mark in placed.edges],
         dropped=circuit.dropped,
+        dropped_nodes=circuit.dropped_nodes,
+        note=interval_note(circuit),
         looked_for=circuit.looked_for_interactions,
-        nodes=sorted(enumerate(nodes), key=lambda row: (-abs(row[1].effect), row[1].name)),
+        nodes=[row for row in rows if not is_hollow(row[1])],
+        hollow=[row for row in rows if is_hollow(row[1])],
         verification=circuit.verification,
         bars=[] if circuit.verification is None else bars(circuit.verification),
         facts=facts(circuit),
@@ -76,7 +81,10 @@ def render_cell(circuit: Circuit) -> str:
     return render(
         "cell.html",
         title=title,
-        about=" · ".join(part for part in (faithfulness_text(circuit), budget_text(circuit)) if part),
+        about=" · ".join(
+            part for part in (faithfulness_text(circuit), doubt_text(circuit), budget_text(circuit)) if part
+        ),
+        note=interval_note(circuit),
         drawings=[("", sized(diagram(placed, f"Circuit of {title}"), placed))],
         summary=f"Interactions ({count}){dropped}" if edges else "No interactions.",
         heads=(),
@@ -93,6 +101,7 @@ def _data(placed: Layout, circuit: Circuit, places: int, metric: str) -> dict[st
         "places": places,
         "metric": metric,
         "others": others_text(circuit),
+        "measured": measured_label(circuit),
         "with_effects": placed.with_effects,
         "focus": None if strongest is None else [strongest.x, strongest.y],
         "nodes": [
@@ -124,8 +133,6 @@ def _edge(edge: Interaction, places: int) -> dict[str, Any]:
             [each.component, each.other, estimate_text(each.ablated, places), estimate_text(each.kept, places)]
             for each in edge.pair.conditional
         ]
-    if edge.q is not None:
-        found["q"] = f"{edge.q:.2g}"
     if edge.direction is not None:
         found["path"] = direction_text(edge.direction)
     return found
@@ -136,13 +143,18 @@ def _short(value: float) -> float:
 
 
 def _numbers(part: Node | Interaction, places: int) -> dict[str, Any]:
-    measured = part.measured
+    measured, shown = part.measured, part.shown
     found: dict[str, Any] = {"per_prompt": [_short(value) for value in part.per_prompt]} if part.per_prompt else {}
     if not is_signed(part):
         found["signed"] = False
+    if part.q is not None:
+        found["q"] = f"{part.q:.2g}"
+    if is_hollow(part):
+        found["hollow"] = True
     return found | {
         "effect": part.effect,
         "value": effect_number(part, places),
         "interval": "" if measured is None else interval(measured.low, measured.high, places),
+        "shown": "" if shown is None else interval(shown.low, shown.high, places),
         "decoded": number(part.decoded, places) if is_signed(part) else effect_number(part, places),
     }

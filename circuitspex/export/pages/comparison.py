@@ -25,6 +25,7 @@ from circuitspex.export.tables.comparison_words import (
     metric_name,
     metric_places,
     model_names,
+    note_of,
     places_of,
     r2_text,
     task_name,
@@ -39,7 +40,8 @@ _SIDES = ("before", "after", "difference")
 def render_page(comparison: Comparison) -> str:
     """The whole page as text."""
     metric, task, placed = metric_name(comparison), task_name(comparison), union_layout(comparison)
-    about = (*model_names(comparison), "after minus before; ▲ gained, ▼ lost, ◆ changed")
+    marks = ", ".join(f"{mark} {kind}" for kind, mark in KIND_MARKS.items() if kind != "unchanged")
+    about = (*model_names(comparison), f"after minus before; {marks}")
     drawn: list[tuple[str, str, Layout]] = [
         (side, a, getattr(placed, side)) for side, a in zip(_SIDES, about, strict=True)
     ]
@@ -51,6 +53,7 @@ def render_page(comparison: Comparison) -> str:
         names=model_names(comparison),
         task=f"{task} ({metric})" if task else metric,
         metric=metric,
+        note=note_of(comparison),
         verdict=verdict(comparison),
         identical=comparison.identical,
         tiles=[] if comparison.identical else _tiles(comparison),
@@ -141,7 +144,7 @@ def _facts(comparison: Comparison) -> Facts:
 def _data(comparison: Comparison, placed: UnionLayout) -> dict[str, Any]:
     places = places_of(comparison)
     drawn = placed.difference
-    changes = [_change(change, places) for change in comparison.changes]
+    changes = [{**_change(change, places), **_relations(change, comparison)} for change in comparison.changes]
     for key, indices in (("node", placed.changes_of_nodes), ("edge", placed.changes_of_edges)):
         for i, change in enumerate(indices):
             if change is not None:
@@ -184,3 +187,12 @@ def _change(change: Change, places: int) -> dict[str, Any]:
         "decoded": number(change.decoded, places),
         "q": f"{change.q:.2g}",
     }
+
+
+def _relations(change: Change, comparison: Comparison) -> dict[str, list[str]]:
+    """What the components of an interaction do to each other in the first model, and in the second."""
+    found = [
+        next((one.sentence for one in circuit.interactions if one.components == change.components), "–")
+        for circuit in (comparison.before, comparison.after)
+    ]
+    return {"relations": found} if any(sentence != "–" for sentence in found) else {}

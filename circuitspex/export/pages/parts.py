@@ -8,6 +8,7 @@ from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Estimate, Interaction, Verification
 from circuitspex.circuits.relation import RELATIONS
+from circuitspex.export.drawing.claims import doubt_text, few_text, is_hollow
 from circuitspex.export.drawing.style import budget_text, interval, number, percent, verification_decimals
 
 MAX_ROWS = 10
@@ -21,11 +22,15 @@ def tiles(circuit: Circuit, places: int) -> list[tuple[str, ...]]:
     unknown = "undefined" if circuit.faithfulness.n_masks else "not measured"
     found = [r2_tile(circuit, unknown)]
     if verified is not None and verified.faithfulness is not None:
-        less = f"with {verified.n_components} components kept"
-        found.append(("Behaviour that the circuit keeps", percent(verified.faithfulness), less))
+        less, share = f"with {verified.n_components} components kept", verified.share_kept
+        over = f"{verified.n_prompts} held-out prompts{few_text(verified.n_prompts)}"
+        ends = "" if share is None else f"[{percent(share.low)}, {percent(share.high)}] over {over}; "
+        found.append(("Behaviour that the circuit keeps", percent(verified.faithfulness), f"{ends}{less}"))
     n_all = run.get("n_components")
     of = f"of {n_all:,} that could be ablated" if isinstance(n_all, int) else ""
-    found.append(("Components", f"{len(circuit.nodes):,}", of))
+    hollow = sum(map(is_hollow, circuit.nodes))
+    of += f"; {hollow} not distinguishable from 0 by {'itself' if hollow == 1 else 'themselves'}" if hollow else ""
+    found.append(("Components", f"{len(circuit.nodes):,}", of.removeprefix("; ")))
     dropped = f"; {len(circuit.dropped)} more did not replicate" if circuit.dropped else ""
     if circuit.looked_for_interactions:
         found.append(interactions_tile(circuit, dropped))
@@ -38,11 +43,14 @@ def tiles(circuit: Circuit, places: int) -> list[tuple[str, ...]]:
 
 
 def r2_tile(circuit: Circuit, unknown: str) -> tuple[str, ...]:
-    """R² with its interval, or the text for where there is none."""
+    """R² with its interval, or the text for where there is none; and what may help where it is small."""
     found = circuit.faithfulness
     r2 = unknown if found.r2 is None else number(found.r2, 2, sign=False)
-    ends = "" if found.low is None or found.high is None else f"[{found.low:.2f}, {found.high:.2f}] "
-    return "R² on held-out ablations", r2, f"{ends}on {found.n_masks} masks".replace("-", "−")
+    doubt = tuple(filter(None, [doubt_text(circuit)]))
+    if found.exact and found.r2 is not None:
+        return "R² over all ablations", r2, f"exact over all {found.n_masks} masks", *doubt
+    ends = "" if found.low is None or found.high is None else f"[{found.low:z.2f}, {found.high:z.2f}] "
+    return "R² on held-out ablations", r2, f"{ends}on {found.n_masks} masks".replace("-", "−"), *doubt
 
 
 def interactions_tile(circuit: Circuit, more: str = "") -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from circuitspex.export.drawing import style
+from circuitspex.export.drawing.claims import few_text
 from circuitspex.export.drawing.comparison_layout import KIND_MARKS
 from circuitspex.text import printable
 
@@ -55,7 +56,7 @@ def environment() -> Environment:
         auto_reload=False,
     )
     words = ("corners", "effect_number", "effect_text", "interval", "is_signed", "legend_of", "number", "shape_of")
-    made.globals |= {name: getattr(style, name) for name in words} | {"KIND_MARKS": KIND_MARKS}
+    made.globals |= {name: getattr(style, name) for name in words} | {"KIND_MARKS": KIND_MARKS, "few_text": few_text}
     made.filters["policy_hash"] = _policy_hash
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return made

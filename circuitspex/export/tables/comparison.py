@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Change, Comparison, Series
+from circuitspex.export.drawing.claims import few_text
 from circuitspex.export.drawing.style import decimals_of
 from circuitspex.export.tables.columns import MAX_ROWS, in_columns, joined, left_out, shortened, wrapped
 from circuitspex.export.tables.comparison_words import (
@@ -14,6 +15,7 @@ from circuitspex.export.tables.comparison_words import (
     members,
     metric_name,
     metric_places,
+    note_of,
     places_of,
     title_of,
     verdict,
@@ -34,17 +36,19 @@ def render(comparison: Comparison) -> str:
     if comparison.metric_difference is not None:
         places = metric_places(comparison)
         ends = (("before", comparison.metric_before), ("after", comparison.metric_after))
-        said = [f"{end:.{places}f} {when}" for when, end in ends if end is not None]
-        said.append(f"difference {comparison.metric_difference:.{places}f}")
+        said = [f"{end:z.{places}f} {when}" for when, end in ends if end is not None]
+        said.append(f"difference {comparison.metric_difference:z.{places}f}")
         lines += wrapped(f"{metric_name(comparison)}: {', '.join(said)}")
     if comparison.faithfulness.n_masks:
         lines += wrapped(f"The decoded difference: {comparison.faithfulness}")
     places, said_counts = places_of(comparison), counts(comparison)
-    for kind in KINDS[:3]:
+    for kind in KINDS[:-1]:
         if said_counts[kind]:
             lines += ["", f"{kind.capitalize()} ({said_counts[kind]})", *_changes(comparison.of(kind), places)]
     if said_counts["unchanged"]:
         lines += ["", f"Unchanged: {said_counts['unchanged']}"]
+    if note_of(comparison):
+        lines += ["", *wrapped(note_of(comparison))]
     return joined(lines)
 
 
@@ -61,7 +65,7 @@ def render_series(series: Series) -> str:
     places = decimals_of([point.metric.value for point in series.points])
     rows = [("checkpoint", "metric", "95 % interval", "same weights as")]
     for point in series.points:
-        value, _, between = f"{point.metric:.{places}f}".partition(" ")
+        value, _, between = f"{point.metric:z.{places}f}".partition(" ")
         same = shortened(series.same_as.get(point.name, ""), 24)
         rows.append((shortened(point.name, MAX_NAME), value, between, same))
     lines += ["", *in_columns(rows, right=(1, 2))]
@@ -75,7 +79,9 @@ def render_series(series: Series) -> str:
     for i in order[:MAX_ROWS]:
         name = shortened(" × ".join(series.sets[i]), MAX_NAME - 8)
         table.append((name, *(_mark(series.points[p].effects[i], places) for p in shown)))
-    lines += ["", f"Effects ({len(series.sets)}); * where the interval excludes zero"]
+    count = series.run.get("n_prompts")
+    few = f"; {count} prompts, few" if isinstance(count, int) and few_text(count) else ""
+    lines += ["", f"Effects ({len(series.sets)}); * where the 95 % interval excludes zero{few}"]
     lines += in_columns(table, right=range(1, len(shown) + 1))
     return joined([*lines, *left_out(len(order), "weaker")])
 
@@ -86,11 +92,11 @@ write_series = file_writer(render_series)
 def _changes(changes: Sequence[Change], places: int) -> list[str]:
     rows: list[tuple[str, ...]] = [("", "before", "after", "difference", "95 % interval", "q")]
     for change in changes[:MAX_ROWS]:
-        sides = (f"{side.value:+.{places}f}" for side in (change.before, change.after, change.difference))
-        between = f"{change.difference:.{places}f}".partition(" ")[2]
+        sides = (f"{side.value:+z.{places}f}" for side in (change.before, change.after, change.difference))
+        between = f"{change.difference:z.{places}f}".partition(" ")[2]
         rows.append((shortened(members(change), MAX_NAME), *sides, between, f"{change.q:.2g}"))
     return in_columns(rows, right=range(1, 6)) + left_out(len(changes), "smaller")
 
 
 def _mark(estimate: Estimate, places: int) -> str:
-    return f"{estimate.value:+.{places}f}{'*' if estimate.excludes_zero else ' '}"
+    return f"{estimate.value:+z.{places}f}{'*' if estimate.excludes_zero else ' '}"

@@ -6,6 +6,7 @@ from typing import get_args
 
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Change, Comparison, Kind
+from circuitspex.export.drawing.claims import interval_note
 from circuitspex.export.drawing.style import decimals_of, interval, number
 from circuitspex.text import printable
 
@@ -67,6 +68,12 @@ def _undecided(comparison: Comparison) -> str:
     if not count:
         return ""
     return f" Of {count} the 95 % interval excludes zero all the same: more prompts would tell."
+
+
+def note_of(comparison: Comparison) -> str:
+    """What the intervals of its effects hold, and what they do not; empty where nothing was measured."""
+    sides = (comparison.difference, comparison.before, comparison.after)
+    return next((note for note in map(interval_note, sides) if note), "")
 
 
 def r2_text(comparison: Comparison) -> str:

@@ -7,8 +7,8 @@ import textwrap
 from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.drawing.prompt_layout import places_of
 from circuitspex.export.drawing.style import budget_text, faithfulness_text, others_text, title_of
-from circuitspex.export.tables.circuit import pair_tables, section
-from circuitspex.export.tables.columns import WIDTH, joined, wrapped
+from circuitspex.export.tables.circuit import MAX_WORDS, pair_tables, section
+from circuitspex.export.tables.columns import WIDTH, joined, shortened, wrapped
 from circuitspex.text import printable
 
 
@@ -35,14 +35,16 @@ def render(found: PromptMap) -> str:
     circuit, places = found.circuit, places_of(found)
     lines = textwrap.wrap(f"Prompt: {printable(found.text)}", WIDTH, max_lines=6, placeholder=" …")
     unablated = circuit.task.get("unablated")
-    whole = f"; {unablated:+.{places}f} with nothing ablated" if isinstance(unablated, int | float) else ""
+    whole = f"; {unablated:+z.{places}f} with nothing ablated" if isinstance(unablated, int | float) else ""
     for line in (f"{title_of(circuit)}: {answer_text(found)}{whole}", how_text(found), faithfulness_text(circuit)):
         lines += wrapped(line)
     words = sorted(found.words, key=lambda word: (-abs(word.effect), word.start))
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     kind = printable(circuit.run.get("components") or "players").removesuffix("s")
     lines += ["", *section("Main effects", kind, [(printable(word.name), word, "") for word in words], places)]
-    named = [(printable(" × ".join(edge.components)), edge, edge.relation.short) for edge in edges]
+    named = [
+        (printable(" × ".join(edge.components)), edge, shortened(edge.relation.short, MAX_WORDS)) for edge in edges
+    ]
     lines += ["", *section("Interactions", "interaction", named, places)]
     lines += pair_tables(edges, others_text(circuit), places)
     if circuit.dropped:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.report import Report
-from circuitspex.export.drawing.style import percent
+from circuitspex.export.drawing.claims import few_text
+from circuitspex.export.drawing.style import share_text
 from circuitspex.export.tables.columns import MAX_ROWS, joined, left_out
 from circuitspex.files import file_writer
 from circuitspex.text import printable
@@ -16,10 +17,11 @@ def render(report: Report) -> str:
     title = " · ".join(printable(about[key]) for key in ("model", "task", "metric") if about.get(key))
     lines = [
         f"Examination of a circuit of {len(report.circuit)} components: {title}",
-        f"{report.n_prompts} held-out prompts; metric {report.full:+.2f} unablated, {report.empty:+.2f} all ablated",
+        f"{report.n_prompts} held-out prompts{few_text(report.n_prompts)}; metric {report.full:+z.2f} unablated, "
+        f"{report.empty:+z.2f} all ablated",
         "",
-        f"only the circuit kept: {_shares(report.kept)} of the behaviour",
-        f"only the circuit removed: {_shares(report.left)} of the behaviour is left",
+        f"only the circuit kept: {share_text(report.kept)} of the behaviour",
+        f"only the circuit removed: {share_text(report.left)} of the behaviour is left",
         "",
         *_curves(report),
         "",
@@ -44,9 +46,9 @@ def _curves(report: Report) -> list[str]:
     head = f"Faithfulness by number of components ({len(places)} distinct sizes of MIB's ten)"
     lines = [head, "  " + " " * width + "".join(f"{sizes[place]:>8}" for place in places)]
     for name, curve in report.curves.items():
-        lines.append("  " + name.ljust(width) + "".join(f"{curve.values[place].value:>8.2f}" for place in places))
+        lines.append("  " + name.ljust(width) + "".join(f"{curve.values[place].value:>z8.2f}" for place in places))
     left = "left without".ljust(width)
-    lines.append("  " + left[:width] + "".join(f"{report.removed[place].value:>8.2f}" for place in places))
+    lines.append("  " + left[:width] + "".join(f"{report.removed[place].value:>z8.2f}" for place in places))
     return [*lines, "  'left without': the share left when the chosen circuit of that size is removed"]
 
 
@@ -60,23 +62,23 @@ def _areas(report: Report) -> list[str]:
             + ("" if spent is None else f"  {spent:>5}")
         )
     cpr = report.random_areas["cpr"]
-    return [*lines, f"  {report.n_random} random orders: 95 % have a CPR between {cpr.low:.3f} and {cpr.high:.3f}"]
+    return [*lines, f"  {report.n_random} random orders: 95 % have a CPR between {cpr.low:z.3f} and {cpr.high:z.3f}"]
 
 
 def _gains(report: Report) -> list[str]:
     lines = ["Differences on the same prompts (above zero: better than the other)"]
     for gain in report.gains:
-        area = f"CPR {gain.cpr:.3f}" if gain.way == "chosen" else f"CMD {gain.cmd:.3f}"
+        area = f"CPR {gain.cpr:z.3f}" if gain.way == "chosen" else f"CMD {gain.cmd:z.3f}"
         lines.append(f"  {gain.way} over {gain.other}: {area}")
     return lines
 
 
 def _parts(report: Report) -> list[str]:
     needed = sum(part.needed for part in report.parts)
-    lines = [f"Minimality: without {needed} of {len(report.parts)} components the circuit is worse"]
+    lines = [f"Minimality: without {needed} of {len(report.parts)} components the circuit is worse (95 % each)"]
     width = max(len(part.name) for part in report.parts)
     for part in report.parts[:MAX_ROWS]:
-        lines.append(f"  without {part.name.ljust(width)}  loses {part.loss:.2f}")
+        lines.append(f"  without {part.name.ljust(width)}  loses {part.loss:z.2f}")
     return lines + left_out(len(report.parts), "more")
 
 
@@ -86,14 +88,10 @@ def _stability(report: Report) -> list[str]:
     prompts = "new prompts" if found.fresh_prompts else "three quarters of the prompts"
     return [
         f"Stability over {len(found.nodes)} repetitions with new masks on {prompts} (Jaccard similarity)",
-        f"  components    {', '.join(f'{value:.2f}' for value in found.nodes)}",
-        f"  interactions  {', '.join(f'{value:.2f}' for value in found.interactions) or 'the circuit has none'}",
+        f"  components    {', '.join(f'{value:z.2f}' for value in found.nodes)}",
+        f"  interactions  {', '.join(f'{value:z.2f}' for value in found.interactions) or 'the circuit has none'}",
     ]
 
 
 def _plain(estimate: Estimate) -> str:
-    return f"{estimate.value:6.3f} [{estimate.low:6.3f}, {estimate.high:6.3f}]"
-
-
-def _shares(estimate: Estimate) -> str:
-    return f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
+    return f"{estimate.value:z6.3f} [{estimate.low:z6.3f}, {estimate.high:z6.3f}]"

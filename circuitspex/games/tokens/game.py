@@ -33,6 +33,7 @@ from circuitspex.models import model_identity, model_name, model_of
 from circuitspex.models.given import GivenModel
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.tokens import context_of, decode_token
+from circuitspex.models.trial import check_causal
 from circuitspex.tasks.metrics import Metric
 from circuitspex.typing import FloatArray, Gradients, IntArray, PerPrompt
 
@@ -100,6 +101,7 @@ class TokenGame(LensGame):
         if batch_rows is not None and batch_rows < 1:
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
         model = model_of(model)
+        check_causal(model)
         super().__init__(store, model)
         self.model = model
         self.ablate = check_ablate(ablate)

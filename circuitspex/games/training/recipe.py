@@ -291,7 +291,7 @@ def _called(what: str, function: Callable[..., Any], *args: Any) -> Any:
     except UserError:
         raise
     except Exception as error:
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        why = f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]
         raise UserError(f"the {what} can't be computed on this data: {why}") from error
 
 

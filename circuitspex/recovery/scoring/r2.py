@@ -37,7 +37,7 @@ class Score:
             return "R² not measured"
         if self.r2 is None:
             return f"R² undefined: the values are constant on {self.n_masks} masks"
-        return f"R² {self.r2:.3f} [{self.low:.3f}, {self.high:.3f}] on {self.n_masks} masks"
+        return f"R² {self.r2:z.3f} [{self.low:z.3f}, {self.high:z.3f}] on {self.n_masks} masks"
 
 
 def is_constant(values: Values) -> bool:

@@ -36,6 +36,8 @@
       element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {},
         row(data.names[0], change.before, change.before_interval), row(data.names[1], change.after, change.after_interval),
         row("difference", change.difference, change.interval), row("decoded difference", change.decoded, ""))),
+      ...(change.relations ? [element("h4", {}, "What they do to each other"), element("table", {}, element("tbody", {},
+        ...change.relations.map((said, i) => element("tr", {}, element("td", { class: "name" }, data.names[i]), element("td", { class: "words" }, said)))))] : []),
       element("h4", {}, "False discovery rate"), element("p", {}, `q ${change.q}`),
       element("p", { class: "muted small" }, `The smallest rate at which it is a discovery that the difference exceeds ${data.least}.`),
       ...promptBars(part.per_prompt, data.places, data.metric));

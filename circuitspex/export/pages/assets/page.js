@@ -27,18 +27,20 @@
     return element("div", { class: "head" }, element("div", {}, element("p", { class: "muted" }, kind), element("h3", {}, title)), close);
   }
   function amount(part) {
-    const about = part.interval ? `measured, 95 % interval ${part.interval}` : part.signed === false ? "a score from a file, not measured; its sign is not known" : "estimated by the decoder, not measured";
-    return [element("p", { class: "big" }, part.value), element("p", { class: "muted" }, about)];
+    const about = part.interval ? `${data.measured} ${part.interval}` : part.signed === false ? "a score from a file, not measured; its sign is not known" : "estimated by the decoder, not measured";
+    const more = part.shown !== part.interval ? [element("p", { class: "muted" }, `widened for having been selected: ${part.shown}`)] : [];
+    const hollow = part.hollow ? [element("p", { class: "muted" }, "not distinguishable from 0 by itself")] : [];
+    return [element("p", { class: "big" }, part.value), element("p", { class: "muted" }, about), ...more, ...hollow];
   }
   function showNode(node, index) {
     const mine = edgesOf[index];
     const rows = mine.map((i) => {
       const others = data.edges[i].components.filter((name) => name !== node.name).join(" × ");
-      return row(link(others, "edge", i), sign(data.edges[i], data.edges[i].value), data.edges[i].interval || "est.");
+      return row(link(others, "edge", i), sign(data.edges[i], data.edges[i].value), data.edges[i].shown || "est.");
     });
     panel.replaceChildren(
       panelHead(node.name, node.layer === null ? node.kind : `${node.kind} · layer ${node.layer}`), ...amount(node),
-      element("h4", {}, "Decoded"), element("p", {}, node.decoded),
+      element("h4", {}, "Decoded"), element("p", {}, node.decoded), ...evidence(node),
       ...promptBars(node.per_prompt, data.places, data.metric),
       element("h4", {}, mine.length ? `Interactions (${mine.length})` : "No interactions"),
       ...(mine.length ? [table(["with", "effect", "interval"], rows)] : []));
@@ -47,7 +49,7 @@
     const what = dropped ? "interaction that did not replicate" : edge.sentence;
     const members = edge.components.map((name) => {
       const node = data.nodes[nodeOf.get(name)];
-      return node ? row(link(name, "node", nodeOf.get(name)), node.value, node.interval || "est.") : row(name, "–", "–");
+      return node ? row(link(name, "node", nodeOf.get(name)), node.value, node.shown || "est.") : row(name, "–", "–");
     });
     panel.replaceChildren(
       panelHead(nameOf(edge), what), ...amount(edge),

@@ -1,0 +1,73 @@
+"""What can be said of the arguments of a verb before a model is loaded."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from circuitspex.cli.options import check_names, writable_folder
+from circuitspex.errors import TaskError, UserError
+
+_FLAGS = {"metric": "--metric", "n_prompts": "--prompts", "group_by_length": "--group-by-length"}
+
+
+def check_before_loading(options: argparse.Namespace, *, models: list[tuple[str, str | None]]) -> Path | None:
+    """Check every argument that a verb has, as far as that needs no weights; the cheapest first.
+
+    What was checked by making it is left in ``options``: the store is open, ``latents`` are loaded.
+
+    Args:
+        options: of the verb.
+        models: the names that will be loaded, each with its revision.
+
+    Returns:
+        The folder to write to, which there is now; None where none was asked for.
+
+    Raises:
+        UserError: the first thing that is wrong, in one line.
+    """
+    check_names(options)  # before anything heavy is imported
+    from circuitspex.circuits.search.options import Options
+    from circuitspex.components import Latents, check_levels_spelled, check_selector
+    from circuitspex.models.sources import check_model, layers_of
+    from circuitspex.tasks import check_task
+
+    for option, value in task_options(options).items() if getattr(options, "task", None) else ():
+        try:
+            check_task(options.task, **{option: value})
+        except TaskError as error:
+            if "has no option" not in str(error):
+                raise
+            raise UserError(f"{_FLAGS[option]} is not for --task {options.task}") from None
+    components, levels = getattr(options, "components", None), getattr(options, "levels", None)
+    check_selector(components or "heads")
+    check_levels_spelled(levels or ())
+    given = {field.name: getattr(options, field.name) for field in fields(Options) if hasattr(options, field.name)}
+    if hasattr(options, "budget"):
+        options.store = Options.of(given | {"latents": None}).store or "off"
+    for name, revision in models:
+        check_model(
+            name,
+            device=options.device,
+            dtype=options.dtype,
+            revision=revision,
+            device_map=getattr(options, "device_map", None),
+        )
+        n_layers = layers_of(name, revision)
+        check_selector(components or "heads", n_layers, name)
+        check_levels_spelled(levels or (), n_layers, name)
+    if getattr(options, "latents", None):
+        options.latents = [Latents.load(path) for path in options.latents]
+    return None if options.out is None else writable_folder(options.out)
+
+
+def task_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that the task is built with."""
+    wanted: dict[str, Any] = {"metric": options.metric}
+    if options.prompts is not None:
+        wanted["n_prompts"] = options.prompts
+    if getattr(options, "group_by_length", False):
+        wanted["group_by_length"] = True
+    return wanted
