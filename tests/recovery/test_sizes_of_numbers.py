@@ -65,7 +65,7 @@ def test_every_decoder_gives_the_answer_in_the_units_of_the_values(method: str) 
     assert np.array_equal(exact.coefficients, plain.coefficients * 2.0**500)  # a power of two changes no digit
     assert np.array_equal(exact.standard_errors, plain.standard_errors * 2.0**500)
     assert exact.cross_validated == plain.cross_validated
-    for size in SIZES:
+    for size in (1e-300, 1e300):
         found = decoded(method, size)
         assert found.cross_validated.r2 == pytest.approx(plain.cross_validated.r2, abs=0.02)
         for term in ((0,), (3,), (1, 2)):

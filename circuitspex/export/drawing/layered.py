@@ -105,8 +105,8 @@ class _Graph:
             self.place_of[row] = np.arange(len(row))
         climb = row_of[towards] - row_of[drawn]
         near = np.abs(climb) <= 1
-        links = (drawn[near], towards[near], weight[near], climb[near])
-        parts = [_by_row(values, row_of[links[0]], len(rows)) for values in links]
+        entries = (drawn[near], towards[near], weight[near], climb[near])
+        parts = [_by_row(values, row_of[entries[0]], len(rows)) for values in entries]
         self.pulls: list[dict[int, Pull]] = []  # of each row: by the row below (-1), above (1), or both (0)
         for here, others, much, up in zip(*parts, strict=True):
             chosen = {side: up * side >= 0 for side in (-1, 0, 1)}
