@@ -87,12 +87,12 @@ class Options:
         keep = self.keep if self.keep == "auto" else _check_keep_or_auto(self.keep)
         for name, about in _OPEN_SHARES.items():
             value: Any = getattr(self, name)
-            if value is not None and (not isinstance(value, Real) or not 0 < value < 1):
+            if value is not None and (not isinstance(value, Real) or not 0 < float(value) < 1):
                 raise UserError(f"{name} must lie between 0 and 1 and be neither ({about}), not {value}")
         counts: dict[str, Any] = {name: whole(getattr(self, name), name, least, MOST) for name, least in _LEAST.items()}
         counts["seed"] = check_seed(self.seed)
         smallest: Any = self.min_effect
-        if smallest is not None and not (isinstance(smallest, Real) and 0 <= smallest < inf):
+        if smallest is not None and not (isinstance(smallest, Real) and 0 <= float(smallest) < inf):
             raise UserError(f"min_effect must be a number of the metric's units, at least 0, not {self.min_effect}")
         check_executor(self.executor, self.precision)
         if DECODERS[self.method].makes_its_own_masks and (keep != 0.5 or self.until is not None):
