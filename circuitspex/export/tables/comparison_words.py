@@ -56,7 +56,7 @@ def verdict(comparison: Comparison) -> str:
     than = f"by more than {comparison.min_effect:.3g} {metric_name(comparison)}"
     than += f" at a false discovery rate of {100 * comparison.fdr:.3g} %."
     if not found:
-        return f"No change shown: of {tested}, none differs {than}{_undecided(comparison)}"
+        return f"No change shown: of {tested}, none is shown to differ {than}{_undecided(comparison)}"
     said = counts(comparison)
     kinds = ", ".join(f"{said[kind]} {kind}" for kind in KINDS if said[kind] and kind != "unchanged")
     return f"{kinds}: of {tested}, {found} differ{'s' if found == 1 else ''} {than}"
