@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -117,9 +118,12 @@ def check_finite(array: Any, shape: tuple[int | None, ...], what: str) -> FloatA
         UserError: another shape, or NaN or infinities in it; the first place is named.
     """
     numbers = _as_array(array, what)
+    if numbers.dtype == object:
+        numbers = _of_objects(numbers, what)
     if numbers.dtype.kind not in "biuf":
         raise UserError(f"{what} must be real numbers, not {numbers.dtype}")
-    numbers = numbers.astype(np.float64, copy=False)
+    with np.errstate(over="ignore"):
+        numbers = numbers.astype(np.float64, copy=False)
     wanted = tuple("any" if size is None else size for size in shape)
     if numbers.ndim != len(shape) or any(w is not None and w != s for w, s in zip(shape, numbers.shape, strict=True)):
         raise UserError(f"{what} must have shape {wanted}, not {numbers.shape}".replace("'", ""))
@@ -127,3 +131,13 @@ def check_finite(array: Any, shape: tuple[int | None, ...], what: str) -> FloatA
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(numbers))[0])
         raise UserError(f"{what} must be finite; there is {numbers[place]} at index {place}")
     return numbers
+
+
+def _of_objects(numbers: NDArray[Any], what: str) -> NDArray[Any]:
+    """Python's own whole numbers of any size, and other real numbers that are no NumPy type, as float64."""
+    if not all(isinstance(each, Real) for each in numbers.flat):
+        return numbers
+    try:
+        return np.array([float(each) for each in numbers.flat]).reshape(numbers.shape)
+    except OverflowError:
+        raise UserError(f"{what} must be numbers of at most {sys.float_info.max:.2g}; a larger one was found") from None

@@ -6,6 +6,7 @@ varies with its row and with its column, and intervals say what to expect in oth
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,10 +14,12 @@ from math import inf, isfinite
 from typing import Any
 
 import numpy as np
+from scipy.stats import f as fisher
 from scipy.stats import false_discovery_control
 from scipy.stats import t as student
 
 from circuitspex.errors import UserError
+from circuitspex.scale import power_of_two
 from circuitspex.typing import FloatArray, IntArray
 
 # The quantiles between which the middle 95 % lies.
@@ -58,8 +61,9 @@ def moments(numbers: FloatArray) -> tuple[float, float, float]:
     The number of a context and a prompt is taken as the sum of an effect of the context, one of the prompt, and noise
     of the cell, the two-way random-effects model of Searle, Casella and McCulloch ('Variance Components', 1992, §4.3).
     The variance of the mean is then that of the means over contexts, plus that of the means over prompts, minus that of
-    the noise, which both hold. A margin that varies no more than the noise alone would is taken to be noise and pooled
-    with it, so the variance is never below that of either margin alone. The degrees of freedom are Satterthwaite's
+    the noise, which both hold. A margin that is not told from noise by an F test at the level of 25 % is pooled with it
+    (Bancroft, 'Analysis and inference for incompletely specified models', 1964: a milder test than the usual, because
+    too small a variance is worse than too large a one). The degrees of freedom are Satterthwaite's
     (1946). With one prompt only contexts count, with one context only prompts. Numbers that do not vary have an error
     of 0, and then one degree of freedom.
 
@@ -68,6 +72,8 @@ def moments(numbers: FloatArray) -> tuple[float, float, float]:
     """
     if numbers.size < 2:
         raise UserError("an interval needs at least two contexts or two prompts")
+    unit = power_of_two(numbers)  # no square overflows, or vanishes
+    numbers = numbers / unit
     mean, by_context, by_prompt = float(numbers.mean()), numbers.mean(1), numbers.mean(0)
     margins = [
         (float(each.var(ddof=1)) / len(each), len(each) - 1) for each in (by_context, by_prompt) if len(each) > 1
@@ -77,16 +83,23 @@ def moments(numbers: FloatArray) -> tuple[float, float, float]:
         rest = numbers - by_context[:, None] - by_prompt + mean
         free = (len(by_context) - 1) * (len(by_prompt) - 1)
         noise = float((rest**2).sum()) / free / numbers.size
-        real = [margin for margin in margins if margin[0] > noise]
-        same = [(noise, free), *(margin for margin in margins if margin[0] <= noise)]
+        is_real = [variance > noise * _least_ratio(each, free) for variance, each in margins]
+        real = [margin for margin, told in zip(margins, is_real, strict=True) if told]
+        same = [(noise, free), *(margin for margin, told in zip(margins, is_real, strict=True) if not told)]
         pooled_free = sum(each for _, each in same)
         pooled = sum(variance * each for variance, each in same) / pooled_free
         # Both margins hold the noise: it is taken out once. One alone holds it as it should. None: there is only noise.
         parts = real if len(real) == 1 else [*real, (-pooled if real else pooled, pooled_free)]
     variance = sum(part for part, _ in parts)
     if variance <= 0:
-        return mean, 0.0, 1.0
-    return mean, variance**0.5, variance**2 / sum(part**2 / free for part, free in parts)
+        return mean * unit, 0.0, 1.0
+    return mean * unit, variance**0.5 * unit, variance**2 / sum(part**2 / free for part, free in parts)
+
+
+@functools.cache
+def _least_ratio(free: int, free_of_noise: int) -> float:
+    """How many times the noise's variance a margin's must be to count as more than noise; at least 1."""
+    return max(1.0, float(fisher.ppf(0.75, free, free_of_noise)))
 
 
 def half_width(error: float, freedom: float, confidence: float = 0.95) -> float:
@@ -116,7 +129,7 @@ def over_prompts(values: FloatArray, *, one_prompt: float = inf) -> Estimate:
     unless the prompt is all that the number is about (0).
     """
     if len(values) < 2:
-        mean = float(values.mean())
+        mean = float(values[0])
         return Estimate(mean, mean - one_prompt, mean + one_prompt)
     return estimate(values[None, :])
 
@@ -237,12 +250,16 @@ def ratio_of_means(part: FloatArray, whole: FloatArray, *, seed: int, n_resample
 
     Where the mean of the whole is 0, the ratio is given as 0; resamples in which it is 0 are left out.
     """
+    units = power_of_two(part), power_of_two(whole)
+    part, whole = part / units[0], whole / units[1]
     draws = []
     for rows, columns in islice(pigeonhole_draws(whole.shape, np.random.default_rng(seed)), n_resamples):
         total = whole[np.ix_(rows, columns)].mean()
         if total != 0:
             draws.append(part[np.ix_(rows, columns)].mean() / total)
-    return quantile_interval(float(part.mean() / whole.mean()) if whole.mean() != 0 else 0.0, draws)
+    ratio = units[0] / units[1]
+    found = float(part.mean() / whole.mean()) if whole.mean() != 0 else 0.0
+    return quantile_interval(found * ratio, np.asarray(draws) * ratio)
 
 
 def ratio_over_prompts(part: FloatArray, whole: FloatArray) -> Estimate:
@@ -272,7 +289,8 @@ def ratio_over_prompts(part: FloatArray, whole: FloatArray) -> Estimate:
 def mean_and_range(values: Any) -> Estimate:
     """The mean of some numbers, and the range of the middle 95 % of them, which is no interval of the mean."""
     low, high = np.quantile(values, _ENDS)
-    return Estimate(float(np.mean(values)), float(low), float(high))
+    unit = power_of_two(values)
+    return Estimate(float(np.mean(np.asarray(values) / unit)) * unit, float(low), float(high))
 
 
 def jackknife_errors(draws: FloatArray) -> FloatArray:
@@ -280,5 +298,6 @@ def jackknife_errors(draws: FloatArray) -> FloatArray:
 
     The delete-a-group jackknife (Kott 2001), ``se² = (F - 1)/F sum_f (c_f - mean c)²``.
     """
-    n_groups = len(draws)
-    return np.asarray(np.sqrt((n_groups - 1) / n_groups * ((draws - draws.mean(0)) ** 2).sum(0)))
+    n_groups, unit = len(draws), power_of_two(draws)
+    draws = draws / unit
+    return np.asarray(np.sqrt((n_groups - 1) / n_groups * ((draws - draws.mean(0)) ** 2).sum(0))) * unit

@@ -94,8 +94,9 @@ def test_t_intervals_hold_the_mean_about_as_often_as_they_say(rows, columns, row
         found.low <= 0 <= found.high
         for found in (statistics.estimate(crossed(rng, rows, columns, row_spread, column_spread)) for _ in range(1500))
     ]
-    # Of noise alone, the margins that happen to vary more are kept: a little too wide.
-    assert 0.93 < np.mean(held) < (0.985 if row_spread == 0 else 0.97)
+    # Of noise alone, the margins that happen to vary more are kept: a little too wide. With four columns a margin that
+    # is more than noise is often not told from it: a little too narrow.
+    assert (0.92 if columns == 4 else 0.93) < np.mean(held) < (0.98 if row_spread == 0 else 0.965)
 
 
 @pytest.mark.parametrize("least", [0.0, 0.05, 1.0])

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from circuitspex.ablation.baselines import baselines_of
 from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
 from circuitspex.ablation.cost import pass_cost
-from circuitspex.ablation.executors.agreement import disagreement, parts_of
+from circuitspex.ablation.executors.agreement import disagreement, parts_of, rows_disagree
 from circuitspex.ablation.executors.clean import clean_pass
 from circuitspex.ablation.executors.dense import DenseModel, NotDenseError
 from circuitspex.ablation.executors.fused import FusedForward
@@ -28,6 +28,7 @@ from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import Model
+from circuitspex.models.state import ModelState, model_state, why_foreign
 from circuitspex.models.trial import check_causal
 from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
@@ -69,7 +70,7 @@ class AblationEngine:
     """Runs a model on a task under masks over a list of components.
 
     Args:
-        model: a TransformerBridge. Its weights must stay as they are while the engine is in use.
+        model: a TransformerBridge. It must stay as it is while the engine is in use.
         structure: its structure, from ``model_structure``.
         components: what the columns of the masks mean.
         task: prompts and metric; prompts of different lengths run in groups of equal length.
@@ -81,6 +82,7 @@ class AblationEngine:
             exact, with a residual stream in the model's own dtype. Only for 'fused'.
         batch_rows: rows (one mask on one prompt) to run at once; chosen from the free memory by default. Results may
             differ in the last digits of the model's precision between sizes.
+        state: what the model is now, where that was read a moment ago.
 
     ``note`` says which executor runs and why; ``executor`` and ``precision`` are what became of the arguments.
 
@@ -99,6 +101,7 @@ class AblationEngine:
         executor: Executor = "auto",
         precision: Precision = "model",
         batch_rows: int | None = None,
+        state: ModelState | None = None,
     ) -> None:
         check_executor(executor, precision)
         if batch_rows is not None and batch_rows < 1:
@@ -117,6 +120,7 @@ class AblationEngine:
         self._device = next(model.parameters()).device
         self._dtype = next(model.parameters()).dtype
         self._sites = sites_of(structure, components)
+        self._state = model_state(model) if state is None else state
         with frozen(model):
             self.executor, self.note, forwards = self._forwards(executor)
             self._groups = [self._prepare(group, forward) for group, forward in zip(task.groups, forwards, strict=True)]
@@ -145,7 +149,7 @@ class AblationEngine:
                 reason = f"; not fused: {error}"
         unshared = why_not(self.model, given[0][0])
         note = "batched hooks, shared prefix" if unshared is None else f"batched hooks, no shared prefix: {unshared}"
-        forwards: list[Forward] = [
+        forwards = [
             BatchedForward(
                 self.model,
                 self._sites,
@@ -155,14 +159,23 @@ class AblationEngine:
             )
             for one in given
         ]
-        return "batched", note + reason, forwards
+        if self._state.foreign:  # what a hook does with rows of several masks is not known
+            mixed = [rows_disagree(*two, self.n_players) for two in zip(forwards, plain, strict=True)]
+            if any(mixed):
+                why = next(filter(None, mixed))
+                if executor == "batched":
+                    raise UserError(f"executor 'batched' is not for this model: {why}; use 'hooks'")
+                return "hooks", f"hooks: one mask at a time; not batched: {why}{reason}", list(plain)
+        return "batched", note + reason, list(forwards)
 
     def _fused(self, plain: Sequence[HooksForward]) -> list[FusedForward]:
         if self._unfused:
             other = self._unfused[0]
             *most, last = [kind.plural for kind in KINDS.values() if kind.fused]
             raise NotDenseError(f"only {', '.join(most)} and {last} are fused, not {other} ({other.kind})")
-        dense = parts_of(self.model, self._structure, None)
+        if self._state.foreign:
+            raise NotDenseError(f"the model has {why_foreign(self._state)}, which only its own passes run")
+        dense = parts_of(self.model, self._structure, None, self._state)
         cleans = [clean_pass(self.model, tokens) for tokens, _, _ in self._given]
 
         def forwards(dense: DenseModel) -> list[FusedForward]:
@@ -181,7 +194,7 @@ class AblationEngine:
             if reason is not None:
                 raise NotDenseError(reason)
         if self.precision == "bfloat16":
-            made = forwards(parts_of(self.model, self._structure, torch.bfloat16))
+            made = forwards(parts_of(self.model, self._structure, torch.bfloat16, self._state))
         return made
 
     def _prepare(self, group: TaskGroup, forward: Forward) -> _Group:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ from circuitspex.circuits.found import Found
 from circuitspex.errors import UserError
 from circuitspex.recovery.bases.polynomial import Polynomial, fourier_to_mobius
 from circuitspex.recovery.interactions import Interactions
+from circuitspex.scale import power_of_two, whole
 from circuitspex.typing import FloatArray, Term
 
 # A choice counts as proved when no other can be better by more than this share of the function's spread.
@@ -82,7 +83,7 @@ def choose(
         UserError: a size below 0 or above the number of components.
     """
     game = _Ands.of(function, n_players)
-    _check_size(size, game.n)
+    size = _check_size(size, game.n)
     best = game.swapped(game.filled([], size), size)
     for other in (game.shrunk(size), list(start)[:size]):
         tried = game.swapped(game.filled(other, size), size)
@@ -90,10 +91,10 @@ def choose(
             best = tried
     greedy = Choice(tuple(sorted(best)), game.value(best), float("inf"), False, "greedy with swaps")
     if size in (0, game.n):
-        return Choice(greedy.members, greedy.value, greedy.value, True, "greedy with swaps")
-    if time_limit <= 0 or len(game.coefficients) > _MOST_PRODUCTS:
-        return greedy
-    return _program(game, size, time_limit, greedy)
+        greedy = Choice(greedy.members, greedy.value, greedy.value, True, "greedy with swaps")
+    elif time_limit > 0 and len(game.coefficients) <= _MOST_PRODUCTS:
+        greedy = _program(game, size, time_limit, greedy)
+    return game.in_units(greedy)
 
 
 def match(
@@ -107,14 +108,14 @@ def match(
         UserError: a size below 0 or above the number of components.
     """
     game = _Ands.of(function, n_players)
-    _check_size(size, game.n)
+    size = _check_size(size, game.n)
     full = game.value(range(game.n))
     starts = [game.filled([], size), game.shrunk(size), game.filled(list(start)[:size], size)]
     tried = [game.swapped(members, size, full) for members in starts]
     best = min(tried, key=lambda members: abs(game.value(members) - full))
     value = game.value(best)
     same = size in (0, game.n) or abs(value - full) <= 1e-9 * max(1.0, abs(full))
-    return Choice(tuple(sorted(best)), value, full, same, "greedy with swaps")
+    return game.in_units(Choice(tuple(sorted(best)), value, full, same, "greedy with swaps"))
 
 
 def choose_curve(
@@ -126,6 +127,7 @@ def choose_curve(
 ) -> tuple[Choice, ...]:
     """``choose`` for each of the sizes; each also starts from the circuits of the sizes beside it."""
     found: dict[int, Choice] = {}
+    sizes, unit = [whole(size, "size") for size in sizes], _Ands.of(function, n_players).unit
     for order in (sorted(set(sizes)), sorted(set(sizes), reverse=True)):
         start: Term = ()
         for size in order:
@@ -133,7 +135,7 @@ def choose_curve(
             if seen is None or not seen.proved:
                 limit = time_limit if seen is None else 0.0
                 new = choose(function, size, n_players=n_players, time_limit=limit, start=start)
-                if seen is None or new.value > seen.value + 1e-12:
+                if seen is None or new.value > seen.value + 1e-12 * unit:
                     bound = new.bound if seen is None else seen.bound
                     found[size] = Choice(new.members, new.value, bound, new.proved, new.how)
             start = found[size].members
@@ -154,7 +156,7 @@ def smallest(
     if not share > 0:
         raise UserError(f"the share of the behaviour to keep must be positive, not {share}")
     game = _Ands.of(function, n_players)
-    empty, full = game.value([]), game.value(range(game.n))
+    empty, full = game.value([]) * game.unit, game.value(range(game.n)) * game.unit
     if full <= empty:
         raise UserError("by the decoded function, ablating everything does not lower the value: no share can be kept")
     goal = empty + share * (full - empty)
@@ -163,7 +165,7 @@ def smallest(
     while high - low > 1 or best is None:
         middle = (low + high) // 2 if best is not None or high - low > 1 else high
         choice = choose(function, middle, n_players=n_players, time_limit=time_limit)
-        if choice.value >= goal - 1e-12:
+        if choice.value >= goal - 1e-12 * game.unit:
             best, high = choice, middle
         else:
             low = middle
@@ -172,16 +174,22 @@ def smallest(
     return best
 
 
-def _check_size(size: int, n_players: int) -> None:
+def _check_size(size: int, n_players: int) -> int:
+    size = whole(size, "the size of a circuit")
     if not 0 <= size <= n_players:
         raise UserError(f"a circuit has between 0 and {n_players} components here, not {size}")
+    return size
 
 
 @dataclass(frozen=True)
 class _Ands:
-    """The function as a sum of ANDs of kept components, ready for moves that add and remove one."""
+    """The function as a sum of ANDs of kept components, ready for moves that add and remove one.
+
+    Its numbers are in units of ``unit``, so that no threshold depends on those of the function.
+    """
 
     n: int
+    unit: float
     constant: float
     coefficients: FloatArray
     incidence: csr_array  # (products, n)
@@ -200,14 +208,21 @@ class _Ands:
         else:
             polynomial = function
             n = n_players if n_players is not None else 1 + max((t[-1] for t in function.terms if t), default=-1)
-        table = fourier_to_mobius(polynomial.table())
+        unit = power_of_two(polynomial.coefficients)
+        table = fourier_to_mobius({term: value / unit for term, value in polynomial.table().items()})
         constant = table.pop((), 0.0)
         kept = [(term, value) for term, value in table.items() if value != 0]
         rows = np.repeat(np.arange(len(kept)), [len(term) for term, _ in kept])
         columns = np.array([i for term, _ in kept for i in term], dtype=np.int64)
         incidence = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(kept), n)).tocsr()
         coefficients = np.array([value for _, value in kept], dtype=np.float64)
-        return cls(n, constant, coefficients, incidence, np.array([len(term) for term, _ in kept], dtype=np.float64))
+        return cls(
+            n, unit, constant, coefficients, incidence, np.array([len(term) for term, _ in kept], dtype=np.float64)
+        )
+
+    def in_units(self, choice: Choice) -> Choice:
+        """A choice with its numbers in those of the function."""
+        return replace(choice, value=choice.value * self.unit, bound=choice.bound * self.unit)
 
     def value(self, members: Iterable[int]) -> float:
         """The function with only these kept."""

@@ -8,7 +8,6 @@ larger than the smallest one of interest, by a one-sided test against that, at a
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from circuitspex.models import model_identity, model_of
 from circuitspex.models.given import GivenModel
 from circuitspex.recovery import DECODERS, Interactions, Method, decode
 from circuitspex.renamed import renamed
+from circuitspex.silence import no_warnings
 from circuitspex.statistics import SMALLEST_SHARE, over_prompts, q_values
 from circuitspex.tasks import Task, task_of
 from circuitspex.typing import Masks, PerPrompt, Term
@@ -171,9 +171,8 @@ def _gap(runs: Sequence[Run]) -> Any:
 def _decoded(
     masks: Masks, values: Any, gradients: Any, options: Options, seed: int, names: Sequence[str]
 ) -> Interactions:
-    with warnings.catch_warnings():
+    with no_warnings():
         # A difference that is nothing but noise explains nothing; the comparison says so by its R².
-        warnings.simplefilter("ignore")
         return decode(
             masks, values, gradients=gradients, method=options.method, keep=options.share, seed=seed, names=names
         )

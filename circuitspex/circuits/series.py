@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -26,6 +25,7 @@ from circuitspex.models import model_identity, model_of
 from circuitspex.models.given import GivenModel
 from circuitspex.models.protocol import Model
 from circuitspex.recovery import Interactions, decode
+from circuitspex.silence import no_warnings
 from circuitspex.statistics import over_prompts
 from circuitspex.tasks import Task, task_of
 from circuitspex.typing import Masks, Term
@@ -143,8 +143,7 @@ def _loaded(model: GivenModel | Callable[[], Model]) -> Model:
 def _decoded(game: RememberingGame, options: Options, keep: Keep, seeds: Sequence[int]) -> Interactions:
     masks = sample_masks(game.n_players, options.budget, keep=keep, seed=seeds[0])
     run = game.evaluate(masks, gradients=None, stage="ablations to decode")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # before a model has learnt the task there is nothing to explain
+    with no_warnings():  # before a model has learnt the task there is nothing to explain
         return decode(
             run.masks, run.values, gradients=run.gradients, keep=options.share, seed=seeds[1], names=game.names
         )

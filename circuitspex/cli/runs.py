@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.cli.options import shared_options, verb_parser
@@ -31,7 +32,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(options: argparse.Namespace) -> int:
     """Do it."""
     from circuitspex.ablation import store_at
+    from circuitspex.ablation.store.file import check_is_store
 
+    if options.store not in (None, "auto", "off"):
+        check_is_store(Path(options.store).expanduser())
     store = store_at(options.store)
     if store is None:
         raise UserError("there is no store: it is switched off; name one with --store FILE")
@@ -54,9 +58,7 @@ def _list(store: Store, as_json: bool) -> int:
         return 0
     print(f"{'id':12}  {'ablations':>9}  {'size':>8}  {'last used':16}  what")
     for game in games:
-        facts = game.facts
-        what = f"{facts['model']} {facts['task_name']}, {facts['selector']}, {facts['baseline']}, {facts['executor']}"
-        print(f"{game.identity[:12]}  {game.n_ablations:9}  {_size(game.n_bytes):>8}  {_day(game.used):16}  {what}")
+        print(f"{_id(game)}  {game.n_ablations:9}  {_size(game.n_bytes):>8}  {_day(game.used):16}  {_what(game)}")
     print(f"{_size(sum(game.n_bytes for game in games))} in {store.path}")
     return 0
 
@@ -88,6 +90,20 @@ def _delete(store: Store, options: argparse.Namespace) -> int:
     else:
         print(f"deleted {len(games)} runs with {count} ablations")
     return 0
+
+
+def _what(game: StoredGame) -> str:
+    """A run in a line: what is known of it, whatever kind of game it is of."""
+    facts = game.facts
+    if "damaged" in facts:
+        return "damaged: what it was can't be read"
+    first = " ".join(str(facts[key]) for key in ("model", "task_name") if facts.get(key))
+    rest = [str(facts[key]) for key in ("selector", "baseline", "executor") if facts.get(key)]
+    return ", ".join([*([first] if first else []), *rest]) or "a game"
+
+
+def _id(game: StoredGame) -> str:
+    return game.identity[:12].encode("ascii", "replace").decode()
 
 
 def _row(game: StoredGame) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from circuitspex.ablation import Store, store_at
 from circuitspex.half_precision import HALF_FROM, HalfMatrix
-from circuitspex.models.protocol import Model
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
 Done = Callable[[float], object]
@@ -26,16 +25,13 @@ class ChunkedGame(ABC):
     Args:
         store: where finished ablations are kept and taken from: a path, a ``Store``, 'auto' (the user's own, in the
             cache folder) or None. An interrupted run goes on where it stopped when it is started again.
-        model: where masks are played on one; with hooks of its own it has no store, and there is a warning.
     """
 
-    def __init__(self, store: Store | str | Path | None = None, model: Model | None = None) -> None:
+    n_changes: int = 0
+    """How often what is played was found changed since it was played before, such as a model's weights."""
+
+    def __init__(self, store: Store | str | Path | None = None) -> None:
         self.store = store_at(store)
-        if self.store is not None and model is not None and any(point.fwd_hooks for point in model.hook_dict.values()):
-            warnings.warn(
-                "the model has hooks of its own, which the store can't tell apart; going on without it", stacklevel=3
-            )
-            self.store = None
         self.n_stored = self.n_run = 0
         self._identity: str | None = None
 
@@ -64,6 +60,10 @@ class ChunkedGame(ABC):
         """What else people want to know of a stored run: ``model``, ``task_name``, ``metric``, ``selector``, …"""
         return {}
 
+    def _ready(self) -> AbstractContextManager[None]:
+        """Within this, masks are played: what is remembered of a model is that of the model as it is now."""
+        return nullcontext()
+
     def _order(self, gates: FloatArray, gradients: bool) -> IntArray:
         """The rows of ``gates`` in an order in which masks that share work follow each other."""
         return np.arange(len(gates))
@@ -81,6 +81,12 @@ class ChunkedGame(ABC):
         same batches, and so the same numbers to the last digit. Without a store, and where gradients are not too many
         for double precision, there is one chunk.
         """
+        with self._ready():
+            return self._played(gates, gradients, done)
+
+    def _played(
+        self, gates: FloatArray | Masks, gradients: bool, done: Done
+    ) -> tuple[PerPrompt, Gradients | HalfMatrix | None]:
         many = gradients and self.n_players > HALF_FROM
         if self.store is None and not many:
             played = self._play(np.asarray(gates, dtype=np.float64), gradients, done)

@@ -15,15 +15,17 @@ from circuitspex.checks import check_gates
 from circuitspex.components import Latents, Selector, check_selector, model_structure, select
 from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
-from circuitspex.games.lens import LensGame, unit_roundoff
-from circuitspex.models import model_identity, model_name, model_of
+from circuitspex.games.lens import unit_roundoff
+from circuitspex.games.on_model import ModelGame
+from circuitspex.models import model_name, model_of
 from circuitspex.models.given import GivenModel
+from circuitspex.models.state import ModelState
 from circuitspex.models.tokens import context_of
 from circuitspex.tasks import Task, check_task, task_of
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
 
-class ComponentGame(LensGame):
+class ComponentGame(ModelGame):
     """Components of a model as players; the value of a mask is the task's metric with the others ablated.
 
     For a head with output z (before the output projection), gate g and baseline b the model computes with
@@ -77,32 +79,28 @@ class ComponentGame(LensGame):
         longest, holds = int(task.lengths.max()), context_of(model)
         if holds is not None and longest > holds:
             raise UserError(f"a prompt of the task has {longest} tokens; the model's context holds {holds}")
-        super().__init__(store, model)
-        self.model = model
+        super().__init__(model, store)
         self.task = task
         self.selector = components if isinstance(components, str) else ""
-        self.structure = model_structure(model, latents)
-        self.components = select(self.structure, components)
-        self.names = tuple(str(component) for component in self.components)
         self.unit_roundoff = unit_roundoff(
             torch.bfloat16 if precision == "bfloat16" else next(model.parameters()).dtype
         )
+        self._selected = components
         self._options: dict[str, Any] = {
             "latents": latents,
             "executor": executor,
             "precision": precision,
             "batch_rows": batch_rows,
-            "store": self.store,
         }
+        self._first()
+
+    def _make_ready(self, state: ModelState) -> None:
+        options = dict(self._options)
+        self.structure = model_structure(self.model, options.pop("latents"))
+        self.components = select(self.structure, self._selected)
+        self.names = tuple(str(component) for component in self.components)
         self._engine = AblationEngine(
-            model,
-            self.structure,
-            self.components,
-            task,
-            self.baseline,
-            executor=executor,
-            precision=precision,
-            batch_rows=batch_rows,
+            self.model, self.structure, self.components, self.task, self.baseline, **options, state=state
         )
 
     @property
@@ -119,11 +117,6 @@ class ComponentGame(LensGame):
     def model_name(self) -> str:
         """The name the model was loaded by."""
         return model_name(self.model)
-
-    @property
-    def model_identity(self) -> str:
-        """The hash of the model's weights and configuration."""
-        return model_identity(self.model)
 
     def part(self, index: int) -> tuple[int, str]:
         """The layer and the kind of a component."""
@@ -185,7 +178,9 @@ class ComponentGame(LensGame):
 
     def on(self, task: Task) -> ComponentGame:
         """The same components, baseline and executor on another task (held-out prompts, for example)."""
-        other = ComponentGame(self.model, task, list(self.components), self.baseline, **self._options)
+        other = ComponentGame(
+            self.model, task, list(self.components), self.baseline, **self._options, store=self._given_store
+        )
         other.selector = self.selector
         return other
 
@@ -196,7 +191,8 @@ class ComponentGame(LensGame):
             UserError: masks of another shape, or gates outside [0, 1].
         """
         gates = check_gates(masks, self.n_players)
-        return self._engine.plan(np.unique(gates, axis=0), gradients=gradients, n_asked=len(gates))
+        with self._ready():
+            return self._engine.plan(np.unique(gates, axis=0), gradients=gradients, n_asked=len(gates))
 
     def patched(
         self, masks: Masks, source: int, target: int, *, progress: bool | None = None, label: str = "path patching"
@@ -227,13 +223,14 @@ class ComponentGame(LensGame):
             raise UserError(
                 f"nothing travels from {self.names[source]} to {self.names[target]}: it must be in a later layer"
             )
-        with tqdm(
+        bar = tqdm(
             total=len(gates),
             desc=label,
             unit="ablation",
             disable=None if progress is None else not progress,
             leave=False,
-        ) as bar:
+        )
+        with bar, self._ready():
             return self._engine.patched(gates, source, target, done=bar.update)
 
     def _play(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
@@ -261,6 +258,7 @@ class ComponentGame(LensGame):
             "device": next(self.model.parameters()).device.type,
             "executor": self._engine.executor,
             "precision": self._engine.precision,
+            **self._how(),
         }
 
     def _about(self) -> dict[str, Any]:

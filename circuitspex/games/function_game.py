@@ -9,11 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from circuitspex.ablation import Store
-from circuitspex.checks import plain
+from circuitspex.checks import check_name_lengths, plain
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import LensGame
+from circuitspex.scale import MOST, whole
 from circuitspex.typing import FloatArray, Game, Gradients, Masks, PerPrompt
+
+MOST_PLAYERS = 10_000_000
+"""Of a game: more are no number that anyone meant."""
 
 
 class FunctionGame(LensGame):
@@ -64,11 +68,12 @@ class FunctionGame(LensGame):
                 "a game must be callable with masks and have n_players, its number of players (1 or more); of a plain "
                 "function say it: n_players=…, or names=[…]"
             )
-        if batch_size < 1:
-            raise UserError(f"batch_size must be at least 1, not {batch_size}")
+        n_players = whole(n_players, "the number of players", 1, MOST_PLAYERS)
+        batch_size = whole(batch_size, "batch_size", 1, MOST)
         super().__init__(store)
         if self.store is not None and identity is None:
             raise UserError("a store needs an identity: a text that changes whenever the game's values do")
+        check_name_lengths(() if given is None else map(str, given))
         self.names = tuple(f"p{i}" for i in range(n_players)) if given is None else tuple(str(each) for each in given)
         if len(self.names) != n_players or len(set(self.names)) != n_players or not all(map(str.strip, self.names)):
             raise UserError(f"names must be {n_players} different texts, one a player")

@@ -53,6 +53,11 @@ class GroupedGame(LensGame):
         return self.game.n_samples
 
     @property
+    def n_changes(self) -> int:  # type: ignore[override]
+        """As the game's own."""
+        return self.game.n_changes
+
+    @property
     def executor(self) -> str:
         """As the game's own."""
         return self.game.executor

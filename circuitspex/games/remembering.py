@@ -61,6 +61,7 @@ class RememberingGame:
         self._values: dict[bytes, FloatArray] = {}
         self._gradients: dict[bytes, _Row] = {}
         self._patched: dict[tuple[bytes, int, int], FloatArray] = {}
+        self._changes: int | None = None
 
     @classmethod
     def of(cls, game: Any, progress: bool | None = None) -> RememberingGame:
@@ -102,7 +103,8 @@ class RememberingGame:
             stage: who asks, in words that the progress bar shows and ``counts`` keeps.
 
         Raises:
-            UserError: masks of another shape, gates outside [0, 1], or a game that gives other numbers than before.
+            UserError: masks of another shape, gates outside [0, 1], a game that gives other numbers than before, or a
+                model that was changed in between.
             NoGradientError: ``gradients`` is True and the game has none.
         """
         gates = check_gates_or_masks(masks, self.n_players)
@@ -134,8 +136,19 @@ class RememberingGame:
         new = {key: row for key, row in zip(keys, masks, strict=True) if key not in self._patched}
         if new:
             found = self.game.patched(np.array(list(new.values())), source, target, progress=self.progress, label=stage)
+            self._check_unchanged()
             self._patched |= dict(zip(new, found, strict=True))
         return np.array([self._patched[key] for key in keys])
+
+    def _check_unchanged(self) -> None:
+        """What was run before and what was run now must be of the same model."""
+        changes = int(getattr(self.game, "n_changes", 0))
+        if self._values and self._changes is not None and changes != self._changes:
+            raise UserError(
+                "the model was changed (its weights, buffers, attributes or hooks) since the search began; values of "
+                "before and after can't be used together: start again"
+            )
+        self._changes = changes
 
     def _run_new(self, gates: Any, keys: list[bytes], gradients: bool | None, stage: str) -> bool:
         """Run those of these distinct rows that are not known; say whether there are gradients of all."""
@@ -166,6 +179,7 @@ class RememberingGame:
             leave=False,
         ) as bar:
             per_prompt, found = self.game._in_chunks(gates, gradients, bar.update)
+        self._check_unchanged()
         before = next(iter(self._values.values()), None)
         if before is not None and len(keys) and per_prompt.shape[1] != len(before):
             raise UserError(f"the game gave {per_prompt.shape[1]} numbers a mask, and {len(before)} before")

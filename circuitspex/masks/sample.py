@@ -7,8 +7,11 @@ from typing import Any, overload
 import numpy as np
 
 from circuitspex.errors import UserError
+from circuitspex.scale import check_seed, whole
 from circuitspex.typing import Masks
 
+MOST_ENTRIES = 2**32
+"""Of masks times components: their coins alone fill 32 GB."""
 Keep = float | tuple[float, float]
 """The share of components kept: one for all masks, or ``(low, high)`` where each mask draws its own in between."""
 
@@ -56,10 +59,10 @@ def sample_masks(n_players: int, n_masks: int, *, keep: Keep = 0.5, seed: int = 
         UserError: no components, no masks, or ``keep`` out of range.
     """
     keep = check_keep(keep)
-    if n_players < 1:
-        raise UserError(f"there must be at least one component, not {n_players}")
-    if n_masks < 1:
-        raise UserError(f"the number of masks must be at least 1, not {n_masks}")
+    n_players, n_masks = whole(n_players, "the number of components", 1), whole(n_masks, "the number of masks", 1)
+    seed = check_seed(seed)
+    if n_players * n_masks > MOST_ENTRIES:
+        raise UserError(f"{n_masks:,} masks of {n_players:,} components are too many; at most {MOST_ENTRIES:,} entries")
     coins = np.random.default_rng(seed).random((n_masks, n_players))
     if isinstance(keep, float):
         return np.asarray(coins < keep)
@@ -83,7 +86,9 @@ def every_mask(n_players: int, *, seed: int = 0) -> Masks:
     Raises:
         UserError: more than 20 components, of which there are too many masks.
     """
+    n_players = whole(n_players, "the number of components")
     if not 1 <= n_players <= 20:
         raise UserError(f"every mask can be listed for 1 to 20 components, not {n_players}")
+    seed = check_seed(seed)
     codes = np.random.default_rng(seed).permutation(2**n_players)
     return np.asarray(codes[:, None] >> np.arange(n_players) & 1, dtype=bool)

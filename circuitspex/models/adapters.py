@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,17 +111,14 @@ def with_adapter(base: Any, adapter: Adapter) -> Any:
     where = f"the adapter in {adapter.folder}"
     _check_base(base, where)
     try:
-        with quiet_transformers(), warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
+        with quiet_transformers():
             both = PeftModel.from_pretrained(base, str(adapter.folder))
     except Exception as error:  # whatever peft raises
         raise ModelNotFoundError(f"can't load {where} on {adapter.base}: {_reason(error)}") from error
-    if lack := [each for each in map(str, (one.message for one in said)) if "missing adapter keys" in each]:
-        first = lack[0].partition("[")[2].partition(",")[0].strip("'].")
-        raise ModelNotFoundError(
-            f"can't load {where}: its file lacks weights that its configuration asks for ({first})"
-        )
-    if extra := _unused(both, adapter.folder / _WEIGHTS):
+    lack, extra = _unmatched(both, adapter.folder / _WEIGHTS)
+    if lack:
+        raise ModelNotFoundError(f"can't load {where}: its file lacks {lack}, for which its configuration asks")
+    if extra:
         raise ModelNotFoundError(f"{where} does not fit {adapter.base}: there is no place for {extra}")
     return _merge(both, where)
 
@@ -251,15 +247,15 @@ def _to(model: Any, dtype: Callable[[Any], torch.dtype]) -> None:
             parameter.data = parameter.data.to(dtype(parameter))
 
 
-def _unused(model: Any, file: Path) -> str:
-    """A tensor of the file that no module has taken; empty where there is none."""
+def _unmatched(model: Any, file: Path) -> tuple[str, str]:
+    """A tensor that the adapter has and the file lacks, and one of the file that no module takes; '' for none."""
     from peft import get_peft_model_state_dict
     from safetensors import safe_open
 
     with safe_open(str(file), framework="pt") as stored:
         names = set(stored.keys())
-    taken = get_peft_model_state_dict(model, save_embedding_layers=True)
-    return min(names - set(taken), default="")
+    wanted, taken = (set(get_peft_model_state_dict(model, save_embedding_layers=kept)) for kept in (False, True))
+    return min(wanted - names, default=""), min(names - taken, default="")
 
 
 def _reason(error: Exception) -> str:

@@ -16,13 +16,14 @@ from circuitspex.models.catalogue import CATALOGUE, fetch
 from circuitspex.models.causal import check_config, needs_own_code, read_config
 from circuitspex.models.gguf import read_gguf
 from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, tokenizer_for, tokenizer_in
-from circuitspex.models.identity import remember_identity, weights_hash
+from circuitspex.models.identity import identity_of_given, remember_identity, weights_hash
 from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
 from circuitspex.models.sources import check_model, is_offline, known_names, one_line, torch_device, torch_dtype
 from circuitspex.models.tensors import check_tensors
 from circuitspex.models.tokens import prepends_bos
 from circuitspex.models.trial import check_runs, own_logits, trial_prompts
+from circuitspex.unmoved import same_environment, unmoved
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _OWN_CODE = "needs code that comes with it, which is never run here"
 
 
+@same_environment()
 def load_model(
     source: str | Path | PreTrainedModel,
     *,
@@ -127,7 +129,7 @@ def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtyp
     adapted = is_peft(given)
     if adapted:
         check_active(given)
-    model = own_copy(given, None if dtype is None else torch_dtype(dtype))
+    model = own_copy(given, None if dtype is None else torch_dtype(dtype)).eval()
     wanted_device = first.device if device is None else torch_device(device)
     name = f"{name_of(given)}{AND}{adapters_of(given)}" if adapted else name_of(given)
     check_config(model.config.to_dict(), name)
@@ -135,7 +137,7 @@ def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtyp
         model = merged(given, model)
     tokenizer = tokenizer_for(given) if tokenizer is None else tokenizer
     with torch.no_grad():
-        identity = weights_hash(model)
+        identity = identity_of_given(model)
     own_dtype = next(model.parameters()).dtype
     bridge: Model = _bridge(name, model.to(wanted_device).eval(), tokenizer, own_dtype, wanted_device)
     remember_identity(bridge, identity)
@@ -153,7 +155,8 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     Raises:
         ModelNotFoundError: TransformerLens can't wrap or run it, or it is not causal.
     """
-    from transformer_lens.model_bridge import TransformerBridge
+    with unmoved():
+        from transformer_lens.model_bridge import TransformerBridge
 
     model.requires_grad_(False)
     if str(dtype) == "torch.float64":  # the grouped matrix products of mixtures of experts have no double precision

@@ -92,7 +92,7 @@ def context_of(model: Any) -> int | None:
     TransformerLens's ``cfg.n_ctx`` is no answer: where the configuration has no context, it is 2,048 or the number of
     tokens that ``generate`` stops at.
     """
-    config = getattr(getattr(model, "original_model", None), "config", None)
+    config: Any = getattr(getattr(model, "original_model", None), "config", None)
     if hasattr(config, "get_text_config"):
         config = config.get_text_config()
     for name in _CONTEXT:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from circuitspex.checks import check_finite
 from circuitspex.errors import UserError
@@ -26,7 +25,9 @@ from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.learning_curve import learning_curve, likely_budget
 from circuitspex.recovery.scoring.standard_errors import bootstrap_errors
 from circuitspex.recovery.standard_form import fit_in_standard_form
+from circuitspex.scale import MOST, check_seed, power_of_two, whole
 from circuitspex.typing import PerPrompt
+from circuitspex.unmoved import one_blas_thread
 
 # Decoding parts of the masks again, for the learning curve, is worth its time up to so many masks times components.
 _QUICK = 1_000_000
@@ -78,20 +79,21 @@ def decode(
         of the values is explained.
     """
     decoder = DECODERS[method]
-    if max_order is not None and max_order < 1:
-        raise UserError(f"max_order must be at least 1, not {max_order}")
+    max_order = None if max_order is None else whole(max_order, "max_order", 1)
+    seed, bootstrap = check_seed(seed), whole(bootstrap, "bootstrap", 0, MOST)
     if decoder.uses_gradients == "needs" and gradients is None:
         raise UserError(f"method '{method}' needs gradients (d value / d gate, one row a mask); 'auto' does without")
-    samples = Samples.check(masks, values, gradients, seed, keep=keep)
+    unit = power_of_two(check_finite(values, (None,), "values"))
+    samples = Samples.check(masks, values, gradients, seed, keep=keep, unit=unit)
     labels = check_names(names, samples.n_players)
-    by_prompt = _check_bootstrap(bootstrap, per_prompt, samples, method)
+    by_prompt = _check_bootstrap(bootstrap, per_prompt, samples, method, unit)
     with_gradients = samples.sign_gradients is not None and decoder.uses_gradients != "no"
     if decoder.check is not None:
         decoder.check(samples)
     warn_of_fixed_components(samples.x, labels)
     started = time.perf_counter()
     # The matrices are small: threads of the linear algebra fight each other for longer than they compute.
-    with threadpool_limits(limits=1):
+    with one_blas_thread():
         fitted = _fit(samples, decoder, max_order)
         seconds = time.perf_counter() - started
         errors = None
@@ -107,6 +109,7 @@ def decode(
             n_gradients=len(samples.values) if with_gradients else 0,
             seconds=seconds,
             errors=errors,
+            unit=unit,
         )
         r2 = result.cross_validated.r2
         if r2 is not None and r2 < LOW_R2 and not decoder.makes_its_own_masks and samples.x.size < _QUICK:
@@ -132,7 +135,7 @@ def _fit(samples: Samples, decoder: Decoder, max_order: int | None) -> Fitted:
     return fit_in_standard_form(samples, fit, reorder=not decoder.makes_its_own_masks)
 
 
-def _check_bootstrap(bootstrap: int, per_prompt: Any, samples: Samples, method: str) -> PerPrompt | None:
+def _check_bootstrap(bootstrap: int, per_prompt: Any, samples: Samples, method: str, unit: float) -> PerPrompt | None:
     own_masks = DECODERS[method].makes_its_own_masks
     if bootstrap and (bootstrap < 2 or own_masks):
         raise UserError(
@@ -142,7 +145,7 @@ def _check_bootstrap(bootstrap: int, per_prompt: Any, samples: Samples, method: 
         )
     if per_prompt is None:
         return None
-    by_prompt = check_finite(per_prompt, (len(samples.values), None), "values by prompt")
+    by_prompt = check_finite(per_prompt, (len(samples.values), None), "values by prompt") / unit
     scale = max(1e-300, float(np.abs(samples.values).max()))
     if by_prompt.shape[1] < 1 or not np.allclose(by_prompt.mean(1), samples.values, rtol=0, atol=1e-4 * scale):
         raise UserError("the mean of the values by prompt must be the values")

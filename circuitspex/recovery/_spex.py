@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from circuitspex.checks import plain
@@ -23,7 +22,9 @@ from circuitspex.recovery.result import (
 )
 from circuitspex.recovery.samples import Samples
 from circuitspex.recovery.standard_form import fit_in_standard_form
+from circuitspex.scale import MOST, check_seed, power_of_two, whole
 from circuitspex.typing import Game, Masks, Values
+from circuitspex.unmoved import one_blas_thread
 
 
 def spex(
@@ -64,23 +65,19 @@ def spex(
             "a game must be callable with masks and have n_players, its number of components; of a plain function give "
             "their names"
         )
-    for value, what in ((budget, "budget"), (batch_size, "batch_size")):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise UserError(f"{what} must be a whole number, not {value!r}")
-    if budget < 2:
-        raise UserError(f"budget must be at least 2 masks, not {budget}")
-    if batch_size < 1:
-        raise UserError(f"batch_size must be at least 1, not {batch_size}")
+    budget, batch_size = whole(budget, "budget", 2, MOST), whole(batch_size, "batch_size", 1, MOST)
+    seed = check_seed(seed)
     labels = check_names(getattr(game, "names", None) if names is None else names, int(n_players))
     design = CodedDesign.choose(int(n_players), int(budget), seed=seed)
     values = evaluate(game, design, batch_size=int(batch_size))
-    samples = Samples.check(design.masks(), values, None, seed)
+    unit = power_of_two(values)
+    samples = Samples.check(design.masks(), values, None, seed, unit=unit)
     warn_of_fixed_components(samples.x, labels)
     started = time.perf_counter()
-    with threadpool_limits(limits=1):
+    with one_blas_thread():
         fitted = fit_in_standard_form(samples, lambda part: fit_spex(part, design), reorder=False)
     seconds = time.perf_counter() - started
-    result = interactions_of(fitted, samples, labels, "spex", n_gradients=0, seconds=seconds)
+    result = interactions_of(fitted, samples, labels, "spex", n_gradients=0, seconds=seconds, unit=unit)
     warn_of_little(result)
     return result
 

@@ -25,6 +25,7 @@ from circuitspex.recovery.bases.shapiq_bridge import from_shapiq, to_shapiq
 from circuitspex.recovery.interactions_file import read_json, write_json
 from circuitspex.recovery.interactions_table import InteractionTable, Row
 from circuitspex.recovery.scoring.r2 import Score, score
+from circuitspex.scale import whole
 from circuitspex.typing import FloatArray, Masks, Term, Values
 
 Basis = Literal["fourier", "mobius", "biased", "sv", "banzhaf", "sii", "k-sii", "stii", "fsii", "bii", "fbii"]
@@ -106,6 +107,8 @@ class Interactions:
             count: how many.
             order: only sets of this size; by default all sizes but the constant.
         """
+        count = whole(count, "the number of interactions")
+        order = None if order is None else whole(order, "order", 1)
         sized = [i for i, term in enumerate(self.terms) if term and (order is None or len(term) == order)]
         sized.sort(key=lambda i: (-abs(float(self.coefficients[i])), self.terms[i]))
         return InteractionTable(self._row(i) for i in sized[:count])
@@ -211,8 +214,7 @@ class Interactions:
         """The coefficients of one order as a symmetric ``sparse.COO`` array with ``order`` axes of length n."""
         import sparse
 
-        if order < 1:
-            raise UserError(f"order must be at least 1, not {order}")
+        order = whole(order, "order", 1, self.n_players)
         chosen = [i for i, term in enumerate(self.terms) if len(term) == order]
         members = np.array([self.terms[i] for i in chosen], dtype=np.int64).reshape(len(chosen), order)
         orders = list(permutations(range(order)))

@@ -9,6 +9,7 @@ import numpy as np
 
 from circuitspex.checks import check_name_lengths
 from circuitspex.errors import UserError
+from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.interactions import Interactions
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import cross_validated_score
@@ -28,11 +29,26 @@ def interactions_of(
     n_gradients: int,
     seconds: float,
     errors: FloatArray | None = None,
+    unit: float = 1.0,
 ) -> Interactions:
-    """The result of a decoder; its standard errors are those of the jackknife over folds unless they are given."""
+    """The result of a decoder; its standard errors are those of the jackknife over folds unless they are given.
+
+    Fit and samples are in that unit, the result is not.
+
+    Raises:
+        UserError: a number of the result is too large to be one.
+    """
+    function = fitted.function
+    with np.errstate(over="ignore"):
+        coefficients = function.coefficients * unit
+        errors = (fold_errors(fitted) if errors is None else errors) * unit
+    if not (np.isfinite(coefficients).all() and np.isfinite(errors).all()):
+        raise UserError(
+            "the values are so large that what is decoded from them is no number; divide them by a constant"
+        )
     return Interactions(
-        function=fitted.function,
-        standard_errors=fold_errors(fitted) if errors is None else errors,
+        function=Polynomial(function.terms, coefficients),
+        standard_errors=errors,
         names=names,
         method=method,
         keep=samples.keep,

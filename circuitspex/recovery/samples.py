@@ -22,6 +22,7 @@ from circuitspex.typing import FloatArray, IntArray, Values
 T = TypeVar("T")
 
 N_FOLDS = 5
+_STEEP = 1e15
 # With more than so many masks times components, fewer folds are enough, and save time.
 _LARGE = 500_000
 _FEWER_FOLDS = 3
@@ -45,8 +46,10 @@ class Samples:
     seed: int
 
     @classmethod
-    def check(cls, masks: Any, values: Any, gradients: Any, seed: int, *, keep: float | None = None) -> Samples:
-        """From a caller's arrays.
+    def check(
+        cls, masks: Any, values: Any, gradients: Any, seed: int, *, keep: float | None = None, unit: float = 1.0
+    ) -> Samples:
+        """From a caller's arrays; values and gradients are divided by ``unit``.
 
         Raises:
             UserError: wrong shapes, NaN or infinities, fewer than two distinct masks, or ``keep`` out of range.
@@ -56,8 +59,8 @@ class Samples:
         n_masks, n = masks.shape
         if n < 1:
             raise UserError("masks have no columns: there are no components to explain")
-        values = np.ascontiguousarray(check_finite(values, (n_masks,), "values"))
-        sign_gradients = None if gradients is None else _sign_gradients(gradients, (n_masks, n))
+        values = np.ascontiguousarray(check_finite(values, (n_masks,), "values")) / unit
+        sign_gradients = None if gradients is None else _sign_gradients(gradients, (n_masks, n), unit)
         _, group = np.unique(np.packbits(masks, axis=1), axis=0, return_inverse=True)
         group = group.reshape(-1)
         n_groups = int(group.max()) + 1 if n_masks else 0
@@ -104,14 +107,20 @@ class Samples:
         return Samples.check(self.x[rows] > 0, values[rows], gradients, self.seed)
 
 
-def _sign_gradients(gradients: Any, shape: tuple[int, int]) -> FloatArray:
-    """df/dx from d value / d gate, half of it; in single precision where there are many components."""
+def _sign_gradients(gradients: Any, shape: tuple[int, int], unit: float) -> FloatArray:
+    """df/dx in that unit from d value / d gate, half of it; in single precision where there are many components."""
     kind: Any = np.float32 if shape[1] > HALF_FROM else np.float64
     if isinstance(gradients, HalfMatrix) and gradients.shape == shape:
         single: Any = np.asarray(gradients)  # finite, and in single precision, as it was made
-        single *= np.float32(0.5)
+        if not 1e-30 < unit < 1e30:
+            return np.asarray(np.clip(single.astype(np.float64) / 2 / unit, -_STEEP, _STEEP).astype(kind))
+        single *= np.float32(0.5 / unit)
         return np.asarray(single.astype(kind, copy=False))
     double = np.ascontiguousarray(check_finite(gradients, shape, "gradients")) / 2
+    # Slopes so much steeper than the values vary are rounding or failure; their squares must stay finite.
+    most = _STEEP if kind is np.float32 else _STEEP**5
+    with np.errstate(over="ignore"):
+        double = np.clip(double / unit, -most, most)
     return np.asarray(double.astype(kind, copy=False))
 
 

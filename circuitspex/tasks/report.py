@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuitspex.errors import TaskError
+from circuitspex.models.alone import alone
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import Model
 from circuitspex.tasks.groups import TaskGroup
@@ -116,6 +117,6 @@ def _logits(
 
 def _plain(model: Model, group: TaskGroup, rows: slice) -> Float[Tensor, "rows positions vocab"]:
     device = next(iter(model.parameters())).device
-    with torch.no_grad():
+    with alone(model), torch.no_grad():
         logits: Tensor = model(group.tokens[rows].to(device))
     return logits

@@ -163,7 +163,9 @@ def test_weights_written_to_are_another_model(tiny, path):
 def test_a_model_with_hooks_of_its_own_does_without(tiny, path):
     model = tiny.fresh_bridge("gpt2")
     model.add_hook("blocks.1.hook_mlp_out", lambda z, hook: z * 3)
-    with pytest.warns(UserWarning, match="has hooks of its own"):
+    with pytest.warns(
+        UserWarning, match=r"has a forward hook on transformer\.h\.1\.mlp.*the store of finished ablations is not used"
+    ):
         game = ComponentGame(model, tiny.task(model), "heads", store=path)
     assert game.store is None
     model.reset_hooks()

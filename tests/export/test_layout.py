@@ -174,3 +174,15 @@ def test_many_large_hyperedges_leave_room_for_labels(n, seed):
                 assert not (box.left < x < box.right and box.top < y < box.bottom)
     labelled = [mark.label is not None for mark in placed.edges]
     assert sum(labelled) >= 0.6 * len(labelled)
+
+
+def test_very_large_diagrams_are_refused_in_one_line_that_says_what_to_do(tmp_path):
+    nodes = tuple(node(f"L{i % 30}H{i // 30}", 1.0) for i in range(20_001))
+    circuit = Circuit(nodes, (), Faithfulness(None, None, None, 0))
+    with pytest.raises(UserError, match=r"at most 20,000 components, and this circuit 20,001.*graphml"):
+        circuit.to_svg(tmp_path / "c.svg")
+    long = Circuit(tuple(node(f"L{i}M", 1.0) for i in range(500)), (), Faithfulness(None, None, None, 0))
+    for form in ("png", "pdf"):
+        with pytest.raises(UserError, match=f"points long, and a {form} file holds"):
+            long.export(form, tmp_path / f"c.{form}")
+    assert not list(tmp_path.iterdir())

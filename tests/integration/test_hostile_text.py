@@ -21,6 +21,7 @@ from circuitspex import text
 from circuitspex.circuits import formats
 from circuitspex.circuits.circuit import Estimate, Interaction, Node
 from circuitspex.circuits.comparison import Series
+from circuitspex.circuits.prompt_map import Word
 from circuitspex.cli.terminal import Harmless
 from circuitspex.errors import UserError
 from circuitspex.export.files.report import REPORT
@@ -110,7 +111,7 @@ def prompt(name: str) -> cx.PromptMap:
     found = circuit(name)
     at = [i * (len(name) + 1) for i in range(3)]
     parts = tuple(
-        cx.circuits.prompt_map.Word(node.name, start, start + len(name), node.decoded, node.measured)
+        Word(node.name, start, start + len(name), node.decoded, node.measured)
         for node, start in zip(found.nodes, at, strict=True)
     )
     return cx.PromptMap(words, words, parts, replace(found, run={**found.run, "lens": "tokens"}))

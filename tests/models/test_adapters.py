@@ -222,7 +222,7 @@ def test_adapter_folders_that_are_refused_say_why_in_one_line(base, folder, tmp_
     assert "adapter_config.json: " in refused(lambda copy: (copy / "adapter_config.json").write_text("{"))
     assert "neither a file" in refused(lambda copy: change(copy, base_model_name_or_path="../no where"))
     fewer = refused(stored(lambda tensors: dict(sorted(tensors.items())[1:])), before=False)
-    assert "lacks weights" in fewer
+    assert "its file lacks base_model.model.model" in fewer
     assert "layers.0.mlp.down_proj.lora_A" in fewer
     more = refused(stored(lambda tensors: {**tensors, "extra.lora_A.weight": torch.ones(2)}), before=False)
     assert "there is no place for extra.lora_A.weight" in more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -10,28 +11,28 @@ import torch
 
 from circuitspex.ablation.executors.dense import DenseModel, dense_model
 from circuitspex.ablation.executors.fused import FusedForward
-from circuitspex.ablation.executors.hooks import HooksForward
+from circuitspex.ablation.executors.hooks import BatchedForward, HooksForward
+from circuitspex.ablation.shapes import Gates, ReadLogits
 from circuitspex.components import ModelStructure
-from circuitspex.models.identity import WeightVersions, weight_versions
 from circuitspex.models.protocol import Model
+from circuitspex.models.state import ModelState
 
 # How far the logits may be from those of plain hooks, relative to their largest size. Both do the same operations; the
 # order of sums within products differs. A part that was misread shows as a difference of order one.
 _TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
-_known: WeakKeyDictionary[Any, dict[torch.dtype | None, tuple[WeightVersions, DenseModel]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, dict[torch.dtype | None, tuple[ModelState, DenseModel]]] = WeakKeyDictionary()
 
 
-def parts_of(model: Model, structure: ModelStructure, products: torch.dtype | None) -> DenseModel:
-    """``dense_model``, taken apart once for each model and dtype, and again when its weights were written to.
+def parts_of(model: Model, structure: ModelStructure, products: torch.dtype | None, state: ModelState) -> DenseModel:
+    """``dense_model``, taken apart once for each model and dtype, and again when the model is in another state.
 
     Raises:
         NotDenseError: a part is missing or of another kind.
     """
-    versions = weight_versions(model)
     kept = _known.setdefault(model, {})
-    if products not in kept or kept[products][0] != versions:
-        kept[products] = versions, dense_model(model, structure, products=products)
+    if products not in kept or kept[products][0] != state:
+        kept[products] = state, dense_model(model, structure, products=products)
     return kept[products][1]
 
 
@@ -44,13 +45,32 @@ def disagreement(fused: FusedForward, hooks: HooksForward, n_players: int, first
         n_players: how many components there are.
         first: the first layer and the first position that any component has.
     """
+    gates = _trial_gates(hooks, n_players, 1)
+    return _gap(lambda: (fused(gates, slice(0, 1), *first), hooks(gates, slice(0, 1), 0)))
+
+
+def rows_disagree(batched: BatchedForward, hooks: HooksForward, n_players: int) -> str | None:
+    """None if two masks at once give what one at a time gives, else a reason: hooks of the user may mix rows."""
+    gates, prompts = _trial_gates(hooks, n_players, 2), slice(0, 2)
+    return _gap(
+        lambda: (batched(gates, prompts, 0), torch.cat([hooks(gates[row : row + 1], prompts, 0) for row in (0, 1)]))
+    )
+
+
+def _trial_gates(hooks: HooksForward, n_players: int, n_masks: int) -> Gates:
+    """Some components on, some off and some between, and the last column of ones."""
     rng = np.random.default_rng(0)
-    row = np.where(rng.random(n_players) < 0.5, rng.random(n_players).round(), rng.random(n_players))
+    size = (n_masks, n_players)
+    rows = np.where(rng.random(size) < 0.5, rng.random(size).round(), rng.random(size))
     parameter = next(hooks.model.parameters())
-    gates = torch.tensor(np.append(row, 1.0)[None], dtype=parameter.dtype, device=parameter.device)
+    return torch.tensor(np.append(rows, np.ones((n_masks, 1)), axis=1), dtype=parameter.dtype, device=parameter.device)
+
+
+def _gap(both: Callable[[], tuple[ReadLogits, ReadLogits]]) -> str | None:
+    """What is wrong with a trial pass, beside the plain one."""
     try:
         with torch.no_grad():
-            fast, plain = fused(gates, slice(0, 1), *first), hooks(gates, slice(0, 1), 0)
+            fast, plain = both()
     except Exception as error:  # whatever an unknown architecture raises, plain hooks still work
         return f"a trial pass failed ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
     gap = float((fast.to(plain.device) - plain).abs().max() / plain.abs().max().clamp_min(1e-30))

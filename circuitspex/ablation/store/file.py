@@ -12,6 +12,7 @@ from circuitspex.errors import FileFormatError, UserError
 SCHEMA = 1
 _APPLICATION = 0x63737078  # "cspx", in the header of every store
 _HEADER = b"SQLite format 3\x00"
+_LOOKED_THROUGH = 64 * 2**20  # bytes; larger files are not read from end to end each time they are opened
 
 _TABLES = """
 CREATE TABLE games (
@@ -56,6 +57,18 @@ def open_store(path: Path) -> sqlite3.Connection:
         raise UserError(f"can't open the store {path}: {error}") from error
 
 
+def check_is_store(path: Path) -> None:
+    """Refuse a file that is no store, and leave it as it is.
+
+    Raises:
+        FileFormatError: it is no SQLite file.
+    """
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            if file.read(len(_HEADER)) != _HEADER:
+                raise FileFormatError(f"{path} is no store of finished ablations (not an SQLite file)")
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     # Other processes may be writing: wait for them rather than fail.
     connection = sqlite3.connect(path, timeout=60, isolation_level=None)
@@ -95,7 +108,7 @@ def _damage(path: Path) -> str | None:
         application, version = (
             connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
         )
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if application != _APPLICATION and tables:
             raise FileFormatError(f"{path} is the database of another program; name another file for the store")
         if version > SCHEMA:
@@ -103,6 +116,12 @@ def _damage(path: Path) -> str | None:
                 f"{path} was written by a newer circuitspex (store version {version}, this one reads up to {SCHEMA}); "
                 "update circuitspex, or name another file"
             )
+        if tables and version < SCHEMA:
+            return "it has lost its version"
+        if missing := sorted({"ablations", "games"} - tables) if version else []:
+            return f"its table {missing[0]} is missing"
+        if path.stat().st_size > _LOOKED_THROUGH:
+            return None  # each row has a checksum, which is looked at when the row is read
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         return None if found == "ok" else f"its check failed: {' '.join(str(found).split())[:120]}"
     except sqlite3.OperationalError as error:

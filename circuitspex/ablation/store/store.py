@@ -105,7 +105,7 @@ class Store:
             [
                 (
                     "INSERT INTO games (identity, facts, used) VALUES (?, ?, ?) "
-                    "ON CONFLICT (identity) DO UPDATE SET used = excluded.used",
+                    "ON CONFLICT (identity) DO UPDATE SET used = excluded.used, facts = excluded.facts",
                     (identity, text, time.time()),
                 )
             ]
@@ -128,7 +128,7 @@ class Store:
                 f"(SELECT id FROM games WHERE identity = ?) AND key IN ({','.join('?' * len(part))})"
             )
             for key, values, slopes, checksum in self._read(query, (identity, *part)):
-                if checksum != _checksum(identity, key, values, slopes):
+                if key not in places or not _is_sound(identity, key, values, slopes, checksum):
                     spoiled.append(key)
                 elif slopes is not None or not gradients:
                     found[places[key]] = np.frombuffer(values), None if slopes is None else _unpacked(slopes)
@@ -165,14 +165,16 @@ class Store:
             "coalesce(sum(length(key) + length(gates) + length(per_prompt) + coalesce(length(gradient), 0)), 0) "
             "FROM games LEFT JOIN ablations ON game = id GROUP BY id ORDER BY used DESC"
         )
+        query = query.replace("SELECT identity, facts", "SELECT CAST(identity AS BLOB), CAST(facts AS BLOB)")
         return [
-            StoredGame(identity, json.loads(facts), count, slopes, size, used)
+            StoredGame(_text(identity), _facts(facts), count, slopes, size, used if isinstance(used, float) else 0.0)
             for identity, facts, used, count, slopes, size in self._read(query, ())
         ]
 
     def delete(self, identities: Sequence[str]) -> None:
         """Drop these games and all that is kept of them, and give the space back."""
-        self._write([("DELETE FROM games WHERE identity = ?", (identity,)) for identity in identities])
+        same = "DELETE FROM games WHERE CAST(identity AS BLOB) = ?"
+        self._write([(same, (identity.encode("utf-8", "surrogateescape"),)) for identity in identities])
         if self._works:
             with contextlib.suppress(sqlite3.Error):  # while another process reads, the space is given back later
                 self._connection.execute("VACUUM")
@@ -216,6 +218,26 @@ class Store:
 
 def _key(gates: FloatArray | Masks) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(gates, dtype=np.float64).tobytes(), digest_size=20).digest()
+
+
+def _is_sound(identity: str, key: Any, values: Any, slopes: Any, checksum: Any) -> bool:
+    """Whether a row is what was written; a damaged one can hold anything."""
+    if not isinstance(key, bytes) or not isinstance(values, bytes) or not isinstance(slopes, bytes | None):
+        return False
+    return bool(checksum == _checksum(identity, key, values, slopes))
+
+
+def _text(given: Any) -> str:
+    return given.decode("utf-8", "surrogateescape") if isinstance(given, bytes) else str(given)
+
+
+def _facts(given: Any) -> Facts:
+    """What is known of a run; where that is damaged, only that it is."""
+    try:
+        found = json.loads(given)
+    except (TypeError, ValueError):
+        found = None
+    return found if isinstance(found, dict) else {"damaged": True}
 
 
 def _checksum(identity: str, key: bytes, values: bytes, slopes: bytes | None) -> bytes:

@@ -7,7 +7,6 @@ until the function predicts the circuits that it chooses, or the rounds are used
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,6 +17,7 @@ from circuitspex.errors import UserError
 from circuitspex.games import LensGame, RememberingGame, Run
 from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions
+from circuitspex.silence import no_warnings
 from circuitspex.typing import FloatArray, Term
 
 
@@ -67,8 +67,7 @@ def refine(
         done.append(tried)
         run = _joined(run, found)
         agreed = all(abs(each.predicted - each.value) <= tolerance * span for each in tried)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with no_warnings():
             interactions = decode(run)
         if agreed:
             break

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from math import inf
+from numbers import Real
 from typing import Any, Literal
-
-import numpy as np
 
 from circuitspex.ablation import Executor, Precision, Store, check_executor, store_at
 from circuitspex.circuits.search.footprint import check_memory
@@ -16,6 +16,7 @@ from circuitspex.games import ComponentGame
 from circuitspex.masks import Keep, check_keep, mean_keep
 from circuitspex.models.protocol import Model
 from circuitspex.recovery import DECODERS, Method
+from circuitspex.scale import MOST, check_seed, whole
 from circuitspex.tasks import Task
 
 MORE_CONTEXTS = 2
@@ -85,13 +86,13 @@ class Options:
         """
         keep = self.keep if self.keep == "auto" else _check_keep_or_auto(self.keep)
         for name, about in _OPEN_SHARES.items():
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
+            value: Any = getattr(self, name)
+            if value is not None and (not isinstance(value, Real) or not 0 < float(value) < 1):
                 raise UserError(f"{name} must lie between 0 and 1 and be neither ({about}), not {value}")
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise UserError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        if self.min_effect is not None and not (self.min_effect >= 0 and np.isfinite(self.min_effect)):
+        counts: dict[str, Any] = {name: whole(getattr(self, name), name, least, MOST) for name, least in _LEAST.items()}
+        counts["seed"] = check_seed(self.seed)
+        smallest: Any = self.min_effect
+        if smallest is not None and not (isinstance(smallest, Real) and 0 <= float(smallest) < inf):
             raise UserError(f"min_effect must be a number of the metric's units, at least 0, not {self.min_effect}")
         check_executor(self.executor, self.precision)
         if DECODERS[self.method].makes_its_own_masks and (keep != 0.5 or self.until is not None):
@@ -99,7 +100,7 @@ class Options:
                 f"method '{self.method}' runs its own masks, which keep half of the components; keep=… and until=… "
                 "can't go with it"
             )
-        return replace(self, keep=keep)
+        return replace(self, keep=keep, **counts)
 
     @property
     def gradients(self) -> bool | None:

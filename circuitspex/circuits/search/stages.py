@@ -6,7 +6,6 @@ What the learning curve says about the budget: which stages to run, and how many
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 
 from circuitspex.circuits.found import LEAST, Stage
@@ -14,6 +13,7 @@ from circuitspex.games import Run
 from circuitspex.masks.members import unseen
 from circuitspex.recovery import Interactions
 from circuitspex.recovery.scoring.learning_curve import power_law, round_up
+from circuitspex.silence import no_warnings
 from circuitspex.typing import Masks
 
 BEYOND = 10
@@ -49,8 +49,7 @@ def explore(
     run = ablate(masks[: sizes[0]])
     curve: list[Stage] = []
     for size in sizes[1:]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that little is explained yet is what the next stage is for
+        with no_warnings():  # that little is explained yet is what the next stage is for
             so_far = decode(run)
         new = unseen(masks[len(run) : size], run.masks)
         run = ablate(masks[:size])

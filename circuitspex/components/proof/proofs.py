@@ -13,10 +13,13 @@ from circuitspex.components.layout import Layout
 from circuitspex.components.proof.claims import Claim, HeadsRead, IsRead, Moves
 from circuitspex.components.proof.mixtures import Mixture, mixtures
 from circuitspex.components.proof.proposals import Proposal, Shape
+from circuitspex.components.proof.seen import LENGTH
 from circuitspex.components.proof.trial import NOTHING_PASSES, Verdicts, probe_tokens, trial
 from circuitspex.errors import UserError
-from circuitspex.models.identity import WeightVersions, weight_versions
+from circuitspex.models.alone import alone
+from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import FwdHook, Model
+from circuitspex.models.state import ModelState, model_state
 
 _ROUNDS = 12
 """Trials at most; nearly all models need one."""
@@ -56,23 +59,24 @@ class Proofs:
     mixtures: Mapping[int, Mixture]
 
 
-_known: WeakKeyDictionary[Any, dict[Any, tuple[WeightVersions, Proofs]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, dict[Any, tuple[ModelState, Proofs]]] = WeakKeyDictionary()
 
 
 def proofs(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
-    """Prove what there is to prove of these kinds, once for each model; again when its weights were written to.
+    """Prove what there is to prove of these kinds, once for each model; again when it was changed.
 
     Two passes over texts of different lengths show the axes of every activation. Then, in one trial of a few short
     rows, activations are changed at TransformerLens's hooks, and plain PyTorch hooks on the Hugging Face modules see
     whether that does what the names promise (``claims.py``). What fails and could be something else gets another trial.
     The model and the generators of random numbers are left as they were.
     """
-    versions = weight_versions(model)
-    kept = _known.setdefault(model, {})
-    key = tuple(wanted.items())
-    if key not in kept or kept[key][0] != versions:
-        kept[key] = versions, _prove(model, wanted)
-    return kept[key][1]
+    with alone(model):
+        state = model_state(model)
+        kept = _known.setdefault(model, {})
+        key = tuple(wanted.items())
+        if key not in kept or kept[key][0] != state or state.foreign:
+            kept[key] = state, _prove(model, wanted)
+        return kept[key][1]
 
 
 def _prove(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
@@ -91,6 +95,7 @@ def _prove(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
     except Exception as error:  # whatever an unknown architecture raises
         name = getattr(model.cfg, "model_name", None) or "this model"
         raise UserError(f"{name} can't be run: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+    _check_finite(model)
     found: dict[tuple[int, str], Proof] = {}
     proposals = {
         (layer, word): _proposals(model, layer, each, shapes)
@@ -192,6 +197,21 @@ def _verdicts(
                 reason = f"a trial of it failed ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
                 found.update({(layer, word): reason for layer, of_layer in claims.items() if word in of_layer})
         return found
+
+
+def _check_finite(model: Model) -> None:
+    """Of numbers that are none nothing can be proved: where they begin is the reason, not what they seem to show.
+
+    Raises:
+        TaskError: the logits of a short text are not finite; the dtype and the layer are named.
+    """
+    import torch
+
+    tokens = probe_tokens(model, LENGTH)
+    with torch.no_grad():
+        logits = model(tokens)
+    if isinstance(logits, torch.Tensor) and bool(overflowed(logits).any()):
+        raise overflow_error(model, logits.dtype, lambda: model(tokens))
 
 
 def shapes_at(model: Model, names: list[str]) -> dict[str, Shape]:

@@ -38,6 +38,12 @@ MAX_WITH_EFFECTS = 40
 """Up to this many nodes, effects are printed beside the components and interactions."""
 MAX_LANES = 160
 """Beyond this many interactions, the weakest get no lane of their own."""
+MAX_PASSED = 8_000
+"""Beyond this many rows that lanes pass, all taken together, weaker interactions get none."""
+MAX_LABELS = 600
+"""Beyond this many interactions, the weakest get no place for a label."""
+MAX_DRAWN = 20_000
+"""Diagrams of more components or interactions are not drawn."""
 WRAP_WIDTH = 860.0
 MIN_WIDTH = 480.0
 MARGIN = 18.0
@@ -118,6 +124,12 @@ def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) 
     Raises:
         UserError: an edge names a component that is not a node, or an effect is not finite.
     """
+    for what, count in (("components", len(circuit.nodes)), ("interactions", len(circuit.interactions))):
+        if count > MAX_DRAWN:
+            raise UserError(
+                f"a diagram has at most {MAX_DRAWN:,} {what}, and this circuit {count:,}: draw a smaller one (find "
+                "with a smaller max_nodes, or choose), or export it as graphml, gexf, csv or json, which have no limit"
+            )
     if not circuit.nodes:
         return Layout(MIN_WIDTH, 150.0, (), (), (), True, message="Empty circuit: no component was kept.")
     nodes = sorted(circuit.nodes, key=reading_order)
@@ -178,6 +190,7 @@ class _Builder:
             for radius, width in zip(self.radius, self.label_width, strict=True)
         ]
         self.links: list[Link] = []
+        self.passed = 0
         self.largest_edge = max((abs(edge.effect) for edge in edges), default=0.0) or 1.0
 
     def build(self) -> Layout:
@@ -261,7 +274,9 @@ class _Builder:
     def _chain(self, first: int, last: int, weight: float, lanes: bool) -> list[int]:
         start, stop = self.row_of[first], self.row_of[last]
         step = 1 if stop > start else -1
+        lanes = lanes and self.passed + abs(stop - start) // 2 <= MAX_PASSED
         passed = [row for row in range(start + step, stop, step) if self.rows[row]] if lanes else []
+        self.passed += len(passed)
         chain = [first, *(self._vertex(row, Reach(6, 6)) for row in passed), last]
         for a, b in itertools.pairwise(chain):
             both_lanes = a >= len(self.nodes) and b >= len(self.nodes)
@@ -292,8 +307,8 @@ class _Builder:
     def _labels(self, nodes: Sequence[PlacedNode], edges: Sequence[PlacedEdge], page: Box) -> list[Box | None]:
         taken = [box for node in nodes for box in (node.label, node.symbol)]
         height = DETAIL_SIZE * 1.35
-        wanted = [(edge.paths, edge.joint, text_width(edge.text, DETAIL_SIZE), height) for edge in edges]
-        return routing.place_labels(wanted, taken, page)
+        wanted = [(edge.paths, edge.joint, text_width(edge.text, DETAIL_SIZE), height) for edge in edges[:MAX_LABELS]]
+        return [*routing.place_labels(wanted, taken, page), *[None] * (len(edges) - len(wanted))]
 
     def _bands(self, layer_of_row: list[int], height: float, gap: float) -> tuple[LayerBand, ...]:
         bands = []

@@ -48,7 +48,8 @@ def measured_label(circuit: Circuit) -> str:
 
 def interval_note(circuit: Circuit) -> str:
     """What the intervals of a circuit hold, and what they do not, in sentences; empty where nothing was measured."""
-    if not any(part.measured for part in (*circuit.nodes, *circuit.interactions, *circuit.dropped_nodes)):
+    inside: list[Node | Interaction] = [*circuit.nodes, *circuit.interactions]
+    if not (any(part.measured for part in inside) or any(node.measured for node in circuit.dropped_nodes)):
         return ""
     count, exact = n_prompts_of(circuit), bool(circuit.run.get("exact_over_masks"))
     what = "numbers a mask" if circuit.run.get("lens") in ("training", "game") else "prompts"
@@ -70,7 +71,7 @@ def interval_note(circuit: Circuit) -> str:
         )
         if count < FEW_PROMPTS:
             said = f"{said[:-1]}, which are few: with fewer than {FEW_PROMPTS}, intervals are wide and rough."
-    if any(part.adjusted for part in (*circuit.nodes, *circuit.interactions)):
+    if any(part.adjusted for part in inside):
         said += (
             " Those of the parts in the circuit are wider than 95 % each, because they were selected from "
             f"{_tested(circuit)}: of all of them, 5 % are expected to miss."

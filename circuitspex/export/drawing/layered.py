@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 SWEEPS = 16
 STRAIGHTENING = 30
+MANY_ROWS = 400
+"""Graphs of more rows are swept a few times only."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,15 @@ def separated(wanted: Floats, apart: Floats, weights: Floats | None = None) -> F
 
 
 Pull = tuple[Ints, Ints, Floats]
-"""Which vertices are drawn, by which others, and how much: an entry for each link."""
+"""The places in their row of the vertices that are drawn, by which others, and how much: an entry for each link."""
+MOST_PAIRS = 2_000_000
+"""Where one gap between rows has more pairs of links than this, its crossings are not counted."""
+
+
+def _by_row(values: Any, row: Ints, n_rows: int) -> list[Any]:
+    """The entries of each row, in the order that they have."""
+    order = row.argsort(kind="stable")
+    return np.split(values[order], np.searchsorted(row[order], np.arange(1, n_rows)))
 
 
 class _Graph:
@@ -85,19 +96,28 @@ class _Graph:
         self.is_linked = np.isin(np.arange(len(reach)), ends)
         upward = np.take_along_axis(ends, row_of[ends].argsort(axis=1, kind="stable"), axis=1)
         low, high = row_of[upward].T
-        self.gaps = [upward[(low == r) & (high != r)].T for r in np.unique(low)]
+        across = upward[high != low]
+        self.gaps = [part.T for part in _by_row(across, low[high != low], len(rows)) if len(part)]
         drawn, towards, weight = ends.ravel(), ends[:, ::-1].ravel(), self.weight.repeat(2)
+        # A vertex by its place in its row as given: sums over a row then cost what the row has, not what the graph has.
+        self.place_of = np.zeros(len(reach), int)
+        for row in rows:
+            self.place_of[row] = np.arange(len(row))
         climb = row_of[towards] - row_of[drawn]
+        near = np.abs(climb) <= 1
+        entries = (drawn[near], towards[near], weight[near], climb[near])
+        parts = [_by_row(values, row_of[entries[0]], len(rows)) for values in entries]
         self.pulls: list[dict[int, Pull]] = []  # of each row: by the row below (-1), above (1), or both (0)
-        for r in range(len(rows)):
-            chosen = {side: (row_of[drawn] == r) & (np.abs(climb) <= 1) & (climb * side >= 0) for side in (-1, 0, 1)}
-            self.pulls.append({side: (drawn[at], towards[at], weight[at]) for side, at in chosen.items()})
+        for here, others, much, up in zip(*parts, strict=True):
+            chosen = {side: up * side >= 0 for side in (-1, 0, 1)}
+            self.pulls.append({side: (self.place_of[here[at]], others[at], much[at]) for side, at in chosen.items()})
 
     def order(self, rows: list[Ints]) -> Floats:
         """Sweep up and down; the positions of the best order, straightened."""
         x = self.centred(rows)
+        sweeps, straightening = (SWEEPS, STRAIGHTENING) if len(rows) <= MANY_ROWS else (4, 6)
         best, best_cost = list(rows), self.cost(x)
-        for sweep in range(SWEEPS):
+        for sweep in range(sweeps):
             side = -1 if sweep % 2 == 0 else 1
             for r in range(len(rows))[::-side]:
                 wanted, weights = self.wanted(rows[r], x, self.pulls[r][side])
@@ -108,7 +128,7 @@ class _Graph:
             if cost < best_cost:
                 best, best_cost = list(rows), cost
         x = self.centred(best)
-        for sweep in range(STRAIGHTENING):
+        for sweep in range(straightening):
             for r in range(len(best))[:: 1 if sweep % 2 else -1]:
                 self.place(best[r], *self.wanted(best[r], x, self.pulls[r][0]), x)
         return x
@@ -123,8 +143,10 @@ class _Graph:
     def wanted(self, row: Ints, x: Floats, pull: Pull) -> tuple[Floats, Floats]:
         """Where each vertex would like to be, given those that draw it, and how much."""
         drawn, towards, weight = pull
-        sums = np.bincount(drawn, x[towards] * weight, minlength=len(x))[row]
-        total = np.bincount(drawn, weight, minlength=len(x))[row]
+        places = self.place_of[row]
+        size = int(places.max(initial=-1)) + 1
+        sums = np.bincount(drawn, x[towards] * weight, minlength=size)[places]
+        total = np.bincount(drawn, weight, minlength=size)[places]
         weights = total + (
             0.02 + 0.02 * total
         )  # a little to the middle: parts without links between them stay together
@@ -138,6 +160,8 @@ class _Graph:
         """Crossings, and a little for length."""
         crossings = 0
         for low, high in self.gaps:
+            if len(low) ** 2 > MOST_PAIRS:
+                continue
             crossings += int(((x[low][:, None] - x[low]) * (x[high][:, None] - x[high]) < -1e-6).sum()) // 2
         return crossings + float(np.abs(x[self.first] - x[self.second]) @ self.weight) / 200
 

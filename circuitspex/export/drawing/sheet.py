@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PNG_DPI = 200
+LONGEST = {"png": 65_535 * 72 // PNG_DPI, "pdf": 14_400}
+"""How many points an edge of the picture has at most: pixels of matplotlib's, and the largest page of PDF."""
 _FAMILY = f"'{FONTS[0]}', " + ", ".join(FONTS[1:])
 _SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "circuitspex", "pdf.fonttype": 42}
 
@@ -61,6 +63,12 @@ def writer(sheet_of: Callable[[T], Sheet], form: str, dark: bool = False) -> Cal
 
     def write(result: T, path: Path) -> Path:
         sheet = sheet_of(result)
+        longest = max(sheet.width, sheet.height)
+        if longest > LONGEST.get(form, longest):
+            raise UserError(
+                f"the diagram is {longest:,.0f} points long, and a {form} file holds {LONGEST[form]:,}: write it as "
+                "svg, or draw a smaller circuit (find with a smaller max_nodes, or choose)"
+            )
         data = sheet.svg(dark).encode("utf-8") if form == "svg" else figure_bytes(sheet.figure(dark), form, sheet.title)
         return write_atomically(path, data)
 

@@ -15,7 +15,8 @@ from circuitspex.ablation import Store
 from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
 from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.games.chunks import Done
-from circuitspex.games.lens import LensGame, unit_roundoff
+from circuitspex.games.lens import unit_roundoff
+from circuitspex.games.on_model import ModelGame
 from circuitspex.games.tokens import Answer, Unit, split_prompt
 from circuitspex.games.tokens.forward import (
     BatchedPasses,
@@ -29,9 +30,10 @@ from circuitspex.games.tokens.prompt import Messages, Player
 from circuitspex.games.tokens.replacement import alone_id, replacement_id
 from circuitspex.games.tokens.spans import Range
 from circuitspex.games.tokens.trial import why_not
-from circuitspex.models import model_identity, model_name, model_of
+from circuitspex.models import model_name, model_of
 from circuitspex.models.given import GivenModel
 from circuitspex.models.overflow import overflow_error, overflowed
+from circuitspex.models.state import ModelState
 from circuitspex.models.tokens import context_of, decode_token
 from circuitspex.models.trial import check_causal
 from circuitspex.tasks.metrics import Metric
@@ -45,7 +47,7 @@ _DELETE_CHUNK = 256
 _FEW_ROWS = 4
 
 
-class TokenGame(LensGame):
+class TokenGame(ModelGame):
     """Words of a prompt as players; the value of a mask is the metric of the answer with the other words ablated.
 
     What each way to ablate does to embeddings, attention and positions is in ``circuitspex.games.tokens.forward``.
@@ -102,8 +104,7 @@ class TokenGame(LensGame):
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
         model = model_of(model)
         check_causal(model)
-        super().__init__(store, model)
-        self.model = model
+        super().__init__(model, store)
         self.ablate = check_ablate(ablate)
         self.unit = unit if isinstance(unit, str) else "spans"
         self.chat = chat
@@ -118,9 +119,15 @@ class TokenGame(LensGame):
         if longest is not None and len(tokens) > longest:
             raise UserError(f"the prompt has {len(tokens)} tokens, and the model's context holds {longest}")
         self.replaced_by: int | None = None
+        self._given = (tokens, token, executor)
+        self._first()
+
+    def _make_ready(self, state: ModelState) -> None:
+        tokens, token, executor = self._given
+        self._parameter = next(self.model.parameters())
         self._passes = self._made(tokens, token, executor)
         # Activations of a long prompt would fill the memory. (Under 'attention' hooks stand inside the blocks.)
-        fit = rows_that_fit(model, len(tokens), gradients=True)
+        fit = rows_that_fit(self.model, len(tokens), gradients=True)
         embeds = self.ablate in ("mean", "token") and isinstance(self._passes, BatchedPasses)
         self._checkpoints = embeds and fit < _FEW_ROWS
         self._clean = None
@@ -188,7 +195,7 @@ class TokenGame(LensGame):
         return {
             "model": {
                 "name": model_name(self.model),
-                "identity": model_identity(self.model),
+                "identity": self.model_identity,
                 "architecture": str(getattr(cfg, "architecture", None) or ""),
                 "n_layers": int(cfg.n_layers),
                 "n_heads": int(cfg.n_heads),
@@ -308,7 +315,7 @@ class TokenGame(LensGame):
         """All that a value depends on."""
         return {
             "lens": self.lens,
-            "weights": model_identity(self.model),
+            "weights": self.model_identity,
             "tokens": list(self.prompt.ids),
             "players": [list(player.positions) for player in self.players],
             "answer": self.answer.identity,
@@ -317,6 +324,7 @@ class TokenGame(LensGame):
             "dtype": str(self._parameter.dtype).removeprefix("torch."),
             "device": self._parameter.device.type,
             "executor": self.note.split(";")[0],
+            **self._how(),
         }
 
     def _about(self) -> dict[str, Any]:

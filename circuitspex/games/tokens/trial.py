@@ -27,8 +27,9 @@ def why_not(make: Callable[[], BatchedPasses], plain: HookedPasses, n_players: i
     try:
         with torch.inference_mode(False), torch.no_grad():
             made = make()
-            # One by one, as 'delete' leaves different numbers of tokens.
-            found = torch.cat([made.logits(row[None]) for row in gates])
+            # One by one under 'delete', which leaves different numbers of tokens; else together, as they will run.
+            parts = [row[None] for row in gates] if plain.ablate == "delete" else [gates]
+            found = torch.cat([made.logits(part) for part in parts])
             wanted = plain.logits(gates)
     except Exception as error:  # whatever an unknown architecture raises, plain hooks still work
         return None, f"a batched pass failed ({type(error).__name__}: {' '.join(str(error).split())[:120]})"

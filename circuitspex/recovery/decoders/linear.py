@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Lasso, lasso_path
 
 from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import is_constant
+from circuitspex.silence import no_warnings
 from circuitspex.typing import FloatArray, Values
+from circuitspex.unmoved import unmoved
+
+with unmoved():
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import Lasso, lasso_path
 
 _N_PENALTIES = 40
 _SMALLEST_PENALTY = 1e-3  # relative to the one that leaves nothing
@@ -57,16 +59,14 @@ def _path(x: FloatArray, y: Values, penalties: FloatArray) -> tuple[FloatArray, 
     centre, mean = x.mean(0), float(y.mean())
     if is_constant(y):
         return np.zeros((x.shape[1], len(penalties))), np.full(len(penalties), mean)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the smallest penalties, with fewer masks than components
-        _, weights, _ = lasso_path(x - centre, y - mean, alphas=penalties)
+    with no_warnings(ConvergenceWarning):  # the smallest penalties, with fewer masks than components
+        _, weights, _ = lasso_path(x - centre, y - mean, alphas=penalties, random_state=0)
     return weights, mean - centre @ weights
 
 
 def _fit(x: FloatArray, y: Values, penalty: float) -> tuple[FloatArray, float]:
     if is_constant(y):
         return np.zeros(x.shape[1]), float(y.mean())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model = Lasso(alpha=penalty).fit(x, y)
+    with no_warnings(ConvergenceWarning):
+        model = Lasso(alpha=penalty, random_state=0).fit(x, y)
     return model.coef_, float(model.intercept_)

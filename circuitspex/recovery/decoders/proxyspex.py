@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import lightgbm
 import numpy as np
 
 from circuitspex.recovery.bases.polynomial import Polynomial, products
@@ -18,6 +17,10 @@ from circuitspex.recovery.decoders.ridge import fit_ridge
 from circuitspex.recovery.decoders.trees import fit_trees, staged_predictions, tree_polynomial
 from circuitspex.recovery.samples import Fitted, Samples, cross_fit
 from circuitspex.typing import Term
+from circuitspex.unmoved import unmoved
+
+with unmoved():
+    import lightgbm
 
 _DEPTHS = (2, 3, 5)
 _ROUNDS = [25, 50, 100, 200, 400]

@@ -13,15 +13,12 @@ set; what is found is subtracted, which uncovers others (peeling). Three things 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb, log, log2, sqrt
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import lasso_path
 
 from circuitspex.errors import UserError
 from circuitspex.masks.bch import Decoded
@@ -32,7 +29,13 @@ from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.stack import clearly_better
 from circuitspex.recovery.samples import N_FOLDS, Fitted, Samples
 from circuitspex.recovery.scoring.r2 import is_constant
+from circuitspex.silence import no_warnings
 from circuitspex.typing import FloatArray, IntArray, Masks, Term, Values
+from circuitspex.unmoved import unmoved
+
+with unmoved():
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import lasso_path
 
 _ROUNDS = 100
 _FLIPS = 6
@@ -196,9 +199,10 @@ def _lasso(moments: _Moments) -> tuple[FloatArray, FloatArray]:
     largest = float(np.abs(moments.xy).max()) / size
     if largest == 0:
         return np.zeros((size, len(_LASSO))), np.zeros((size, len(_LASSO)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        _, shrunk, _ = lasso_path(np.asfortranarray(root.T), target, alphas=largest * _LASSO, max_iter=150)
+    with no_warnings(ConvergenceWarning):
+        _, shrunk, _ = lasso_path(
+            np.asfortranarray(root.T), target, alphas=largest * _LASSO, max_iter=150, random_state=0
+        )
     relaxed = np.zeros_like(shrunk)
     for column, weights in enumerate(shrunk.T):
         kept = np.flatnonzero(weights)

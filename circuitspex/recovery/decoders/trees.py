@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
 from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.typing import FloatArray, IntArray, Term, Values
+from circuitspex.unmoved import unmoved
+
+with unmoved():
+    import lightgbm
 
 # One thread: the data sets are small, and LightGBM's threads cost more than they save (and vary the sums).
 _PARAMETERS = {

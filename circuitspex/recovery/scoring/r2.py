@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitspex.checks import check_finite
+from circuitspex.errors import UserError
+from circuitspex.scale import power_of_two
 from circuitspex.statistics import half_width, jackknife_errors
 from circuitspex.typing import Values
 
@@ -42,14 +44,21 @@ def is_constant(values: Values) -> bool:
     """Whether the values do not vary beyond rounding; none at all do not vary."""
     if not len(values):
         return True
-    return bool(np.ptp(values) <= _CONSTANT * max(1e-300, float(np.abs(values).max())))
+    values = values / power_of_two(values)
+    return bool(np.ptp(values) <= _CONSTANT * float(np.abs(values).max()))
 
 
 def r_squared(values: Values, predicted: Values) -> float | None:
     """``1 - sum (y - p)² / sum (y - mean y)²``; None where y is constant."""
     if is_constant(values):
         return None
-    return float(1 - ((values - predicted) ** 2).sum() / ((values - values.mean()) ** 2).sum())
+    unit = power_of_two(values)
+    values, predicted = values / unit, predicted / unit
+    with np.errstate(over="ignore"):
+        found = float(1 - ((values - predicted) ** 2).sum() / ((values - values.mean()) ** 2).sum())
+    if not math.isfinite(found):
+        raise UserError("the predictions are so far from the values that their R² is no number")
+    return found
 
 
 def score(values: Values, predicted: Values) -> Score:
@@ -78,12 +87,13 @@ def cross_validated_score(values: Values, predicted: Values) -> Score:
 
 def _with_interval(values: Values, predicted: Values, *, spread: float) -> Score:
     """R² and its interval; ``spread`` is that of the logarithm of a factor on the missed share."""
+    unit = power_of_two(values)
+    values, predicted = values / unit, predicted / unit
     r2 = r_squared(values, predicted)
     n = len(values)
     if r2 is None or n < 2 or r2 == 1:
         return Score(r2, r2, r2, n)
-    scale = float(np.abs(values).max())  # no square overflows, or vanishes
-    missed, varied = ((values - predicted) / scale) ** 2, ((values - values.mean()) / scale) ** 2
+    missed, varied = (values - predicted) ** 2, (values - values.mean()) ** 2
     # The logarithm without each mask in turn, less what it is with all of them.
     shares = [missed / missed.sum(), varied / varied.sum() * n / (n - 1)]
     less, least = (np.log1p(-np.minimum(share, _MOST)) for share in shares)

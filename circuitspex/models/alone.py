@@ -1,0 +1,24 @@
+"""One thread at a time on a model: its hooks, forwards and flags are the model's own, and every pass sees them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+_locks: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
+_making = threading.Lock()
+
+
+@contextlib.contextmanager
+def alone(model: Any) -> Iterator[None]:
+    """Within the block no other thread runs this model through this package; another one waits.
+
+    Blocks can be nested. Two bridges around one Hugging Face model share one lock.
+    """
+    with _making:
+        lock = _locks.setdefault(getattr(model, "original_model", None) or model, threading.RLock())
+    with lock:
+        yield
