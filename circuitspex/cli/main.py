@@ -5,38 +5,47 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import importlib
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from circuitspex import __version__
-from circuitspex.cli import compare, explain, export, find, info, models, runs, tokens, verify
-from circuitspex.cli.options import Parser
-from circuitspex.cli.terminal import Harmless
-from circuitspex.cli.wording import in_flags, shown
+from circuitspex.cli.memory import out_of_memory
+from circuitspex.cli.signals import answered
 from circuitspex.errors import UserError
-from circuitspex.text import message
+from circuitspex.text import escaped, message
 
-VERBS = (find, tokens, explain, compare, verify, export, runs, models, info)
+if TYPE_CHECKING:
+    from circuitspex.cli.options import Parser
+
+VERBS = ("find", "tokens", "explain", "compare", "verify", "export", "runs", "models", "info")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all verbs."""
+    from circuitspex.cli.options import Parser
+
     parser = Parser(prog="circuitspex", description="Find which components of a language model work together.")
     parser.add_argument("--version", action="version", version=f"circuitspex {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
-        verb.add_parser(verbs)
+        importlib.import_module(f"circuitspex.cli.{verb}").add_parser(verbs)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0 on success, 1 on a failure and 2 on a usage error."""
+    """Run a command; the exit code is 0 on success, 1 on a failure and 2 on a usage error.
+
+    Without ``arguments`` the process is taken for this command alone: an interrupt then ends it within a second.
+    """
+    told: list[argparse.Namespace] = []
     try:
         try:
-            return _main(arguments)
+            with answered(lambda: _interrupted(told)) if arguments is None else contextlib.nullcontext():
+                return _main(arguments, told)
         finally:
             sys.stdout.flush()  # here, where a pipe that was closed (``| head -1``) can still be passed over
     except BrokenPipeError:
@@ -45,11 +54,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _main(arguments: Sequence[str] | None) -> int:
+def _main(arguments: Sequence[str] | None, told: list[argparse.Namespace]) -> int:
+    try:
+        return _run(arguments, told)
+    except KeyboardInterrupt:
+        line = _interrupted(told)
+        if arguments is None or line is None:
+            raise
+        print(line, file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # the last resort: one line for people, the traceback with --debug
+        if told and getattr(told[0], "debug", False):
+            raise
+        line = out_of_memory(error)
+    with contextlib.suppress(MemoryError):  # here, where all that the error held is given back
+        print(f"circuitspex: {line}{_kept(told) if line else ''}", file=sys.stderr)
+    return 1
+
+
+def _run(arguments: Sequence[str] | None, told: list[argparse.Namespace]) -> int:
+    from circuitspex.cli.terminal import Harmless
+    from circuitspex.cli.wording import in_flags, shown
+
     options, unknown = build_parser().parse_known_args(arguments)
+    told.append(options)
     if unknown:
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    debug = getattr(options, "debug", False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore")
         for category in (UserWarning, FutureWarning):
@@ -58,28 +90,37 @@ def _main(arguments: Sequence[str] | None) -> int:
         try:
             with contextlib.redirect_stdout(Harmless(sys.stdout)):
                 result: int = options.run(options)
-        except UserError as error:
-            if debug:
-                raise
-            print(f"circuitspex: {in_flags(message(error), options.parser)}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            if debug:
-                raise
-            again = "" if getattr(options, "store", "off") == "off" else "; the same command goes on where it stopped"
-            print(f"circuitspex: interrupted{again}", file=sys.stderr)
-            return 1
         except BrokenPipeError:
             raise
-        except Exception as error:  # the last resort: one line for people, the traceback with --debug
-            if debug:
+        except Exception as error:
+            if getattr(options, "debug", False) or out_of_memory(error):
                 raise
-            print(f"circuitspex: {shown(error)}", file=sys.stderr)
+            said = in_flags(message(error), options.parser) if isinstance(error, UserError) else shown(error)
+            print(f"circuitspex: {said}", file=sys.stderr)
             return 1
         return result
 
 
+def _interrupted(told: list[argparse.Namespace]) -> str | None:
+    """The line for an interrupt; None where the traceback is wanted."""
+    if told and getattr(told[0], "debug", False):
+        return None
+    return f"circuitspex: interrupted{_kept(told)}"
+
+
+def _kept(told: list[argparse.Namespace]) -> str:
+    """What is kept of a command that did not come to its end."""
+    store = getattr(told[0], "store", "off") if told else "off"
+    if store == "off":
+        return ""
+    path = getattr(store, "path", None)
+    where = f"finished ablations are kept in {escaped(str(path))}; " if path else ""
+    return f"; {where}the same command goes on where it stopped"
+
+
 def _show_warning(parser: Parser, said: Any, category: Any, *place: Any, **more: Any) -> None:
+    from circuitspex.cli.wording import in_flags
+
     print(f"warning: {in_flags(message(said), parser)}", file=sys.stderr)
 
 

@@ -66,7 +66,10 @@ def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict
     baselines = {name: BASELINES.ready(name) for name in BASELINES}
     about = "; ".join(name if entry is None else f"{name}: {entry.about}" for name, entry in baselines.items())
     known: dict[str, dict[str, Any]] = {
-        "model": {"required": True, "help": "offline catalogue name, directory, .gguf file, or hub name"},
+        "model": {
+            "required": True,
+            "help": "offline catalogue name, directory (also of a PEFT adapter), .gguf file, or hub name",
+        },
         "task": {
             "required": True,
             "choices": Named(lambda: TASKS),

@@ -44,7 +44,7 @@ def for_text(given: GivenModel) -> HasTokenizer:
     Raises:
         UserError: a name of no model.
     """
-    if is_hugging_face(given) and not hasattr(given, "peft_config"):
+    if is_hugging_face(given):
         return _Text(given, tokenizer_for(given))
     return load_model(given) if isinstance(given, str | Path) else given
 

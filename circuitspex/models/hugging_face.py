@@ -52,7 +52,8 @@ def own_copy(model: Any, dtype: torch.dtype | None) -> Any:
 
 def name_of(model: Any) -> str:
     """Where a model was loaded from, or the name of its class."""
-    return str(getattr(model, "name_or_path", "") or getattr(model.config, "_name_or_path", "") or type(model).__name__)
+    said = getattr(model, "name_or_path", "") or getattr(model.config, "_name_or_path", "")
+    return str(said or type(model.get_base_model() if hasattr(model, "get_base_model") else model).__name__)
 
 
 def tokenizer_for(model: Any) -> Any:
@@ -60,7 +61,11 @@ def tokenizer_for(model: Any) -> Any:
 
     Only what is on this machine is looked at, and no code that comes with it is run.
     """
-    name = name_of(model)
+    return tokenizer_in(name_of(model))
+
+
+def tokenizer_in(name: str | Path) -> Any:
+    """As ``tokenizer_for``, of a folder or of a name on the hub."""
     from transformers import AutoTokenizer
 
     folder = Path(name)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import ModelNotFoundError, UserError
+from circuitspex.models.adapters import AND, adapter_at, adapters_of, check_active, is_peft, merged, with_adapter
 from circuitspex.models.architecture import lens_name
 from circuitspex.models.catalogue import CATALOGUE, fetch
 from circuitspex.models.causal import check_config, needs_own_code, read_config
 from circuitspex.models.gguf import read_gguf
-from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, tokenizer_for
+from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, tokenizer_for, tokenizer_in
 from circuitspex.models.identity import identity_of_given, remember_identity, weights_hash
 from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
@@ -49,8 +50,10 @@ def load_model(
 
     Args:
         source: looked up in this order: a name of the offline catalogue (``circuitspex models list``); a ``.gguf``
-            file; a directory with a Hugging Face model; a model name on the Hugging Face hub. Or a Hugging Face model
-            that is loaded: what is wrapped shares its weights, and the model itself stays as it is.
+            file; a directory with a Hugging Face model, or with an adapter of PEFT (``adapter_config.json`` names its
+            base, which is looked up in the same way); a model name on the Hugging Face hub. Or a Hugging Face model
+            that is loaded: what is wrapped shares its weights, and the model itself stays as it is. Or a
+            ``peft.PeftModel``, of which the active adapters count. Adapters are merged into a copy of the weights.
         tokenizer: of a Hugging Face model; by default the one in the folder, or of the name, that it was loaded from.
         device: where the model lives; the GPU if there is one, else the CPU; of a Hugging Face model, where it is.
         dtype: of the weights; float32 by default, or a Hugging Face model's own. A torch dtype or one of 'float32',
@@ -78,16 +81,14 @@ def load_model(
     check_model(source, device=device, dtype=dtype, revision=revision, device_map=device_map)
     wanted_dtype = torch_dtype(dtype)
     name = str(source)
-    path = Path(source).expanduser()
     wanted_device = torch_device(device) if device_map is None else None
-    if name in CATALOGUE:
-        model, tokenizer = _from_folder(fetch(CATALOGUE[name], _say), wanted_dtype, device_map)
-    elif path.suffix == ".gguf" or path.is_file():
-        model, tokenizer = read_gguf(path, wanted_dtype)
-    elif path.is_dir():
-        model, tokenizer = _from_folder(path, wanted_dtype, device_map)
+    if adapter := adapter_at(source):
+        name = adapter.name
+        model, tokenizer = _read(adapter.base, wanted_dtype, adapter.revision, device_map)
+        model = with_adapter(model, adapter)
+        tokenizer = tokenizer_in(adapter.folder) or tokenizer
     else:
-        model, tokenizer = _from_hub(name, wanted_dtype, revision, device_map)
+        model, tokenizer = _read(source, wanted_dtype, revision, device_map)
     if any(parameter.device.type == "meta" for parameter in model.parameters()):
         raise UserError(f"device_map='{device_map}' leaves weights on disk; ablations need all of them in memory")
     with torch.no_grad():
@@ -97,6 +98,18 @@ def load_model(
     bridge: Model = _bridge(name, model, tokenizer, wanted_dtype, wanted_device)
     remember_identity(bridge, identity)
     return bridge
+
+
+def _read(source: str | Path, dtype: torch.dtype, revision: str | None, device_map: Any) -> tuple[Any, Any]:
+    """The Hugging Face model and its tokenizer, wherever they come from."""
+    name, path = str(source), Path(source).expanduser()
+    if name in CATALOGUE:
+        return _from_folder(fetch(CATALOGUE[name], _say), dtype, device_map)
+    if path.suffix == ".gguf" or path.is_file():
+        return read_gguf(path, dtype)
+    if path.is_dir():
+        return _from_folder(path, dtype, device_map)
+    return _from_hub(name, dtype, revision, device_map)
 
 
 def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtype: str | torch.dtype | None) -> Model:
@@ -113,10 +126,15 @@ def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtyp
             )
         )
     first = next(given.parameters())
-    model = own_copy(given, None if dtype is None else torch_dtype(dtype))
+    adapted = is_peft(given)
+    if adapted:
+        check_active(given)
+    model = own_copy(given, None if dtype is None else torch_dtype(dtype)).eval()
     wanted_device = first.device if device is None else torch_device(device)
-    name = name_of(given)
+    name = f"{name_of(given)}{AND}{adapters_of(given)}" if adapted else name_of(given)
     check_config(model.config.to_dict(), name)
+    if adapted:
+        model = merged(given, model)
     tokenizer = tokenizer_for(given) if tokenizer is None else tokenizer
     with torch.no_grad():
         identity = identity_of_given(model)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from circuitspex.errors import ModelNotFoundError, UserError
+from circuitspex.models.adapters import adapter_at
 from circuitspex.models.catalogue import CATALOGUE, folder_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def check_model(
         torch_device(device)
     if revision is not None and (name in CATALOGUE or path.exists()):
         raise UserError(f"revision='{revision}' is for models of the Hugging Face hub; {name} is local")
+    if adapter := adapter_at(source):
+        if revision is not None:
+            raise UserError(f"revision='{revision}' is for models of the Hugging Face hub; {adapter.folder} is local")
+        check_model(adapter.base, device=device, dtype=dtype, revision=adapter.revision, device_map=device_map)
+        return
     if name in CATALOGUE or path.is_file():
         return
     if path.suffix == ".gguf":
@@ -53,6 +59,8 @@ def check_model(
 
 def layers_of(source: str | Path, revision: str | None = None) -> int | None:
     """How many layers a model has, as its configuration says; None where that is not on this machine, or not said."""
+    if adapter := adapter_at(source):
+        source, revision = adapter.base, adapter.revision
     path = _config_of(str(source), Path(source).expanduser(), revision)
     try:
         fields = json.loads(path.read_bytes()) if path is not None else None

@@ -33,6 +33,8 @@ _SKIPPED |= {
     "_hf_hook",
     "_old_forward",
     "name_or_path",
+    "_weight_conversions",
+    "_use_kernels",
     "warnings_issued",
     "generation_config",
 }

@@ -83,9 +83,9 @@ def check_runs(bridge: Any, tokens: torch.Tensor, own: torch.Tensor, where: str)
         got = tuple(wrapped.shape) if isinstance(wrapped, torch.Tensor) else type(wrapped).__name__
         raise ModelNotFoundError(f"{where} ({kind}) gives {got} for {tuple(tokens.shape)} tokens, not logits for each")
     dtype, wrapped = str(wrapped.dtype), wrapped.float().cpu()
-    spread = _spread(own)
-    apart = float((wrapped - own).abs().max()) / spread if wrapped.shape == own.shape else float("inf")
-    if spread > 0 and apart > _SAME.get(dtype, 0.2):  # numbers that are none are named where they come up
+    wide = spread(own)
+    apart = float((wrapped - own).abs().max()) / wide if wrapped.shape == own.shape else float("inf")
+    if wide > 0 and apart > _SAME.get(dtype, 0.2):  # numbers that are none are named where they come up
         raise ModelNotFoundError(
             f"TransformerLens runs {where} ({kind}) as another model: its logits are off by {apart:.1g} of their spread"
         )
@@ -128,7 +128,7 @@ def _later_tokens_matter(bridge: Any, tokens: torch.Tensor, logits: torch.Tensor
     change = float((earlier[0] - earlier[1]).abs().max())
     if not change > 0:  # no numbers at all included
         return False
-    if change > _NO_ROUNDING * _spread(earlier):
+    if change > _NO_ROUNDING * spread(earlier):
         return True
     embedded: list[torch.Tensor] = []
 
@@ -148,7 +148,7 @@ def _later_tokens_matter(bridge: Any, tokens: torch.Tensor, logits: torch.Tensor
     return slope is not None and bool(slope[:, -1].abs().max() > 0)
 
 
-def _spread(logits: torch.Tensor) -> float:
+def spread(logits: torch.Tensor) -> float:
     """How much the logits of a position differ among themselves."""
     return float(logits.std(dim=-1).mean())
 
