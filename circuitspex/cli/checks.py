@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from circuitspex.errors import TaskError, UserError
 _FLAGS = {"metric": "--metric", "n_prompts": "--prompts", "group_by_length": "--group-by-length"}
 
 
-def check_before_loading(options: argparse.Namespace, *, models: list[tuple[str, str | None]]) -> Path | None:
+def check_before_loading(
+    options: argparse.Namespace, *, models: list[tuple[str, str | None]], files: Iterable[str]
+) -> Path | None:
     """Check every argument that a verb has, as far as that needs no weights; the cheapest first.
 
     What was checked by making it is left in ``options``: the store is open, ``latents`` are loaded.
@@ -21,6 +24,7 @@ def check_before_loading(options: argparse.Namespace, *, models: list[tuple[str,
     Args:
         options: of the verb.
         models: the names that will be loaded, each with its revision.
+        files: the names of what will be written to the folder.
 
     Returns:
         The folder to write to, which there is now; None where none was asked for.
@@ -60,7 +64,7 @@ def check_before_loading(options: argparse.Namespace, *, models: list[tuple[str,
         check_levels_spelled(levels or (), n_layers, name)
     if getattr(options, "latents", None):
         options.latents = [Latents.load(path) for path in options.latents]
-    return None if options.out is None else writable_folder(options.out)
+    return None if options.out is None else writable_folder(options.out, files)
 
 
 def task_options(options: argparse.Namespace) -> dict[str, Any]:

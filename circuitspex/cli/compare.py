@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     if DECODERS[options.method].makes_its_own_masks:
         options.usage_error(f"--method {options.method} runs masks of its own, which compare does not; use auto")
     sources = [_source(name) for name in options.model]
-    folder = check_before_loading(options, models=sources)
+    folder = check_before_loading(options, models=sources, files=FILES.values())
     from circuitspex.circuits import compare
     from circuitspex.export.files.comparison import to_json
     from circuitspex.models import load_model

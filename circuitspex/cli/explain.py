@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitspex.cli.options import arguments, shared_options, verb_parser, whole_number, writable_folder
-from circuitspex.cli.result import show
+from circuitspex.cli.result import WRITTEN, show
 from circuitspex.errors import UserError
 
 EXAMPLE = "circuitspex explain my_game.py:Game --budget 200 --out runs/mine"
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
     Options.of({name: value for name, value in vars(options).items() if name in ("keep", "method", "until", "budget")})
     game = game_of(options.game, options.players, options.names)
-    folder = None if options.out is None else writable_folder(options.out)
+    folder = None if options.out is None else writable_folder(options.out, WRITTEN)
     given = {key: value for key, value in arguments(options, explain).items() if key not in ("n_players", "names")}
     found = explain(game, options.budget, **given)
     return show(found, folder, options)

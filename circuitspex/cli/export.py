@@ -37,9 +37,9 @@ def run(options: argparse.Namespace) -> int:
     if unknown or not wanted:
         raise UserError(f"unknown format '{', '.join(unknown)}'; known: {', '.join(formats.names())}")
     circuit = Circuit.load(options.circuit)
-    folder = writable_folder(options.out or options.circuit.parent)
-    stem = options.circuit.stem
-    written = [circuit.export(form, folder / f"{stem}.{formats.ending('Circuit', form)}") for form in wanted]
+    files = [f"{options.circuit.stem}.{formats.ending('Circuit', form)}" for form in wanted]
+    folder = writable_folder(options.out or options.circuit.parent, files)
+    written = [circuit.export(form, folder / name) for form, name in zip(wanted, files, strict=True)]
     for path in [path for path, form in zip(written, wanted, strict=True) if form == "csv"]:
         from circuitspex.export.graphs.csv import interactions_path
 

@@ -6,7 +6,7 @@ import argparse
 
 from circuitspex.cli.checks import check_before_loading, task_options
 from circuitspex.cli.options import arguments, levels, rounds, shared_options, verb_parser
-from circuitspex.cli.result import show
+from circuitspex.cli.result import WRITTEN, show
 
 EXAMPLE = "circuitspex find --model smollm2-135m --task ioi --components heads --budget 100 --out runs/ioi"
 
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     if options.levels and (options.components or options.refine):
         other = "--components" if options.components else "--refine"
         raise UserError(f"--levels and {other} can't be combined; give one of the two")
-    folder = check_before_loading(options, models=[(options.model, options.revision)])
+    folder = check_before_loading(options, models=[(options.model, options.revision)], files=WRITTEN)
     from circuitspex.circuits import find_circuit
     from circuitspex.components import check_levels, model_structure, select
     from circuitspex.models import load_model

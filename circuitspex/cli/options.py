@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -244,8 +245,10 @@ def share_kept(text: str) -> Keep | Literal["auto"]:
     return low, high
 
 
-def writable_folder(path: Path) -> Path:
+def writable_folder(path: Path, files: Iterable[str] = ()) -> Path:
     """The folder, made if missing; asked for before the work begins, so that nothing finished is lost.
+
+    Of the files that will be written to it, those that are there already are named on standard error.
 
     Raises:
         UserError: it can't be made or written to.
@@ -258,4 +261,7 @@ def writable_folder(path: Path) -> Path:
             pass
     except OSError as error:
         raise UserError(f"can't write to the folder {path}: {os.strerror(error.errno or 0)}") from error
+    there = [name for name in files if (path / name).exists()]
+    if there:
+        print(escaped(f"{path} has {', '.join(there)} already: overwritten at the end"), file=sys.stderr)
     return path

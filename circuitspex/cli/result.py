@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from circuitspex.circuits import Found
 
 FILES = {"json": "circuit.json", "html": "circuit.html", "svg": "circuit.svg", "png": "circuit.png"}
+WRITTEN = (*FILES.values(), "interactions.json")
 
 
 def show(found: Found, folder: Path | None, options: argparse.Namespace) -> int:

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         check_is_store(Path(options.store).expanduser())
     store = store_at(options.store)
     if store is None:
-        raise UserError("there is no store: it is switched off; name one with --store FILE")
+        raise UserError("there is no store: it is switched off or can't be made; name one with --store FILE")
     if options.action == "list":
         return _list(store, options.json)
     if options.action == "show":

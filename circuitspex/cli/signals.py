@@ -66,6 +66,16 @@ def leave(said: str) -> NoReturn:
 _leaving = threading.Lock()
 
 
+def _forget() -> None:
+    """In a forked process: its signals are its own, and none of them may end the command."""
+    if signal.getsignal(signal.SIGTERM) is _interrupt:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 

@@ -10,6 +10,8 @@ from circuitspex.cli.result import finish, stored
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.strict_json import file_text
 
+WRITTEN = ("prompt.json", "prompt.html", "prompt.svg", "prompt.png", "circuit.json", "interactions.json")
+
 EXAMPLE = (
     'circuitspex tokens --model smollm2-135m --prompt "The food was not" --answer " good" --wrong-answer " bad" '
     "--out runs/words"
@@ -65,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"--span gives the players itself; it can't go with --unit {options.unit}")
     prompt = _prompt(options.prompt)
     _check_texts(options, prompt)
-    folder = check_before_loading(options, models=[(options.model, options.revision)])
+    folder = check_before_loading(options, models=[(options.model, options.revision)], files=WRITTEN)
     from circuitspex.circuits import explain
     from circuitspex.circuits.prompt_map import PromptMap
     from circuitspex.export.files.prompt import to_json

@@ -16,6 +16,7 @@ from circuitspex.tasks import check_name
 
 EXAMPLE = "circuitspex verify runs/ioi/circuit.json"
 FILES = {"json": "verification.json", "text": "verification.txt"}
+WRITTEN = (*FILES.values(), "verification.png", "verification.svg")
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     check_model(name, device=options.device, dtype=dtype, revision=options.revision)
     latents = [Latents.load(path) for path in options.latents]
     store = store_at(options.store)
-    folder = writable_folder(options.out or options.circuit.parent)
+    folder = writable_folder(options.out or options.circuit.parent, WRITTEN)
     model = load_model(name, device=options.device, dtype=dtype, revision=options.revision)
     wanted = circuit.model.get("identity")
     if wanted and model_identity(model) != wanted:

@@ -156,7 +156,7 @@ def merged(model: Any, copied: Any) -> Any:
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils.other import AuxiliaryTrainingWrapper
 
-    kinds: tuple[type, ...] = BaseTunerLayer, AuxiliaryTrainingWrapper
+    kinds: Any = (BaseTunerLayer, AuxiliaryTrainingWrapper)
     for module in copied.modules():
         if isinstance(module, kinds):
             for parameter in module.parameters():  # merging writes to these, and the caller's stay as they are

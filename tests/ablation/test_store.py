@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import sqlite3
 from pathlib import Path
@@ -294,6 +295,24 @@ def test_what_auto_means(monkeypatch, tmp_path):
         assert store_at("auto") is None
     with pytest.raises(UserError, match="can't make the folder of the store"):
         store_at(tmp_path / "file" / "runs.sqlite")
+
+
+def test_a_new_store_on_a_read_only_disk_costs_a_warning(monkeypatch, tmp_path):
+    def refused(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.warns(UserWarning, match="Permission denied; going on without the store"):
+        assert store_at(tmp_path / "new" / "runs.sqlite") is None
+    monkeypatch.undo()
+    monkeypatch.setattr("circuitspex.ablation.store.file.os.access", lambda path, mode: False)
+    monkeypatch.setattr("circuitspex.ablation.store.file._connect", _cannot_open)
+    with pytest.warns(UserWarning, match="unable to open database file; going on without the store"):
+        assert store_at(tmp_path / "runs.sqlite") is None
+
+
+def _cannot_open(path):
+    raise sqlite3.OperationalError("unable to open database file")
 
 
 def test_a_new_value_version_is_another_game(path, monkeypatch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sqlite3
 import warnings
 from pathlib import Path
@@ -33,6 +35,13 @@ CREATE TABLE ablations (
 """
 
 
+_READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
+
+
+class UnwritableStoreError(UserError):
+    """A new store where nothing can be written; the path itself is no mistake."""
+
+
 def open_store(path: Path) -> sqlite3.Connection:
     """A connection to the store at ``path``, which is made where there is none.
 
@@ -40,12 +49,14 @@ def open_store(path: Path) -> sqlite3.Connection:
 
     Raises:
         FileFormatError: the file is of a newer version, or is another program's database.
-        UserError: the folder can't be made or written to.
+        UnwritableStoreError: there is none, and the disk is full or may not be written to.
+        UserError: the path can't be that of a store.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"can't make the folder of the store {path}: {error.strerror}") from error
+        kind = UnwritableStoreError if error.errno in _READ_ONLY else UserError
+        raise kind(f"can't make the folder of the store {path}: {error.strerror}") from error
     if path.is_dir():
         raise UserError(f"the store {path} is a folder; a file name is needed")
     try:
@@ -54,7 +65,9 @@ def open_store(path: Path) -> sqlite3.Connection:
             _set_aside(path, why)
         return _connect(path)
     except (sqlite3.Error, OSError) as error:
-        raise UserError(f"can't open the store {path}: {error}") from error
+        new = not path.exists() or not path.stat().st_size
+        kind = UnwritableStoreError if new and not os.access(path.parent, os.W_OK) else UserError
+        raise kind(f"can't open the store {path}: {error}") from error
 
 
 def check_is_store(path: Path) -> None:

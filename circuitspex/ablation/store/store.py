@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from circuitspex.ablation.store.file import open_store, transaction
+from circuitspex.ablation.store.file import UnwritableStoreError, open_store, transaction
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.half_precision import HALF_FROM, HalfMatrix
 from circuitspex.models.cache import cache_folder
@@ -51,12 +51,19 @@ def store_at(where: Store | str | Path | None) -> Store | None:
     """A store from what a caller may say: None or 'off' for none, 'auto' for the user's own, a path, or a store.
 
     ``$CIRCUITSPEX_STORE`` (a path, or 'off') says what 'auto' is; without it, ``runs.sqlite`` in the cache folder.
-    Where that can't be written to, there is a warning and no store; a path that was named must work.
+    Where that can't be written to, there is a warning and no store; and where a path was named at which there is none
+    yet and the disk is full or read-only.
+
+    Raises:
+        UserError: the path that was named can't be that of a store.
     """
     if isinstance(where, Store):
         return where
     if where != "auto":
-        return None if where is None or where == "off" else Store(where)
+        try:
+            return None if where is None or where == "off" else Store(where)
+        except UnwritableStoreError as error:
+            return _without(error)
     where = os.environ.get("CIRCUITSPEX_STORE")
     if where is not None and where != "":
         return store_at(where)
@@ -65,8 +72,11 @@ def store_at(where: Store | str | Path | None) -> Store | None:
     except FileFormatError:
         raise
     except UserError as error:
-        warnings.warn(f"{error}; going on without the store of finished ablations", stacklevel=2)
-        return None
+        return _without(error)
+
+
+def _without(why: UserError) -> None:
+    warnings.warn(f"{why}; going on without the store of finished ablations", stacklevel=3)
 
 
 class Store:
