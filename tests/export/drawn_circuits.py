@@ -39,20 +39,24 @@ KNOWN = {"L23H3": 2.9, "L23H0": 1.04, "L29H1": 0.76, "L29H0": -0.44, "L24H7": -0
 
 
 def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
-    """A circuit of a model with 60 heads a layer: a few strong parts, many weak ones."""
+    """A circuit of a model with 60 heads a layer, more if it is large: a few strong parts, many weak ones."""
     rng = random.Random(seed)
+    n_heads = max(60, 6 * n_nodes // n_layers)  # enough names that drawing new ones ends
     effects = dict(list(KNOWN.items())[:n_nodes]) if n_layers == 30 else {}
     while len(effects) < n_nodes:
         layer = min(n_layers - 1, max(0, int(rng.gauss(0.7 * n_layers, 0.25 * n_layers))))
         start = 64 * rng.randrange(20)
-        name = rng.choice([f"L{layer}H{rng.randrange(60)}"] * 8 + [f"L{layer}M", f"L{layer}N{start}:{start + 64}@-1"])
+        name = rng.choice(
+            [f"L{layer}H{rng.randrange(n_heads)}"] * 8 + [f"L{layer}M", f"L{layer}N{start}:{start + 64}@-1"]
+        )
         effects.setdefault(name, rng.choice([-1, 1, 1]) * rng.expovariate(5) + 0.02)
-    names, weights = list(effects), [abs(effect) + 0.05 for effect in effects.values()]
+    names = list(effects)
+    weights = list(itertools.accumulate(abs(effect) + 0.05 for effect in effects.values()))
     wanted = n_nodes * 2 // 3 if n_edges is None else n_edges
     sets = {frozenset(s): v for s, v in ((("L23H3", "L24H4"), -1.98), (("L23H3", "L29H1"), 0.98)) if set(s) <= {*names}}
     sets |= {frozenset(("L23H3", "L24H4", "L29H1")): 0.44} if n_nodes >= 7 and n_layers == 30 else {}
     while len(sets) < wanted:
-        members = frozenset(rng.choices(names, weights, k=3 if rng.random() < 0.1 else 2))
+        members = frozenset(rng.choices(names, cum_weights=weights, k=3 if rng.random() < 0.1 else 2))
         if len(members) > 1:
             sets.setdefault(members, rng.choice([-1, 1]) * (rng.expovariate(4) + 0.05))
     return Circuit(
@@ -63,7 +67,13 @@ def realistic(n_nodes, n_edges=None, n_layers=30, seed=0):
             16, n_nodes, 50, 3.1, 0.12, estimate(2.74), estimate(0.31), estimate(0.3, 0.4), estimate(2.6)
         ),
         dropped=(edge((f"L{n_layers // 2}H5", f"L{n_layers - 1}H7"), 0.21),),
-        model={"name": "smollm2-135m", "identity": "a3f1", "n_layers": n_layers, "n_heads": 60, "dtype": "float32"},
+        model={
+            "name": "smollm2-135m",
+            "identity": "a3f1",
+            "n_layers": n_layers,
+            "n_heads": n_heads,
+            "dtype": "float32",
+        },
         task={
             "name": "ioi",
             "metric": "logit_diff",

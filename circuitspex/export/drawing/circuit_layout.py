@@ -236,8 +236,10 @@ class _Builder:
         """The nodes of each row, from the bottom up, and the layer of each row."""
         rows: list[list[int]] = []
         layers: list[int] = []
-        for layer in sorted({node.layer for node in self.nodes}):
-            members = [v for v, node in enumerate(self.nodes) if node.layer == layer]
+        of_layer: dict[int, list[int]] = {}
+        for v, node in enumerate(self.nodes):
+            of_layer.setdefault(node.layer, []).append(v)
+        for layer, members in sorted(of_layer.items()):
             total = sum(self.reach[v].left + self.reach[v].right for v in members)
             n_rows = min(len(members), int(total // WRAP_WIDTH) + 1)
             for part in range(n_rows):
@@ -311,9 +313,10 @@ class _Builder:
         return [*routing.place_labels(wanted, taken, page), *[None] * (len(edges) - len(wanted))]
 
     def _bands(self, layer_of_row: list[int], height: float, gap: float) -> tuple[LayerBand, ...]:
-        bands = []
-        for layer in dict.fromkeys(layer_of_row):
-            rows = [r for r, other in enumerate(layer_of_row) if other == layer]
+        bands, rows_of = [], dict[int, list[int]]()
+        for r, layer in enumerate(layer_of_row):
+            rows_of.setdefault(layer, []).append(r)
+        for layer, rows in rows_of.items():
             low, high = (height - MARGIN - 30.0 - gap * r for r in (rows[0], rows[-1]))
             bands.append(LayerBand(layer, round(high - BAND, 2), round(low + BAND, 2), round((low + high) / 2, 2)))
         return tuple(bands)

@@ -57,16 +57,14 @@ def arc_levels(spans: Sequence[tuple[int, float, float]]) -> list[int]:
     """How high each arc (row, x, x) must go, in steps, to clear the shorter ones of its row that it overlaps."""
     ends = [(row, min(a, b), max(a, b)) for row, a, b in spans]
     levels = [0] * len(ends)
-    done: list[int] = []
+    done_of: dict[int, list[int]] = {}
     for i in sorted(range(len(ends)), key=lambda i: (ends[i][2] - ends[i][1], ends[i])):
         row, low, high = ends[i]
-        under = [levels[j] for j in done if ends[j][0] == row and ends[j][1] < high and low < ends[j][2]]
-        levels[i] = next(level for level in range(len(under) + 1) if level not in under)
-        if (
-            under
-            and levels[i] < max(under)
-            and any(low <= ends[j][1] and ends[j][2] <= high for j in done if ends[j][0] == row)
-        ):
+        done = done_of.setdefault(row, [])
+        under = [levels[j] for j in done if ends[j][1] < high and low < ends[j][2]]
+        used = set(under)
+        levels[i] = next(level for level in range(len(under) + 1) if level not in used)
+        if under and levels[i] < max(under) and any(low <= ends[j][1] and ends[j][2] <= high for j in done):
             levels[i] = max(under) + 1
         done.append(i)
     return levels
