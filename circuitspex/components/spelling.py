@@ -35,8 +35,8 @@ def check_selector(selector: Selector, n_layers: int | None = None, name: str = 
     Raises:
         ComponentError: no selector or component is spelled so, or one is in a layer that the model does not have.
     """
-    layer = LayerStructure({word: Part(1, "any") for word in KINDS})
-    anything = _Anything(name, (layer,) * (n_layers or _MOST_LAYERS))
+    parts = {word: Part(1, "any", n_experts=1 if kind.in_expert else None) for word, kind in KINDS.items()}
+    anything = _Anything(name, (LayerStructure(parts),) * (n_layers or _MOST_LAYERS))
     if not isinstance(selector, str | Component | Sequence):
         raise ComponentError(f"{selector!r} is not a selector; selectors are {how_selected()}, or a list of components")
     items = [selector] if isinstance(selector, str | Component) else list(selector)

@@ -200,6 +200,6 @@ def test_an_overflow_in_half_precision_is_called_that(tiny):
     with torch.no_grad():
         model.unembed.original_component.weight.mul_(2e5)
     with pytest.raises(
-        TaskError, match=r"overflowed in float16, which holds numbers up to 6\.55e\+04; load it in float32"
+        TaskError, match=r"overflowed in float16, which holds numbers up to 6\.55e\+04; load the model in float32"
     ):
         game.evaluate(np.ones((1, game.n_players), dtype=bool))

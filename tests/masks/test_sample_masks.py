@@ -100,7 +100,7 @@ def test_what_is_no_share_is_refused(keep):
 
 
 @pytest.mark.parametrize(
-    ("n", "k", "message"), [(0, 5, "at least one component"), (5, 0, "number of masks"), (5, -1, "-1")]
+    ("n", "k", "message"), [(0, 5, "number of components must be at least 1"), (5, 0, "number of masks"), (5, -1, "-1")]
 )
 def test_nothing_to_sample_is_refused(n, k, message):
     with pytest.raises(UserError, match=message):

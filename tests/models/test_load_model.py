@@ -166,9 +166,9 @@ def test_loading_is_quiet_and_leaves_settings_alone(folder, capfd):
     from tqdm import tqdm
     from transformers.utils import logging
 
-    before = (logging.get_verbosity(), logging.is_progress_bar_enabled(), tqdm.__init__)
+    before = (logging.get_verbosity(), logging.is_progress_bar_enabled(), tqdm.__dict__["__init__"])
     load_model(folder)
-    assert (logging.get_verbosity(), logging.is_progress_bar_enabled(), tqdm.__init__) == before
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled(), tqdm.__dict__["__init__"]) == before
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
 

@@ -56,7 +56,7 @@ def test_the_function_is_the_same_with_and_without():
     ("options", "words"),
     [
         ({"bootstrap": 1}, "at least 2"),
-        ({"bootstrap": -3}, "at least 2"),
+        ({"bootstrap": -3}, "at least 0"),
         ({"per_prompt": np.zeros((20, 3))}, "must be the values"),
         ({"per_prompt": np.zeros((19, 3))}, "shape"),
         ({"per_prompt": np.full((20, 2), np.nan)}, "finite"),

@@ -63,7 +63,8 @@ def store_at(where: Store | str | Path | None) -> Store | None:
         try:
             return None if where is None or where == "off" else Store(where)
         except UnwritableStoreError as error:
-            return _without(error)
+            _without(error)
+            return None
     where = os.environ.get("CIRCUITSPEX_STORE")
     if where is not None and where != "":
         return store_at(where)
@@ -72,7 +73,8 @@ def store_at(where: Store | str | Path | None) -> Store | None:
     except FileFormatError:
         raise
     except UserError as error:
-        return _without(error)
+        _without(error)
+        return None
 
 
 def _without(why: UserError) -> None:

@@ -277,8 +277,9 @@ def _scored(
         faithfulness = Faithfulness(score.r2, score.low, score.high, score.n_masks)
         last = Stage(len(run), score.r2, score.low, score.high, score.n_masks)
     curve = (*curve, last)
-    if options.until is not None and not any(stage.reaches(options.until) for stage in curve):
-        warnings.warn(advice(curve, options.until, options.budget), stacklevel=4)
+    reached = any(options.until is None or stage.reaches(options.until) for stage in curve)
+    if not reached and not faithfulness.exact:  # where every mask was run, no larger budget would help
+        warnings.warn(advice(curve, options.until or 0.0, options.budget), stacklevel=4)
     return faithfulness, curve
 
 
