@@ -40,7 +40,7 @@ def test_a_search_among_this_kind(tiny, family, selector, kinds, tmp_path):
         budget=30,
         latents=latents,
         n_heldout=12,
-        n_contexts=12,
+        n_contexts=24,
         n_random=3,
         max_interactions=6,
     )
