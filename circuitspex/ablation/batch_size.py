@@ -8,6 +8,7 @@ from typing import TypeVar
 import psutil
 import torch
 
+from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.protocol import Model
 
 T = TypeVar("T")
@@ -65,11 +66,3 @@ def in_parts(n_rows: int, size: int, run: Callable[[slice], T]) -> list[T]:
             continue
         start = part.stop
     return found
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, on whatever device."""
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 
 from circuitspex.ablation.baselines import baselines_of
-from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
+from circuitspex.ablation.batch_size import rows_that_fit
 from circuitspex.ablation.cost import pass_cost
 from circuitspex.ablation.executors.agreement import disagreement, parts_of, rows_disagree
 from circuitspex.ablation.executors.clean import clean_pass
@@ -26,6 +26,7 @@ from circuitspex.ablation.shapes import Gates, Logits
 from circuitspex.ablation.sites import sites_of
 from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, TaskError, UserError
+from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import ModelState, model_state, why_foreign

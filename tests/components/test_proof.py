@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from typing import Any
 
@@ -184,18 +185,29 @@ def test_the_model_and_all_generators_are_as_they_were(tiny, hooks_left):
 
 def test_it_is_proved_once_for_a_model_and_again_for_other_weights(tiny, monkeypatch):
     model = tiny.fresh_bridge("gpt2")
-    runs = []
-    forward = type(model).forward
-    monkeypatch.setattr(type(model), "forward", lambda self, *a, **k: runs.append(1) or forward(self, *a, **k))
+    proved = []
+    module = importlib.import_module("circuitspex.components.proof.proofs")
+    prove = module._prove
+    monkeypatch.setattr(module, "_prove", lambda *a, **k: proved.append(1) or prove(*a, **k))
     model_structure(model)
-    once = len(runs)
-    assert 0 < once <= 4
     model_structure(model)
-    assert len(runs) == once
+    assert len(proved) == 1
     with torch.no_grad():
         next(model.parameters()).mul_(1.5)
     model_structure(model)
-    assert len(runs) == 2 * once
+    model_structure(model)
+    assert len(proved) == 2
+
+
+def test_a_proof_takes_few_passes(tiny, monkeypatch):
+    """Two for shapes, one for overflow, one for the trial; a model with a replaced forward is proved each time."""
+    model = tiny.fresh_bridge("gpt2")
+    runs = []
+    forward = type(model).forward
+    monkeypatch.setattr(type(model), "forward", lambda self, *a, **k: runs.append(1) or forward(self, *a, **k))
+    for times in (1, 2):
+        model_structure(model)
+        assert 0 < len(runs) <= 4 * times
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -219,3 +231,61 @@ def test_a_model_that_does_not_run_says_so(tiny, monkeypatch):
     monkeypatch.setitem(model.blocks[1].original_component.__dict__, "forward", broken)
     with pytest.raises(UserError, match="tiny-llama can't be run: RuntimeError: a part is missing"):
         model_structure(model)
+
+
+def spoil(model: Any, layer: int, **parts: slice) -> None:
+    """Zero these columns of a projection of the Hugging Face layer."""
+    modules = dict(model.blocks[layer].original_component.named_modules())
+    for name, columns in parts.items():
+        found = [m for path, m in modules.items() if path.split(".")[-1] == name or f".{name}._original" in path]
+        weights = [m.weight for m in found if isinstance(getattr(m, "weight", None), torch.Tensor)]
+        assert weights
+        with torch.no_grad():
+            for weight in weights:
+                weight[:, columns] = 0
+
+
+@pytest.mark.parametrize("columns", [slice(None), slice(0, 8)])
+@pytest.mark.parametrize("name", ["o_proj", "down_proj", "q_proj", "k_proj", "v_proj"])
+def test_parts_that_do_nothing_are_offered(tiny, name, columns):
+    """Pruned weights write nothing, or make nothing of what is read: the components are there all the same."""
+    model, kinds = (
+        tiny.fresh_bridge("llama"),
+        ("head", "query", "key", "value", "attention", "mlp", "neurons", "residual"),
+    )
+    expected = model_structure(model).layers[1]
+    spoil(model, 1, **{name: columns})
+    found = model_structure(model).layers[1]
+    for kind in kinds:
+        assert found.part(kind).why is None or not found.part(kind).refused, found.part(kind).why
+        assert (found.part(kind).n_units, found.part(kind).hook, found.part(kind).layout) == (
+            expected.part(kind).n_units,
+            expected.part(kind).hook,
+            expected.part(kind).layout,
+        )
+
+
+def test_a_projection_that_is_not_used_is_refused_though_it_is_read(tiny):
+    """Weights that write, into nothing: that is another layer than the names say."""
+    model = tiny.fresh_bridge("llama")
+    layer = model.blocks[1].original_component
+    handle = layer.self_attn.register_forward_hook(lambda module, args, out: (torch.zeros_like(out[0]), *out[1:]))
+    try:
+        why = verdict(model, claims.HeadsRead("blocks.1.attn.hook_z", n_units=4))
+    finally:
+        handle.remove()
+    assert why is not None
+    assert "does not change what the layer gives" in why
+
+
+def test_a_trial_is_in_eval_mode_and_puts_the_mode_back(tiny):
+    model = tiny.fresh_bridge("llama")
+    expected = model_structure(model).layers[1].part("head").n_units
+    layer = model.blocks[1].original_component
+    attention = getattr(layer.self_attn, "original_component", layer.self_attn)
+    attention.attention_dropout = 0.5
+    model.train()
+    modes = [module.training for module in model.modules()]
+    assert any(modes)
+    assert model_structure(model).layers[1].part("head").n_units == expected
+    assert [module.training for module in model.modules()] == modes

@@ -6,7 +6,7 @@ saw in the Hugging Face modules of the layer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from circuitspex.components.layout import Layout
@@ -61,7 +61,7 @@ class Adds(Claim):
     def changed(self, z: torch.Tensor, seen: Seen) -> torch.Tensor:
         """See ``Claim``."""
         other = OTHER_ATTENTION if self.of_attention else OTHER_MLP
-        scale = max(size(z[CLEAN]), 0.0 if seen.entry is None else size(seen.entry[CLEAN]))
+        scale = max(size(z[CLEAN]), 0.0 if seen.entry is None else size(seen.entry[CLEAN])) or 1.0
         first, second = (scale * seen.random(z[CLEAN]) for _ in range(2))
         z[OUTPUTS : OTHER_ENTRY + 1] = first
         z[other] = second
@@ -99,7 +99,7 @@ class Enters(Claim):
 
     def changed(self, z: torch.Tensor, seen: Seen) -> torch.Tensor:
         """See ``Claim``."""
-        z[STREAM] = z[STREAM] + size(z[CLEAN]) * seen.random(z[CLEAN])
+        z[STREAM] = z[STREAM] + (size(z[CLEAN]) or 1.0) * seen.random(z[CLEAN])
         self._given = z[STREAM].detach().clone()
         return z
 
@@ -128,6 +128,7 @@ class IsRead(Claim):
 
     def reason(self, seen: Seen) -> str | None:
         """See ``Claim``."""
+        gave: torch.Tensor | None = None
         for module, x in seen.read:
             if type(module).__module__.startswith("transformer_lens"):
                 continue
@@ -137,13 +138,15 @@ class IsRead(Claim):
             if x.shape[2] != self._given.shape[1]:
                 continue
             if same(x[self.row], self._given) and same(x[CLEAN], self._clean):
-                self.projected = x
+                self.projected, gave = x, seen.gave.get(id(module))
                 break
         if self.projected is None:
             return f"what passes '{self.hook}' is not what an output projection reads"
         if self.n_units < 1 or self.projected.shape[2] % self.n_units:
             return f"its output projection reads {self.projected.shape[2]} numbers a token, for {self.n_units} units"
-        if seen.left is not None and bool((seen.left[self.row] == seen.left[CLEAN]).all()):
+        # Weights of zero write nothing, whatever they read: then the layer must not change either.
+        writes = gave is None or bool((gave[self.row] != gave[CLEAN]).any())
+        if writes and seen.left is not None and bool((seen.left[self.row] == seen.left[CLEAN]).all()):
             return f"changing what passes '{self.hook}' does not change what the layer gives"
         return None
 
@@ -165,6 +168,9 @@ class Moves(Claim):
 
     ``shuffled``: a unit's numbers are only put into another order, which a norm over all units does not pass on to the
     others (OLMo 2); a value must then change outputs at the first position, since a norm is not linear (Gemma 4).
+
+    A head that attention can't move, since it gives the same at every position or its keys or queries are all alike
+    (``facing``), is not asked to. Where that is so of all heads nothing tells readings apart, and the usual one stands.
     """
 
     n_units: int = 0
@@ -172,11 +178,14 @@ class Moves(Claim):
     first_row: int = 0
     is_value: bool = False
     shuffled: bool = False
+    facing: Moves | None = field(default=None, repr=False, compare=False)
+    """For a query the key that it meets in this trial, for a key the query."""
 
     def changed(self, z: torch.Tensor, seen: Seen) -> torch.Tensor:
         """See ``Claim``."""
         layout = self.layout or Layout(self.n_units)
         units = layout.read(z).clone()
+        self.clean = units[CLEAN].detach().clone()
         scale = 4 * (size(units[CLEAN]) or 1.0)
         for unit, rows in enumerate(code(self.n_units)):
             for row in rows:
@@ -199,18 +208,24 @@ class Moves(Claim):
 
         z = outputs.double().reshape(*outputs.shape[:2], self.n_heads, -1)
         eps = _resolution(outputs)
-        scale = z[CLEAN].abs().amax((0, 2)) + 1e-3 * z[CLEAN].abs().max()
+        scale = z[CLEAN].abs().amax((0, 2)) + 1e-3 * z[CLEAN].abs().max() + 1e-30  # all is zero where nothing is read
         moved = (z - z[CLEAN]).abs().amax((1, 3)) / scale  # rows, head
         n_rows = code_rows(self.n_units)
         group = self.n_heads // self.n_units
+        idle = self._idle(z[CLEAN], eps)
+        moving = 0
         for unit, rows in enumerate(code(self.n_units)):
             on = torch.tensor([row in rows for row in range(n_rows)], device=moved.device)
             own = moved[self.first_row : self.first_row + n_rows, unit * group : (unit + 1) * group]
             noise = float(own[~on].max()) if bool((~on).any()) else 0.0
             if not noise <= eps:
                 return f"changing others at '{self.hook}' changes the output of a head that they don't serve"
-            if not float(own[on].amax(0).min()) > max(eps / 8, 2 * noise):
+            moves = own[on].amax(0) > max(eps / 8, 2 * noise)
+            moving += int(moves.sum())
+            if not bool((moves | idle[unit * group : (unit + 1) * group]).all()):
                 return f"changing it at '{self.hook}' does not change the output of every head that it serves"
+        if not moving and self.shuffled:
+            return f"changing it at '{self.hook}' does not change the output of any head"
         if self.is_value and self.shuffled:
             first = (z[:, 0] - z[CLEAN, 0]).abs().amax(-1) > eps * scale
             if causal and not bool(first[self.first_row : self.first_row + n_rows].any(0).all()):
@@ -226,6 +241,19 @@ class Moves(Claim):
             if not bool(((at_first - times * before).abs() <= eps * scale[:, None]).all()):
                 return f"what passes '{self.hook}' does more than choose what heads attend to"
         return None
+
+    def _idle(self, clean: torch.Tensor, eps: float) -> torch.Tensor:
+        """Of each head, whether what it attends to can make no difference; ``clean`` is ``[pos, head, width]``."""
+        import torch
+
+        if self.is_value:
+            return torch.zeros(self.n_heads, dtype=torch.bool, device=clean.device)
+        idle = (clean - clean[:1]).abs().amax((0, 2)) <= eps * clean.abs().amax((0, 2))
+        other = self.facing
+        if other is not None and self.n_heads % other.n_units == 0:
+            alike = (other.clean == other.clean[:1]).flatten(2).all(2).all(0)
+            idle |= alike.to(idle.device).repeat_interleave(self.n_heads // other.n_units)
+        return idle
 
 
 def is_causal(outputs: torch.Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from circuitspex.components.proof.seen import LENGTH
 from circuitspex.components.proof.trial import NOTHING_PASSES, Verdicts, probe_tokens, trial
 from circuitspex.errors import UserError
 from circuitspex.models.alone import alone
+from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import FwdHook, Model
 from circuitspex.models.state import ModelState, model_state
@@ -75,11 +77,29 @@ def proofs(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
         kept = _known.setdefault(model, {})
         key = tuple(wanted.items())
         if key not in kept or kept[key][0] != state or state.foreign:
-            kept[key] = state, _prove(model, wanted)
+            with _without_dropout(model):
+                kept[key] = state, _prove(model, wanted, ran=bool(kept))
         return kept[key][1]
 
 
-def _prove(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
+@contextlib.contextmanager
+def _without_dropout(model: Model) -> Iterator[None]:
+    """Every module in eval mode, then as it was: of numbers that chance changes nothing can be proved."""
+    from torch.nn import Module
+
+    roots = (model, getattr(model, "original_model", None))
+    training = [each for root in roots if isinstance(root, Module) for each in root.modules() if each.training]
+    try:
+        for module in training:
+            module.training = False
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _prove(model: Model, wanted: Mapping[str, Wanted], *, ran: bool) -> Proofs:
+    """``ran``: the model was run before, so that an exception now is no sign of one that can't be run."""
     if not hasattr(model, "blocks"):
         return Proofs({}, {}, {})
     n_layers = int(model.cfg.n_layers)
@@ -93,6 +113,8 @@ def _prove(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
     try:
         shapes = shapes_at(model, names)
     except Exception as error:  # whatever an unknown architecture raises
+        if ran or is_out_of_memory(error):
+            raise
         name = getattr(model.cfg, "model_name", None) or "this model"
         raise UserError(f"{name} can't be run: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
     _check_finite(model)
@@ -188,12 +210,16 @@ def _verdicts(
     words = {word for of_layer in claims.values() for word in of_layer}
     try:
         return tried(words)
-    except Exception:  # whatever an unknown architecture raises
+    except Exception as error:  # whatever an unknown architecture raises
+        if is_out_of_memory(error):
+            raise
         found: Verdicts = {}
         for word in sorted(words):
             try:
                 found.update(tried({word}))
             except Exception as error:
+                if is_out_of_memory(error):
+                    raise
                 reason = f"a trial of it failed ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
                 found.update({(layer, word): reason for layer, of_layer in claims.items() if word in of_layer})
         return found

@@ -26,7 +26,8 @@ class Seen:
     """What passes one layer, by rows; every row is given the residual stream of the first.
 
     ``arrived`` and ``entry`` are the stream before and after that, ``[rows, pos, d_model]``. ``read`` is what each of
-    the layer's modules was given, in order, ``[rows, pos, numbers]``, and ``left`` what the layer gave.
+    the layer's modules was given, in order, ``[rows, pos, numbers]``, ``gave`` what each gave (by ``id``), and ``left``
+    what the layer did.
     ``passed`` are the claims (their ``id``) whose hook something passed.
     """
 
@@ -37,6 +38,7 @@ class Seen:
     entry: torch.Tensor | None = None
     change: torch.Tensor | None = None
     read: list[tuple[Any, torch.Tensor]] = field(default_factory=list)
+    gave: dict[int, torch.Tensor] = field(default_factory=dict)
     left: torch.Tensor | None = None
 
     def random(self, like: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from circuitspex.components.proof.claims import Claim, HeadsRead, Moves, is_causal
 from circuitspex.components.proof.codes import code_rows
 from circuitspex.components.proof.seen import CLEAN, CODES, LENGTH, OTHER_ENTRY, Seen, size
+from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.protocol import Model
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ def _judged(of_layer: Mapping[str, Claim], seen: Seen) -> dict[str, str | None]:
     heads = [claim for claim in of_layer.values() if isinstance(claim, HeadsRead)]
     projected = next((claim.projected for claim in heads if claim.projected is not None), None)
     values = [claim for claim in moves.values() if claim.is_value]
+    for one, other in (("query", "key"), ("key", "query")):
+        if one in moves:
+            moves[one].facing = moves.get(other)
     for kind, claim in moves.items():
         if projected is None:
             found[kind] = _asked(claim.reason, seen)
@@ -120,6 +124,8 @@ def _asked(reason: Callable[..., str | None], *about: Any) -> str | None:
     try:
         return reason(*about)
     except (RuntimeError, IndexError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         return f"a trial of it failed ({' '.join(str(error).split())[:120]})"
 
 
@@ -136,7 +142,7 @@ def _watched(block: Any, seen: Seen, judge: Callable[[Seen], None]) -> Iterator[
         seen.arrived = x.detach()
         entry = x[:1].expand_as(x).clone()
         # Large beside what other branches of the layer make of it, which norms bound.
-        seen.change = 64 * size(x[CLEAN]) * seen.random(x[CLEAN])
+        seen.change = 64 * (size(x[CLEAN]) or 1.0) * seen.random(x[CLEAN])
         entry[OTHER_ENTRY] = entry[OTHER_ENTRY] + seen.change
         seen.entry = entry
         if args:
@@ -149,16 +155,23 @@ def _watched(block: Any, seen: Seen, judge: Callable[[Seen], None]) -> Iterator[
         if x is not None:
             seen.read.append((module, x.clone()))
 
+    def gave(module: Any, args: Any, output: Any) -> None:
+        x = seen.by_token(output)
+        if x is not None:
+            seen.gave[id(module)] = x
+
     def leave(module: Any, args: Any, output: Any) -> None:
         seen.left = seen.by_token(output[0] if isinstance(output, (tuple, list)) else output)
         judge(seen)
         seen.read.clear()
+        seen.gave.clear()
         seen.left = seen.arrived = seen.entry = None
 
     try:
         handles.append(layer.register_forward_pre_hook(enter, with_kwargs=True))
         for module in modules_within(layer):
             handles.append(module.register_forward_pre_hook(keep, with_kwargs=True))
+            handles.append(module.register_forward_hook(gave))
         handles.append(layer.register_forward_hook(leave))
         yield
     finally:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from circuitspex.ablation import Store
-from circuitspex.ablation.batch_size import is_out_of_memory, rows_that_fit
+from circuitspex.ablation.batch_size import rows_that_fit
 from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import unit_roundoff
@@ -32,6 +32,7 @@ from circuitspex.games.tokens.spans import Range
 from circuitspex.games.tokens.trial import why_not
 from circuitspex.models import model_name, model_of
 from circuitspex.models.given import GivenModel
+from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.state import ModelState
 from circuitspex.models.tokens import context_of, decode_token
