@@ -33,7 +33,7 @@ def found():
         keep=0.7,
         threshold=0.01,
         n_heldout=60,
-        n_contexts=12,
+        n_contexts=48,
         seed=1,
         progress=False,
     )
