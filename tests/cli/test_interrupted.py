@@ -35,7 +35,11 @@ def test_a_signal_ends_it_soon_with_one_line(tmp_path: Path, sleep: str, number:
     game.write_text(SLEEPER.format(asked=str(asked), sleep=sleep), encoding="utf-8")
     arguments = ["explain", f"{game}:values", "--players", "6", "--budget", "20"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "circuitspex", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "circuitspex", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where tests run in the background
     )
     while not asked.exists():
         assert process.poll() is None, process.communicate()[1]
