@@ -25,9 +25,9 @@ from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, gr
 from circuitspex.ablation.shapes import Gates, Logits
 from circuitspex.ablation.sites import sites_of
 from circuitspex.components import KINDS, Component, ModelStructure
-from circuitspex.errors import NoGradientError, TaskError, UserError
+from circuitspex.errors import NoGradientError, UserError
 from circuitspex.models.out_of_memory import is_out_of_memory
-from circuitspex.models.overflow import overflow_error, overflowed
+from circuitspex.models.overflow import check_slopes, overflow_error, overflowed
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import ModelState, model_state, why_foreign
 from circuitspex.models.trial import check_causal
@@ -378,7 +378,7 @@ class AblationEngine:
                 if not metric.requires_grad:
                     raise NoGradientError(f"metric '{self.task.metric.name}' has no gradient; use gradients=False")
                 slope = torch.autograd.grad(metric.sum(), leaf)[0].double().cpu().numpy()
-                self._check_slope(slope)
+                check_slopes(slope, self._dtype, self.task.metric.name, self.components)
         return metric.detach().double().cpu().numpy().reshape(n_masks, -1), slope
 
     def _check_overflow(self, group: _Group, logits: Logits, gates: Gates, prompts: slice) -> None:
@@ -392,16 +392,3 @@ class AblationEngine:
         forward = group.forward if isinstance(group.forward, PathForward) else None
         plain = forward or HooksForward(self.model, self._sites, self.n_players, *given)
         raise overflow_error(self.model, logits.dtype, lambda: plain(gates[worst : worst + 1], prompts, 0))
-
-    def _check_slope(self, slope: FloatArray) -> None:
-        """A gradient that is not finite is named by its component, and by the dtype where that may be why."""
-        wrong = np.argwhere(~np.isfinite(slope))
-        if not len(wrong):
-            return
-        name = str(self._dtype).removeprefix("torch.")
-        why = f" in {name}; load the model in float32" if self._dtype in (torch.float16, torch.bfloat16) else ""
-        value = slope[tuple(wrong[0])]
-        raise TaskError(
-            f"the gradient of metric '{self.task.metric.name}' at {self.components[wrong[0][1]]} is {value}{why}, "
-            "or use a method without gradients (proxyspex)"
-        )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from circuitspex.errors import TaskError
 from circuitspex.models.protocol import Model
+from circuitspex.typing import FloatArray
 
 if TYPE_CHECKING:
     import torch
@@ -70,3 +73,22 @@ def first_overflow(model: Model, run: Callable[[], object]) -> str:
         for hook in hooks:
             hook.remove()
     return found[0] if found else ""
+
+
+def check_slopes(slopes: FloatArray, dtype: torch.dtype, metric: str, components: Sequence[object]) -> None:
+    """Nothing where gradients ``(masks, components)`` are finite.
+
+    Raises:
+        TaskError: one is not; it is named by its component, and the dtype with it where that may be why.
+    """
+    import torch
+
+    wrong = np.argwhere(~np.isfinite(slopes))
+    if not len(wrong):
+        return
+    name = str(dtype).removeprefix("torch.")
+    why = f" in {name}; load the model in float32" if dtype in (torch.float16, torch.bfloat16) else ""
+    raise TaskError(
+        f"the gradient of metric '{metric}' at {components[wrong[0][1]]} is {slopes[tuple(wrong[0])]}{why}, "
+        "or use a method without gradients (proxyspex)"
+    )

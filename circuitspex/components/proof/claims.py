@@ -6,6 +6,7 @@ saw in the Hugging Face modules of the layer.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,19 +35,19 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Claim:
+class Claim(ABC):
     """That the hook carries what the name promises, in this layout; a layout of None is the plain one."""
 
     hook: str
     layout: Layout | None = None
 
+    @abstractmethod
     def changed(self, z: torch.Tensor, seen: Seen) -> torch.Tensor:
         """The activation with the rows of this claim changed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reason(self, seen: Seen) -> str | None:
         """None if the claim stands, else why it can't be made, to follow 'since'."""
-        raise NotImplementedError
 
 
 @dataclass
