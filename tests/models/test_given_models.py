@@ -11,10 +11,6 @@ from circuitspex.models.tokens import bos_of, encode, prepends_bos
 
 TOKENS = torch.tensor([[5, 6, 7, 8]])
 LITTLE = {"components": "mlps", "baseline": "zero", "budget": 8, "n_heldout": 4, "n_contexts": 2, "progress": False}
-LINES = [
-    f'{{"prompt": "w{i} w2 w3", "counterfactual": "w4 w{i} w5", "answer": " w{i + 6}", "wrong_answer": " w40"}}\n'
-    for i in range(10)
-]
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +18,6 @@ def folder(tiny, tmp_path_factory):
     path = tmp_path_factory.mktemp("model")
     tiny.hf_model("llama").save_pretrained(path)
     tiny.tokenizer.save_pretrained(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def task_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("task") / "mine.jsonl"
-    path.write_text("".join(LINES))
     return path
 
 
