@@ -314,11 +314,16 @@ class TestOwnCode:
     AUTO_MAP: ClassVar = {"AutoConfig": "configuration_mine.Mine", "AutoModelForCausalLM": "modeling_mine.Mine"}
 
     def test_all_calls_say_so(self):
-        """Left out, transformers asks at the terminal, and runs the code if the answer is yes."""
+        """Left out, transformers asks at the terminal, and runs the code if the answer is yes.
+
+        peft loads an adapter's numbers onto a model that is there; it has no such code and no such word.
+        """
         calls = 0
         for path in Path(circuitspex.__file__).parent.rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") not in LOADERS:
+                    continue
+                if ast.unparse(node.func) == "PeftModel.from_pretrained":
                     continue
                 said = {word.arg: word.value for word in node.keywords}.get("trust_remote_code")
                 assert isinstance(said, ast.Constant), f"{path}, line {node.lineno}"
