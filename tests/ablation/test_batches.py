@@ -71,9 +71,9 @@ def count_masks(monkeypatch: pytest.MonkeyPatch, kind: type) -> list[int]:
     seen: list[int] = []
     forward = kind.__call__
 
-    def counted(self: Any, gates: Any, *where: Any) -> Any:
+    def counted(self: Any, gates: Any, *where: Any, **known: Any) -> Any:
         seen.append(len(gates))
-        return forward(self, gates, *where)
+        return forward(self, gates, *where, **known)
 
     monkeypatch.setattr(kind, "__call__", counted)
     return seen
