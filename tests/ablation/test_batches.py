@@ -86,13 +86,13 @@ def memory_for(
     forward = kind.__call__
     tried: list[int] = []
 
-    def limited(self: Any, gates: Any, prompts: slice, *where: Any) -> Any:
+    def limited(self: Any, gates: Any, prompts: slice, *where: Any, **known: Any) -> Any:
         every = self.tokens if kind is not FusedForward else self._clean.entry
         size = len(gates) * len(every[prompts])
         tried.append(size)
         if size > rows:
             raise error(message)
-        return forward(self, gates, prompts, *where)
+        return forward(self, gates, prompts, *where, **known)
 
     monkeypatch.setattr(kind, "__call__", limited)
     return tried
