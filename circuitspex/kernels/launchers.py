@@ -5,5 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-LAUNCHERS: dict[str, Callable[..., Any]] = {}
+from circuitspex.kernels.triton_activate import activate
+from circuitspex.kernels.triton_norm import add_norm, norm
+
+LAUNCHERS: dict[str, Callable[..., Any]] = {"norm": norm, "add_norm": add_norm, "activate": activate}
 """By the operator's name; the arguments are the operator's own."""
