@@ -7,6 +7,12 @@ from typing import Any
 
 from circuitspex.kernels.triton_activate import activate
 from circuitspex.kernels.triton_norm import add_norm, norm
+from circuitspex.kernels.triton_project_in import project_in
 
-LAUNCHERS: dict[str, Callable[..., Any]] = {"norm": norm, "add_norm": add_norm, "activate": activate}
+LAUNCHERS: dict[str, Callable[..., Any]] = {
+    "norm": norm,
+    "add_norm": add_norm,
+    "activate": activate,
+    "project_in": project_in,
+}
 """By the operator's name; the arguments are the operator's own."""
