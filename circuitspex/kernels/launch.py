@@ -26,6 +26,11 @@ def one_stride(x: torch.Tensor) -> tuple[torch.Tensor, int]:
     return x, step
 
 
+def rows_of(weight: torch.Tensor) -> torch.Tensor:
+    """A matrix whose last axis is contiguous; copied where it isn't."""
+    return weight if weight.shape[1] < 2 or weight.stride(1) == 1 else weight.contiguous()
+
+
 def row_options(width: int) -> dict[str, int | bool]:
     """For kernels with one row a program: 16 bytes a thread at least, and the whole row in registers if it fits."""
     block = next_power(width, most=16384)

@@ -53,7 +53,7 @@ def project_out(rows: int, columns: int, width: int, device: Device) -> tuple[di
     if rows > 128 and -(-rows // 128) * 128 > 1.25 * (-(-rows // 64) * 64):
         tile = 64  # the last tile of 128 would be more than half empty, and there are few
     n = _columns(columns)
-    return _options(tile, n, next_power(width, most=64), n, device)
+    return _options(tile, n, next_power(width, most=64), n, device, most=64)
 
 
 def _columns(width: int) -> int:
@@ -63,10 +63,12 @@ def _columns(width: int) -> int:
     return next_power(width)
 
 
-def _options(rows: int, columns: int, inner: int, summed: int, device: Device) -> tuple[dict[str, int], int]:
-    """Warps and stages for a tile that keeps ``rows * summed`` sums."""
-    warps = 8 if rows * summed > 128 * 128 else 4
-    registers = rows * summed // (32 * warps) + 88  # what the compiler takes beside the sums
+def _options(
+    rows: int, columns: int, inner: int, summed: int, device: Device, most: int = 128
+) -> tuple[dict[str, int], int]:
+    """Warps and stages for a tile that keeps ``rows * summed`` sums, ``most`` in a thread if 4 warps are to do."""
+    warps = 8 if rows * summed > 128 * most else 4
+    registers = rows * summed // (32 * warps) + (88 if warps == 4 else 64)  # what the compiler takes beside the sums
     together = max(1, min(4, 65536 // (32 * warps * registers)))
     stage = 2 * inner * (rows + summed)
     stages = max(2, min(4, (device.shared // together - 2048) // stage))

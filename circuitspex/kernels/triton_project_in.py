@@ -12,12 +12,12 @@ import triton.language as tl
 from torch import Tensor
 
 from circuitspex.kernels import launch, tile_sizes
-from circuitspex.kernels.launch import or_other, precision, upcast
+from circuitspex.kernels.launch import or_other, precision, rows_of, upcast
 from circuitspex.kernels.triton_activate import activated
 
 
 @triton.jit
-def _rows_of(members, starts, tiles, tile, R, BM: tl.constexpr):
+def _gathered(members, starts, tiles, tile, R, BM: tl.constexpr):
     """The block of a tile, and of each of its rows the mask and the place within the mask; the last is repeated."""
     block = tl.load(tiles + 2 * tile)
     start = tl.load(starts + block)
@@ -47,7 +47,7 @@ def _project_in_kernel(
         rest = item - first * parts
         tile = first + rest % size
         column = rest // size * BN + tl.arange(0, BN)
-        block, mask, within, valid = _rows_of(members, starts, tiles, tile, R, BM)
+        block, mask, within, valid = _gathered(members, starts, tiles, tile, R, BM)
         place = mask.to(tl.int64) * R + within
         inside = column < D
         # Columns past the end repeat the last one; their products are not stored.
@@ -141,8 +141,8 @@ def project_in(
     out = launch.empty((groups, rows, weight.shape[0]), weight)
     if out.numel() == 0:
         return out
-    x, weight = x.contiguous(), _rows(weight)
-    other = weight if gate_weight is None else _rows(gate_weight)
+    x, weight = x.contiguous(), rows_of(weight)
+    other = weight if gate_weight is None else rows_of(gate_weight)
     device = tile_sizes.device_of(x)
     options, together = tile_sizes.project_in(tile_rows, inputs, width, gate_weight is not None, device)
     most = len(tiles) * triton.cdiv(width, options["BN"])
@@ -157,7 +157,3 @@ def project_in(
         precision(x.dtype), upcast(x.dtype), TOGETHER=16, **options,
     )  # fmt: skip
     return out
-
-
-def _rows(weight: Tensor) -> Tensor:
-    return weight if weight.stride(1) == 1 else weight.contiguous()
