@@ -56,6 +56,25 @@ def project_out(rows: int, columns: int, width: int, device: Device) -> tuple[di
     return _options(tile, n, next_power(width, most=64), n, device, most=64)
 
 
+LARGEST_HEAD = 256
+"""Attention keeps a head in one tile; larger heads run in plain PyTorch."""
+
+
+def attention(queries: int, width: int, rotary: int) -> dict[str, int]:
+    """Options of ``attention`` for heads of ``width`` numbers, the first ``rotary`` of them turned."""
+    rest = width - rotary
+    rows = next_power(queries, most=64)
+    return {
+        "BM": rows,
+        "BN": 64 if width <= 128 else 32,
+        "BD": next_power(width, most=LARGEST_HEAD),
+        "HALF": next_power(rotary // 2, most=LARGEST_HEAD) if rotary else 0,
+        "REST": next_power(rest, most=LARGEST_HEAD) if rest else 0,
+        "num_warps": 4 if width <= 128 else 8,
+        "num_stages": 2,
+    }
+
+
 def _columns(width: int) -> int:
     """Columns of a tile: as many as there are, to 128; 64 where that leaves much less of the last one empty."""
     if width > 128 and -(-width // 128) * 128 > 1.15 * width:

@@ -86,7 +86,8 @@ def project_out(
         or_other(added, z), or_other(residual, z), out,
         groups, rows, outputs, inputs, width, 1 if added is None else len(added), weight.stride(0),
         added is not None, residual is not None,
-        width % options["BK"] == 0, max(rows * inputs, outputs * weight.stride(0)) >= 2**31, triton.cdiv(width, options["BK"]),
+        width % options["BK"] == 0, max(rows * inputs, outputs * weight.stride(0)) >= 2**31,
+        triton.cdiv(width, options["BK"]),
         precision(z.dtype), upcast(z.dtype), TOGETHER=16, **options,
     )  # fmt: skip
     return out
