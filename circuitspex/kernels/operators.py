@@ -16,6 +16,7 @@ from torch import Tensor
 from circuitspex.errors import UserError
 from circuitspex.kernels import definitions
 from circuitspex.kernels.choice import with_fallback
+from circuitspex.kernels.tile_sizes import LARGEST_HEAD
 from circuitspex.kernels.work import BlockRows, MaskBlocks
 
 Optional = Tensor | None
@@ -371,6 +372,8 @@ def _attention(
     window: int,
 ) -> Tensor:
     given = (q, k, v, cos, sin, before_k, before_v, gates, baseline, scale, softcap, window)
+    if q.shape[3] > LARGEST_HEAD:
+        return definitions.attention(*given)
     return _run("attention", lambda: definitions.attention(*given), *given)  # type: ignore[no-any-return]
 
 
