@@ -42,7 +42,7 @@ work() {
     first) exec "$PYTHON" tools/bench/gpu_first.py ;;
     kernel_tests) tests tests/kernels ;;
     engine_tests) tests tests/ablation/test_fused*.py ;;
-    kernels) exec "$PYTHON" tools/bench/kernels.py --out "$OUT/kernels.md" ;;
+    kernels) exec "$PYTHON" tools/bench/gpu_kernels.py --out "$OUT/kernels.md" ;;
     engine_smollm2) engine "$1" smollm2-135m-shape --components heads+mlps neurons:64 --masks 64 1024 ;;
     engine_llama_1b) engine "$1" llama-3.2-1b --components heads+mlps --masks 512 --length 32 --prompts 1 4 ;;
     engine_llama_8b) engine "$1" llama-3.1-8b --components heads+mlps --masks 256 --length 32 ;;
@@ -56,10 +56,11 @@ fail() {
   exit 1
 }
 share() { echo $((($1 * BUDGET + 469) / 470)); } # of the time, for so many of 470 seconds
-names() { for step in "${STEPS[@]}"; do echo "${step%% *}"; done; }
-wanted=" ${*:-$(names | tr '\n' ' ')} "
+names=""
+for step in "${STEPS[@]}"; do names+=" ${step%% *}"; done
+wanted=" ${*:-$names} "
 for name in $wanted; do
-  names | grep -qxF -- "$name" || fail "there is no step '$name'; steps: $(names | tr '\n' ' ')"
+  [[ "$names " == *" $name "* ]] || fail "there is no step '$name'; steps:$names"
 done
 mkdir -p "$OUT" && : >"$OUT/log.txt" && OUT="$(cd "$OUT" && pwd)" || fail "can't write to $OUT; name another folder in OUT"
 export OUT PYTHON GPU_CHECK_WORKERS="$WORKERS"
@@ -68,6 +69,7 @@ machine="$(timeout -k 5 90 "$PYTHON" tools/gpu_needs.py 2>&1)" || {
   echo "$machine"
   fail "needs (nothing was run)"
 }
+machine="${machine##*$'\n'}" # after whatever libraries had to say
 echo "$machine"
 {
   printf '# A check on a GPU\n\n`tools/gpu_check.sh` on %s\n\n' "$machine"

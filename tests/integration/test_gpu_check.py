@@ -1,4 +1,4 @@
-"""``tools/gpu_check.sh`` says what failed, whatever fails: run with a Python of this test's making, which needs no GPU."""
+"""``tools/gpu_check.sh`` says what failed, whatever fails: run with a Python of this test's making, without a GPU."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_when_all_goes_well(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"summary.md", "log.txt"}
 
 
-@pytest.mark.parametrize(("word", "step"), [("tests/kernels", "kernel_tests"), ("bench/kernels.py", "kernels")])
+@pytest.mark.parametrize(("word", "step"), [("tests/kernels", "kernel_tests"), ("bench/gpu_kernels.py", "kernels")])
 def test_a_step_that_fails_fails_the_check_and_the_others_run(tmp_path: Path, word: str, step: str) -> None:
     code, lines, summary = check(tmp_path, FAIL=word)
     assert (code, lines[-1]) == (1, f"FAILED: {step} (exit status 3)")

@@ -1,6 +1,6 @@
 """The fused kernels beside cuBLAS, on a CUDA device: time, and how near both come to what the card can do.
 
-    python tools/bench/kernels.py --groups 64 --rows 64
+    python tools/bench/gpu_kernels.py --groups 64 --rows 64
 
 Each row is one projection: milliseconds of the plain product of PyTorch on the same shape (nothing ablated), and of the
 kernel at several shares kept. Times are medians of CUDA events. The ceilings are a large product and a large copy.
