@@ -58,7 +58,7 @@ def build(name: str, device: str, dtype: torch.dtype, n_prompts: int, length: in
     generator = torch.Generator().manual_seed(0)
 
     def text() -> str:
-        return " ".join(_WORDS[i] for i in torch.randint(50, (length - 1,), generator=generator).tolist())
+        return " ".join(_WORDS[i] for i in torch.randint(50, (length,), generator=generator).tolist())
 
     examples = [Example(text(), text(), f" w{50 + i % 4}", f" w{54 + i % 4}") for i in range(n_prompts)]
     reference = [text() for _ in range(16)]

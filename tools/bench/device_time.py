@@ -67,10 +67,10 @@ def _clock(works: Sequence[Work]) -> float:
     return 1000 * (time.perf_counter() - started) / len(works)
 
 
-def host_us(work: Work, device: torch.device | str, calls: int = 20) -> float:
-    """Microseconds that the host spends on one call, without waiting for the device; a median of five series."""
+def host_us(work: Work, device: torch.device | str, calls: int = 10) -> float:
+    """Microseconds that the host spends on one call, without waiting for the device; a median of three series."""
     found = []
-    for _ in range(5):
+    for _ in range(3):
         wait(device)
         found.append(1000 * _clock([work] * calls))
         wait(device)

@@ -33,12 +33,15 @@ def main() -> None:
     game = cx.ComponentGame(model, task, "heads+mlps", "mean", batch_rows=options.masks)
     masks = cx.sample_masks(game.n_players, options.masks, keep=0.5, seed=0)
 
+    gates = masks.astype(float)
+
     def ablated() -> object:
-        return game.evaluate(masks, progress=False)
+        return game._engine.evaluate(gates)
 
     counts = operators_called(ablated)
     ablated()
     fused = wall_ms(ablated, options.device, options.repeats)
+    call = wall_ms(lambda: game.evaluate(masks, progress=False), options.device, options.repeats)
     times = []
     for last_only in (False, True):
         plain_forward(plain, task, options.masks, rows=options.masks, last_only=last_only)
@@ -57,7 +60,8 @@ def main() -> None:
     print(
         f"decides: an ablated pass takes {fused / every:.2f} of a plain one of the same batch, {fused / last:.2f} of "
         f"one with the last logits only ({fused:.1f}, {every:.1f}, {last:.1f} ms; {where}, {options.shape}, "
-        f"{options.dtype}, {options.masks} masks × {options.length} tokens, half of heads and MLPs kept); "
+        f"{options.dtype}, {options.masks} masks × {options.length} tokens, half of heads and MLPs kept; "
+        f"{call:.1f} ms with all that a call does besides); "
         f"operators called: {ran}",
         flush=True,
     )
