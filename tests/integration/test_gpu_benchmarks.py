@@ -1,4 +1,4 @@
-"""The benchmarks for a GPU run to their end on a CPU, on shapes that take no time; their tables say what they should."""
+"""The benchmarks for a GPU run to their end on a CPU, on shapes that take no time, and fill their tables."""
 
 from __future__ import annotations
 
