@@ -22,7 +22,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -88,41 +88,47 @@ def main() -> None:
     print("\n".join(lines), flush=True)
     wrong: list[str] = []
     for name, n_prompts in product(options.models, options.prompts):
-        dtype = getattr(torch, options.dtype)
-        model, plain, task = build(name, options.device, dtype, n_prompts, options.length)
-        compiled = torch.compile(plain) if options.compile and options.table == "gpu" else None
-        n_layers = int(model.cfg.n_layers)
-        cases = product(options.components, options.baselines, options.keep, options.masks)
-        for components, baseline, keep, n_masks in cases:
-            last_third = f"layers[{n_layers - n_layers // 3}:{n_layers}].heads"
-            selector = last_third if components == "last third" else components
-            if options.table == "cpu":
-                row = measure(model, plain, task, selector, baseline, keep, n_masks, options)
-                lines.append(f"| {name} | {components} | {baseline}, {keep:g} | {row}")
-            else:
-                case = Case(
-                    model,
-                    plain,
-                    task,
-                    selector,
-                    baseline,
-                    keep,
-                    n_masks,
-                    rows=min(options.rows, n_masks * n_prompts),
-                    single=min(options.single, n_masks),
-                    repeats=options.repeats,
-                    compiled=compiled,
-                    shape=LLAMAS.get(name),
-                    ceiling=ceiling,
-                )
-                found = measure_on_card(case)
-                lines.append(f"| {' | '.join([f'{name}, {components}, {keep:g}', *found.cells])} |")
-                wrong += [f"fallback: {name}, {components}: {reason}" for reason in found.wrong]
-            print(lines[-1], flush=True)
+        for row, reasons in rows_of(name, n_prompts, options, ceiling):
+            lines.append(row)
+            wrong += reasons
+            print(row, flush=True)
             save(options, [*lines, *(["", *wrong] if wrong else [])])
-        del model, plain, task
     print("\n".join(wrong))
     sys.exit(bool(wrong))
+
+
+def rows_of(name: str, n_prompts: int, options: argparse.Namespace, ceiling: float) -> Iterator[tuple[str, list[str]]]:
+    """The rows of one model, each with what was not as it should be."""
+    model, plain, task = build(name, options.device, getattr(torch, options.dtype), n_prompts, options.length)
+    n_layers = int(model.cfg.n_layers)
+    compiled = torch.compile(plain) if options.compile and options.table == "gpu" else None
+    for components, baseline, keep, n_masks in product(
+        options.components, options.baselines, options.keep, options.masks
+    ):
+        last_third = f"layers[{n_layers - n_layers // 3}:{n_layers}].heads"
+        selector = last_third if components == "last third" else components
+        if options.table == "cpu":
+            row = measure(model, plain, task, selector, baseline, keep, n_masks, options)
+            yield f"| {name} | {components} | {baseline}, {keep:g} | {row}", []
+            continue
+        case = Case(
+            model,
+            plain,
+            task,
+            selector,
+            baseline,
+            keep,
+            n_masks,
+            rows=min(options.rows, n_masks * n_prompts),
+            single=min(options.single, n_masks),
+            repeats=options.repeats,
+            compiled=compiled,
+            shape=LLAMAS.get(name),
+            ceiling=ceiling,
+        )
+        found = measure_on_card(case)
+        about = f"{name}, {components}, {keep:g}"
+        yield f"| {' | '.join([about, *found.cells])} |", [f"fallback: {about}: {reason}" for reason in found.wrong]
 
 
 def save(options: argparse.Namespace, lines: list[str]) -> None:

@@ -41,14 +41,26 @@ def device_ms(works: Sequence[Work], device: torch.device | str, *, seconds: flo
     wait(device)
     if torch.device(device).type != "cuda":
         return statistics.median(_clock(works) for _ in range(3))
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for work in works:
-            work()
+    graph = _captured(works)
     graph.replay()
     first = _replay(graph)
     times = [_replay(graph) for _ in range(min(50, max(5, int(1000 * seconds / first))))]
     return statistics.median(times) / len(works)
+
+
+def _captured(works: Sequence[Work]) -> torch.cuda.CUDAGraph:
+    """All calls as one graph. ``torch.cuda.graph`` would give all cached memory back first, which takes long."""
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        graph.capture_begin()
+        try:
+            for work in works:
+                work()
+        finally:
+            graph.capture_end()
+    torch.cuda.current_stream().wait_stream(stream)
+    return graph
 
 
 def _replay(graph: torch.cuda.CUDAGraph) -> float:
