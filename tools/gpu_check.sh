@@ -31,7 +31,10 @@ STEPS=(
   "engine_llama_1b 25 60"
   "engine_llama_8b 30 75"
 )
-tests() { exec "$PYTHON" -m pytest -q -rfE -p no:cacheprovider -n "$WORKERS" "$@"; }
+# A test that hangs in the driver ends with its worker, and is named.
+tests() {
+  exec "$PYTHON" -m pytest -q -rfE -p no:cacheprovider -n "$WORKERS" --timeout 90 --timeout-method thread "$@"
+}
 engine() { # name of the table, shape, options...
   local name="$1" shape="$2"
   shift 2
