@@ -138,10 +138,10 @@ def test_one_failure_that_passes(tiny, monkeypatch):
     expected = game.evaluate(masks).per_prompt
     forward, failures = FusedForward.__call__, [MESSAGES[0]]
 
-    def once(self: Any, *args: Any) -> Any:
+    def once(self: Any, *args: Any, **known: Any) -> Any:
         if failures:
             raise RuntimeError(failures.pop())
-        return forward(self, *args)
+        return forward(self, *args, **known)
 
     monkeypatch.setattr(FusedForward, "__call__", once)
     np.testing.assert_allclose(game.evaluate(masks).per_prompt, expected, atol=1e-5)

@@ -24,7 +24,7 @@ class DensePass:
     Args:
         given: what passes share.
         gates: ``[masks, players + 1]``, the last column all ones; None ablates nothing.
-        host: the same gates on the host, by which is decided what is skipped.
+        host: the same gates on the host, by which is decided what is skipped; None skips nothing.
         prompts: which prompts of the group.
         first_position: nothing before this position is ablated.
         keep: where to put the keys and values of each layer.
@@ -50,6 +50,10 @@ class DensePass:
 
     def block(self, index: int, h: Shared, tail: int | None = None) -> Shared:
         """One block: ``[masks or 1, prompts, pos, d_model]`` in and out; ``tail`` is how many positions come out."""
+        return self.mlp(index, *self.attention(index, h, tail))
+
+    def attention(self, index: int, h: Shared, tail: int | None = None) -> tuple[Shared, Shared, slice]:
+        """The first half of a block: the stream after attention, what the MLP reads of it, and at which positions."""
         layer = self._given.dense.layers[index]
         where = slice(self._from, None)
         x = layer.norm_1(h)
@@ -62,7 +66,7 @@ class DensePass:
             out = layer.post_1(out.to(h.dtype))
         entry = h
         h = self._added(h, out, fresh=layer.parallel)
-        return self._mlp(index, layer, h, entry if layer.parallel else h, where)
+        return h, entry if layer.parallel else h, where
 
     def _attend(self, index: int, a: DenseAttention, x: Shared, tail: int | None) -> Shared:
         """``z`` of every head, ``[masks or 1, prompts, pos, head, d_head]``."""
@@ -106,13 +110,15 @@ class DensePass:
         g = g.to(z.dtype)
         return z * g if base is None else torch.lerp(base.to(z.dtype), z, g)
 
-    def _mlp(self, index: int, layer: DenseLayer, h: Shared, x: Shared, where: slice) -> Shared:
+    def mlp(self, index: int, h: Shared, x: Shared, where: slice) -> Shared:
         """``h`` plus the MLP's output on ``x``, gated; rows whose MLP is ablated at every position skip it."""
+        layer = self._given.dense.layers[index]
         gate = self._given.gates.get((index, "mlp"))
         if gate is None or self._gates is None or self._gates.requires_grad or len(gate.index) > 1:
             return self._added(h, self._mlp_gated(index, layer, x, where), fresh=False)
+        if self._host is None:
+            return self._added(h, self._mlp_gated(index, layer, x, where), fresh=False)
         g = gate.of(self._gates, where)  # masks, 1, 1, 1
-        assert self._host is not None
         values = gate.values(self._host, where)[:, 0, 0]
         if values.all():
             return self._added(h, self._mlp_gated(index, layer, x, where), fresh=False)

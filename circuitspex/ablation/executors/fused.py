@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from circuitspex.ablation.executors.card.forward import CardForward, why_not
 from circuitspex.ablation.executors.clean import CleanPass
 from circuitspex.ablation.executors.dense import DenseModel
 from circuitspex.ablation.executors.dense_pass import DensePass
@@ -57,6 +58,8 @@ class FusedForward:
     ) -> None:
         self.checkpointing = checkpointing
         self._given = Prepared(dense, clean, sites, n_players, baselines, reads)
+        self.why_no_kernels = why_not(self._given)
+        self._card = CardForward(self._given) if self.why_no_kernels is None else None
 
     def share(self, layers: Sequence[int], *, positions: bool) -> None:
         """Run the prompts once, unablated, and keep what later passes start from.
@@ -101,6 +104,8 @@ class FusedForward:
         )
         first_position = min(first_position, self._given.n_positions - self._given.tail)
         self.share([first_layer], positions=first_position > 0)
+        if self._card is not None and not gates.requires_grad:
+            return self._card(host, prompts, first_layer, first_position)
         h = self._given.residuals[first_layer][prompts, first_position:].unsqueeze(0)
         run = DensePass(self._given, gates, host, prompts, first_position)
         last = len(self._given.dense.layers) - 1
