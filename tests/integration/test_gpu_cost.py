@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from circuitspex.ablation.executors import dense
+from circuitspex.ablation.executors.card import forward, plan
 from circuitspex.games import ComponentGame
 from circuitspex.masks import sample_masks
 
@@ -21,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tools/bench"))
 
 import gpu_cost  # noqa: E402
+import pass_cost  # noqa: E402
 from ablation_models import SHAPES, build  # noqa: E402
 from model_shapes import TINY  # noqa: E402
 from pass_cost import Batch, ablated_layer, ablated_pass, n_launches, operations, plain_pass  # noqa: E402
@@ -99,22 +103,40 @@ def test_pairs_that_are_not_seen_do_not_count() -> None:
     assert every - causal == TINY.layers * 4 * TINY.heads * TINY.d_head * (36 - 21)
 
 
-def test_launches_of_a_layer(llamas: Any) -> None:
-    plain, hooked = [], []
+def test_launches_of_a_layer(llamas: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two and three layers: the plain pass, one mask through hooks, and a pass as it runs on a card."""
+    monkeypatch.setattr(forward, "runs_on", lambda weight: True)
+    monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
+    plain, hooked, ablated = [], [], []
     for model, hf_model, task in llamas.values():
-        game = ComponentGame(model, task, "heads+mlps", executor="hooks")
-        masks = sample_masks(game.n_players, 1, seed=0)
-        game.evaluate(masks)
+        games = {name: ComponentGame(model, task, "heads+mlps", executor=name) for name in ("hooks", "fused")}
+        assert games["fused"]._engine._groups[0].forward.why_no_kernels is None
+        masks = sample_masks(games["fused"].n_players, 9, keep=0.5, seed=0)
+        for game in games.values():
+            game.evaluate(masks)
         with Launches() as count, torch.no_grad():
             hf_model(task.groups[0].tokens, use_cache=False)
         plain.append(count.number)
         with Launches() as count:
-            game.evaluate(masks)
+            games["hooks"]._engine.evaluate(masks[:1].astype(float))
         hooked.append(count.number)
+        with Launches() as count:
+            games["fused"]._engine.evaluate(masks.astype(float))
+        ablated.append(count.number)
     two, three = (n_launches(plain_pass(replace(TINY, layers=n), Batch(1, 1, 6), last_only=False)) for n in (2, 3))
     assert plain[1] - plain[0] == three - two
     assert hooked[1] - hooked[0] == gpu_cost.LENS_LAUNCHES
-    assert n_launches(ablated_layer(TINY, Batch(1, 1, 6))) <= 12
+    # One more where what baselines give, a few rows, is turned into the stream's dtype.
+    assert ablated[1] - ablated[0] - n_launches(ablated_layer(TINY, Batch(9, 1, 6))) in (0, 1)
+
+
+def test_the_limits_are_those_of_the_executor() -> None:
+    assert (pass_cost.SKIP_ALONG_K, pass_cost.MOST_KEPT) == (plan.LEAST_ROWS, plan.MOST_KEPT)
+    assert pass_cost.JOINED_BELOW == dense._COPY_BELOW
+    rng = np.random.default_rng()
+    for masks, keep in ((512, 0.5), (256, 0.3), (64, 0.5)):
+        sites = {(layer, "mlp"): (rng.random((masks, 1, 1)) < keep).astype(float) for layer in range(16)}
+        assert abs(pass_cost.room(masks, keep) - plan._room(sites, masks) / masks) <= 1 / 16
 
 
 def test_the_page_is_what_the_script_prints() -> None:

@@ -14,7 +14,7 @@ import torch
 from ablation_peers import hooks_batched, plain_forward
 from device_time import peak_gib, wait, wall_ms
 from model_shapes import ModelShape
-from operator_counts import fallbacks, operators_called
+from operator_counts import fallbacks, not_as_it_should, operators_called
 from pass_cost import Batch, ablated_pass, operations
 
 import circuitspex as cx
@@ -93,12 +93,7 @@ def measure_on_card(case: Case) -> Measured:
         plain_fused = game("fused")
     masks = cx.sample_masks(fused.n_players, case.n_masks, keep=case.keep, seed=0)
     gates = masks.astype(np.float64)
-    wrong = []
-    called = operators_called(lambda: fused._engine.evaluate(gates))
-    if not fused.executor.startswith("fused"):
-        wrong.append(f"executor {fused.executor}")
-    elif device.startswith("cuda") and not called:
-        wrong.append("the executor called none of the operators")
+    wrong = not_as_it_should(fused, operators_called(lambda: fused._engine.evaluate(gates)), device)
 
     def without_kernels() -> Any:
         with kernels_off():
@@ -128,8 +123,7 @@ def measure_on_card(case: Case) -> Measured:
     peaks = [peak_gib(ways[name], device) if ms[name] == ms[name] else float("nan") for name in ("last", "fused")]
     few = min(case.single, case.n_masks)
     values, expected = fused._engine.evaluate(gates)[0][:few], hooks._engine.evaluate(gates[:few])[0]
-    if device.startswith("cuda"):
-        wrong += fallbacks(device)
+    wrong += fallbacks(device) if device.startswith("cuda") else []
     return Measured(cells(case, ms, peaks, float(np.abs(values - expected).max()), flops(case, fused, masks)), wrong)
 
 

@@ -37,3 +37,15 @@ def fallbacks(device: torch.device | str) -> list[str]:
     if not choice.use_triton(sample):
         return [choice.describe()]
     return sorted(str(each) for each in choice._failed)
+
+
+def not_as_it_should(game: Any, called: Counter[str], device: torch.device | str) -> list[str]:
+    """Why the passes of this game are not those that skip on a card; empty where they are, and on a CPU."""
+    if torch.device(device).type != "cuda":
+        return []
+    if not game.executor.startswith("fused"):
+        return [f"executor {game.executor}"]
+    why = game._engine._groups[0].forward.why_no_kernels
+    if why is not None:
+        return [f"no passes on a card: {why}"]
+    return [] if called else ["the executor called none of the operators"]

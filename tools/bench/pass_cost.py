@@ -13,8 +13,11 @@ from dataclasses import dataclass, replace
 from model_shapes import ModelShape
 
 NUMBER = 2  # bytes of bfloat16
-# From how many rows under a mask on tiles of 128 rows stay within one mask, so that the output projection can skip.
+# The executor's own limits: from how many rows under a mask on the output projection skips; above which share of masks
+# kept an MLP runs for all; below how many bytes of weights queries, keys and values (gate and up) are one product.
 SKIP_ALONG_K = 128
+MOST_KEPT = 0.85
+JOINED_BELOW = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class Card:
 class Batch:
     """Masks in one pass, their prompts and positions, and the shares kept.
 
-    ``kv`` is the share of key/value heads that serve at least one kept head.
+    ``kv`` is the share of key/value heads that serve at least one kept head. ``room`` is the share of masks that an MLP
+    is computed for where that is more than those under which it is on: in a recorded pass all layers have room for as
+    many.
     """
 
     masks: int
@@ -46,6 +51,12 @@ class Batch:
     heads: float = 1.0
     kv: float = 1.0
     mlps: float = 1.0
+    room: float | None = None
+
+    @property
+    def computed(self) -> float:
+        """The share of masks that an MLP is computed for."""
+        return self.mlps if self.room is None else self.room
 
     @property
     def rows(self) -> int:
@@ -82,6 +93,20 @@ def shares(shape: ModelShape, keep: float) -> dict[str, float]:
     return {"heads": keep, "kv": 1 - (1 - keep) ** (shape.heads / shape.kv), "mlps": keep}
 
 
+def room(masks: int, keep: float) -> float:
+    """The share of masks that a recorded pass makes room for in an MLP: a bound that no layer is likely to exceed."""
+    step = max(1, masks // 16)
+    bound = step * -(-int(masks * keep + 3.5 * (masks * keep * (1 - keep)) ** 0.5) // step) / masks
+    return 1.0 if bound > MOST_KEPT else bound
+
+
+def joined(shape: ModelShape) -> bool:
+    """Whether weights that read the same are kept beside each other, for one product."""
+    d, width = shape.d_model, shape.d_head * (2 * shape.heads + 2 * shape.kv)
+    layer = d * (width + (3 if shape.gated else 2) * shape.d_mlp)
+    return NUMBER * (shape.layers * layer + 2 * shape.vocab * d) < JOINED_BELOW
+
+
 def product(name: str, rows: float, inputs: float, outputs: float, *, own: bool = False, extra: float = 0.0) -> Launch:
     """``[rows, inputs] @ [inputs, outputs]``, weights read once; ``extra`` numbers are read besides."""
     numbers = rows * inputs + inputs * outputs + rows * outputs + extra
@@ -104,24 +129,33 @@ def ablated_layer(shape: ModelShape, batch: Batch, *, tail: int | None = None, c
     n, d, m = batch.all_rows, shape.d_model, shape.d_mlp
     out = n if tail is None else batch.masks * batch.prompts * tail
     queries = batch.positions if tail is None else tail
-    q, kv = batch.heads * shape.heads * shape.d_head, batch.kv * shape.kv * shape.d_head
-    on = batch.mlps * out
-    qkv = 2.0 * d * (out * q + n * 2 * kv)
-    qkv_numbers = n * d + d * (shape.heads + 2 * shape.kv) * shape.d_head + out * q + n * 2 * kv
-    width = shape.heads * shape.d_head
+    width, kv = shape.heads * shape.d_head, batch.kv * shape.kv * shape.d_head
+    q, on = batch.heads * width, batch.computed * out
+    one = joined(shape)
+    if one and tail is None:
+        parts = [product("queries, keys, values that are needed", n, d, q + 2 * kv, own=True)]
+    else:
+        keys = (["keys and values"], 2 * kv) if one else (["keys", "values"], kv)
+        parts = [product("queries of kept heads", out, d, q, own=True)]
+        parts += [product(f"{name} that serve one", n, d, keys[1], own=True) for name in keys[0]]
     if queries * batch.prompts >= SKIP_ALONG_K:
         project = [product("output projection of kept heads, residual", out, q, d, own=True, extra=out * d)]
     else:
-        add = Launch("residual and what baselines give", 0, NUMBER * 3 * out * d)
-        project = [product("output projection of gated heads", out, width, d), add]
-    up = (2 if shape.gated else 1) * m
+        add = Launch("residual and what baselines give", 0, NUMBER * 2 * out * d)
+        project = [add, product("output projection of gated heads", out, width, d, extra=out * d)]
+    if not shape.gated:
+        up = [product("up", on, d, m)]
+    elif one:
+        up = [product("gate and up", on, d, 2 * m)]
+    else:
+        up = [product("gate", on, d, m), product("up", on, d, m)]
     return [
-        Launch("queries, keys, values of kept heads", qkv, NUMBER * qkv_numbers, own=True),
+        *parts,
         attention(shape, batch, queries, causal=causal, own=True),
         *project,
         Launch("norm of the rows whose MLP is on", 0, NUMBER * 2 * on * d),
-        product("gate and up", on, d, up),
-        Launch("activation", 0, NUMBER * on * (up + m)),
+        *up,
+        Launch("activation", 0, NUMBER * on * (3 if shape.gated else 2) * m),
         product("down", on, m, d),
         # Rows whose MLP is off get what their baseline adds: every row is read, written and normed.
         Launch("add and norm", 0, NUMBER * (3 * out + on) * d),
@@ -129,7 +163,10 @@ def ablated_layer(shape: ModelShape, batch: Batch, *, tail: int | None = None, c
 
 
 def ablated_pass(shape: ModelShape, batch: Batch, *, reads: int = 1, causal: bool = True) -> Pass:
-    """All layers, each once; then only the positions that are read are unembedded."""
+    """All layers; then only the positions that are read are unembedded.
+
+    The first layer, whose attention is computed once a prompt, is counted like the others.
+    """
     layer = ablated_layer(shape, batch, causal=causal)
     last = ablated_layer(shape, batch, tail=reads, causal=causal)
     read = batch.masks * batch.prompts * reads
