@@ -90,5 +90,7 @@ def _options(
     registers = rows * summed // (32 * warps) + (88 if warps == 4 else 64)  # what the compiler takes beside the sums
     together = max(1, min(4, 65536 // (32 * warps * registers)))
     stage = 2 * inner * (rows + summed)
-    stages = max(2, min(4, (device.shared // together - 2048) // stage))
+    # Without wgmma (fewer than 64 rows) the compiler keeps a buffer less than there are stages.
+    wanted = max(2 if rows >= 64 else 3, min(4, (device.shared // together - 2048) // stage))
+    stages = max(1, min(wanted, device.shared // stage))
     return {"BM": rows, "BN": columns, "BK": inner, "num_warps": warps, "num_stages": stages}, together
