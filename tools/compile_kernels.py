@@ -261,7 +261,7 @@ def main() -> None:
             "# What the compiler makes of the kernels\n\n"
             "Made without a GPU: nothing here is a time.\n\n"
             f"    python tools/compile_kernels.py --out {options.out}\n\n"
-            f"Triton {triton.__version__}; {len(rows)} kernels and configurations, {spilled} with spilled registers.\n\n"
+            f"Triton {triton.__version__}; {len(rows)} configurations, {spilled} of them with spilled registers.\n\n"
             + table(rows)
             + "\n"
         )

@@ -1,4 +1,4 @@
-"""Kernels compiled for a GPU that need not be there: no spilled registers, shared memory that fits, tensor cores used."""
+"""Kernels compiled for a GPU that need not be there: no spilled registers, tensor cores used."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_tiles_of_old_devices_fit_too():
             for width in (1, 16, 64, 80, 128, 192, 576, 8192, 14336):
                 for gated in (False, True):
                     tile = min(128, max(16, rows))
-                    for options, together in (
-                        tile_sizes.project_in(tile, 2048, width, gated, device),
-                        tile_sizes.project_out(rows, width, width, device),
+                    for products, (options, together) in (
+                        (1 + gated, tile_sizes.project_in(tile, 2048, width, gated, device)),
+                        (1, tile_sizes.project_out(rows, width, width, device)),
                     ):
-                        columns = options["BN"] * (1 + gated)
+                        columns = options["BN"] * products
                         bytes_ = 2 * options["BK"] * (options["BM"] + columns) * options["num_stages"]
                         assert bytes_ <= shared, (rows, width, gated, options)
                         assert 1 <= together <= 4
