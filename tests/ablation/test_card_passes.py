@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from launches import Launches, Reads
 
-from circuitspex.ablation.executors.card import forward, plan
+from circuitspex.ablation.executors.card import block, forward, plan
 from circuitspex.games import ComponentGame
 from circuitspex.kernels import choice
 
@@ -109,3 +110,50 @@ def test_room_for_mlps_is_a_bound_that_batches_share():
         assert max(int(values.sum()) for values in sites.values()) <= plan._room(sites, 256)
     assert len(rooms) == 1, "one recorded pass serves all batches"
     assert rooms.pop() <= 0.65 * 256
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("selector", ["heads+mlps", "heads", "L0.heads+L1.neurons:16+L2.neurons:48", "neurons:1"])
+@pytest.mark.parametrize("limits", [{}, SMALL])
+def test_few_launches_a_layer_and_no_waiting(tiny, family, selector, limits, card, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    for name, value in limits.items():
+        monkeypatch.setattr(plan, name, value)
+    model = tiny.bridge(family)
+    game = ComponentGame(model, tiny.task(model, metric=raw_logit), selector, "mean", executor="fused")
+    gates = gates_of(game.n_players, 0)
+    game.evaluate(gates)  # what is computed once is there now
+    group = game._engine._groups[0].forward
+    padded = torch.tensor(np.pad(gates, ((0, 0), (0, 1)), constant_values=1), dtype=torch.float32)
+    layers: list[list[str]] = []
+    run = block.CardBlock.__call__
+
+    def noted(self: Any, *given: Any) -> Any:
+        before = len(launches.names)
+        found = run(self, *given)
+        layers.append(launches.names[before:])
+        return found
+
+    monkeypatch.setattr(block.CardBlock, "__call__", noted)
+    launches, reads = Launches(), Reads()
+    with reads, launches, torch.no_grad():
+        group(padded, slice(0, len(game._engine._groups[0].task)), 0, 0, host=gates)
+    assert len(layers) == 2, "the first block parts the masks, the other two are run for each"
+    assert max(map(len, layers)) <= 12, layers
+    assert launches.waits == [], launches.waits
+    assert reads.names == [], reads.names
+
+
+def test_what_waits_is_seen():
+    launches, reads = Launches(), Reads()
+    x = torch.ones(4)
+    with reads, launches:
+        x[x > 0] += 1
+        x.nonzero()
+        assert bool((x == 2).all())
+        x.cpu()
+        x.to("cpu")
+        x.view(2, 2)
+    assert {"index", "nonzero", "_local_scalar_dense"} <= set(launches.waits)
+    assert {"cpu", "to", "__bool__"} <= set(reads.names)
+    assert "view" not in launches.names

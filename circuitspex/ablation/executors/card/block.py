@@ -90,17 +90,17 @@ class CardBlock:
         if leaving == self._positions:
             return rows
         split = rows.unflatten(1, (self._plan.n_prompts, self._positions))[:, :, -leaving:]
-        return split.reshape(len(rows), -1, rows.shape[2])
+        return split.reshape(len(rows), -1, rows.shape[2]).contiguous()
 
     def _attend(
         self, index: int, a: DenseAttention, plan: HeadPlan | None, x: Stream, leaving: int, where: slice
     ) -> Outputs:
         """``g (z - baseline)`` of every head, ``[masks, prompts * leaving, heads * d_head]``."""
         q, k, v = (
-            part.reshape(len(x) * self._plan.n_prompts, -1, *part.shape[2:])
-            for part in self._projected(a, plan, x, leaving)
+            part.reshape(len(x) * self._plan.n_prompts, -1, *part.shape[2:]) for part in self._projected(a, plan, x)
         )
-        q, k = self._head_norm(a.q_norm, q), self._head_norm(a.k_norm, k)
+        # In the last block queries of all positions are projected and few are read: one product instead of three.
+        q, k = self._head_norm(a.q_norm, q[:, -leaving:]), self._head_norm(a.k_norm, k)
         places = self._given.clean.positions[index]
         start = self._plan.first_position
         before = None
@@ -128,35 +128,27 @@ class CardBlock:
         return z.reshape(len(x), -1, z.shape[2])
 
     def _projected(
-        self, a: DenseAttention, plan: HeadPlan | None, x: Stream, leaving: int
+        self, a: DenseAttention, plan: HeadPlan | None, x: Stream
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries, keys and values, ``[masks, rows, heads, d_head]``; what no head needs holds anything."""
-        last = self._last(x, leaving)
-        both: Outputs | None = None
-        if plan is not None and plan.joint is not None and a.joined is not None:
-            parts = _into(x, a.joined, self._rows(plan.joint))
-        elif plan is not None and plan.queries is not None and plan.keys is not None:
-            q, keys = _into(last, a.q, self._rows(plan.queries)), self._rows(plan.keys)
-            if a.joined is None:
-                return tuple(_heads(part, a.d_head) for part in (q, _into(x, a.k, keys), _into(x, a.v, keys)))  # type: ignore[return-value]
-            width = a.n_heads * a.d_head
-            bias = None if a.joined.bias is None else a.joined.bias[width:]
-            both = _into(x, Linear(a.joined.weight[width:], bias), keys)
-            k, v = _heads(both, a.d_head).split(a.n_kv, dim=2)
-            return _heads(q, a.d_head), k, v
-        elif a.joined is not None and leaving == self._positions:
-            parts = a.joined(x)
-        else:
-            return _heads(a.q(last), a.d_head), _heads(a.k(x), a.d_head), _heads(a.v(x), a.d_head)
-        q, k, v = _heads(parts, a.d_head).split([a.n_heads, a.n_kv, a.n_kv], dim=2)
+        if a.joined is not None:
+            joint = self._part(a.joined, x, None if plan is None else plan.joint)
+            q, k, v = _heads(joint, a.d_head).split([a.n_heads, a.n_kv, a.n_kv], dim=2)
+            return q, k, v
+        queries, keys = (None, None) if plan is None else (plan.queries, plan.keys)
+        parts = (a.q, queries), (a.k, keys), (a.v, keys)
+        q, k, v = (_heads(self._part(part, x, rows), a.d_head) for part, rows in parts)
         return q, k, v
+
+    def _part(self, linear: Linear, x: Stream, rows: Rows | None) -> Outputs:
+        return linear(x) if rows is None else _into(x, linear, self._rows(rows))
 
     def _head_norm(self, norm: Norm | None, x: ByHead) -> ByHead:
         if norm is None:
             return x
         if norm.parts is None or norm.parts.scale.shape != x.shape[-1:]:
             return norm(x)
-        return kernels.norm(x.flatten(0, 1), **self._constants.norm(norm, x.device)).reshape(x.shape)
+        return kernels.norm(x.reshape(-1, *x.shape[2:]), **self._constants.norm(norm, x.device)).reshape(x.shape)
 
     def _attention_out(
         self, index: int, layer: DenseLayer, plan: LayerPlan, z: Outputs, h: Stream, where: slice

@@ -46,7 +46,8 @@ class Blocks:
 @dataclass(frozen=True)
 class HeadPlan:
     """Gates ``[masks, pos or 1, heads]``, and what is skipped: rows of query heads and of key and value heads (of all
-    three beside each other in ``joint``), and blocks of the output projection. None skips nothing.
+    three beside each other in ``joint``, where their weights are), and blocks of the output projection. None skips
+    nothing.
     """
 
     gates: Piece
@@ -190,11 +191,10 @@ class _Place:
         if skip:
             # A key/value head serves while one of its query heads is on, at whatever position.
             serving = on.reshape(len(on), n_kv, -1).any(axis=2)
-            if joined and self.leaving == self.entering:
+            if joined:
                 joint = self._rows(np.concatenate([on, serving, serving], axis=1), self.entering)
             else:
-                queries = self._rows(on, self.leaving)
-                keys = self._rows(np.concatenate([serving, serving], axis=1) if joined else serving, self.entering)
+                queries, keys = self._rows(on, self.entering), self._rows(serving, self.entering)
         blocks = self._blocks(on) if skip else None
         return HeadPlan(self._floats(values), joint, queries, keys, blocks)
 

@@ -47,6 +47,5 @@ class Upload:
 
     def packed(self, *, pinned: bool) -> torch.Tensor:
         """All of it, int32, in memory of the host from which a device can copy by itself if ``pinned``."""
-        whole = torch.empty(self.size, dtype=torch.int32, pin_memory=pinned)
-        np.concatenate(self._parts or [np.zeros(0, dtype=np.int32)], out=whole.numpy())
-        return whole
+        whole = torch.from_numpy(np.concatenate(self._parts or [np.zeros(0, dtype=np.int32)]))
+        return whole.pin_memory() if pinned else whole
