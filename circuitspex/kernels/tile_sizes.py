@@ -33,8 +33,10 @@ def device_of(tensor: torch.Tensor) -> Device:
 
 @functools.cache
 def _cuda_device(device: torch.device) -> Device:
-    found = torch.cuda.get_device_properties(device)
-    return Device(found.multi_processor_count, found.shared_memory_per_block_optin)
+    from triton.runtime import driver
+
+    found = driver.active.utils.get_device_properties(device.index or 0)  # what Triton itself goes by
+    return Device(found["multiprocessor_count"], found["max_shared_mem"])
 
 
 def project_in(rows: int, inner: int, width: int, gated: bool, device: Device) -> tuple[dict[str, int], int]:
