@@ -47,7 +47,7 @@ def tile_rows(n_rows: int) -> int:
     return min(128, max(16, 1 << max(0, n_rows - 1).bit_length()))
 
 
-def rows_by_block(on: Bool[np.ndarray, "G B"], rows: int) -> tuple[Ints, Ints, Ints, Ints]:  # type: ignore[type-arg]
+def rows_by_block(on: Bool[np.ndarray, "G B"], rows: int) -> tuple[Ints, Ints, Ints, Ints]:
     """Members, starts, tiles and their number, for ``BlockRows``; the arrays are as long as the most there can be."""
     n_masks, n_blocks = on.shape
     step = tile_rows(n_masks * rows)
@@ -69,7 +69,7 @@ def most_tiles(n_masks: int, n_blocks: int, rows: int) -> int:
     return n_blocks * -(-n_masks * rows // tile_rows(n_masks * rows))
 
 
-def blocks_by_mask(on: Bool[np.ndarray, "G B"]) -> tuple[Ints, Ints]:  # type: ignore[type-arg]
+def blocks_by_mask(on: Bool[np.ndarray, "G B"]) -> tuple[Ints, Ints]:
     """Blocks and starts, for ``MaskBlocks``."""
     _, block = np.nonzero(on)
     blocks = np.zeros(on.size, dtype=np.int32)

@@ -19,7 +19,7 @@ def test_what_the_compiler_makes_of_the_kernels():
     """In a process of its own: here Triton has been imported to interpret kernels."""
     pytest.importorskip("triton", reason="Triton can't be imported")
     root = Path(__file__).parents[2]
-    more = ["--quick", "--targets", "90", "--models", "llama-3.2-1b", "--dtypes", "bfloat16", "--json"]
+    more = ["--quick", "--targets", "90", "--models", "llama-3.2-1b", "gpt2", "--dtypes", "bfloat16", "--json"]
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = os.pathsep.join([str(root), environment.get("PYTHONPATH", "")])
     command = [sys.executable, str(root / "tools/compile_kernels.py"), *more]
