@@ -1,51 +1,142 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one command and under nine minutes: kernel tests compiled, the engine's exactness on
-# the GPU, and the benchmarks of kernels and engine. Prints one short table; details go to $OUT (default: runs/gpu).
+# Everything that needs a GPU, in one command and within eight minutes: first the line that decides most (an ablated
+# pass beside a plain one), then the tests compiled, then the benchmarks. The last line is 'ok' or 'FAILED: ...', and the
+# exit status is 0 only if every step ended well; a step that no longer fits into the time has failed.
 #
-# Needs: a CUDA build of PyTorch with its Triton, transformers, numpy, scipy, pytest, pytest-timeout, transformer-lens
-# and what they import. No network: models have random weights. A real model is measured too where it is in the cache.
+#     OUT=runs/gpu tools/gpu_check.sh              everything
+#     tools/gpu_check.sh kernel_tests kernels      only these steps
+#
+# Needs a CUDA device and the packages in tools/gpu_needs.py, which names all that are missing; no network, and nothing
+# is written but to $OUT (default: runs/gpu) and to Triton's cache: summary.md, one table a benchmark, and log.txt.
+# $PYTHON is the interpreter (python3), $GPU_CHECK_WORKERS the tests at once, $GPU_CHECK_SECONDS the time for all (470),
+# of which every step gets its share.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 OUT="${OUT:-runs/gpu}"
 PYTHON="${PYTHON:-python3}"
-mkdir -p "$OUT"
-export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 CIRCUITSPEX_STORE=off
-unset TRITON_INTERPRET
+BUDGET="${GPU_CHECK_SECONDS:-470}"
+CORES="$(nproc 2>/dev/null || echo 4)"
+WORKERS="${GPU_CHECK_WORKERS:-$((CORES < 12 ? CORES : 12))}"
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CIRCUITSPEX_STORE=off
+export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1
+unset TRITON_INTERPRET CIRCUITSPEX_KERNELS
 
-"$PYTHON" - <<'P' || exit 1
-import importlib, sys
-missing = []
-for name in ("torch", "triton", "transformers", "transformer_lens", "numpy", "scipy", "pytest", "jaxtyping", "einops"):
-    try:
-        importlib.import_module(name)
-    except ImportError as error:
-        missing.append(f"{name} ({error})")
-if missing:
-    sys.exit("gpu_check: bring along: " + ", ".join(missing))
-import torch
-if not torch.cuda.is_available():
-    sys.exit("gpu_check: this machine has no CUDA device; the kernels are tested in Triton's interpreter by `make test`")
-import triton
-print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, triton {triton.__version__}")
-P
-
-step() { # name, seconds, command...
-  local name="$1" limit="$2" started=$SECONDS
+# Name, seconds that it usually takes, seconds that it may take; of 470 in all.
+STEPS=(
+  "first 30 75"
+  "kernel_tests 60 150"
+  "engine_tests 45 120"
+  "kernels 60 110"
+  "engine_smollm2 20 60"
+  "engine_llama_1b 25 60"
+  "engine_llama_8b 30 75"
+)
+# A test that hangs in the driver ends with its worker, and is named.
+tests() {
+  exec "$PYTHON" -m pytest -q -rfE -p no:cacheprovider -n "$WORKERS" --timeout 90 --timeout-method thread "$@"
+}
+engine() { # name of the table, shape, options...
+  local name="$1" shape="$2"
   shift 2
-  timeout "$limit" "$@" >"$OUT/$name.log" 2>&1
-  local code=$?
-  printf '%-28s %-8s %4d s\n' "$name" "$([ $code -eq 0 ] && echo ok || echo "FAILED($code)")" $((SECONDS - started))
-  return $code
+  exec "$PYTHON" tools/bench/ablation.py --device cuda --dtype bfloat16 --models "$shape" --out "$OUT" --name "$name" "$@"
+}
+work() {
+  case "$1" in
+    first) exec "$PYTHON" tools/bench/gpu_first.py ;;
+    kernel_tests) tests tests/kernels ;;
+    engine_tests) tests tests/ablation/test_fused*.py ;;
+    kernels) exec "$PYTHON" tools/bench/gpu_kernels.py --out "$OUT/kernels.md" ;;
+    engine_smollm2) engine "$1" smollm2-135m-shape --components heads+mlps neurons:64 --masks 64 1024 ;;
+    engine_llama_1b) engine "$1" llama-3.2-1b --components heads+mlps --masks 512 --length 32 --prompts 1 4 ;;
+    engine_llama_8b) engine "$1" llama-3.1-8b --components heads+mlps --masks 256 --length 32 ;;
+  esac
+}
+# The steps run in a shell of their own, so that `timeout` can end them with all their children.
+[ "${1:-}" != "--step" ] || work "$2"
+
+fail() {
+  echo "FAILED: $1"
+  exit 1
+}
+share() { echo $((($1 * BUDGET + 469) / 470)); } # of the time, for so many of 470 seconds
+names=""
+for step in "${STEPS[@]}"; do names+=" ${step%% *}"; done
+wanted=" ${*:-$names} "
+for name in $wanted; do
+  [[ "$names " == *" $name "* ]] || fail "there is no step '$name'; steps:$names"
+done
+mkdir -p "$OUT" && : >"$OUT/log.txt" && OUT="$(cd "$OUT" && pwd)" || fail "can't write to $OUT; name another folder in OUT"
+export OUT PYTHON GPU_CHECK_WORKERS="$WORKERS"
+
+machine="$(timeout -k 5 90 "$PYTHON" tools/gpu_needs.py 2>&1)" || {
+  echo "$machine"
+  fail "needs (nothing was run)"
+}
+machine="${machine##*$'\n'}" # after whatever libraries had to say
+echo "$machine"
+{
+  printf '# A check on a GPU\n\n`tools/gpu_check.sh` on %s\n\n' "$machine"
+  printf '| step | result | seconds |\n| --- | --- | --- |\n'
+} >"$OUT/summary.md"
+
+failed=() notes="" child=""
+finish() {
+  [ -z "$notes" ] || printf '\n%s' "$notes" >>"$OUT/summary.md"
+  if ((${#failed[@]})); then
+    local all
+    all="$(printf ', %s' "${failed[@]}")"
+    printf '\nFAILED: %s\n' "${all:2}" | tee -a "$OUT/summary.md"
+    exit 1
+  fi
+  printf '\nok\n' | tee -a "$OUT/summary.md"
+  exit 0
+}
+trap '[ -z "$child" ] || kill "$child"; failed+=("interrupted after $SECONDS s"); finish' INT TERM
+
+run() { # name, seconds usually, seconds at most, seconds that later steps usually take
+  local name="$1" usual="$2" most="$3" later="$4" left=$((BUDGET - SECONDS)) started=$SECONDS before result code
+  local limit=$((left - later < most ? left - later : most))
+  limit=$((limit > usual ? limit : usual))
+  before=$(wc -c <"$OUT/log.txt")
+  if ((left < usual)); then
+    result="skipped: ${left} s left"
+  else
+    printf '\n===== %s =====\n' "$name" >>"$OUT/log.txt"
+    timeout -k 5 "$limit" bash tools/gpu_check.sh --step "$name" >>"$OUT/log.txt" 2>&1 </dev/null &
+    child=$!
+    wait "$child"
+    code=$?
+    kill -KILL -- "-$child" 2>/dev/null # what a step left running, tests' workers for example: `timeout` leads their group
+    child=""
+    case $code in
+      0) result=ok ;;
+      124 | 137) result="stopped after ${limit} s" ;;
+      *) result="exit status $code" ;;
+    esac
+  fi
+  [ "$result" = ok ] || failed+=("$name ($result)")
+  printf '%-16s %-24s %4d s\n' "$name" "$result" $((SECONDS - started))
+  # What decides, the tables, and what failed; of a step that went wrong without a word of it, its last lines.
+  local log said
+  log="$(tail -c +$((before + 1)) "$OUT/log.txt")"
+  said="$(grep -aE '^(decides:|FAILED|ERROR|fallback)' <<<"$log" | head -40)"
+  if [[ -z "$said" && "$result" != ok && "$result" != skipped* ]]; then
+    said="$(tail -n 8 <<<"$log")"
+  fi
+  grep -a '^|' <<<"$log"
+  [ -z "$said" ] || printf '%s\n' "$said"
+  [ -z "$said" ] || notes+="$(sed 's/^/    /' <<<"$said")"$'\n'
+  printf '| %s | %s | %d |\n' "$name" "$result" $((SECONDS - started)) >>"$OUT/summary.md"
 }
 
-step kernel_tests 120 "$PYTHON" -m pytest -q -p no:cacheprovider tests/kernels
-step engine_exactness 90 "$PYTHON" -m pytest -q -p no:cacheprovider tests/ablation/test_fused_gpu.py
-step kernels_bench 90 "$PYTHON" tools/bench/kernels.py
-step engine_bench_small 90 "$PYTHON" tools/bench/ablation.py --device cuda --dtype bfloat16 --models smollm2-135m-shape \
-  --components heads heads+mlps neurons:64 --masks 1024 --repeats 3
-step engine_bench_large 120 "$PYTHON" tools/bench/ablation.py --device cuda --dtype bfloat16 --models llama-3.2-1b \
-  --components heads+mlps --masks 512 --length 32 --repeats 3
-echo
-grep -h '^|' "$OUT"/kernels_bench.log "$OUT"/engine_bench_*.log || echo "no table: see $OUT"
-grep -hE '^(FAILED|ERROR)' "$OUT"/*_tests.log "$OUT"/engine_exactness.log | head -20
-exit 0
+for index in "${!STEPS[@]}"; do
+  read -r name usual most <<<"${STEPS[index]}"
+  [[ "$wanted" == *" $name "* ]] || continue
+  later=0
+  for after in "${STEPS[@]:index+1}"; do
+    read -r other seconds _ <<<"$after"
+    [[ "$wanted" != *" $other "* ]] || later=$((later + $(share "$seconds")))
+  done
+  run "$name" "$(share "$usual")" "$(share "$most")" "$later"
+done
+finish

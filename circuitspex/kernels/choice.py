@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from circuitspex.errors import UserError
+
 Work = Callable[[], torch.Tensor]
 
 _failed: set[str] = set()
@@ -25,8 +27,22 @@ def why_no_triton() -> str | None:
     return None
 
 
+def switched_off() -> bool:
+    """Whether ``$CIRCUITSPEX_KERNELS`` is 'off', so that plain PyTorch runs everywhere; unset and 'on' change nothing.
+
+    Raises:
+        UserError: it is something else.
+    """
+    wanted = os.environ.get("CIRCUITSPEX_KERNELS", "on")
+    if wanted not in ("on", "off"):
+        raise UserError(f"CIRCUITSPEX_KERNELS is '{wanted}'; allowed: on, off")
+    return wanted == "off"
+
+
 def use_triton(tensor: torch.Tensor) -> bool:
     """Whether an operator on this tensor runs as a Triton kernel."""
+    if switched_off():
+        return False
     if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16) or why_no_triton() is not None:
         return False
     return tensor.device.type == "cuda" or (tensor.device.type == "cpu" and interpreted())
@@ -57,6 +73,8 @@ def with_fallback(name: str, tensor: torch.Tensor, fast: Work, plain: Work) -> t
 
 def describe() -> str:
     """One line: what runs on this machine, and why."""
+    if switched_off():
+        return "plain PyTorch operators: CIRCUITSPEX_KERNELS is off"
     if not torch.cuda.is_available():
         return "plain PyTorch operators: no CUDA device"
     reason = why_no_triton()

@@ -71,9 +71,9 @@ def count_masks(monkeypatch: pytest.MonkeyPatch, kind: type) -> list[int]:
     seen: list[int] = []
     forward = kind.__call__
 
-    def counted(self: Any, gates: Any, *where: Any) -> Any:
+    def counted(self: Any, gates: Any, *where: Any, **known: Any) -> Any:
         seen.append(len(gates))
-        return forward(self, gates, *where)
+        return forward(self, gates, *where, **known)
 
     monkeypatch.setattr(kind, "__call__", counted)
     return seen
@@ -86,13 +86,13 @@ def memory_for(
     forward = kind.__call__
     tried: list[int] = []
 
-    def limited(self: Any, gates: Any, prompts: slice, *where: Any) -> Any:
+    def limited(self: Any, gates: Any, prompts: slice, *where: Any, **known: Any) -> Any:
         every = self.tokens if kind is not FusedForward else self._clean.entry
         size = len(gates) * len(every[prompts])
         tried.append(size)
         if size > rows:
             raise error(message)
-        return forward(self, gates, prompts, *where)
+        return forward(self, gates, prompts, *where, **known)
 
     monkeypatch.setattr(kind, "__call__", limited)
     return tried
@@ -138,10 +138,10 @@ def test_one_failure_that_passes(tiny, monkeypatch):
     expected = game.evaluate(masks).per_prompt
     forward, failures = FusedForward.__call__, [MESSAGES[0]]
 
-    def once(self: Any, *args: Any) -> Any:
+    def once(self: Any, *args: Any, **known: Any) -> Any:
         if failures:
             raise RuntimeError(failures.pop())
-        return forward(self, *args)
+        return forward(self, *args, **known)
 
     monkeypatch.setattr(FusedForward, "__call__", once)
     np.testing.assert_allclose(game.evaluate(masks).per_prompt, expected, atol=1e-5)

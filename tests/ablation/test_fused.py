@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from circuitspex.ablation import engine
-from circuitspex.ablation.executors import agreement, dense, fused
+from circuitspex.ablation.executors import agreement, dense, dense_pass
 from circuitspex.errors import TaskError, UserError
 from circuitspex.games import ComponentGame
 
@@ -129,7 +129,7 @@ def test_positions_before_the_first_ablated_one_are_not_computed(tiny, monkeypat
     task = tiny.task(model, lengths=(7, 7))
     game = ComponentGame(model, task, "heads@-2+mlps@-1", executor="fused")
     lengths: set[int] = set()
-    attend = fused._Pass._attend
+    attend = dense_pass.DensePass._attend
 
     def watched(self: Any, index: int, a: Any, x: torch.Tensor, *more: Any) -> torch.Tensor:
         lengths.add(x.shape[2])
@@ -137,7 +137,7 @@ def test_positions_before_the_first_ablated_one_are_not_computed(tiny, monkeypat
 
     masks = np.random.default_rng(0).random((5, game.n_players)) < 0.5
     game.evaluate(masks)  # keys and values of the positions before are computed here
-    monkeypatch.setattr(fused._Pass, "_attend", watched)
+    monkeypatch.setattr(dense_pass.DensePass, "_attend", watched)
     game.evaluate(masks)
     assert lengths == {2}
 

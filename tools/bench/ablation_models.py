@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import transformers
+from model_shapes import LLAMAS
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import circuitspex as cx
@@ -19,39 +20,7 @@ from circuitspex.tasks import Example, Task
 # Shape: the class, and the fields of its configuration that set the sizes.
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2-small": ("GPT2", {"n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257}),
-    "smollm2-135m-shape": (
-        "Llama",
-        {
-            "hidden_size": 576,
-            "intermediate_size": 1536,
-            "num_hidden_layers": 30,
-            "num_attention_heads": 9,
-            "num_key_value_heads": 3,
-            "vocab_size": 49152,
-        },
-    ),
-    "llama-3.2-1b": (
-        "Llama",
-        {
-            "hidden_size": 2048,
-            "intermediate_size": 8192,
-            "num_hidden_layers": 16,
-            "num_attention_heads": 32,
-            "num_key_value_heads": 8,
-            "vocab_size": 128256,
-        },
-    ),
-    "llama-3.1-8b": (
-        "Llama",
-        {
-            "hidden_size": 4096,
-            "intermediate_size": 14336,
-            "num_hidden_layers": 32,
-            "num_attention_heads": 32,
-            "num_key_value_heads": 8,
-            "vocab_size": 128256,
-        },
-    ),
+    **{name: ("Llama", dict(shape.llama())) for name, shape in LLAMAS.items()},
 }
 _WORDS = [f"w{i}" for i in range(58)]
 
@@ -89,7 +58,7 @@ def build(name: str, device: str, dtype: torch.dtype, n_prompts: int, length: in
     generator = torch.Generator().manual_seed(0)
 
     def text() -> str:
-        return " ".join(_WORDS[i] for i in torch.randint(50, (length - 1,), generator=generator).tolist())
+        return " ".join(_WORDS[i] for i in torch.randint(50, (length,), generator=generator).tolist())
 
     examples = [Example(text(), text(), f" w{50 + i % 4}", f" w{54 + i % 4}") for i in range(n_prompts)]
     reference = [text() for _ in range(16)]

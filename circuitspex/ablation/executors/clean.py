@@ -7,6 +7,7 @@ sliding windows are the model's own too.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,16 @@ class Positions:
     cos: Rotation | None
     sin: Rotation | None
     allowed: Allowed | None
+
+    @functools.cached_property
+    def window(self) -> int | None:
+        """How many positions up to its own each query sees: 0 for all, None where it is no such rule."""
+        if self.allowed is None:
+            return 0
+        allowed = self.allowed.cpu()
+        width = int(allowed[-1].sum())
+        causal = torch.ones_like(allowed).tril()
+        return width if torch.equal(allowed, causal & ~torch.ones_like(allowed).tril(-width)) else None
 
 
 @dataclass(frozen=True)

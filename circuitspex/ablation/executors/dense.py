@@ -7,23 +7,21 @@ rightly is verified, not assumed: ``agreement.disagreement`` compares logits bef
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 
 from circuitspex.ablation.executors.linear import Linear
+from circuitspex.ablation.executors.norms import Norm
 from circuitspex.components import ModelStructure
+from circuitspex.kernels.definitions import ACTIVATIONS
 from circuitspex.models.protocol import Model
 
 Rows = Float[torch.Tensor, "*rows width"]
 """Vectors along the last axis, whatever comes before."""
-
-Norm = Callable[[Rows], Rows]
 
 # Joined and packed weights are copies; models with more bytes of weights than this keep to one copy.
 _COPY_BELOW = 2 * 2**30
@@ -56,13 +54,17 @@ class DenseAttention:
 
 @dataclass(frozen=True)
 class DenseMLP:
-    """``out(act(gate(x)) * up(x))``, or ``out(act(up(x)))`` where there is no gate."""
+    """``out(act(gate(x)) * up(x))``, or ``out(act(up(x)))`` where there is no gate.
+
+    ``activation_name`` is the kernels' name of the activation, None where they have none that is the same function.
+    """
 
     up: Linear
     gate: Linear | None
     joined: Linear | None
     out: Linear
     activation: Callable[[Rows], Rows]
+    activation_name: str | None
 
     def neurons(self, x: Rows) -> Float[torch.Tensor, "*rows d_mlp"]:
         """The activations of the neurons, ``[..., d_mlp]``."""
@@ -147,6 +149,7 @@ def _layer(
     join_mlp = copy and gate is not None and (gate.bias is None) == (up.bias is None)
     joined_qkv = _join(q, k, v) if join_qkv else None
     joined_mlp = _join(gate, up) if join_mlp and gate is not None else None
+    activation = _activation(mlp)
     if copy:
         for linear in (joined_qkv, joined_mlp, out, o, *((q, k, v) if joined_qkv is None else ()), up):
             if linear is not None and (linear is not up or joined_mlp is None):
@@ -170,7 +173,7 @@ def _layer(
             float(scale) if isinstance(scale, (int, float)) else d_head**-0.5,
             float(getattr(original, "attn_logit_softcapping", None) or 0.0),
         ),
-        mlp=DenseMLP(up, gate, joined_mlp, out, _activation(mlp)),
+        mlp=DenseMLP(up, gate, joined_mlp, out, activation, _name_of(activation)),
         parallel=parallel,
         device=o.weight.device,
     )
@@ -208,28 +211,10 @@ def _optional_norm(parent: Any, name: str) -> Norm | None:
 
 
 def _norm(part: Any) -> Norm:
-    """The norm's own module, or the same function in one operation where the two give the same numbers."""
     module = getattr(part, "original_component", None)
     if not isinstance(module, torch.nn.Module):
         raise NotDenseError("a norm is missing")
-    weight = getattr(module, "weight", None)
-    if isinstance(module, torch.nn.LayerNorm) or not isinstance(weight, torch.Tensor) or weight.ndim != 1:
-        return module
-    if weight.dtype not in (torch.float32, torch.float64):
-        return module
-    eps = next((float(v) for n in ("variance_epsilon", "eps") if isinstance(v := getattr(module, n, None), float)), 0.0)
-    sample = torch.randn(4, len(weight), generator=torch.Generator().manual_seed(0)).to(weight)
-    with torch.no_grad():
-        expected = module(sample)
-        for scale in (weight.detach(), 1 + weight.detach().float()):
-            fast = functools.partial(
-                F.rms_norm, normalized_shape=(len(weight),), weight=scale.to(weight.dtype), eps=eps
-            )
-            # A few units in the last place: any other norm is further away than that.
-            close = 4 * torch.finfo(weight.dtype).eps * expected.abs().max()
-            if bool(((fast(sample) - expected).abs() <= close).all()):
-                return fast
-    return module
+    return Norm(module)
 
 
 def _activation(mlp: Any) -> Callable[[Rows], Rows]:
@@ -240,3 +225,17 @@ def _activation(mlp: Any) -> Callable[[Rows], Rows]:
         if callable(found):
             return found  # type: ignore[no-any-return]
     raise NotDenseError(f"the MLP ({type(original).__name__}) has no activation function of a known place")
+
+
+def _name_of(activation: Callable[[Rows], Rows]) -> str | None:
+    """The kernels' name of a function, if one of theirs gives the same numbers."""
+    x = torch.linspace(-6, 6, 241)
+    with torch.no_grad():
+        try:
+            found = activation(x.clone())
+            same = (
+                name for name, known in ACTIVATIONS.items() if torch.allclose(known(x), found, rtol=1e-5, atol=1e-6)
+            )
+            return next(same, None)
+        except Exception:  # whatever a function of another kind raises
+            return None

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 
 from circuitspex.ablation.shapes import BaselineOfSite, Gates, UnitIndex
+from circuitspex.typing import FloatArray
 
 
 class SiteGate:
@@ -16,6 +17,7 @@ class SiteGate:
 
     def __init__(self, index: UnitIndex, baseline: BaselineOfSite | None) -> None:
         self.index = index
+        self._host_index = index.cpu().numpy()
         self.baseline = baseline if baseline is None else baseline.to(index.device)
 
     @functools.cached_property
@@ -29,6 +31,11 @@ class SiteGate:
         """The gate of each unit at the positions ``where``."""
         index = self.index if len(self.index) == 1 else self.index[where]
         return gates.to(index.device)[:, index].unsqueeze(1)
+
+    def values(self, host: FloatArray, where: slice) -> FloatArray:
+        """The same on the host, ``(masks, pos or 1, units)``, from the gates ``(masks, players + 1)``."""
+        index = self._host_index if len(self._host_index) == 1 else self._host_index[where]
+        return host[:, index]
 
     def base(self, prompts: slice, where: slice) -> Float[torch.Tensor, "one prompts_or_1 pos *unit"] | None:
         """What the units output at gate 0, for these prompts and positions; None is zero."""

@@ -1,0 +1,61 @@
+"""What is the same for all masks, computed once: norms in pieces, baselines as rows, and what they give projected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+
+from circuitspex.ablation.executors.linear import Linear
+from circuitspex.ablation.executors.norms import Norm
+from circuitspex.ablation.executors.prepared import Prepared
+
+Rows = Float[torch.Tensor, "rows width"]
+
+
+class Constants:
+    """Kept for the prompts and positions that passes ask for."""
+
+    def __init__(self, given: Prepared) -> None:
+        self._given = given
+        self._known: dict[Any, torch.Tensor | None] = {}
+        self._norms: dict[int, dict[str, Any]] = {}
+
+    def norm(self, norm: Norm, device: torch.device) -> dict[str, Any]:
+        """The arguments of ``kernels.norm`` for a norm that has ``parts``."""
+        if id(norm) not in self._norms:
+            assert norm.parts is not None
+            shift = norm.parts.shift
+            self._norms[id(norm)] = {
+                "scale": norm.parts.scale.to(device),
+                "shift": None if shift is None else shift.to(device),
+                "eps": norm.parts.eps,
+                "centred": norm.parts.centred,
+            }
+        return self._norms[id(norm)]
+
+    def baseline(self, index: int, kind: str, prompts: slice, where: slice, dtype: torch.dtype) -> Rows | None:
+        """What the units output at gate 0, ``[prompts or 1 * positions, width]``; None is zero."""
+        key = (index, kind, prompts.start, prompts.stop, where.start, dtype)
+        if key not in self._known:
+            base = self._given.gates[index, kind].base(prompts, where)
+            rows = None if base is None else base[0].reshape(base.shape[1] * base.shape[2], -1)
+            self._known[key] = None if rows is None else rows.to(dtype).contiguous()
+        return self._known[key]
+
+    def added(self, index: int, kind: str | None, project: Linear, prompts: slice, where: slice) -> Rows | None:
+        """``baseline W' + bias``, ``[rows, outputs]`` in float32; without a kind that is gated here, the bias."""
+        bias = None if project.bias is None else project.bias.float()[None]
+        if kind is None:
+            key: Any = (id(project), "bias")
+        else:
+            key = (index, kind, prompts.start, prompts.stop, where.start, "projected")
+        if key not in self._known:
+            base = None if kind is None else self.baseline(index, kind, prompts, where, project.weight.dtype)
+            if base is None:
+                self._known[key] = bias
+            else:
+                projected = (base @ project.weight.T).float()
+                self._known[key] = projected if bias is None else projected + bias
+        return self._known[key]

@@ -1,0 +1,94 @@
+"""Tile sizes of the products, by shape and device: rules, so that nothing is tuned while people wait.
+
+Chosen by what the compiler says of them (``tools/compile_kernels.py``): no register is spilled, and programs share a
+multiprocessor where their sums leave room.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from circuitspex.kernels.launch import next_power
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the rules ask of a device: its multiprocessors, and bytes of shared memory that a program can have."""
+
+    multiprocessors: int
+    shared: int
+
+
+HOPPER = Device(132, 232448)
+"""An H100, and what is taken for a device that isn't a CUDA device."""
+
+
+def device_of(tensor: torch.Tensor) -> Device:
+    """The device that a tensor is on."""
+    if tensor.device.type != "cuda":
+        return HOPPER
+    found = torch.cuda.get_device_properties(tensor.device)
+    return Device(found.multi_processor_count, found.shared_memory_per_block_optin)
+
+
+def project_in(rows: int, inner: int, width: int, gated: bool, device: Device) -> tuple[dict[str, int], int]:
+    """Options of ``project_in`` for tiles of ``rows``, and how many programs share a multiprocessor.
+
+    Args:
+        rows: of a tile, from the list of work.
+        inner: the length of the sums.
+        width: of a block.
+        gated: whether there are two products.
+        device: see ``device_of``.
+    """
+    columns = _columns(width)
+    return _options(rows, columns, next_power(inner, most=64), columns * (2 if gated else 1), device)
+
+
+def project_out(rows: int, columns: int, width: int, device: Device) -> tuple[dict[str, int], int]:
+    """Options of ``project_out`` for masks with ``rows`` each, and how many programs share a multiprocessor."""
+    tile = next_power(rows)
+    if rows > 128 and -(-rows // 128) * 128 > 1.25 * (-(-rows // 64) * 64):
+        tile = 64  # the last tile of 128 would be more than half empty, and there are few
+    n = _columns(columns)
+    return _options(tile, n, next_power(width, most=64), n, device, most=64)
+
+
+LARGEST_HEAD = 256
+"""Attention keeps a head in one tile; larger heads run in plain PyTorch."""
+
+
+def attention(queries: int, width: int, rotary: int) -> dict[str, int]:
+    """Options of ``attention`` for heads of ``width`` numbers, the first ``rotary`` of them turned."""
+    rest = width - rotary
+    rows = next_power(queries, most=64)
+    return {
+        "BM": rows,
+        "BN": 64 if width <= 128 else 32,
+        "BD": next_power(width, most=LARGEST_HEAD),
+        "HALF": next_power(rotary // 2, most=LARGEST_HEAD) if rotary else 0,
+        "REST": next_power(rest, most=LARGEST_HEAD) if rest else 0,
+        "num_warps": 4 if width <= 128 else 8,
+        "num_stages": 2,
+    }
+
+
+def _columns(width: int) -> int:
+    """Columns of a tile: as many as there are, to 128; 64 where that leaves much less of the last one empty."""
+    if width > 128 and -(-width // 128) * 128 > 1.15 * width:
+        return 64
+    return next_power(width)
+
+
+def _options(
+    rows: int, columns: int, inner: int, summed: int, device: Device, most: int = 128
+) -> tuple[dict[str, int], int]:
+    """Warps and stages for a tile that keeps ``rows * summed`` sums, ``most`` in a thread if 4 warps are to do."""
+    warps = 8 if rows * summed > 128 * most else 4
+    registers = rows * summed // (32 * warps) + (88 if warps == 4 else 64)  # what the compiler takes beside the sums
+    together = max(1, min(4, 65536 // (32 * warps * registers)))
+    stage = 2 * inner * (rows + summed)
+    stages = max(2, min(4, (device.shared // together - 2048) // stage))
+    return {"BM": rows, "BN": columns, "BK": inner, "num_warps": warps, "num_stages": stages}, together
