@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from circuitspex.ablation.executors.clean import CleanPass
-from circuitspex.ablation.executors.dense import DenseLayer, DenseModel, Norm
+from circuitspex.ablation.executors.dense import DenseLayer, DenseModel
 from circuitspex.ablation.executors.fused import FusedForward
 from circuitspex.ablation.executors.hooks import GroupForward
 from circuitspex.ablation.executors.linear import Inputs, Linear, Outputs
-from circuitspex.ablation.shapes import Shared
+from circuitspex.ablation.executors.norms import Norm
 
 # Numbers of a weight that are there in float32 at once: 256 MB.
 _AT_ONCE = 2**26
@@ -46,8 +47,9 @@ def of_float32(
 class _PlainForward(FusedForward):
     """No kernels: these read weights as they are."""
 
-    def use_kernels(self, x: Shared) -> bool:
-        return False
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._card = None
 
 
 class _InFloat32(Linear):
@@ -92,4 +94,4 @@ def _layer(layer: DenseLayer) -> DenseLayer:
 
 
 def _norm(norm: Norm) -> Norm:
-    return copy.deepcopy(norm).float() if isinstance(norm, torch.nn.Module) else norm
+    return Norm(copy.deepcopy(norm.module).float()) if isinstance(norm, Norm) else norm
