@@ -258,7 +258,7 @@ def _run(name: str, plain: Any, *given: Any) -> Any:
 
         return LAUNCHERS[name](*given)
 
-    return with_fallback(name, given[0], fast, plain)
+    return with_fallback(name, given, fast, plain)
 
 
 @torch.library.custom_op("circuitspex::norm", mutates_args=())

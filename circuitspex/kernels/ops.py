@@ -163,7 +163,7 @@ def _run(name: str, *given: Any) -> Tensor:
         found: Tensor = getattr(triton_attention if name == "attention" else triton_projections, name)(*given)
         return found
 
-    return with_fallback(f"gated_{name}", given[0], fast, lambda: getattr(reference, name)(*given))
+    return with_fallback(f"gated_{name}", given, fast, lambda: getattr(reference, name)(*given))
 
 
 @torch.library.custom_op("circuitspex::output_projection", mutates_args=())

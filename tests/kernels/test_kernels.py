@@ -50,7 +50,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("circuitspex.kernels.triton_projections.empty", poison)
     monkeypatch.setattr("circuitspex.kernels.triton_attention.empty", poison)
     monkeypatch.setattr(choice, "_failed", set())
-    warnings.simplefilter("error", UserWarning)
+    warnings.simplefilter("error", choice.KernelWarning)
 
 
 def some_gates(groups: int, blocks: int, random: torch.Generator, kind: str) -> torch.Tensor:
@@ -275,7 +275,7 @@ def test_contribution_is_the_projected_baseline(random):
 
 
 def test_a_kernel_that_fails_costs_one_warning(monkeypatch, device):
-    warnings.simplefilter("default", UserWarning)
+    warnings.simplefilter("default", choice.KernelWarning)
 
     def broken(*args: Any) -> None:
         raise RuntimeError("no compiler here")
@@ -287,11 +287,12 @@ def test_a_kernel_that_fails_costs_one_warning(monkeypatch, device):
         torch.ones(3, 4, device=device),
     )
     with pytest.warns(
-        UserWarning, match=r"Triton kernel of gated_output_projection failed \(RuntimeError: no compiler"
+        choice.KernelWarning,
+        match=r"Triton kernel of gated_output_projection \(.*\) failed \(RuntimeError: no compiler",
     ):
         assert (kernels.gated_output_projection(x, gates, weight) == 4).all()
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", choice.KernelWarning)
         assert (kernels.gated_output_projection(x, gates, weight) == 4).all()
 
 
