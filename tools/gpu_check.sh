@@ -44,7 +44,7 @@ work() {
   case "$1" in
     first) exec "$PYTHON" tools/bench/gpu_first.py ;;
     kernel_tests) tests tests/kernels ;;
-    engine_tests) tests tests/ablation/test_fused*.py ;;
+    engine_tests) tests tests/ablation/test_fused*.py tests/ablation/test_card*.py ;;
     kernels) exec "$PYTHON" tools/bench/gpu_kernels.py --out "$OUT/kernels.md" ;;
     engine_smollm2) engine "$1" smollm2-135m-shape --components heads+mlps neurons:64 --masks 64 1024 ;;
     engine_llama_1b) engine "$1" llama-3.2-1b --components heads+mlps --masks 512 --length 32 --prompts 1 4 ;;
