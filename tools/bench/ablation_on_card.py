@@ -15,7 +15,7 @@ from ablation_peers import hooks_batched, plain_forward
 from device_time import peak_gib, wait, wall_ms
 from model_shapes import ModelShape
 from operator_counts import fallbacks, not_as_it_should, operators_called
-from pass_cost import Batch, ablated_pass, operations
+from pass_cost import Batch, ablated_layer, operations, product
 
 import circuitspex as cx
 
@@ -148,17 +148,18 @@ def flops(case: Case, game: Any, masks: np.ndarray) -> float:
     kinds = {component.kind for component in game.components}
     if case.shape is None or not kinds <= {"head", "mlp"} or any(c.position is not None for c in game.components):
         return float("nan")
-    heads, kv, mlps = [], [], []
+    length, prompts, last = case.task.groups[0].length, case.task.n_prompts, case.shape.layers - 1
+    launches = []
     for layer in range(case.shape.layers):
         own = [i for i, c in enumerate(game.components) if c.kind == "head" and c.layer == layer]
         on = masks[:, own] if own else np.ones((len(masks), case.shape.heads), dtype=bool)
-        heads.append(on.mean())
-        kv.append(on.reshape(len(masks), case.shape.kv, -1).any(-1).mean())
-        mlp = [i for i, c in enumerate(game.components) if c.kind == "mlp" and c.layer == layer]
-        mlps.append(masks[:, mlp].mean() if mlp else 1.0)
-    length, prompts = case.task.groups[0].length, case.task.n_prompts
-    batch = Batch(len(masks), prompts, length, *(float(np.mean(each)) for each in (heads, kv, mlps)))
-    return operations(ablated_pass(case.shape, batch))
+        kv = on.reshape(len(masks), case.shape.kv, -1).any(-1)
+        mlp = masks[:, [i for i, c in enumerate(game.components) if c.kind == "mlp" and c.layer == layer]]
+        shares = (on.mean(), kv.mean(), mlp.mean() if mlp.size else 1.0)
+        batch = Batch(len(masks), prompts, length, *map(float, shares))
+        launches += ablated_layer(case.shape, batch, tail=1 if layer == last else None)
+    unembed = product("unembedding", len(masks) * prompts, case.shape.d_model, case.shape.vocab)
+    return operations([*launches, unembed])
 
 
 def cells(case: Case, ms: dict[str, float], peaks: list[float], apart: float, amount: float) -> list[str]:
