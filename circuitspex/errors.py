@@ -44,3 +44,7 @@ class TrainingError(UserError):
         super().__init__(message)
         self.masks = masks
         self.finished = finished
+
+
+class KernelWarning(UserWarning):
+    """A faster way on a GPU failed on this machine; a slower one that gives the same runs instead."""

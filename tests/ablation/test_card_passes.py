@@ -101,6 +101,31 @@ def test_what_is_skipped_changes_nothing(tiny, family, baseline, card, monkeypat
             assert any(layer.mlp and layer.mlp.masks for layer in layers)
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_the_kernels_give_what_hooks_give(tiny, family, card, monkeypatch):
+    """In Triton's interpreter, or compiled where there is a CUDA device."""
+    pytest.importorskip("triton")
+    from circuitspex.kernels.launchers import LAUNCHERS
+
+    for name, value in SMALL.items():
+        monkeypatch.setattr(plan, name, value)
+    ran = set()
+    for name, launch in list(LAUNCHERS.items()):
+        monkeypatch.setitem(
+            LAUNCHERS, name, lambda *given, name=name, launch=launch: (ran.add(name), launch(*given))[1]
+        )
+    monkeypatch.setattr(choice, "_failed", set())
+    model = tiny.bridge(family)
+    task = tiny.task(model, lengths=(6, 6), metric=raw_logit)
+    for number, selector in enumerate(("heads+mlps", "L0.heads+L1.neurons:16+L2.heads")):
+        fast = ComponentGame(model, task, selector, "mean", executor="fused")
+        slow = ComponentGame(model, task, selector, "mean", executor="hooks")
+        gates = gates_of(fast.n_players, number)[[0, 3]]
+        np.testing.assert_allclose(fast.evaluate(gates).per_prompt, slow.evaluate(gates).per_prompt, atol=1e-4)
+    assert ran == set(LAUNCHERS)
+    assert choice._failed == set(), "a kernel gave way to plain PyTorch, so nothing was compared"
+
+
 def test_room_for_mlps_is_a_bound_that_batches_share():
     rng = np.random.default_rng(0)
     rooms = set()

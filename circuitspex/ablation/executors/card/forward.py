@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from circuitspex import kernels
 from circuitspex.ablation.executors.card.block import CardBlock
 from circuitspex.ablation.executors.card.constants import Constants
+from circuitspex.ablation.executors.card.graphs import Graphs
 from circuitspex.ablation.executors.card.plan import CardPlan, card_plan
 from circuitspex.ablation.executors.card.upload import Upload
 from circuitspex.ablation.executors.dense import DenseModel
@@ -30,6 +32,8 @@ class CardForward:
     def __init__(self, given: Prepared) -> None:
         self._given = given
         self._constants = Constants(given)
+        self._graphs = Graphs()
+        self._one_device = len({layer.device for layer in given.dense.layers}) == 1
 
     def __call__(self, host: FloatArray, prompts: slice, first_layer: int, first_position: int) -> ReadLogits:
         """Logits ``[masks * prompts, reads, vocab]``, all prompts of mask 0 first.
@@ -41,10 +45,21 @@ class CardForward:
             first_position: nothing before this position is ablated.
         """
         entry = self._given.residuals[first_layer][prompts, first_position:]
+        n_masks = len(host)
+        recording = self._one_device and self._graphs.on(entry.device)
+        if recording:  # few numbers of masks, so that few passes are recorded
+            host = np.pad(host, ((0, bucket(n_masks) - n_masks), (0, 0)), mode="edge")
         upload = Upload()
-        plan = card_plan(self._given, host, len(entry), first_layer, first_position, upload)
-        whole = upload.packed(pinned=entry.device.type == "cuda").to(entry.device, non_blocking=True)
-        return self._run(plan, whole, entry, prompts)
+        plan = card_plan(self._given, host, len(entry), first_layer, first_position, upload, fixed=recording)
+        packed = upload.packed(pinned=entry.device.type == "cuda")
+
+        def work(whole: torch.Tensor) -> ReadLogits:
+            return self._run(plan, whole, entry, prompts)
+
+        if not recording:
+            return work(packed.to(entry.device, non_blocking=True))
+        key = plan, prompts.start, prompts.stop, entry.data_ptr()
+        return self._graphs.run(key, packed, entry.device, work)[: n_masks * len(entry)]
 
     def _run(self, plan: CardPlan, whole: torch.Tensor, entry: torch.Tensor, prompts: slice) -> ReadLogits:
         given, layers = self._given, self._given.dense.layers
@@ -54,7 +69,7 @@ class CardForward:
             h, whole = h.to(device), whole.to(device)
             block = CardBlock(given, self._constants, plan, whole, prompts)
             if h.ndim == 4:
-                h, x = self._first(plan, whole, index, h, prompts), None
+                h, x = self._first(plan, whole, block, index, h, prompts)
                 continue
             if x is None:
                 norm, dtype = self._next(index)
@@ -69,17 +84,22 @@ class CardForward:
             return dense.norm, dense.unembed.weight.dtype
         return dense.layers[index].norm_1, dense.layers[index].attention.q.weight.dtype
 
-    def _first(self, plan: CardPlan, whole: torch.Tensor, index: int, h: Shared, prompts: slice) -> torch.Tensor:
-        """A block of a stream that all masks share, ``[1, prompts, pos, d_model]``, up to where they part.
+    def _first(
+        self, plan: CardPlan, whole: torch.Tensor, block: CardBlock, index: int, h: Shared, prompts: slice
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """A block of a stream that all masks share, ``[1, prompts, pos, d_model]``.
 
-        The attention that leads to the first ablated heads is computed once; the rest runs for each mask:
-        ``[masks, prompts * pos, d_model]``.
+        The attention that leads to the first ablated heads is computed once, the rest for each mask:
+        ``[masks, prompts * pos, d_model]``, with its norm for the next block.
         """
         last = index == len(self._given.dense.layers) - 1
         run = DensePass(self._given, plan.gates.of(whole), None, prompts, plan.first_position)
         h, source, where = run.attention(index, h, self._given.tail if last else None)
+        if len(h) == plan.n_masks:
+            rows, sources = h.flatten(1, 2), source.expand(h.shape).flatten(1, 2)
+            return block.mlp(index, rows, sources, where, *self._next(index + 1))
         h = run.mlp(index, h, source, where)
-        return h if len(h) == 1 and plan.n_masks > 1 else h.flatten(1, 2)
+        return (h if len(h) == 1 else h.flatten(1, 2)), None
 
     def _logits(self, plan: CardPlan, h: Shared, x: torch.Tensor | None, prompts: slice) -> ReadLogits:
         if h.ndim == 4 or x is None:
@@ -88,6 +108,12 @@ class CardForward:
         else:
             normed = self._given.read(x.unflatten(1, (plan.n_prompts, -1)), prompts)
         return self._given.unembed(normed).expand(plan.n_masks, -1, -1, -1).flatten(0, 1)
+
+
+def bucket(n_masks: int) -> int:
+    """The next number of masks for which a pass is recorded: at most an eighth more."""
+    step = max(1, 1 << max(0, n_masks.bit_length() - 4))
+    return step * -(-n_masks // step)
 
 
 def runs_on(weight: torch.Tensor) -> bool:
