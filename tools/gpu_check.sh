@@ -19,7 +19,7 @@ CORES="$(nproc 2>/dev/null || echo 4)"
 WORKERS="${GPU_CHECK_WORKERS:-$((CORES < 12 ? CORES : 12))}"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CIRCUITSPEX_STORE=off
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1
-unset TRITON_INTERPRET CIRCUITSPEX_KERNELS
+unset TRITON_INTERPRET CIRCUITSPEX_KERNELS CIRCUITSPEX_GRAPHS
 mkdir -p "${TRITON_CACHE_DIR:-${HOME:-/nowhere}/.triton}" 2>/dev/null || TRITON_CACHE_DIR="$(mktemp -d)"
 [ -z "${TRITON_CACHE_DIR:-}" ] || export TRITON_CACHE_DIR
 
@@ -123,7 +123,7 @@ run() { # name, seconds usually, seconds at most, seconds that later steps usual
   log="$(tail -c +$((before + 1)) "$OUT/log.txt")"
   said="$(grep -aE '^(decides:|FAILED|ERROR|fallback)' <<<"$log" | head -40)"
   if [[ -z "$said" && "$result" != ok && "$result" != skipped* ]]; then
-    said="$(tail -n 8 <<<"$log")"
+    said="$(grep -av '^=====' <<<"$log" | grep -a . | tail -n 8)"
   fi
   grep -a '^|' <<<"$log"
   [ -z "$said" ] || printf '%s\n' "$said"

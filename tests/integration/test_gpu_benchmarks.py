@@ -130,8 +130,9 @@ def test_passes_that_do_not_skip_are_named() -> None:
 
     from operator_counts import not_as_it_should
 
-    def game(executor: str, why: str | None) -> SimpleNamespace:
-        group = SimpleNamespace(forward=SimpleNamespace(why_no_kernels=why))
+    def game(executor: str, why: str | None, *, off: bool = False) -> SimpleNamespace:
+        card = SimpleNamespace(_graphs=SimpleNamespace(_off=off))
+        group = SimpleNamespace(forward=SimpleNamespace(why_no_kernels=why, _card=card))
         return SimpleNamespace(executor=executor, _engine=SimpleNamespace(_groups=[group]))
 
     called = Counter({"norm": 3})
@@ -141,6 +142,9 @@ def test_passes_that_do_not_skip_are_named() -> None:
         "no passes on a card: heads wider than 256"
     ]
     assert not_as_it_should(game("fused", None), Counter(), "cuda") == ["the executor called none of the operators"]
+    assert not_as_it_should(game("fused", None, off=True), called, "cuda") == [
+        "passes could not be recorded as CUDA graphs"
+    ]
     assert not_as_it_should(game("fused", "no kernels for torch.float32 on cpu"), Counter(), "cpu") == []
 
 

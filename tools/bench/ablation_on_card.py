@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +12,7 @@ import torch
 from ablation_peers import hooks_batched, plain_forward
 from device_time import peak_gib, wait, wall_ms
 from model_shapes import ModelShape
-from operator_counts import fallbacks, not_as_it_should, operators_called
+from operator_counts import fallbacks, not_as_it_should, operators_called, switched_off
 from pass_cost import Batch, ablated_layer, operations, product
 
 import circuitspex as cx
@@ -27,6 +25,7 @@ HEADINGS = (
     "the same compiled, ms",
     "hooks batched, ms",
     "fused without kernels, ms",
+    "fused, not recorded, ms",
     "fused, ms (whole call)",
     "fused / plain: all, last, compiled",
     "one at a time, ms a mask",
@@ -65,20 +64,6 @@ class Case:
     ceiling: float  # TFLOP/s
 
 
-@contextmanager
-def kernels_off() -> Iterator[None]:
-    """Plain PyTorch in place of the kernels."""
-    before = os.environ.get("CIRCUITSPEX_KERNELS")
-    os.environ["CIRCUITSPEX_KERNELS"] = "off"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["CIRCUITSPEX_KERNELS"]
-        else:
-            os.environ["CIRCUITSPEX_KERNELS"] = before
-
-
 def measure_on_card(case: Case) -> Measured:
     """Times are medians of whole passes, with the host's part of them; only 'whole call' also reads the model anew."""
     device = str(next(case.plain.parameters()).device)
@@ -89,14 +74,18 @@ def measure_on_card(case: Case) -> Measured:
         )
 
     fused, hooks, batched = game("auto"), game("hooks"), game("batched")
-    with kernels_off():
+    with switched_off("kernels"):
         plain_fused = game("fused")
     masks = cx.sample_masks(fused.n_players, case.n_masks, keep=case.keep, seed=0)
     gates = masks.astype(np.float64)
-    wrong = not_as_it_should(fused, operators_called(lambda: fused._engine.evaluate(gates)), device)
+    called = operators_called(lambda: fused._engine.evaluate(gates))
+
+    def unrecorded() -> Any:
+        with switched_off("graphs"):
+            return fused._engine.evaluate(gates)
 
     def without_kernels() -> Any:
-        with kernels_off():
+        with switched_off("kernels"):
             return plain_fused._engine.evaluate(gates)
 
     def forward(*, last_only: bool) -> Callable[[], Any]:
@@ -107,6 +96,7 @@ def measure_on_card(case: Case) -> Measured:
         "last": forward(last_only=True),
         "batched": lambda: hooks_batched(batched, masks),
         "off": without_kernels,
+        "unrecorded": unrecorded,
         "fused": lambda: fused._engine.evaluate(gates),
         "whole": lambda: fused.evaluate(masks, progress=False),
     }
@@ -123,7 +113,7 @@ def measure_on_card(case: Case) -> Measured:
     peaks = [peak_gib(ways[name], device) if ms[name] == ms[name] else float("nan") for name in ("last", "fused")]
     few = min(case.single, case.n_masks)
     values, expected = fused._engine.evaluate(gates)[0][:few], hooks._engine.evaluate(gates[:few])[0]
-    wrong += fallbacks(device) if device.startswith("cuda") else []
+    wrong = not_as_it_should(fused, called, device) + (fallbacks(device) if device.startswith("cuda") else [])
     return Measured(cells(case, ms, peaks, float(np.abs(values - expected).max()), flops(case, fused, masks)), wrong)
 
 
@@ -169,7 +159,7 @@ def cells(case: Case, ms: dict[str, float], peaks: list[float], apart: float, am
     rate, slow = 1000 * case.n_masks / fused, 1000 / ms["single"]
     return [
         f"{case.n_masks} × {prompts} × {length}, {case.rows}",
-        *(shown(ms.get(name, float("nan"))) for name in ("all", "last", "compiled", "batched", "off")),
+        *(shown(ms.get(name, float("nan"))) for name in ("all", "last", "compiled", "batched", "off", "unrecorded")),
         f"{shown(fused)} ({shown(ms['whole'])})",
         ", ".join(shown(fused / each, 2) for each in (ms["all"], ms["last"], compiled)),
         shown(ms["single"]),
