@@ -40,7 +40,8 @@ tests() {
 engine() { # name of the table, shape, options...
   local name="$1" shape="$2"
   shift 2
-  exec "$PYTHON" tools/bench/ablation.py --device cuda --dtype bfloat16 --models "$shape" --out "$OUT" --name "$name" "$@"
+  exec "$PYTHON" tools/bench/ablation.py --device cuda --dtype bfloat16 --models "$shape" --repeats 5 \
+    --out "$OUT" --name "$name" "$@"
 }
 work() {
   case "$1" in

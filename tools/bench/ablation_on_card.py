@@ -31,7 +31,7 @@ HEADINGS = (
     "one at a time, ms a mask",
     "masks a second: fused, one at a time, ratio",
     "gradients, ms, beside fused",
-    "peak GiB: plain last, fused",
+    "peak GiB beside the weights: plain last, fused not recorded",
     "fused: GFLOP, share of the ceiling",
     "largest difference from one at a time",
 )
@@ -110,7 +110,7 @@ def measure_on_card(case: Case) -> Measured:
     ms["single"] = statistics.median(alone[1:])
     slopes = game("auto", None)
     ms["slopes"] = in_turns({"": lambda: slopes._engine.evaluate(gates, gradients=True)}, device, 2)[""]
-    peaks = [peak_gib(ways[name], device) if ms[name] == ms[name] else float("nan") for name in ("last", "fused")]
+    peaks = [peak_gib(ways[name], device) if ms[name] == ms[name] else float("nan") for name in ("last", "unrecorded")]
     few = min(case.single, case.n_masks)
     values, expected = fused._engine.evaluate(gates)[0][:few], hooks._engine.evaluate(gates[:few])[0]
     wrong = not_as_it_should(fused, called, device) + (fallbacks(device) if device.startswith("cuda") else [])
