@@ -150,7 +150,7 @@ def test_passes_that_do_not_skip_are_named() -> None:
 
 def test_operations_are_counted_from_what_the_masks_keep() -> None:
     from ablation_models import build
-    from ablation_on_card import Case, flops
+    from ablation_on_card import Case, work_of
     from model_shapes import TINY
     from pass_cost import Batch, ablated_layer, ablated_pass, operations
 
@@ -159,7 +159,7 @@ def test_operations_are_counted_from_what_the_masks_keep() -> None:
     game = cx.ComponentGame(model, task, "heads+mlps", "mean")
     place = {name: number for number, name in enumerate(game.names)}
     masks = np.ones((4, game.n_players), dtype=bool)
-    assert flops(case, game, masks) == operations(ablated_pass(TINY, Batch(4, 2, 5)))
+    assert operations(work_of(case, game, masks)) == operations(ablated_pass(TINY, Batch(4, 2, 5)))
     # A whole key/value head of two in layer 0; one head of either in layer 1.
     masks[:, [place[name] for name in ("L0H0", "L0H1", "L1H0", "L1H2")]] = False
     masks[:2, [place["L0M"], place["L1M"]]] = False
@@ -167,6 +167,6 @@ def test_operations_are_counted_from_what_the_masks_keep() -> None:
         *ablated_layer(TINY, Batch(4, 2, 5, heads=0.5, kv=0.5, mlps=0.5)),
         *ablated_layer(TINY, Batch(4, 2, 5, heads=0.5, kv=1.0, mlps=0.5), tail=1),
     ]
-    assert flops(case, game, masks) == operations(layers) + 4 * 2 * 2 * TINY.d_model * TINY.vocab
+    assert operations(work_of(case, game, masks)) == operations(layers) + 4 * 2 * 2 * TINY.d_model * TINY.vocab
     neurons = cx.ComponentGame(model, task, "neurons:8", "mean")
-    assert np.isnan(flops(case, neurons, np.ones((4, neurons.n_players), dtype=bool)))
+    assert work_of(case, neurons, np.ones((4, neurons.n_players), dtype=bool)) == []

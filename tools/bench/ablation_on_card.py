@@ -13,7 +13,7 @@ from ablation_peers import hooks_batched, plain_forward
 from device_time import peak_gib, wait, wall_ms
 from model_shapes import ModelShape
 from operator_counts import fallbacks, not_as_it_should, operators_called, switched_off
-from pass_cost import Batch, ablated_layer, operations, product
+from pass_cost import Batch, Card, Pass, ablated_layer, operations, product, seconds
 
 import circuitspex as cx
 
@@ -32,7 +32,7 @@ HEADINGS = (
     "masks a second: fused, one at a time, ratio",
     "gradients, ms, beside fused",
     "peak GiB beside the weights: plain last, fused not recorded",
-    "fused: GFLOP, share of the ceiling",
+    "fused: GFLOP, share of the ceiling, ms by arithmetic on an H100",
     "largest difference from one at a time",
 )
 
@@ -114,7 +114,7 @@ def measure_on_card(case: Case) -> Measured:
     few = min(case.single, case.n_masks)
     values, expected = fused._engine.evaluate(gates)[0][:few], hooks._engine.evaluate(gates[:few])[0]
     wrong = not_as_it_should(fused, called, device) + (fallbacks(device) if device.startswith("cuda") else [])
-    return Measured(cells(case, ms, peaks, float(np.abs(values - expected).max()), flops(case, fused, masks)), wrong)
+    return Measured(cells(case, ms, peaks, float(np.abs(values - expected).max()), work_of(case, fused, masks)), wrong)
 
 
 def in_turns(ways: dict[str, Callable[[], Any]], device: str, repeats: int) -> dict[str, float]:
@@ -133,11 +133,11 @@ def in_turns(ways: dict[str, Callable[[], Any]], device: str, repeats: int) -> d
     return {name: statistics.median(found[1:]) if len(found) > 1 else float("nan") for name, found in times.items()}
 
 
-def flops(case: Case, game: Any, masks: np.ndarray) -> float:
-    """Operations of one pass over all masks, counted from what they keep; NaN where only parts of layers are gated."""
+def work_of(case: Case, game: Any, masks: np.ndarray) -> Pass:
+    """The launches of one pass over all masks, from what they keep; none where only parts of layers are gated."""
     kinds = {component.kind for component in game.components}
     if case.shape is None or not kinds <= {"head", "mlp"} or any(c.position is not None for c in game.components):
-        return float("nan")
+        return []
     length, prompts, last = case.task.groups[0].length, case.task.n_prompts, case.shape.layers - 1
     launches = []
     for layer in range(case.shape.layers):
@@ -148,14 +148,16 @@ def flops(case: Case, game: Any, masks: np.ndarray) -> float:
         shares = (on.mean(), kv.mean(), mlp.mean() if mlp.size else 1.0)
         batch = Batch(len(masks), prompts, length, *map(float, shares))
         launches += ablated_layer(case.shape, batch, tail=1 if layer == last else None)
-    unembed = product("unembedding", len(masks) * prompts, case.shape.d_model, case.shape.vocab)
-    return operations([*launches, unembed])
+    return [*launches, product("unembedding", len(masks) * prompts, case.shape.d_model, case.shape.vocab)]
 
 
-def cells(case: Case, ms: dict[str, float], peaks: list[float], apart: float, amount: float) -> list[str]:
+def cells(case: Case, ms: dict[str, float], peaks: list[float], apart: float, launches: Pass) -> list[str]:
     """The row, from the second column on."""
     length, prompts = case.task.groups[0].length, case.task.n_prompts
     fused, compiled = ms["fused"], ms.get("compiled", float("nan"))
+    amount, predicted = (
+        (operations(launches), 1000 * seconds(launches, Card(), graph=True)) if launches else [float("nan")] * 2
+    )
     rate, slow = 1000 * case.n_masks / fused, 1000 / ms["single"]
     return [
         f"{case.n_masks} × {prompts} × {length}, {case.rows}",
@@ -166,7 +168,7 @@ def cells(case: Case, ms: dict[str, float], peaks: list[float], apart: float, am
         f"{rate:,.0f}, {slow:,.1f}, {rate / slow:,.0f}×",
         f"{shown(ms['slopes'])}, {shown(ms['slopes'] / fused, 2)}×",
         ", ".join(shown(peak) for peak in peaks),
-        f"{shown(amount / 1e9, 0)}, {shown(amount / fused / 1e9 / case.ceiling, 2)}",
+        f"{shown(amount / 1e9, 0)}, {shown(amount / fused / 1e9 / case.ceiling, 2)}, {shown(predicted)}",
         f"{apart:.1e}",
     ]
 
