@@ -45,7 +45,10 @@ def use_triton(tensor: torch.Tensor) -> bool:
         return False
     if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16) or why_no_triton() is not None:
         return False
-    return tensor.device.type == "cuda" or (tensor.device.type == "cpu" and interpreted())
+    if interpreted():
+        return tensor.device.type in ("cuda", "cpu")
+    # Products of float32 need so many registers that kernels spill them: cuBLAS and PyTorch's attention are faster.
+    return tensor.device.type == "cuda" and tensor.dtype != torch.float32
 
 
 def interpreted() -> bool:

@@ -31,10 +31,14 @@ def rows_of(weight: torch.Tensor) -> torch.Tensor:
     return weight if weight.shape[1] < 2 or weight.stride(1) == 1 else weight.contiguous()
 
 
+FUSED = {"enable_fp_fusion": True}
+"""Products and sums may be one instruction; said because Triton 3.9 warns where it isn't."""
+
+
 def row_options(width: int) -> dict[str, int | bool]:
     """For kernels with one row a program: 16 bytes a thread at least, and the whole row in registers if it fits."""
     block = next_power(width, most=16384)
-    return {"WHOLE": width <= block, "BLOCK": block, "num_warps": min(16, max(1, block // 512))}
+    return {"WHOLE": width <= block, "BLOCK": block, "num_warps": min(16, max(1, block // 512)), **FUSED}
 
 
 def pieces(width: int) -> int:

@@ -6,11 +6,12 @@ multiprocessor where their sums leave room.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
 
-from circuitspex.kernels.launch import next_power
+from circuitspex.kernels.launch import FUSED, next_power
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,12 @@ HOPPER = Device(132, 232448)
 
 def device_of(tensor: torch.Tensor) -> Device:
     """The device that a tensor is on."""
-    if tensor.device.type != "cuda":
-        return HOPPER
-    found = torch.cuda.get_device_properties(tensor.device)
+    return _cuda_device(tensor.device) if tensor.device.type == "cuda" else HOPPER
+
+
+@functools.cache
+def _cuda_device(device: torch.device) -> Device:
+    found = torch.cuda.get_device_properties(device)
     return Device(found.multi_processor_count, found.shared_memory_per_block_optin)
 
 
@@ -62,16 +66,17 @@ LARGEST_HEAD = 256
 
 def attention(queries: int, width: int, rotary: int) -> dict[str, int]:
     """Options of ``attention`` for heads of ``width`` numbers, the first ``rotary`` of them turned."""
-    rest = width - rotary
-    rows = next_power(queries, most=64)
+    half = next_power(rotary // 2, most=LARGEST_HEAD) if rotary else 0
+    rest = next_power(width - rotary, most=LARGEST_HEAD) if width > rotary else 0
     return {
-        "BM": rows,
-        "BN": 64 if width <= 128 else 32,
+        "BM": next_power(queries, most=64),
+        "BN": 64 if width < 128 else 32,  # of keys, two and more of which are to be on their way
         "BD": next_power(width, most=LARGEST_HEAD),
-        "HALF": next_power(rotary // 2, most=LARGEST_HEAD) if rotary else 0,
-        "REST": next_power(rest, most=LARGEST_HEAD) if rest else 0,
-        "num_warps": 4 if width <= 128 else 8,
+        "HALF": half,
+        "REST": rest,
+        "num_warps": 4 if 2 * half + rest <= 128 else 8,
         "num_stages": 2,
+        **FUSED,
     }
 
 
@@ -90,5 +95,8 @@ def _options(
     registers = rows * summed // (32 * warps) + (88 if warps == 4 else 64)  # what the compiler takes beside the sums
     together = max(1, min(4, 65536 // (32 * warps * registers)))
     stage = 2 * inner * (rows + summed)
-    stages = max(2, min(4, (device.shared // together - 2048) // stage))
-    return {"BM": rows, "BN": columns, "BK": inner, "num_warps": warps, "num_stages": stages}, together
+    # Without wgmma (fewer than 64 rows) the compiler keeps a buffer less than there are stages.
+    wanted = max(2 if rows >= 64 else 3, min(4, (device.shared // together - 2048) // stage))
+    stages = max(1, min(wanted, device.shared // stage))
+    options = {"BM": rows, "BN": columns, "BK": inner, "num_warps": warps, "num_stages": stages, **FUSED}
+    return options, together

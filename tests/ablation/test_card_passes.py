@@ -48,7 +48,7 @@ def gates_of(n_players: int, seed: int, keep: float = 0.5) -> np.ndarray:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
 def test_card_passes_give_what_hooks_give(tiny, family, baseline, card, monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
     model = tiny.bridge(family)
     task = tiny.task(model, metric=raw_logit)
     for number, selector in enumerate(
@@ -70,7 +70,7 @@ SMALL = {"LEAST_ROWS": 1, "LEAST_NEURONS": 8, "MOST_KEPT": 0.95}
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("baseline", ["zero", "mean"])
 def test_what_is_skipped_changes_nothing(tiny, family, baseline, card, monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
     for name, value in SMALL.items():
         monkeypatch.setattr(plan, name, value)
     made = []
@@ -141,7 +141,7 @@ def test_room_for_mlps_is_a_bound_that_batches_share():
 @pytest.mark.parametrize("selector", ["heads+mlps", "heads", "L0.heads+L1.neurons:16+L2.neurons:48", "neurons:1"])
 @pytest.mark.parametrize("limits", [{}, SMALL])
 def test_few_launches_a_layer_and_no_waiting(tiny, family, selector, limits, card, monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
     for name, value in limits.items():
         monkeypatch.setattr(plan, name, value)
     model = tiny.bridge(family)
