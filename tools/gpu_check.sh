@@ -105,7 +105,7 @@ run() { # name, seconds usually, seconds at most, seconds that later steps usual
     result="skipped: ${left} s left"
   else
     printf '\n===== %s =====\n' "$name" >>"$OUT/log.txt"
-    timeout -k 5 "$limit" bash tools/gpu_check.sh --step "$name" >>"$OUT/log.txt" 2>&1 </dev/null &
+    timeout -k "$(share 5)" "$limit" bash tools/gpu_check.sh --step "$name" >>"$OUT/log.txt" 2>&1 </dev/null &
     child=$!
     wait "$child"
     code=$?
