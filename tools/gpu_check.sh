@@ -46,7 +46,7 @@ engine() { # name of the table, shape, options...
 work() {
   case "$1" in
     first) exec "$PYTHON" tools/bench/gpu_first.py ;;
-    kernel_tests) tests tests/kernels ;;
+    kernel_tests) tests tests/kernels --ignore-glob '*/test_compiled.py' ;; # that one needs no card, and takes long
     engine_tests) tests tests/ablation/test_fused*.py tests/ablation/test_card*.py ;;
     kernels) exec "$PYTHON" tools/bench/gpu_kernels.py --out "$OUT/kernels.md" ;;
     engine_smollm2) engine "$1" smollm2-135m-shape --components heads+mlps neurons:64 --masks 64 1024 ;;
