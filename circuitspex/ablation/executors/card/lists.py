@@ -137,8 +137,10 @@ def _neurons(given: Prepared, plan: CardPlan, gates: Tensor, leaving: dict[int, 
 
 def _gathered(sites: dict[int, SiteGate], gates: Tensor) -> dict[int, Float[Tensor, "masks units"]]:
     """The gate of each unit, contiguous, of sites that are gated at all positions alike; a few launches for all."""
-    found = {}
-    everywhere = {layer: (site.index.shape[1],) for layer, site in sites.items() if len(site.index) == 1}
+    found: dict[int, Tensor] = {}
+    everywhere: dict[int, tuple[int, ...]] = {
+        layer: (site.index.shape[1],) for layer, site in sites.items() if len(site.index) == 1
+    }
     for layers in _alike(everywhere).values():
         index = torch.stack([sites[layer].index[0] for layer in layers]).to(gates.device)
         values = gates[:, index].transpose(0, 1).contiguous()
