@@ -42,8 +42,14 @@ def rows_that_fit(
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free where the batches run."""
-    return int(torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available)
+    """Bytes that are free where the batches run.
+
+    On a CUDA device these are the driver's, and the blocks that PyTorch holds and uses for nothing at the moment.
+    """
+    if device.type != "cuda":
+        return int(psutil.virtual_memory().available)
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + max(0, held)
 
 
 def in_parts(n_rows: int, size: int, run: Callable[[slice], T]) -> list[T]:

@@ -363,9 +363,11 @@ class AblationEngine:
         leaf = torch.tensor(gates[batch.masks], device=self._device, dtype=self._dtype, requires_grad=gradients)
         with torch.set_grad_enabled(gradients):
             padded = torch.cat([leaf, leaf.new_ones((n_masks, 1))], dim=1)
-            where = (prompts, batch.first_layer, batch.first_position)
-            known = {"host": gates[batch.masks]} if isinstance(group.forward, FusedForward) else {}
-            logits = group.forward(padded, *where, **known).to(self._device)
+            where = prompts, batch.first_layer, batch.first_position
+            if isinstance(group.forward, FusedForward):
+                logits = group.forward(padded, *where, host=gates[batch.masks]).to(self._device)
+            else:
+                logits = group.forward(padded, *where).to(self._device)
             rows = MetricRows(
                 answers=group.answers[prompts].repeat(n_masks)[:, None],
                 wrong_answers=group.wrong_answers[prompts].repeat(n_masks)[:, None],

@@ -7,14 +7,22 @@ import os
 import warnings
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
 
 import torch
 
 from circuitspex.errors import UserError
+from circuitspex.models.out_of_memory import is_out_of_memory
 
-Work = Callable[[], torch.Tensor]
+T = TypeVar("T")
+Work = Callable[[], T]
 
 _failed: set[str] = set()
+"""The configurations that failed in this process."""
+
+
+class KernelWarning(UserWarning):
+    """A Triton kernel failed, and plain PyTorch runs in its place: slower, with the same numbers."""
 
 
 @functools.cache
@@ -56,22 +64,47 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def with_fallback(name: str, tensor: torch.Tensor, fast: Work, plain: Work) -> torch.Tensor:
-    """``fast()`` where Triton is used; ``plain()`` elsewhere, and from the first failure of this operator on."""
-    if name in _failed or not use_triton(tensor):
+def with_fallback(name: str, given: Any, fast: Work[T], plain: Work[T]) -> T:
+    """``fast()`` where Triton is used; ``plain()`` elsewhere, and from the first failure of such a call on.
+
+    Args:
+        name: of the operator.
+        given: its arguments, or the one tensor that it is about; the first is a tensor, whose device runs the kernel.
+        fast: launches the kernel. Whatever device is the current one, it is that of the tensors meanwhile.
+        plain: the same in plain PyTorch.
+
+    A failure is one of the kernel as it was compiled: of these dtypes, and shapes up to the next power of two. Other
+    calls of the operator go on being tried. Allocations that fail are no failure of a kernel, and are raised.
+    """
+    given = given if isinstance(given, tuple) else (given,)
+    if not use_triton(given[0]) or (_failed and configuration(name, given) in _failed):
         return plain()
     try:
-        return fast()
-    except torch.cuda.OutOfMemoryError:
-        raise
+        with torch.cuda.device_of(given[0]):
+            return fast()
     except Exception as error:  # whatever a compiler or driver raises
-        _failed.add(name)
-        reason = " ".join(str(error).split())[:160]
+        if is_out_of_memory(error):
+            raise
+        failed, reason = configuration(name, given), " ".join(str(error).split())[:160]
+        _failed.add(failed)
         warnings.warn(
-            f"the Triton kernel of {name} failed ({type(error).__name__}: {reason}); plain PyTorch is used instead",
+            f"the Triton kernel of {failed} failed ({type(error).__name__}: {reason}); plain PyTorch is used instead",
+            KernelWarning,
             stacklevel=3,
         )
         return plain()
+
+
+def configuration(name: str, given: tuple[Any, ...]) -> str:
+    """What a kernel is compiled for, in words: dtypes, sizes up to the next power of two, and settings."""
+    about = []
+    for each in given:
+        if isinstance(each, torch.Tensor):
+            sizes = "×".join(str(1 << max(0, size - 1).bit_length()) for size in each.shape)
+            about.append(f"{str(each.dtype).removeprefix('torch.')} {sizes}")
+        else:
+            about.append("–" if each is None else str(each).removeprefix("torch."))
+    return f"{name} ({', '.join(about)})"
 
 
 def describe() -> str:

@@ -127,8 +127,8 @@ def project_in(
     n_blocks = len(work.starts) - 1
     if activation not in definitions.ACTIVATIONS:
         raise UserError(f"unknown activation '{activation}'; allowed: {', '.join(definitions.ACTIVATIONS)}")
-    masks = len(work.members) // max(1, n_blocks)
-    if x.ndim != 3 or len(x) != masks or weight.shape[1] != x.shape[2] or weight.shape[0] % n_blocks:
+    few = len(work.members) < len(x) * n_blocks
+    if x.ndim != 3 or few or weight.shape[1] != x.shape[2] or weight.shape[0] % n_blocks:
         raise UserError(f"x {tuple(x.shape)}, weight {tuple(weight.shape)} and {n_blocks} blocks don't fit")
     _check_rows(x, weight, baseline)
     return torch.ops.circuitspex.project_in(  # type: ignore[no-any-return]
@@ -188,11 +188,11 @@ def project_out(
     Returns:
         ``[G, R, O]`` in the dtype of the residual, or of ``z``.
     """
-    groups, n_blocks = len(work.starts) - 1, len(work.blocks) // max(1, len(work.starts) - 1)
+    groups, n_blocks = len(work.starts) - 1, work.n_blocks
     if z.ndim != 3 or len(z) != groups or z.shape[2] != weight.shape[1] or (n_blocks and weight.shape[1] % n_blocks):
         raise UserError(f"z {tuple(z.shape)}, weight {tuple(weight.shape)} and {n_blocks} blocks don't fit")
     _check_rows(z, weight, added)
-    return torch.ops.circuitspex.project_out(z, weight, work.blocks, work.starts, added, residual)  # type: ignore[no-any-return]
+    return torch.ops.circuitspex.project_out(z, weight, work.blocks, work.starts, n_blocks, added, residual)  # type: ignore[no-any-return]
 
 
 def attention(
@@ -258,7 +258,7 @@ def _run(name: str, plain: Any, *given: Any) -> Any:
 
         return LAUNCHERS[name](*given)
 
-    return with_fallback(name, given[0], fast, plain)
+    return with_fallback(name, given, fast, plain)
 
 
 @torch.library.custom_op("circuitspex::norm", mutates_args=())
@@ -323,7 +323,10 @@ def _project_in(
     def plain() -> Tensor:
         g = torch.zeros(len(x), len(starts) - 1, device=x.device)
         counts = (starts[1:] - starts[:-1]).long()
-        on = members[: int(starts[-1])].long(), torch.arange(len(counts), device=x.device).repeat_interleave(counts)
+        on = (
+            members[int(starts[0]) : int(starts[-1])].long(),
+            torch.arange(len(counts), device=x.device).repeat_interleave(counts),
+        )
         g[on] = 1.0 if gates is None else gates.float()[on]
         return definitions.project_in(x, weight, bias, gate_weight, gate_bias, g, baseline, activation)
 
@@ -351,21 +354,21 @@ def _(up: Any, gate: Any, gates: Any, baseline: Any, activation: Any) -> Any:
 
 @torch.library.custom_op("circuitspex::project_out", mutates_args=())
 def _project_out(
-    z: Tensor, weight: Tensor, blocks: Tensor, starts: Tensor, added: Optional, residual: Optional
+    z: Tensor, weight: Tensor, blocks: Tensor, starts: Tensor, n_blocks: int, added: Optional, residual: Optional
 ) -> Tensor:
     def plain() -> Tensor:
         n_masks = len(starts) - 1
-        g = torch.zeros(n_masks, len(blocks) // max(1, n_masks), device=z.device)
+        g = torch.zeros(n_masks, n_blocks, device=z.device)
         counts = (starts[1:] - starts[:-1]).long()
         masks = torch.arange(n_masks, device=z.device).repeat_interleave(counts)
-        g[masks, blocks[: int(starts[-1])].long()] = 1.0
+        g[masks, blocks[int(starts[0]) : int(starts[-1])].long()] = 1.0
         return definitions.project_out(z, weight, g, added, residual)
 
-    return _run("project_out", plain, z, weight, blocks, starts, added, residual)  # type: ignore[no-any-return]
+    return _run("project_out", plain, z, weight, blocks, starts, n_blocks, added, residual)  # type: ignore[no-any-return]
 
 
 @_project_out.register_fake
-def _(z: Any, weight: Any, blocks: Any, starts: Any, added: Any, residual: Any) -> Any:
+def _(z: Any, weight: Any, blocks: Any, starts: Any, n_blocks: Any, added: Any, residual: Any) -> Any:
     return (z if residual is None else residual).new_empty((*z.shape[:2], weight.shape[0]))
 
 

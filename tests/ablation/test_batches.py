@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from circuitspex.ablation.batch_size import rows_that_fit
+from circuitspex.ablation.batch_size import free_memory, rows_that_fit
 from circuitspex.ablation.executors.fused import FusedForward
 from circuitspex.ablation.executors.hooks import BatchedForward, HooksForward
 from circuitspex.components import model_structure
@@ -185,6 +185,19 @@ def test_rows_that_fit_follow_the_free_memory(tiny, model, monkeypatch):
         sizes.append(plain)
     assert sizes == sorted(sizes)
     assert sizes[0] == 1
+
+
+def test_blocks_that_pytorch_keeps_for_itself_are_free(monkeypatch):
+    """After a first batch PyTorch holds nearly all of a card: the driver alone would say that nothing is left."""
+    card = torch.device("cuda", 1)
+    numbers = {"mem_get_info": (2 * 10**9, 80 * 10**9), "memory_reserved": 70 * 10**9, "memory_allocated": 9 * 10**9}
+    asked = []
+    for name, number in numbers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, number=number: asked.append(device) or number)
+    assert free_memory(card) == (2 + 70 - 9) * 10**9
+    assert asked == [card] * 3
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 71 * 10**9)
+    assert free_memory(card) == 2 * 10**9
 
 
 @pytest.mark.parametrize("baseline", ["mean", "resample"])

@@ -229,7 +229,7 @@ def test_a_search_says_it_of_every_pair_and_measures_the_unablated_context():
         return 2 * (1 - (1 - x[:, 0]) * (1 - x[:, 1])) + x[:, 2] * x[:, 3] + x[:, 4] * (1 - x[:, 5]) + rest
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error", FutureWarning)
+        warnings.filterwarnings("error", message=".* is now .*; the old name will go", category=FutureWarning)
         found = cx.explain(cx.FunctionGame(value, 9, names=names), budget=120, max_interactions=4, seed=0)
         text = found.circuit.table()
     said = {edge.components: edge.sentence for edge in found.circuit.interactions}

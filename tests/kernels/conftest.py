@@ -41,7 +41,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(launch, "empty", poison)
     monkeypatch.setattr(choice, "_failed", set())
-    warnings.filterwarnings("error", message="the Triton kernel of")
+    warnings.simplefilter("error", choice.KernelWarning)
 
 
 @pytest.fixture

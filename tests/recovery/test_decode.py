@@ -10,6 +10,7 @@ from circuitspex.errors import UserError
 from circuitspex.recovery import decode
 from circuitspex.recovery.bases.polynomial import signs
 from circuitspex.recovery.decoders.gradspex import fit_gradspex
+from circuitspex.recovery.result import LittleExplained
 from circuitspex.recovery.samples import Samples
 
 METHODS = ("linear", "pursuit", "proxyspex", "gp", "gradspex", "auto")
@@ -55,7 +56,8 @@ def same(one, other):
 def test_recovers_a_planted_function(method, n_masks, counts, closeness, seed):
     masks, values, gradients, table = planted(20, n_masks, seed, counts)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", LittleExplained)
+        warnings.simplefilter("error", RuntimeWarning)  # numbers that overflow or are none
         found = decode(masks, values, gradients=gradients, method=method)
     fresh = random_masks(500, 20, seed=99)
     assert r2(values_of(table, fresh), found.predict(fresh)) > 0.99

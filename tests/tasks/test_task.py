@@ -200,7 +200,7 @@ def test_report_of_a_model_that_fails_warns(metric, value, word_model, planned_m
 def test_report_of_a_model_that_can_do_it_is_silent(word_model, planned_model):
     task = ioi(word_model)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", message="the model answers only")
         report = task.report(planned_model(task, 12, word_model.tokenizer))
     assert report.accuracy == 0.75
 

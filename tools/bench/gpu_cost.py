@@ -58,6 +58,9 @@ BESIDE_PLAIN = (
     "ablated / last (bound)",
     "ablated / compiled (bound)",
 )
+# Microseconds that the host may need for a launch: of PyTorch's own, and of operators that are called from Python.
+HOST_US = (5, 10, 20, 40)
+RECORDED = ("recording pays up to so many masks", *(f"{host} µs a launch" for host in HOST_US))
 OUTPUT = (
     "shape",
     "rows",
@@ -114,8 +117,10 @@ def page(command: str) -> str:
                 "number of masks that keep their MLP, a bound that none is likely to exceed: at 512 masks that is "
                 f"{room(512, KEEP):.0%}, at 64 {room(64, KEEP):.0%}, where half of them do. By this arithmetic "
                 "recording pays only where the host is what is waited for. Ratios are of the faster way. The "
-                "plain pass is not recorded, the compiled one is."
+                "plain pass is not recorded, the compiled one is. At 20 to 40 µs a launch it pays below 2 to 4 TFLOP "
+                "a pass, whatever the model:"
             ),
+            table(RECORDED, (recorded_below(*each) for each in (BATCHES[0], BATCHES[2], BATCHES[4]))),
             "## One layer of Llama-3.2-1B, launch by launch",
             "512 masks, one prompt of 32 tokens:",
             layer_table(LLAMA_1B, 512, 1, 32),
@@ -194,6 +199,17 @@ def both_ways(shape: ModelShape, masks: int, prompts: int, tokens: int, card: Ca
         seconds(ablated_pass(shape, half(shape, masks, prompts, tokens, recorded=graph)), card, graph=graph)
         for graph in (True, False)
     ]
+
+
+def recorded_below(name: str, shape: ModelShape, _: int, prompts: int, tokens: int) -> list[str]:
+    """Up to how many masks of these prompts a recorded pass is the faster one, in steps of 16."""
+    found = []
+    for host in HOST_US:
+        card, masks = replace(CARD, launch=1e-6 * host), 16
+        while masks < 4096 and (times := both_ways(shape, masks, prompts, tokens, card))[0] < times[1]:
+            masks += 16
+        found.append(f"{masks - 16}")
+    return [f"{name}, {prompts} × {tokens}", *found]
 
 
 def gigabytes(launches: Pass) -> float:

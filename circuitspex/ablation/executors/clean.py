@@ -71,7 +71,8 @@ def clean_pass(model: Model, tokens: Tokens) -> CleanPass:
     def run(rows: slice) -> Stream:
         entry: list[torch.Tensor] = []
         hooks = [(entry_hook(0), lambda activation, hook: entry.append(activation.detach().clone()))]
-        model.run_with_hooks(tokens[rows], fwd_hooks=hooks, use_cache=False)
+        # Nothing is unembedded: every block's attention has been watched by then.
+        model.run_with_hooks(tokens[rows], fwd_hooks=hooks, use_cache=False, stop_at_layer=len(model.blocks))
         return entry[0]
 
     with torch.no_grad(), _watched(model, seen):

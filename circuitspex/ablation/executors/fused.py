@@ -57,6 +57,7 @@ class FusedForward:
         checkpointing: bool = False,
     ) -> None:
         self.checkpointing = checkpointing
+        self.dense = dense
         self._given = Prepared(dense, clean, sites, n_players, baselines, reads)
         self.why_no_kernels = why_not(self._given)
         self._card = CardForward(self._given) if self.why_no_kernels is None else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -40,10 +41,21 @@ class GroupForward:
         self.model = model
         self.tokens = tokens
         last = torch.full((len(tokens), 1), tokens.shape[1] - 1)
-        self._reads = last if reads is None else reads.cpu()
-        self._baselines = baselines
+        self.reads = last if reads is None else reads.cpu()
+        self.baselines = baselines
         self._cuts = "unembed.hook_in" in model.hook_dict
         self._sites = [(site, site.unit_index(n_players, tokens.shape[1]).to(tokens.device)) for site in sites]
+
+    @property
+    def sites(self) -> list[Site]:
+        """Where components are gated."""
+        return [site for site, _ in self._sites]
+
+    def of_float32(self) -> Self:
+        """The same for passes ``in_float32``: with the same baselines."""
+        wide = copy.copy(self)
+        wide.baselines = {hook: None if each is None else each.float() for hook, each in self.baselines.items()}
+        return wide
 
     def share(self, layers: Sequence[int], *, positions: bool) -> None:
         """Nothing is made ready."""
@@ -62,7 +74,7 @@ class GroupForward:
             used = gates[:, index]
             if site.layer < first_layer or (not gates.requires_grad and bool((used == 1).all())):
                 continue
-            baseline = self._baselines[site.hook]
+            baseline = self.baselines[site.hook]
             if baseline is not None and len(baseline) > 1:
                 baseline = baseline[prompts]
             found += site.hooks(gates, index, baseline, self.tokens.shape[1])
@@ -80,7 +92,7 @@ class HooksForward(GroupForward):
     def __call__(self, gates: Gates, prompts: slice, first_layer: int, first_position: int = 0) -> ReadLogits:
         """See ``GroupForward``; everything is computed anew."""
         logits = run_with(self.model, self.tokens[prompts], self.hooks(gates, prompts, 0))
-        return at(logits, self._reads[prompts])
+        return at(logits, self.reads[prompts])
 
 
 class BatchedForward(GroupForward):
@@ -105,7 +117,7 @@ class BatchedForward(GroupForward):
             # First in the list: hooks at the same place run in this order.
             hooks.insert(0, (entry_hook(start), lambda activation, hook: residual))
         with passed_over(self.model, start) if start > 0 else nullcontext():
-            return self.logits(rows, hooks, self._reads[prompts].repeat(n_masks, 1))
+            return self.logits(rows, hooks, self.reads[prompts].repeat(n_masks, 1))
 
 
 def at(activation: Activation, positions: Reads) -> Float[torch.Tensor, "rows reads *unit"]:

@@ -55,4 +55,4 @@ class PathForward(GroupForward):
         first = [(self._site.hook, note), *self.hooks(without, prompts, 0)]
         run_with(self.model, rows, first, stop_at_layer=self._target.layer + 1)
         hooks = [(self._site.hook, patch), *self.hooks(gates, prompts, 0)]
-        return self.logits(rows, hooks, self._reads[prompts].repeat(gates.shape[0], 1))
+        return self.logits(rows, hooks, self.reads[prompts].repeat(gates.shape[0], 1))

@@ -18,6 +18,7 @@ from circuitspex.components.proof.seen import LENGTH
 from circuitspex.components.proof.trial import NOTHING_PASSES, Verdicts, probe_tokens, trial
 from circuitspex.errors import UserError
 from circuitspex.models.alone import alone
+from circuitspex.models.in_float32 import asked_in_float32
 from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import FwdHook, Model
@@ -204,7 +205,8 @@ def _verdicts(
             for layer, of_layer in claims.items()
             if words & set(of_layer)
         }
-        found = trial(model, beside)
+        # In half precision large changes overflow, or round off what is to be seen.
+        found = asked_in_float32(model, lambda _: trial(model, beside))
         return {(layer, word): why for (layer, word), why in found.items() if word in words and word in claims[layer]}
 
     words = {word for of_layer in claims.values() for word in of_layer}

@@ -7,10 +7,9 @@ from collections.abc import Callable
 import torch
 
 from circuitspex.games.tokens.forward import BatchedPasses, HookedPasses
+from circuitspex.models.in_float32 import asked_in_float32
+from circuitspex.models.rounding import differ
 
-# How far logits may be from those of plain hooks, relative to their largest size: the operations are the same, and only
-# the batching of matrix products may differ.
-_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 _LONG = 256
 
 
@@ -24,16 +23,19 @@ def why_not(make: Callable[[], BatchedPasses], plain: HookedPasses, n_players: i
     gates[1, 1:n_players:2] = 0
     if len(plain.tokens) > _LONG:
         gates = gates[:1]
+
+    def ask(wide: bool) -> tuple[BatchedPasses | None, str | None]:
+        some, tried = gates.float() if wide else gates, make()
+        # One by one under 'delete', which leaves different numbers of tokens; else together, as they will run.
+        parts = [row[None] for row in some] if plain.ablate == "delete" else [some]
+        wrong = differ(torch.cat([tried.logits(part) for part in parts]), plain.logits(some))
+        return None if wide else tried, wrong  # what was made in float32 keeps numbers of float32
+
     try:
         with torch.inference_mode(False), torch.no_grad():
-            made = make()
-            # One by one under 'delete', which leaves different numbers of tokens; else together, as they will run.
-            parts = [row[None] for row in gates] if plain.ablate == "delete" else [gates]
-            found = torch.cat([made.logits(part) for part in parts])
-            wanted = plain.logits(gates)
+            made, wrong = asked_in_float32(plain.model, ask)
+            if not wrong:
+                return made or make(), ""
     except Exception as error:  # whatever an unknown architecture raises, plain hooks still work
         return None, f"a batched pass failed ({type(error).__name__}: {' '.join(str(error).split())[:120]})"
-    gap = float((found - wanted).abs().max() / wanted.abs().max().clamp_min(1e-30))
-    if not gap <= _TOLERANCE.get(wanted.dtype, 1e-4):
-        return None, f"a batched pass gave other logits (relative difference {gap:.1e})"
-    return made, ""
+    return None, f"a batched pass gave other logits ({wrong})"
