@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import circuitspex as cx
+from circuitspex.ablation.executors.card import forward
 from circuitspex.kernels import choice, definitions, operators
 
 BENCH = Path(__file__).parents[2] / "tools/bench"
@@ -146,6 +147,20 @@ def test_passes_that_do_not_skip_are_named() -> None:
         "passes could not be recorded as CUDA graphs"
     ]
     assert not_as_it_should(game("fused", "no kernels for torch.float32 on cpu"), Counter(), "cpu") == []
+
+
+def test_passes_that_run_as_on_a_card_are_as_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real game: what is asked of its parts is there."""
+    from ablation_models import build
+    from operator_counts import not_as_it_should, operators_called
+
+    monkeypatch.setattr(forward, "runs_on", lambda weight: True)
+    model, _, task = build("tiny", "cpu", torch.bfloat16, 1, 5)
+    game = cx.ComponentGame(model, task, "heads+mlps", "mean")
+    gates = cx.sample_masks(game.n_players, 6, seed=0).astype(float)
+    called = operators_called(lambda: game._engine.evaluate(gates))
+    assert {"project_in", "attention", "norm", "activate", "add_norm"} <= set(called)
+    assert not_as_it_should(game, called, "cuda") == []
 
 
 def test_operations_are_counted_from_what_the_masks_keep() -> None:
