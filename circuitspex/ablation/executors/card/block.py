@@ -199,7 +199,9 @@ class CardBlock:
                 zeros=neurons.blocks is None,
             )
         if mlp.joined is not None:
-            gate_part, up = mlp.joined(x).chunk(2, dim=-1)
+            halves = mlp.joined(x).chunk(2, dim=-1)
+            gate_part: torch.Tensor | None = halves[0]
+            up = halves[1]
         else:
             gate_part, up = None if mlp.gate is None else mlp.gate(x), mlp.up(x)
         if mlp.activation_name is not None:

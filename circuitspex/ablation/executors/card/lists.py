@@ -13,6 +13,7 @@ from torch import Tensor
 
 from circuitspex.ablation.executors.card.plan import CardPlan
 from circuitspex.ablation.executors.prepared import Prepared
+from circuitspex.ablation.executors.site_gate import SiteGate
 from circuitspex.kernels.work import BlockRows, MaskBlocks, most_tiles, tile_rows
 
 
@@ -69,94 +70,90 @@ def layer_works(given: Prepared, plan: CardPlan, gates: Float[Tensor, "masks pla
 
 
 def _heads(given: Prepared, plan: CardPlan, gates: Tensor, leaving: dict[int, int]) -> dict[int, HeadWork]:
-    entering = given.n_positions - plan.first_position
-    values = {}
-    for layer, positions in leaving.items():
-        site = given.gates.get((layer, "head"))
-        if site is not None:
-            values[layer] = site.of(gates, slice(given.n_positions - positions, None))[:, 0]
+    sites = {layer: site for layer in leaving if (site := given.gates.get((layer, "head"))) is not None}
+    values = {layer: each[:, None] for layer, each in _gathered(sites, gates).items()}
+    for layer, site in sites.items():
+        if layer not in values:  # gated by position
+            values[layer] = site.of(gates, slice(given.n_positions - leaving[layer], None))[:, 0]
     found = {layer: HeadWork(value, None, None, None, None) for layer, value in values.items()}
     if not plan.skip_heads:
         return found
-    for alike in _alike(
-        {
-            layer: (
-                value.shape[2],
-                given.dense.layers[layer].attention.n_kv,
-                given.dense.layers[layer].attention.joined is not None,
-            )
-            for layer, value in values.items()
-        }
-    ):
-        _, n_kv, joined = alike.shape
-        on = torch.stack([(values[layer] != 0).any(1) for layer in alike.layers])  # layers, masks, heads
+    rows = plan.n_prompts * (given.n_positions - plan.first_position)
+    shapes = {}
+    for layer, value in values.items():
+        a = given.dense.layers[layer].attention
+        shapes[layer] = *value.shape[1:], a.n_kv, int(a.joined is not None)
+    for (_, _, n_kv, joined), layers in _alike(shapes).items():
+        on = (torch.stack([values[layer] for layer in layers]) != 0).any(2)  # layers, masks, heads
         # A key/value head serves while one of its query heads is on, at whatever position.
         serving = on.reshape(*on.shape[:2], n_kv, -1).any(3)
-        rows = plan.n_prompts * entering
-        if joined:
-            joint = rows_by_block(torch.cat([on, serving, serving], dim=2), rows)
-            queries = keys = [None] * len(joint)
-        else:
-            queries, keys = rows_by_block(on, rows), rows_by_block(serving, rows)
-            joint = [None] * len(queries)
         blocks = blocks_by_mask(on)
-        for place, layer in enumerate(alike.layers):
-            out = blocks[place] if plan.skips_out(leaving[layer]) else None
-            found[layer] = HeadWork(values[layer], joint[place], queries[place], keys[place], out)
+        joint = rows_by_block(torch.cat([on, serving, serving], dim=2), rows) if joined else None
+        apart = None if joined else (rows_by_block(on, rows), rows_by_block(serving, rows))
+        for place, layer in enumerate(layers):
+            found[layer] = HeadWork(
+                values[layer],
+                None if joint is None else joint[place],
+                None if apart is None else apart[0][place],
+                None if apart is None else apart[1][place],
+                blocks[place] if plan.skips_out(leaving[layer]) else None,
+            )
     return found
 
 
 def _mlps(given: Prepared, plan: CardPlan, gates: Tensor, leaving: dict[int, int]) -> dict[int, MlpWork]:
-    layers = [
-        layer for layer in leaving if (site := given.gates.get((layer, "mlp"))) is not None and len(site.index) == 1
-    ]
-    if not layers:
-        return {}
-    gain = torch.stack([given.gates[layer, "mlp"].of(gates, slice(None))[:, 0, 0, 0] for layer in layers])
-    masks, slots = beside(gain != 0, plan.room) if plan.room is not None else (None, None)
-    found = {}
-    for place, layer in enumerate(layers):
-        # Where neurons are gated too, each mask has its own rows and none is left out.
-        gathers = masks is not None and slots is not None and (layer, "neurons") not in given.gates
-        found[layer] = MlpWork(gain[place], masks[place] if gathers else None, slots[place] if gathers else None)
+    sites = {layer: site for layer in leaving if (site := given.gates.get((layer, "mlp"))) is not None}
+    gains = _gathered(sites, gates)
+    found = {layer: MlpWork(gain[:, 0], None, None) for layer, gain in gains.items()}
+    # Where neurons are gated too, each mask has its own rows and none is left out.
+    layers = [layer for layer in gains if (layer, "neurons") not in given.gates]
+    if plan.room is not None and layers:
+        masks, slots = beside(torch.cat([gains[layer] for layer in layers], dim=1).T != 0, plan.room)
+        for place, layer in enumerate(layers):
+            found[layer] = MlpWork(gains[layer][:, 0], masks[place], slots[place])
     return found
 
 
 def _neurons(given: Prepared, plan: CardPlan, gates: Tensor, leaving: dict[int, int]) -> dict[int, NeuronWork]:
+    sites = {layer: site for layer in leaving if (site := given.gates.get((layer, "neurons"))) is not None}
     found = {}
     groups: dict[int, Tensor] = {}
-    for layer in leaving:
-        site = given.gates.get((layer, "neurons"))
-        if site is None or len(site.index) > 1:
-            continue
-        values = site.of(gates, slice(None))[:, 0, 0]
-        known = given.dense.layers[layer].mlp.activation_name is not None
-        if plan.skips_groups_of(site.width) and known:
-            groups[layer] = values[:, :: site.width].contiguous()
+    for layer, values in _gathered(sites, gates).items():
+        width = sites[layer].width
+        if plan.skips_groups_of(width) and given.dense.layers[layer].mlp.activation_name is not None:
+            groups[layer] = values[:, ::width].contiguous()
         else:
-            found[layer] = NeuronWork(values.contiguous(), None, None)
-    for alike in _alike({layer: (value.shape[1], leaving[layer]) for layer, value in groups.items()}):
-        on = torch.stack([groups[layer] for layer in alike.layers]) != 0
-        rows, blocks = rows_by_block(on, plan.n_prompts * alike.shape[1]), blocks_by_mask(on)
-        for place, layer in enumerate(alike.layers):
-            out = blocks[place] if plan.skips_out(leaving[layer]) else None
+            found[layer] = NeuronWork(values, None, None)
+    for (_, positions), layers in _alike(
+        {layer: (each.shape[1], leaving[layer]) for layer, each in groups.items()}
+    ).items():
+        on = torch.stack([groups[layer] for layer in layers]) != 0
+        rows, blocks = rows_by_block(on, plan.n_prompts * positions), blocks_by_mask(on)
+        for place, layer in enumerate(layers):
+            out = blocks[place] if plan.skips_out(positions) else None
             found[layer] = NeuronWork(groups[layer], rows[place], out)
     return found
 
 
-@dataclass(frozen=True)
-class _Alike:
-    """Layers whose lists have the same shape, so that they are made together."""
+def _gathered(sites: dict[int, SiteGate], gates: Tensor) -> dict[int, Float[Tensor, "masks units"]]:
+    """The gate of each unit, contiguous, of sites that are gated at all positions alike; a few launches for all."""
+    found: dict[int, Tensor] = {}
+    everywhere: dict[int, tuple[int, ...]] = {
+        layer: (site.index.shape[1],) for layer, site in sites.items() if len(site.index) == 1
+    }
+    for layers in _alike(everywhere).values():
+        index = torch.stack([sites[layer].index[0] for layer in layers]).to(gates.device)
+        values = gates[:, index].transpose(0, 1).contiguous()
+        found.update(zip(layers, values, strict=True))
+    return found
 
-    shape: tuple[int, ...]
-    layers: list[int]
 
-
-def _alike(shapes: dict[int, tuple[int, ...]]) -> list[_Alike]:
+def _alike(shapes: dict[int, tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
+    """The layers of each shape, whose lists are made together."""
     found: dict[tuple[int, ...], list[int]] = {}
     for layer, shape in shapes.items():
         found.setdefault(shape, []).append(layer)
-    return [_Alike(shape, layers) for shape, layers in found.items()]
+    return found
 
 
 def rows_by_block(on: Bool[Tensor, "layers masks blocks"], rows: int) -> list[BlockRows]:
