@@ -77,7 +77,7 @@ def with_fallback(name: str, given: Any, fast: Work[T], plain: Work[T]) -> T:
     if not use_triton(given[0]) or (_failed and configuration(name, given) in _failed):
         return plain()
     try:
-        with torch.cuda.device_of(given[0]):
+        with torch.cuda.device_of(given[0]):  # type: ignore[no-untyped-call]
             return fast()
     except Exception as error:  # whatever a compiler or driver raises
         if is_out_of_memory(error):

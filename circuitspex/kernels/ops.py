@@ -163,7 +163,11 @@ def _run(name: str, *given: Any) -> Tensor:
         found: Tensor = getattr(triton_attention if name == "attention" else triton_projections, name)(*given)
         return found
 
-    return with_fallback(f"gated_{name}", given, fast, lambda: getattr(reference, name)(*given))
+    def plain() -> Tensor:
+        found: Tensor = getattr(reference, name)(*given)
+        return found
+
+    return with_fallback(f"gated_{name}", given, fast, plain)
 
 
 @torch.library.custom_op("circuitspex::output_projection", mutates_args=())
