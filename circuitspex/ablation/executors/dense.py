@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
+from circuitspex.ablation.batch_size import free_memory
 from circuitspex.ablation.executors.linear import Linear
 from circuitspex.ablation.executors.norms import Norm
 from circuitspex.components import ModelStructure
@@ -23,7 +24,7 @@ from circuitspex.models.protocol import Model
 Rows = Float[torch.Tensor, "*rows width"]
 """Vectors along the last axis, whatever comes before."""
 
-# Joined and packed weights are copies; models with more bytes of weights than this keep to one copy.
+# Joined and packed weights are copies; models with more bytes of weights than this keep to one copy on a CPU.
 _COPY_BELOW = 2 * 2**30
 
 
@@ -117,7 +118,7 @@ def dense_model(model: Model, structure: ModelStructure, *, products: torch.dtyp
     hf_config = getattr(model.original_model, "config", None)
     if structure.n_layers == 0 or not hasattr(model, "blocks"):
         raise NotDenseError("it has no stack of blocks")
-    copy = sum(p.numel() * p.element_size() for p in model.parameters()) < _COPY_BELOW
+    copy = _may_copy(model)
     parallel = bool(getattr(model.cfg, "parallel_attn_mlp", False))
     layers = []
     for index, about in enumerate(structure.layers):
@@ -132,6 +133,15 @@ def dense_model(model: Model, structure: ModelStructure, *, products: torch.dtyp
         _linear(getattr(model, "unembed", None)),
         float(getattr(hf_config, "final_logit_softcapping", None) or 0.0),
     )
+
+
+def _may_copy(model: Model) -> bool:
+    """Whether weights may be held a second time, joined or packed: small ones, and where a card has room for four."""
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    devices = {p.device for p in model.parameters()}
+    if size < _COPY_BELOW:
+        return True
+    return len(devices) == 1 and all(d.type == "cuda" and free_memory(d) > 3 * size for d in devices)
 
 
 def _layer(

@@ -164,7 +164,7 @@ class CardBlock:
     ) -> Stream:
         """The stream with what attention adds to it."""
         o, kind = layer.attention.o, None if work.head is None else "head"
-        added = self._constants.added(index, kind, o, self._prompts, where)
+        added = self._constants.added(index, kind, o, self._prompts, where, h.dtype)
         post = None if layer.post_1 is None else self._constants.norm(layer.post_1, h.device)
         if work.head is not None and work.head.blocks is not None:
             out = kernels.project_out(z, o.weight, work.head.blocks, added=added, residual=h if post is None else None)
@@ -218,7 +218,7 @@ class CardBlock:
         neurons = work.neurons
         if neurons is None:
             return mlp.out(found)
-        added = self._constants.added(index, "neurons", mlp.out, self._prompts, where)
+        added = self._constants.added(index, "neurons", mlp.out, self._prompts, where, mlp.out.weight.dtype)
         if neurons.blocks is not None:
             return kernels.project_out(found, mlp.out.weight, neurons.blocks, added=added)
         return _plus(torch.nn.functional.linear(found, mlp.out.weight), added)

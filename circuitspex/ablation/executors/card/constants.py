@@ -44,18 +44,18 @@ class Constants:
             self._known[key] = None if rows is None else rows.to(dtype).contiguous()
         return self._known[key]
 
-    def added(self, index: int, kind: str | None, project: Linear, prompts: slice, where: slice) -> Rows | None:
-        """``baseline W' + bias``, ``[rows, outputs]`` in float32; without a kind that is gated here, the bias."""
-        bias = None if project.bias is None else project.bias.float()[None]
-        if kind is None:
-            key: Any = (id(project), "bias")
-        else:
-            key = (index, kind, prompts.start, prompts.stop, where.start, "projected")
+    def added(
+        self, index: int, kind: str | None, project: Linear, prompts: slice, where: slice, dtype: torch.dtype
+    ) -> Rows | None:
+        """``baseline W' + bias``, ``[rows, outputs]``; without a kind that is gated here, the bias."""
+        key: Any = (id(project), dtype)
+        if kind is not None:
+            key = (index, kind, prompts.start, prompts.stop, where.start, dtype, "projected")
         if key not in self._known:
+            bias = None if project.bias is None else project.bias.float()[None]
             base = None if kind is None else self.baseline(index, kind, prompts, where, project.weight.dtype)
-            if base is None:
-                self._known[key] = bias
-            else:
-                projected = (base @ project.weight.T).float()
-                self._known[key] = projected if bias is None else projected + bias
+            found = bias if base is None else (base @ project.weight.T).float()
+            if base is not None and found is not None and bias is not None:
+                found = found + bias
+            self._known[key] = None if found is None else found.to(dtype)
         return self._known[key]

@@ -89,13 +89,14 @@ def _heads(given: Prepared, plan: CardPlan, gates: Tensor, leaving: dict[int, in
         serving = on.reshape(*on.shape[:2], n_kv, -1).any(3)
         blocks = blocks_by_mask(on)
         joint = rows_by_block(torch.cat([on, serving, serving], dim=2), rows) if joined else None
-        apart = None if joined else (rows_by_block(on, rows), rows_by_block(serving, rows))
+        queries = None if joined else rows_by_block(on, rows)
+        keys = None if joined or not plan.skip_keys else rows_by_block(serving, rows)
         for place, layer in enumerate(layers):
             found[layer] = HeadWork(
                 values[layer],
                 None if joint is None else joint[place],
-                None if apart is None else apart[0][place],
-                None if apart is None else apart[1][place],
+                None if queries is None else queries[place],
+                None if keys is None else keys[place],
                 blocks[place] if plan.skips_out(leaving[layer]) else None,
             )
     return found

@@ -7,12 +7,14 @@ in ``lists``, from the gates themselves; nothing is read back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from circuitspex.ablation.executors.prepared import Prepared
+from circuitspex.ablation.executors.site_gate import SiteGate
 from circuitspex.typing import FloatArray
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -29,9 +31,10 @@ LEAST_NEURONS = 64
 class CardPlan:
     """The sizes of a batch, and what is skipped.
 
-    ``skip_heads`` and ``skip_neurons`` say whether blocks that are off are left out of products; ``rooms`` is, by
-    layer, the number of masks for which an MLP is computed where it is gated as a whole; layers that are not in it
-    compute it for all.
+    ``skip_heads``, ``skip_keys`` and ``skip_neurons`` say whether blocks that are off are left out of products, of keys
+    and values those that no head needs; where the weights of queries, keys and values lie together, the first speaks
+    for all three. ``rooms`` is, by layer, the number of masks for which an MLP is computed where it is gated as a
+    whole; layers that are not in it compute it for all.
     """
 
     n_masks: int
@@ -39,6 +42,7 @@ class CardPlan:
     first_layer: int
     first_position: int
     skip_heads: bool
+    skip_keys: bool
     skip_neurons: bool
     rooms: tuple[tuple[int, int], ...]
 
@@ -71,12 +75,13 @@ def card_plan(
         recorded: make room for the masks that compute an MLP by a bound that most batches share, so that their plans
             are equal; else for as many as there are.
     """
-    on = np.append((host != 0).mean(axis=0), 1.0)  # of each player, the share of masks that keep it
+    on = (host != 0).mean(axis=0)  # of each player, the share of masks that keep it
     sites = {key: site for key, site in given.gates.items() if key[0] >= first_layer}
-    kept = {
-        kind: [float(on[site.host_index].mean()) for (_, each), site in sites.items() if each == kind]
-        for kind in ("head", "neurons")
-    }
+    # One choice for all layers, so that it does not change from batch to batch with single gates.
+    heads, neurons = (_kept(on, sites, kind) for kind in ("head", "neurons"))
+    a = given.dense.layers[-1].attention
+    keys = 1 - (1 - heads) ** (a.n_heads // a.n_kv)  # that one of the query heads needs
+    projected = heads if a.joined is None else (a.n_heads * heads + 2 * a.n_kv * keys) / (a.n_heads + 2 * a.n_kv)
     counts = {
         layer: round(float(on[site.host_index[0, 0]]) * len(host))
         for (layer, kind), site in sites.items()
@@ -89,15 +94,17 @@ def card_plan(
         n_prompts,
         first_layer,
         first_position,
-        skip_heads=_worth(kept["head"]),
-        skip_neurons=_worth(kept["neurons"]),
+        skip_heads=projected <= MOST_KEPT,
+        skip_keys=keys <= MOST_KEPT,
+        skip_neurons=neurons <= MOST_KEPT,
         rooms=tuple((layer, room) for layer, room in sorted(rooms.items()) if room <= MOST_KEPT * len(host)),
     )
 
 
-def _worth(shares: list[float]) -> bool:
-    """One choice for all layers, so that it does not change from batch to batch with single gates."""
-    return bool(shares) and sum(shares) / len(shares) <= MOST_KEPT
+def _kept(on: FloatArray, sites: Mapping[tuple[int, str], SiteGate], kind: str) -> float:
+    """The share of the units of a kind that are kept, of all layers; 1 where there are none."""
+    shares = [float(on[site.host_index].mean()) for (_, each), site in sites.items() if each == kind]
+    return sum(shares) / len(shares) if shares else 1.0
 
 
 def room_for(counts: Any, n_masks: int) -> int:
