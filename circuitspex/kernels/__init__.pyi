@@ -1,4 +1,3 @@
-from .choice import KernelWarning as KernelWarning
 from .choice import describe as describe
 from .choice import use_triton as use_triton
 from .operators import activate as activate

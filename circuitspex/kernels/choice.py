@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from circuitspex.errors import UserError
+from circuitspex.errors import KernelWarning, UserError
 from circuitspex.models.out_of_memory import is_out_of_memory
 
 T = TypeVar("T")
@@ -19,10 +19,6 @@ Work = Callable[[], T]
 
 _failed: set[str] = set()
 """The configurations that failed in this process."""
-
-
-class KernelWarning(UserWarning):
-    """A Triton kernel failed, and plain PyTorch runs in its place: slower, with the same numbers."""
 
 
 @functools.cache
@@ -80,7 +76,7 @@ def with_fallback(name: str, given: Any, fast: Work[T], plain: Work[T]) -> T:
     if not use_triton(given[0]) or (_failed and configuration(name, given) in _failed):
         return plain()
     try:
-        with torch.cuda.device_of(given[0]):
+        with torch.cuda.device_of(given[0]):  # type: ignore[no-untyped-call]
             return fast()
     except Exception as error:  # whatever a compiler or driver raises
         if is_out_of_memory(error):

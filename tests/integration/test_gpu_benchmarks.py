@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import circuitspex as cx
+from circuitspex.ablation.executors.card import forward
 from circuitspex.kernels import choice, definitions, operators
 
 BENCH = Path(__file__).parents[2] / "tools/bench"
@@ -120,7 +121,8 @@ def test_what_gave_way_is_named_and_what_was_called_is_counted(monkeypatch: pyte
     counts = operators_called(lambda: [operators.norm(x, x[0, 0], eps=1e-5) + x for _ in range(3)])
     assert counts == {"norm": 3}
     assert fallbacks("cpu") == [choice.describe()]
-    monkeypatch.setattr(choice, "use_triton", lambda tensor: True)
+    monkeypatch.setattr(choice, "use_triton", lambda tensor: tensor.dtype != torch.float32)  # as on a card
+    assert fallbacks("cpu") == sorted(choice._failed)
     monkeypatch.setattr(choice, "_failed", {"norm"})
     assert fallbacks("cpu") == ["norm"]
 
@@ -146,6 +148,20 @@ def test_passes_that_do_not_skip_are_named() -> None:
         "passes could not be recorded as CUDA graphs"
     ]
     assert not_as_it_should(game("fused", "no kernels for torch.float32 on cpu"), Counter(), "cpu") == []
+
+
+def test_passes_that_run_as_on_a_card_are_as_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real game: what is asked of its parts is there."""
+    from ablation_models import build
+    from operator_counts import not_as_it_should, operators_called
+
+    monkeypatch.setattr(forward, "runs_on", lambda weight: True)
+    model, _, task = build("tiny", "cpu", torch.bfloat16, 1, 5)
+    game = cx.ComponentGame(model, task, "heads+mlps", "mean")
+    gates = cx.sample_masks(game.n_players, 6, seed=0).astype(float)
+    called = operators_called(lambda: game._engine.evaluate(gates))
+    assert {"project_in", "attention", "norm", "activate", "add_norm"} <= set(called)
+    assert not_as_it_should(game, called, "cuda") == []
 
 
 def test_operations_are_counted_from_what_the_masks_keep() -> None:

@@ -49,8 +49,11 @@ def operators_called(work: Callable[[], object]) -> Counter[str]:
 
 
 def fallbacks(device: torch.device | str) -> list[str]:
-    """Why plain PyTorch ran, or has begun to run, in place of kernels on this device; empty where it has not."""
-    sample = torch.empty(1, device=device)
+    """Why plain PyTorch ran, or has begun to run, in place of kernels on this device; empty where it has not.
+
+    On a card kernels are for half precision.
+    """
+    sample = torch.empty(1, device=device, dtype=torch.bfloat16)
     if not choice.use_triton(sample):
         return [choice.describe()]
     return sorted(str(each) for each in choice._failed)

@@ -61,7 +61,8 @@ def disagreement(fused: FusedForward, hooks: HooksForward, n_players: int, first
 
     def by_mask(run: Callable[[Gates], ReadLogits], gates: Gates) -> torch.Tensor:
         parts = in_parts(len(gates), len(gates), lambda rows: run(gates[rows]))
-        return torch.cat(parts).unflatten(0, (len(gates), -1)).to(parameter.device)
+        logits = torch.cat(parts).to(parameter.device)
+        return logits.reshape(len(gates), -1, *logits.shape[1:])
 
     def why() -> str | None:
         found = by_mask(lambda some: fused(some, prompts, *first), gates)

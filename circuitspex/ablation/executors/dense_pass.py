@@ -17,6 +17,10 @@ from circuitspex.ablation.executors.prepared import Kept, Prepared
 from circuitspex.ablation.shapes import Gates, Shared
 from circuitspex.typing import FloatArray
 
+# A product over fewer rows than this costs nearly as much as one over twice as many: on a CPU it reads the weights, on
+# other devices it waits to be launched. With gradients, masks are not taken apart for less.
+_FEW_ROWS = {"cpu": 32, "other": 512}
+
 
 class DensePass:
     """One pass over some masks and prompts, from ``first_position`` on.
@@ -114,14 +118,15 @@ class DensePass:
         """``h`` plus the MLP's output on ``x``, gated; rows whose MLP is ablated at every position skip it."""
         layer = self._given.dense.layers[index]
         gate = self._given.gates.get((index, "mlp"))
-        if gate is None or self._gates is None or self._gates.requires_grad or len(gate.index) > 1:
+        if gate is None or self._gates is None or self._host is None or len(gate.index) > 1:
             return self._added(h, self._mlp_gated(index, layer, x, where), fresh=False)
-        if self._host is None:
-            return self._added(h, self._mlp_gated(index, layer, x, where), fresh=False)
-        g = gate.of(self._gates, where)  # masks, 1, 1, 1
         values = gate.values(self._host, where)[:, 0, 0]
         if values.all():
             return self._added(h, self._mlp_gated(index, layer, x, where), fresh=False)
+        if self._gates.requires_grad:
+            out = self._mlp_apart(index, layer, x, where, values != 0)
+            return self._added(h, self._gated(index, "mlp", out, where), fresh=False)
+        g = gate.of(self._gates, where)  # masks, 1, 1, 1
         masks = g.shape[0]
         base = gate.base(self._prompts, where)
         # What is added for the baseline is exact at both ends: a gate of 0 adds b itself, a gate of 1 nothing of it.
@@ -137,6 +142,31 @@ class DensePass:
 
     def _mlp_gated(self, index: int, layer: DenseLayer, x: Shared, where: slice) -> Shared:
         return self._gated(index, "mlp", self._mlp_out(index, layer, x, where, self._gates, self._host), where)
+
+    def _mlp_apart(
+        self, index: int, layer: DenseLayer, x: Shared, where: slice, on: np.ndarray[Any, np.dtype[np.bool_]]
+    ) -> Shared:
+        """The MLP's output on ``x``, without a graph for the masks where it is off.
+
+        There the slope of its gate needs the output, and what is behind the output has no slope.
+        """
+        split = min(on.sum(), (~on).sum()) * x.shape[1] * x.shape[2]
+        shared = len(x) == 1 and (index, "neurons") not in self._given.gates
+        if on.any() and (shared or split < _FEW_ROWS["cpu" if x.device.type == "cpu" else "other"]):
+            return self._mlp_out(index, layer, x, where, self._gates, self._host)
+        if not on.any():
+            with torch.no_grad():
+                return self._mlp_out(index, layer, x, where, self._gates, self._host)
+        assert self._gates is not None
+        assert self._host is not None
+        parts, order = [], np.concatenate([on.nonzero()[0], (~on).nonzero()[0]])
+        for kept, chosen in ((True, order[: on.sum()]), (False, order[on.sum() :])):
+            rows = _sent(chosen, x.device)
+            some = x if len(x) == 1 else x.index_select(0, rows)
+            gates = self._gates.index_select(0, rows.to(self._gates.device))
+            with torch.set_grad_enabled(kept and torch.is_grad_enabled()):
+                parts.append(self._mlp_out(index, layer, some, where, gates, self._host[chosen]))
+        return torch.cat(parts).index_select(0, _sent(np.argsort(order), x.device))
 
     def _mlp_out(
         self, index: int, layer: DenseLayer, x: Shared, where: slice, gates: Gates | None, host: FloatArray | None

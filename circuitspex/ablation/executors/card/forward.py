@@ -11,13 +11,16 @@ from circuitspex.ablation.executors.card.constants import Constants
 from circuitspex.ablation.executors.card.graphs import Graphs
 from circuitspex.ablation.executors.card.lists import LayerWork, layer_works
 from circuitspex.ablation.executors.card.plan import CardPlan, card_plan
-from circuitspex.ablation.executors.dense import DenseModel
+from circuitspex.ablation.executors.dense import DenseLayer, DenseModel
 from circuitspex.ablation.executors.dense_pass import DensePass
 from circuitspex.ablation.executors.norms import Norm
 from circuitspex.ablation.executors.prepared import Prepared
 from circuitspex.ablation.shapes import ReadLogits, Shared
 from circuitspex.typing import FloatArray
 
+# A recorded pass makes room for more MLPs than there are on average, which costs more than the host's launches do once
+# a pass is long: multiplications of a pass that skips nothing, two operations each (see docs/benchmarks/gpu_cost.md).
+RECORDED_BELOW = 2e12
 # A head of this width still fits into one tile of the attention kernel.
 _WIDEST_HEAD = 256
 
@@ -34,6 +37,7 @@ class CardForward:
         self._constants = Constants(given)
         self._graphs = Graphs()
         self._one_device = len({layer.device for layer in given.dense.layers}) == 1
+        self._weights = sum(_size(layer) for layer in given.dense.layers)
 
     def __call__(self, host: FloatArray, prompts: slice, first_layer: int, first_position: int) -> ReadLogits:
         """Logits ``[masks * prompts, reads, vocab]``, all prompts of mask 0 first.
@@ -47,6 +51,7 @@ class CardForward:
         entry = self._given.residuals[first_layer][prompts, first_position:]
         n_masks = len(host)
         recording = self._one_device and self._graphs.on(entry.device)
+        recording = recording and self._weights * entry.shape[0] * entry.shape[1] * n_masks < RECORDED_BELOW
         if recording:  # few numbers of masks, so that few passes are recorded
             host = np.pad(host, ((0, bucket(n_masks) - n_masks), (0, 0)), mode="edge")
         plan = card_plan(self._given, host, len(entry), first_layer, first_position, recorded=recording)
@@ -111,6 +116,13 @@ class CardForward:
         else:
             normed = self._given.read(x.reshape(len(x), plan.n_prompts, -1, x.shape[-1]), prompts)
         return self._given.unembed(normed).expand(plan.n_masks, -1, -1, -1).flatten(0, 1)
+
+
+def _size(layer: DenseLayer) -> int:
+    """The weights of a block: multiplications for each row."""
+    a, mlp = layer.attention, layer.mlp
+    parts = (a.q, a.k, a.v, a.o, mlp.up, mlp.out, *(() if mlp.gate is None else (mlp.gate,)))
+    return sum(part.weight.numel() for part in parts)
 
 
 def bucket(n_masks: int) -> int:

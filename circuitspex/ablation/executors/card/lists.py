@@ -105,12 +105,12 @@ def _mlps(given: Prepared, plan: CardPlan, gates: Tensor, leaving: dict[int, int
     sites = {layer: site for layer in leaving if (site := given.gates.get((layer, "mlp"))) is not None}
     gains = _gathered(sites, gates)
     found = {layer: MlpWork(gain[:, 0], None, None) for layer, gain in gains.items()}
-    # Where neurons are gated too, each mask has its own rows and none is left out.
-    layers = [layer for layer in gains if (layer, "neurons") not in given.gates]
-    if plan.room is not None and layers:
-        masks, slots = beside(torch.cat([gains[layer] for layer in layers], dim=1).T != 0, plan.room)
-        for place, layer in enumerate(layers):
-            found[layer] = MlpWork(gains[layer][:, 0], masks[place], slots[place])
+    if plan.rooms:
+        layers = [layer for layer, _ in plan.rooms]
+        on = torch.cat([gains[layer] for layer in layers], dim=1).T != 0
+        masks, slots = beside(on, max(room for _, room in plan.rooms))
+        for place, (layer, room) in enumerate(plan.rooms):
+            found[layer] = MlpWork(gains[layer][:, 0], masks[place, :room], slots[place])
     return found
 
 
@@ -137,8 +137,10 @@ def _neurons(given: Prepared, plan: CardPlan, gates: Tensor, leaving: dict[int, 
 
 def _gathered(sites: dict[int, SiteGate], gates: Tensor) -> dict[int, Float[Tensor, "masks units"]]:
     """The gate of each unit, contiguous, of sites that are gated at all positions alike; a few launches for all."""
-    found = {}
-    everywhere = {layer: (site.index.shape[1],) for layer, site in sites.items() if len(site.index) == 1}
+    found: dict[int, Tensor] = {}
+    everywhere: dict[int, tuple[int, ...]] = {
+        layer: (site.index.shape[1],) for layer, site in sites.items() if len(site.index) == 1
+    }
     for layers in _alike(everywhere).values():
         index = torch.stack([sites[layer].index[0] for layer in layers]).to(gates.device)
         values = gates[:, index].transpose(0, 1).contiguous()

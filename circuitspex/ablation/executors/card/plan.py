@@ -29,8 +29,9 @@ LEAST_NEURONS = 64
 class CardPlan:
     """The sizes of a batch, and what is skipped.
 
-    ``skip_heads`` and ``skip_neurons`` say whether blocks that are off are left out of products; ``room`` is the number
-    of masks for which MLPs are computed where they are gated as a whole, None for all.
+    ``skip_heads`` and ``skip_neurons`` say whether blocks that are off are left out of products; ``rooms`` is, by
+    layer, the number of masks for which an MLP is computed where it is gated as a whole; layers that are not in it
+    compute it for all.
     """
 
     n_masks: int
@@ -39,7 +40,7 @@ class CardPlan:
     first_position: int
     skip_heads: bool
     skip_neurons: bool
-    room: int | None
+    rooms: tuple[tuple[int, int], ...]
 
     def skips_out(self, positions: int) -> bool:
         """Whether blocks that are off are also left out of products whose inputs they are, with so many positions."""
@@ -76,17 +77,13 @@ def card_plan(
         kind: [float(on[site.host_index].mean()) for (_, each), site in sites.items() if each == kind]
         for kind in ("head", "neurons")
     }
-    mlps = [
-        site.host_index[0]
+    counts = {
+        layer: round(float(on[site.host_index[0, 0]]) * len(host))
         for (layer, kind), site in sites.items()
         if kind == "mlp" and len(site.host_index) == 1 and (layer, "neurons") not in sites
-    ]
-    room = None
-    if mlps:
-        counts = np.rint(on[np.concatenate(mlps)] * len(host)).astype(int)
-        room = room_for(counts, len(host)) if recorded else max(1, int(counts.max()))
-        if room > MOST_KEPT * len(host):
-            room = None
+    }
+    bound = room_for(list(counts.values()), len(host)) if recorded and counts else 1
+    rooms = {layer: max(bound, count) for layer, count in counts.items()}
     return CardPlan(
         len(host),
         n_prompts,
@@ -94,7 +91,7 @@ def card_plan(
         first_position,
         skip_heads=_worth(kept["head"]),
         skip_neurons=_worth(kept["neurons"]),
-        room=room,
+        rooms=tuple((layer, room) for layer, room in sorted(rooms.items()) if room <= MOST_KEPT * len(host)),
     )
 
 
