@@ -35,7 +35,7 @@ from circuitspex.kernels import tile_sizes
 from circuitspex.kernels.launchers import LAUNCHERS
 from circuitspex.kernels.tile_sizes import Device
 
-TARGETS = {80: Device(108, 166912), 90: tile_sizes.HOPPER, 100: Device(148, 232448)}
+TARGETS = {80: Device(108, 166912, whole_tiles=False), 90: tile_sizes.HOPPER, 100: Device(148, 232448)}
 """Compute capabilities: A100, H100 or H200, B200."""
 INSTRUCTIONS = {"wgmma": "wgmma.mma_async", "mma": "mma.sync", "tcgen05": "tcgen05.mma"}
 
@@ -88,6 +88,9 @@ def calls(model: Model, dtype: torch.dtype, quick: bool) -> Iterator[tuple[str, 
     def new(*shape: int, dtype: torch.dtype = dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype, device="meta")
 
+    def matrix(out: int, into: int) -> torch.Tensor:
+        return new(into, out).T if model.biased else new(out, into)  # GPT-2 keeps its weights the other way round
+
     def ints(*shape: int) -> torch.Tensor:
         return new(*shape, dtype=torch.int32)
 
@@ -103,8 +106,8 @@ def calls(model: Model, dtype: torch.dtype, quick: bool) -> Iterator[tuple[str, 
 
         def into(blocks: int, size: int, gated: bool, *plain: Any, groups: int = groups, rows: int = rows) -> Any:
             tile = min(128, max(16, 1 << (groups * rows - 1).bit_length()))
-            weight, bias = new(blocks * size, w), new(blocks * size) if model.biased else None
-            gate = new(blocks * size, w) if gated else None
+            weight, bias = matrix(blocks * size, w), new(blocks * size) if model.biased else None
+            gate = matrix(blocks * size, w) if gated else None
             base = new(rows, blocks * size) if plain else None
             gates = floats(groups, blocks) if plain else None
             tiles = ints(blocks * -(-groups * rows // tile), 2), ints(1)
@@ -140,11 +143,9 @@ def calls(model: Model, dtype: torch.dtype, quick: bool) -> Iterator[tuple[str, 
             yield "attention", (sequence[:, -1:], *keys, *turn, *old, gates, base[:, -1:], *scores)
     for rows in (14, 32, 64, 128):
         for blocks, size in [(model.heads, model.head), *(() if quick else ((neurons // 64, 64), (1, neurons)))]:
-            lists = ints(64 * blocks), ints(65)
-            yield (
-                "project_out",
-                (new(64, rows, blocks * size), new(w, blocks * size), *lists, new(1, w), new(64, rows, w)),
-            )
+            lists = ints(64 * blocks), ints(65), blocks
+            z, h = new(64, rows, blocks * size), new(64, rows, w)
+            yield "project_out", (z, matrix(w, blocks * size), *lists, new(1, w), h)
     h = new(64, 32, w)
     yield "norm", (h, *norm, None, None, 1e-5, model.biased, dtype)
     yield "norm", (h, *norm, None, ints(40), 1e-5, model.biased, dtype)
@@ -236,7 +237,7 @@ def table(rows: list[Compiled]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--targets", type=int, nargs="+", choices=TARGETS, default=list(TARGETS))
+    parser.add_argument("--targets", type=int, nargs="+", choices=TARGETS, default=[90, 80, 100])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--dtypes", nargs="+", choices=["bfloat16", "float16"], default=["bfloat16", "float16"])
     parser.add_argument("--quick", action="store_true", help="leave out what differs little from the rest")
@@ -260,7 +261,10 @@ def main() -> None:
         options.out.write_text(
             "# What the compiler makes of the kernels\n\n"
             "Made without a GPU: nothing here is a time.\n\n"
-            f"    python tools/compile_kernels.py --out {options.out}\n\n"
+            "    python tools/compile_kernels.py --out docs/benchmarks/kernels_compiled.md\n\n"
+            "Tiles are rows × columns × length of a step (of attention: queries × keys × width of a head). Spills are\n"
+            "instructions that write or read registers that didn't fit. `wgmma`, `mma` and `tcgen05` are the tensor\n"
+            "cores' instructions, of Hopper, of all, and of Blackwell.\n\n"
             f"Triton {triton.__version__}; {len(rows)} configurations, {spilled} of them with spilled registers.\n\n"
             + table(rows)
             + "\n"

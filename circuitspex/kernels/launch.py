@@ -1,4 +1,8 @@
-"""What the launchers share: outputs, pointers, strides, options of row-wise kernels, and how exact products are."""
+"""What the launchers share: outputs, pointers, strides, options of row-wise kernels, and how exact products are.
+
+Kernels are compiled anew for sizes of 1, for those that 16 divides and for others, and for pointers by whether 16 bytes
+divide them. Numbers of rows and masks, and places in lists, vary from pass to pass: the kernels say not to go by these.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +28,6 @@ def one_stride(x: torch.Tensor) -> tuple[torch.Tensor, int]:
     if (width > 1 and x.stride(2) != 1) or (groups > 1 and rows > 1 and x.stride(0) != rows * step):
         return x.contiguous(), width
     return x, step
-
-
-def rows_of(weight: torch.Tensor) -> torch.Tensor:
-    """A matrix whose last axis is contiguous; copied where it isn't."""
-    return weight if weight.shape[1] < 2 or weight.stride(1) == 1 else weight.contiguous()
 
 
 FUSED = {"enable_fp_fusion": True}

@@ -111,7 +111,7 @@ def project_in(
 
     Args:
         x: ``[G, R, I]``, contiguous.
-        weight: ``[B * D, I]``, its last axis contiguous.
+        weight: ``[B * D, I]``, one of its axes contiguous.
         bias: ``[B * D]``.
         work: which blocks are on under which masks, from ``work.block_rows``.
         gates: float32 ``[G, B]``, not 0 where a block is on; None is 1 there.
@@ -180,7 +180,7 @@ def project_out(
 
     Args:
         z: ``[G, R, B * D]``, contiguous; blocks that are off are not read.
-        weight: ``[O, B * D]``, its last axis contiguous.
+        weight: ``[O, B * D]``, one of its axes contiguous.
         work: which blocks are on, from ``work.mask_blocks``.
         added: ``[S, O]``.
         residual: ``[G, R, O]``, contiguous.

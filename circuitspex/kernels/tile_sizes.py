@@ -16,10 +16,17 @@ from circuitspex.kernels.launch import FUSED, next_power
 
 @dataclass(frozen=True)
 class Device:
-    """What the rules ask of a device: its multiprocessors, and bytes of shared memory that a program can have."""
+    """What the rules ask of a device.
+
+    Attributes:
+        multiprocessors: how many it has.
+        shared: bytes of shared memory that a program can have.
+        whole_tiles: whether tensor cores take their tiles from shared memory (Hopper, Blackwell), not from registers.
+    """
 
     multiprocessors: int
     shared: int
+    whole_tiles: bool = True
 
 
 HOPPER = Device(132, 232448)
@@ -36,7 +43,8 @@ def _cuda_device(device: torch.device) -> Device:
     from triton.runtime import driver
 
     found = driver.active.utils.get_device_properties(device.index or 0)  # what Triton itself goes by
-    return Device(found["multiprocessor_count"], found["max_shared_mem"])
+    whole = torch.cuda.get_device_capability(device)[0] in (9, 10)
+    return Device(found["multiprocessor_count"], found["max_shared_mem"], whole)
 
 
 def project_in(
@@ -53,8 +61,11 @@ def project_in(
         ending: whether much is done with the sums in the end, which takes registers too.
     """
     columns = _columns(width)
+    if gated and not device.whole_tiles:
+        columns = min(columns, 64)
     summed = columns * (2 if gated else 1)
-    return _options(rows, columns, next_power(inner, most=64), summed, device, 64 if ending else 128, 104)
+    most = 64 if ending or not device.whole_tiles else 128
+    return _options(rows, columns, next_power(inner, most=64), summed, device, most, 104)
 
 
 def project_out(rows: int, columns: int, width: int, device: Device) -> tuple[dict[str, int], int]:

@@ -25,7 +25,7 @@ def activated(x, NAME: tl.constexpr):
     return x
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["R", "S"])
 def _activate_kernel(
     up, gate, gates, baseline, out,
     R, N, S, up_row, gate_row,

@@ -79,7 +79,10 @@ def _tile(
     return acc, new, total * shrink + tl.sum(weights, 1)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["TQ", "TK", "BEFORE", "PER", "P", "BASES", "GATED", "window"],
+    do_not_specialize_on_alignment=["gates"],
+)
 def _attention_kernel(
     q, k, v, cos, sin, before_k, before_v, gates, baseline, out,
     H, KV, TQ, TK, D, BEFORE, PER, P, BASES, GATED, rotary,

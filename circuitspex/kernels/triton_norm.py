@@ -24,7 +24,7 @@ def _normed(a, at, inside, place, square, scale, shift, residual, out, HAS_SHIFT
     tl.store(out + place + at, y.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["R"], do_not_specialize_on_alignment=["masks"])
 def _norm_kernel(
     x, masks, scale, shift, residual, out,
     R, I, x_mask, x_row, eps,
@@ -105,7 +105,7 @@ def _added(
     return a.to(new.dtype.element_ty)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["R", "S"], do_not_specialize_on_alignment=["slots", "gains"])
 def _add_norm_kernel(
     h, out, slots, gains, baseline, scale, shift, new, normed,
     R, I, S, eps,

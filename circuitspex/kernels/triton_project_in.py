@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from circuitspex.kernels import launch, tile_sizes
-from circuitspex.kernels.launch import or_other, precision, rows_of, upcast
+from circuitspex.kernels.launch import or_other, precision, upcast
 from circuitspex.kernels.triton_activate import activated
 
 
@@ -28,12 +28,15 @@ def _gathered(members, starts, tiles, tile, R, BM: tl.constexpr):
     return block, tl.load(members + start + row // R), row % R, valid
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["G", "R", "B", "S"],
+    do_not_specialize_on_alignment=["gates", "members", "starts", "tiles", "n_tiles"],
+)
 def _project_in_kernel(
     x, weight, gate_weight, bias, gate_bias, gates, baseline, members, starts, tiles, n_tiles, out,
-    G, R, I, B, D, S, w_row, gate_row,
+    G, R, I, B, D, S, w_row, w_in, gate_row, gate_in,
     NAME: tl.constexpr, HAS_GATE: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_GATE_BIAS: tl.constexpr,
-    HAS_GATES: tl.constexpr, HAS_BASE: tl.constexpr, ZEROS: tl.constexpr, EVEN: tl.constexpr,
+    HAS_GATES: tl.constexpr, HAS_BASE: tl.constexpr, ZEROS: tl.constexpr, EVEN: tl.constexpr, EVEN_OUT: tl.constexpr,
     PRECISION: tl.constexpr, UPCAST: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, TOGETHER: tl.constexpr,
 ):  # fmt: skip
@@ -50,8 +53,10 @@ def _project_in_kernel(
         block, mask, within, valid = _gathered(members, starts, tiles, tile, R, BM)
         place = mask.to(tl.int64) * R + within
         inside = column < D
-        # Columns past the end repeat the last one; their products are not stored.
-        read = (block * D + tl.minimum(column, D - 1)).to(tl.int64)
+        read = column
+        if not EVEN_OUT:  # columns past the end repeat the last one; their products are not stored
+            read = tl.minimum(column, D - 1)
+        read = (block * D + read).to(tl.int64)
         column = block * D + column
         x_rows = x + place[:, None] * I
         w_rows = weight + read[None, :] * w_row
@@ -62,18 +67,18 @@ def _project_in_kernel(
             at = i * BK + inner
             if EVEN:
                 a = tl.load(x_rows + at[None, :])
-                w = tl.load(w_rows + at[:, None])
+                w = tl.load(w_rows + at[:, None] * w_in)
             else:
                 a = tl.load(x_rows + at[None, :], mask=at[None, :] < I, other=0.0)
-                w = tl.load(w_rows + at[:, None], mask=at[:, None] < I, other=0.0)
+                w = tl.load(w_rows + at[:, None] * w_in, mask=at[:, None] < I, other=0.0)
             if UPCAST:
                 a, w = a.to(tl.float32), w.to(tl.float32)
             acc = tl.dot(a, w, acc, input_precision=PRECISION)
             if HAS_GATE:
                 if EVEN:
-                    v = tl.load(gate_rows + at[:, None])
+                    v = tl.load(gate_rows + at[:, None] * gate_in)
                 else:
-                    v = tl.load(gate_rows + at[:, None], mask=at[:, None] < I, other=0.0)
+                    v = tl.load(gate_rows + at[:, None] * gate_in, mask=at[:, None] < I, other=0.0)
                 if UPCAST:
                     v = v.to(tl.float32)
                 other = tl.dot(a, v, other, input_precision=PRECISION)
@@ -141,8 +146,7 @@ def project_in(
     out = launch.empty((groups, rows, weight.shape[0]), weight)
     if out.numel() == 0:
         return out
-    x, weight = x.contiguous(), rows_of(weight)
-    other = weight if gate_weight is None else rows_of(gate_weight)
+    x, other = x.contiguous(), weight if gate_weight is None else gate_weight
     device = tile_sizes.device_of(x)
     gated = gate_weight is not None
     biased = bias is not None or gate_bias is not None
@@ -154,9 +158,9 @@ def project_in(
         x, weight, other, or_other(bias, x), or_other(gate_bias, x), or_other(gates, x), or_other(baseline, x),
         members, starts, tiles, n_tiles, out,
         groups, rows, inputs, blocks, width, 1 if baseline is None else len(baseline),
-        weight.stride(0), other.stride(0),
+        *weight.stride(), *other.stride(),
         activation, gated, bias is not None, gate_bias is not None,
-        gates is not None, baseline is not None, zeros, inputs % options["BK"] == 0,
+        gates is not None, baseline is not None, zeros, inputs % options["BK"] == 0, width % options["BN"] == 0,
         precision(x.dtype), upcast(x.dtype), TOGETHER=16, **options,
     )  # fmt: skip
     return out

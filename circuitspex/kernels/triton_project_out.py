@@ -11,15 +11,15 @@ import triton.language as tl
 from torch import Tensor
 
 from circuitspex.kernels import launch, tile_sizes
-from circuitspex.kernels.launch import or_other, precision, rows_of, upcast
+from circuitspex.kernels.launch import or_other, precision, upcast
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["G", "R", "S"], do_not_specialize_on_alignment=["blocks", "starts"])
 def _project_out_kernel(
     z, weight, blocks, starts, added, residual, out,
-    G, R, O, K, D, S, w_row,
-    HAS_ADDED: tl.constexpr, HAS_RESIDUAL: tl.constexpr, EVEN: tl.constexpr, WIDE: tl.constexpr, STEPS: tl.constexpr,
-    PRECISION: tl.constexpr, UPCAST: tl.constexpr,
+    G, R, O, K, D, S, w_row, w_in,
+    HAS_ADDED: tl.constexpr, HAS_RESIDUAL: tl.constexpr, EVEN: tl.constexpr, EVEN_OUT: tl.constexpr,
+    WIDE: tl.constexpr, STEPS: tl.constexpr, PRECISION: tl.constexpr, UPCAST: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, TOGETHER: tl.constexpr,
 ):  # fmt: skip
     # TOGETHER tiles of rows with all their columns, then the next ones, so that weights are found in the cache
@@ -35,7 +35,9 @@ def _project_out_kernel(
     place = group.to(tl.int64) * R + row
     # Rows and columns past the end repeat the last one; their sums are not stored. Places within a mask and within the
     # weights have 32 bits where that is enough, which leaves registers for sums.
-    z_at, w_at = tl.minimum(row, R - 1), tl.minimum(column, O - 1)
+    z_at, w_at = tl.minimum(row, R - 1), column
+    if not EVEN_OUT:
+        w_at = tl.minimum(column, O - 1)
     if WIDE:
         z_at, w_at = z_at.to(tl.int64), w_at.to(tl.int64)
     z_at, w_at = z_at[:, None] * K, w_at[None, :] * w_row
@@ -55,10 +57,10 @@ def _project_out_kernel(
         at = block * D + within
         if EVEN:
             a = tl.load(z_rows + (z_at + at[None, :]))
-            w = tl.load(weight + (w_at + at[:, None]))
+            w = tl.load(weight + (w_at + at[:, None] * w_in))
         else:
             a = tl.load(z_rows + (z_at + at[None, :]), mask=within[None, :] < D, other=0.0)
-            w = tl.load(weight + (w_at + at[:, None]), mask=within[:, None] < D, other=0.0)
+            w = tl.load(weight + (w_at + at[:, None] * w_in), mask=within[:, None] < D, other=0.0)
         if UPCAST:
             a, w = a.to(tl.float32), w.to(tl.float32)
         acc = tl.dot(a, w, acc, input_precision=PRECISION)
@@ -84,16 +86,21 @@ def project_out(
     out = launch.empty((groups, rows, outputs), z if residual is None else residual)
     if out.numel() == 0:
         return out
-    z, weight = z.contiguous(), rows_of(weight)
+    z = z.contiguous()
     options, _ = tile_sizes.project_out(rows, outputs, width, tile_sizes.device_of(z))
     programs = groups * triton.cdiv(rows, options["BM"]) * triton.cdiv(outputs, options["BN"])
     _project_out_kernel[(programs,)](
         z, weight, or_other(blocks if len(blocks) else None, z), starts,
         or_other(added, z), or_other(residual, z), out,
-        groups, rows, outputs, inputs, width, 1 if added is None else len(added), weight.stride(0),
+        groups, rows, outputs, inputs, width, 1 if added is None else len(added), *weight.stride(),
         added is not None, residual is not None,
-        width % options["BK"] == 0, max(rows * inputs, outputs * weight.stride(0)) >= 2**31,
+        width % options["BK"] == 0, outputs % options["BN"] == 0, max(rows * inputs, _reach(weight)) >= 2**31,
         triton.cdiv(width, options["BK"]),
         precision(z.dtype), upcast(z.dtype), TOGETHER=16, **options,
     )  # fmt: skip
     return out
+
+
+def _reach(weight: Tensor) -> int:
+    """The largest distance between two numbers of a matrix, and more."""
+    return sum(size * step for size, step in zip(weight.shape, weight.stride(), strict=True))

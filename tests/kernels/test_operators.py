@@ -34,13 +34,14 @@ def arguments(dtype: torch.dtype = torch.float64) -> dict[str, tuple[object, ...
     q, k = normal(MASKS * 2, 3, 4, 6), normal(MASKS * 2, 4, 2, 6)
     old, turn = normal(2, 2, 2, 6), normal(6, 4)
     heads = torch.ones(MASKS, 1, 4)
+    h = normal(MASKS, ROWS, 7).float()
     half, norm = torch.float32, (normal(INPUTS), normal(INPUTS), 1e-5, True)
     return {
         "norm": (x, norm[0], norm[1], None, slots[::2].contiguous(), 1e-5, True, half),
         "add_norm": (x, x[:2], slots, gain, normal(2, INPUTS), *norm, half),
         "project_in": (x, weight, None, weight, None, gates, normal(2, neurons), *lists, "silu", True),
         "activate": (up, up, torch.rand(MASKS, neurons), normal(1, neurons), "gelu"),
-        "project_out": (up, normal(7, neurons), out.blocks, out.starts, normal(1, 7), normal(MASKS, ROWS, 7).float()),
+        "project_out": (up, normal(7, neurons), out.blocks, out.starts, BLOCKS, normal(1, 7), h),
         "attention": (q, k, k, turn, turn, old, old, heads, normal(1, 3, 24), 0.4, 2.0, 3),
     }
 
@@ -82,7 +83,7 @@ def test_wrong_calls_are_one_clear_line():
         (r"unknown activation 'tanh'", lambda: operators.project_in(x, weight, None, into, activation="tanh")),
         (r"don't fit", lambda: operators.project_in(x, weight[:, 1:], None, into)),
         (r"float64.*float32", lambda: operators.project_in(x.double(), weight, None, into)),
-        (r"don't fit", lambda: operators.project_in(x[:2], weight, None, into)),
+        (r"don't fit", lambda: operators.project_in(x.repeat(2, 1, 1), weight, None, into)),
         (r"unknown activation 'tanh'", lambda: operators.activate(up, activation="tanh")),
         (r"don't fit", lambda: operators.activate(up, up[..., 1:], activation="relu")),
         (r"don't fit", lambda: operators.activate(up, activation="relu", baseline=up[0])),

@@ -72,7 +72,9 @@ def test_activations_gates_and_baselines(activation, make, close, wide):
 
 @pytest.mark.parametrize(("zeros", "programs"), [(False, 1), (True, 1), (True, 3)])
 def test_many_tiles_for_each_program(zeros, programs, monkeypatch, make, close, wide):
-    monkeypatch.setattr(tile_sizes, "device_of", lambda tensor: tile_sizes.Device(programs, 100000))
+    monkeypatch.setattr(
+        tile_sizes, "device_of", lambda tensor: tile_sizes.Device(programs, 100000, whole_tiles=programs == 1)
+    )
     options = True, 1, False, True, "gelu", zeros
     compare((5, 2, 40, 16, 16), torch.float32, "binary", options, make, close, wide)  # more than stand together
     compare((3, 1, 20, 130, 16), torch.float32, "binary", options, make, close, wide)  # in pieces of 64 columns
