@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help demo test families lint format clean coverage
+.PHONY: help demo test families lint format clean coverage kernels-compiled
 
 help: ## what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,6 +35,9 @@ families: $(READY) ## try every family of models (20 minutes); writes docs/model
 
 coverage: $(READY) ## how often intervals and tests are right, on 1,200 games whose truth is known (minutes)
 	$(BIN)/python tools/bench/coverage.py --games 1200 --processes 2 --out docs/benchmarks/coverage.md
+
+kernels-compiled: $(READY) ## compile the kernels for GPUs that need not be there (minutes); writes the table in docs
+	$(BIN)/python tools/compile_kernels.py --out docs/benchmarks/kernels_compiled.md
 
 format: $(READY) ## put the code into shape
 	$(BIN)/ruff check --fix .

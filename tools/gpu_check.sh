@@ -19,7 +19,9 @@ CORES="$(nproc 2>/dev/null || echo 4)"
 WORKERS="${GPU_CHECK_WORKERS:-$((CORES < 12 ? CORES : 12))}"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 CIRCUITSPEX_STORE=off
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1
-unset TRITON_INTERPRET CIRCUITSPEX_KERNELS
+unset TRITON_INTERPRET CIRCUITSPEX_KERNELS CIRCUITSPEX_GRAPHS
+mkdir -p "${TRITON_CACHE_DIR:-${HOME:-/nowhere}/.triton}" 2>/dev/null || TRITON_CACHE_DIR="$(mktemp -d)"
+[ -z "${TRITON_CACHE_DIR:-}" ] || export TRITON_CACHE_DIR
 
 # Name, seconds that it usually takes, seconds that it may take; of 470 in all.
 STEPS=(
@@ -38,13 +40,14 @@ tests() {
 engine() { # name of the table, shape, options...
   local name="$1" shape="$2"
   shift 2
-  exec "$PYTHON" tools/bench/ablation.py --device cuda --dtype bfloat16 --models "$shape" --out "$OUT" --name "$name" "$@"
+  exec "$PYTHON" tools/bench/ablation.py --device cuda --dtype bfloat16 --models "$shape" --repeats 5 \
+    --out "$OUT" --name "$name" "$@"
 }
 work() {
   case "$1" in
     first) exec "$PYTHON" tools/bench/gpu_first.py ;;
-    kernel_tests) tests tests/kernels ;;
-    engine_tests) tests tests/ablation/test_fused*.py ;;
+    kernel_tests) tests tests/kernels --ignore-glob '*/test_compiled.py' ;; # that one needs no card, and takes long
+    engine_tests) tests tests/ablation/test_fused*.py tests/ablation/test_card*.py ;;
     kernels) exec "$PYTHON" tools/bench/gpu_kernels.py --out "$OUT/kernels.md" ;;
     engine_smollm2) engine "$1" smollm2-135m-shape --components heads+mlps neurons:64 --masks 64 1024 ;;
     engine_llama_1b) engine "$1" llama-3.2-1b --components heads+mlps --masks 512 --length 32 --prompts 1 4 ;;
@@ -102,7 +105,7 @@ run() { # name, seconds usually, seconds at most, seconds that later steps usual
     result="skipped: ${left} s left"
   else
     printf '\n===== %s =====\n' "$name" >>"$OUT/log.txt"
-    timeout -k 5 "$limit" bash tools/gpu_check.sh --step "$name" >>"$OUT/log.txt" 2>&1 </dev/null &
+    timeout -k "$(share 5)" "$limit" bash tools/gpu_check.sh --step "$name" >>"$OUT/log.txt" 2>&1 </dev/null &
     child=$!
     wait "$child"
     code=$?
@@ -121,7 +124,7 @@ run() { # name, seconds usually, seconds at most, seconds that later steps usual
   log="$(tail -c +$((before + 1)) "$OUT/log.txt")"
   said="$(grep -aE '^(decides:|FAILED|ERROR|fallback)' <<<"$log" | head -40)"
   if [[ -z "$said" && "$result" != ok && "$result" != skipped* ]]; then
-    said="$(tail -n 8 <<<"$log")"
+    said="$(grep -av '^=====' <<<"$log" | grep -a . | tail -n 8)"
   fi
   grep -a '^|' <<<"$log"
   [ -z "$said" ] || printf '%s\n' "$said"

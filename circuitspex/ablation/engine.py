@@ -141,7 +141,11 @@ class AblationEngine:
             try:
                 fused = self._fused(plain)
                 products = ", products in bfloat16" if self.precision == "bfloat16" else ""
-                return "fused", f"fused: shared and ablated work is skipped{products}", list(fused)
+                return (
+                    "fused",
+                    f"fused: shared and ablated work is skipped{products}{self._kernels(fused)}",
+                    list(fused),
+                )
             except NotDenseError as error:
                 if executor == "fused" or self.precision != "model":
                     wanted = "executor 'fused'" if executor == "fused" else f"precision '{self.precision}'"
@@ -168,6 +172,13 @@ class AblationEngine:
                     raise UserError(f"executor 'batched' is not for this model: {why}; use 'hooks'")
                 return "hooks", f"hooks: one mask at a time; not batched: {why}{reason}", list(plain)
         return "batched", note + reason, list(forwards)
+
+    def _kernels(self, fused: Sequence[FusedForward]) -> str:
+        """What to say of the kernels, where there is a device that has some."""
+        if self._device.type != "cuda":
+            return ""
+        why = next((forward.why_no_kernels for forward in fused if forward.why_no_kernels), None)
+        return ", in few kernels" if why is None else f", without kernels of its own: {why}"
 
     def _fused(self, plain: Sequence[HooksForward]) -> list[FusedForward]:
         if self._unfused:
@@ -363,9 +374,11 @@ class AblationEngine:
         leaf = torch.tensor(gates[batch.masks], device=self._device, dtype=self._dtype, requires_grad=gradients)
         with torch.set_grad_enabled(gradients):
             padded = torch.cat([leaf, leaf.new_ones((n_masks, 1))], dim=1)
-            where = (prompts, batch.first_layer, batch.first_position)
-            known = {"host": gates[batch.masks]} if isinstance(group.forward, FusedForward) else {}
-            logits = group.forward(padded, *where, **known).to(self._device)
+            where = prompts, batch.first_layer, batch.first_position
+            if isinstance(group.forward, FusedForward):
+                logits = group.forward(padded, *where, host=gates[batch.masks]).to(self._device)
+            else:
+                logits = group.forward(padded, *where).to(self._device)
             rows = MetricRows(
                 answers=group.answers[prompts].repeat(n_masks)[:, None],
                 wrong_answers=group.wrong_answers[prompts].repeat(n_masks)[:, None],

@@ -1,7 +1,7 @@
-"""The fused ablation operators: projections and attention under a different mask for each group of rows.
+"""The operators of passes on a card: products, attention and norms under a different mask for each group of rows.
 
-Each operator has a plain PyTorch definition (``reference``), which is its specification, and a Triton kernel that skips
-what is ablated. Gates are 1 for kept and 0 for ablated.
+Each has a plain PyTorch definition (``definitions``), which is its specification, and a Triton kernel that skips what
+is ablated. Gates are 1 for kept and 0 for ablated.
 """
 
 import lazy_loader

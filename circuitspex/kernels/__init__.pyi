@@ -1,4 +1,3 @@
-from .choice import KernelWarning as KernelWarning
 from .choice import describe as describe
 from .choice import use_triton as use_triton
 from .operators import activate as activate
@@ -7,10 +6,5 @@ from .operators import attention as attention
 from .operators import norm as norm
 from .operators import project_in as project_in
 from .operators import project_out as project_out
-from .ops import baseline_contribution as baseline_contribution
-from .ops import gated_attention as gated_attention
-from .ops import gated_input_projection as gated_input_projection
-from .ops import gated_neurons_projection as gated_neurons_projection
-from .ops import gated_output_projection as gated_output_projection
 from .work import block_rows as block_rows
 from .work import mask_blocks as mask_blocks

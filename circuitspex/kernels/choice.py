@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from circuitspex.errors import UserError
+from circuitspex.errors import KernelWarning, UserError
 from circuitspex.models.out_of_memory import is_out_of_memory
 
 T = TypeVar("T")
@@ -19,10 +19,6 @@ Work = Callable[[], T]
 
 _failed: set[str] = set()
 """The configurations that failed in this process."""
-
-
-class KernelWarning(UserWarning):
-    """A Triton kernel failed, and plain PyTorch runs in its place: slower, with the same numbers."""
 
 
 @functools.cache
@@ -53,7 +49,10 @@ def use_triton(tensor: torch.Tensor) -> bool:
         return False
     if tensor.dtype not in (torch.float32, torch.bfloat16, torch.float16) or why_no_triton() is not None:
         return False
-    return tensor.device.type == "cuda" or (tensor.device.type == "cpu" and interpreted())
+    if interpreted():
+        return tensor.device.type in ("cuda", "cpu")
+    # Products of float32 need so many registers that kernels spill them: cuBLAS and PyTorch's attention are faster.
+    return tensor.device.type == "cuda" and tensor.dtype != torch.float32
 
 
 def interpreted() -> bool:

@@ -1,4 +1,4 @@
-"""What the launchers share: outputs, tile sizes, and how exact the products are."""
+"""What the launchers share: outputs, pointers, strides, options of row-wise kernels, and how exact products are."""
 
 from __future__ import annotations
 
@@ -31,10 +31,14 @@ def rows_of(weight: torch.Tensor) -> torch.Tensor:
     return weight if weight.shape[1] < 2 or weight.stride(1) == 1 else weight.contiguous()
 
 
+FUSED = {"enable_fp_fusion": True}
+"""Products and sums may be one instruction; said because Triton 3.9 warns where it isn't."""
+
+
 def row_options(width: int) -> dict[str, int | bool]:
     """For kernels with one row a program: 16 bytes a thread at least, and the whole row in registers if it fits."""
     block = next_power(width, most=16384)
-    return {"WHOLE": width <= block, "BLOCK": block, "num_warps": min(16, max(1, block // 512))}
+    return {"WHOLE": width <= block, "BLOCK": block, "num_warps": min(16, max(1, block // 512)), **FUSED}
 
 
 def pieces(width: int) -> int:
@@ -45,19 +49,6 @@ def pieces(width: int) -> int:
 def next_power(number: int, least: int = 16, most: int = 128) -> int:
     """The smallest power of two that is not below ``number``, within bounds; products need at least 16."""
     return min(most, max(least, 1 << max(0, number - 1).bit_length()))
-
-
-def tiles(rows: int, columns: int, inner: int) -> dict[str, int]:
-    """Tile sizes and launch options by shape: a rule, so that nothing is tuned while people wait."""
-    rows_, columns_ = next_power(rows), next_power(columns)
-    large = rows_ * columns_ >= 128 * 128
-    return {
-        "BM": rows_,
-        "BN": columns_,
-        "BK": next_power(inner, most=64),
-        "num_warps": 8 if large else 4,
-        "num_stages": 3,
-    }
 
 
 def precision(dtype: torch.dtype) -> str:

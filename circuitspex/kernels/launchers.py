@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from circuitspex.kernels.triton_activate import activate
-from circuitspex.kernels.triton_gated_attention import attention
+from circuitspex.kernels.triton_attention import attention
 from circuitspex.kernels.triton_norm import add_norm, norm
 from circuitspex.kernels.triton_project_in import project_in
 from circuitspex.kernels.triton_project_out import project_out

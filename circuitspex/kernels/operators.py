@@ -87,6 +87,7 @@ def add_norm(
     """
     if h.ndim != 3 or out.shape[1:] != h.shape[1:] or (slots is None and len(out) != len(h)):
         raise UserError(f"h {tuple(h.shape)} and out {tuple(out.shape)} don't fit")
+    _check_rows(h, h, baseline)
     if gain is None and (slots is not None or baseline is not None):
         raise UserError("slots and a baseline need the gates in 'gain'")
     dtype = dtype or h.dtype
@@ -126,8 +127,10 @@ def project_in(
     n_blocks = len(work.starts) - 1
     if activation not in definitions.ACTIVATIONS:
         raise UserError(f"unknown activation '{activation}'; allowed: {', '.join(definitions.ACTIVATIONS)}")
-    if x.ndim != 3 or weight.shape[1] != x.shape[2] or weight.shape[0] % n_blocks:
+    few = len(work.members) < len(x) * n_blocks
+    if x.ndim != 3 or few or weight.shape[1] != x.shape[2] or weight.shape[0] % n_blocks:
         raise UserError(f"x {tuple(x.shape)}, weight {tuple(weight.shape)} and {n_blocks} blocks don't fit")
+    _check_rows(x, weight, baseline)
     return torch.ops.circuitspex.project_in(  # type: ignore[no-any-return]
         x, weight, bias, gate_weight, gate_bias, gates, baseline,
         work.members, work.starts, work.tiles, work.n_tiles, work.tile_rows, activation, zeros,
@@ -158,6 +161,7 @@ def activate(
         raise UserError(f"unknown activation '{activation}'; allowed: {', '.join(definitions.ACTIVATIONS)}")
     if up.ndim != 3 or (gate is not None and gate.shape != up.shape) or (gates is None and baseline is not None):
         raise UserError(f"up {tuple(up.shape)} and what gates it don't fit")
+    _check_rows(up, up, baseline)
     return torch.ops.circuitspex.activate(up, gate, gates, baseline, activation)  # type: ignore[no-any-return]
 
 
@@ -184,10 +188,11 @@ def project_out(
     Returns:
         ``[G, R, O]`` in the dtype of the residual, or of ``z``.
     """
-    groups, n_blocks = len(work.starts) - 1, len(work.blocks) // max(1, len(work.starts) - 1)
+    groups, n_blocks = len(work.starts) - 1, work.n_blocks
     if z.ndim != 3 or len(z) != groups or z.shape[2] != weight.shape[1] or (n_blocks and weight.shape[1] % n_blocks):
         raise UserError(f"z {tuple(z.shape)}, weight {tuple(weight.shape)} and {n_blocks} blocks don't fit")
-    return torch.ops.circuitspex.project_out(z, weight, work.blocks, work.starts, added, residual)  # type: ignore[no-any-return]
+    _check_rows(z, weight, added)
+    return torch.ops.circuitspex.project_out(z, weight, work.blocks, work.starts, n_blocks, added, residual)  # type: ignore[no-any-return]
 
 
 def attention(
@@ -232,6 +237,14 @@ def attention(
     return torch.ops.circuitspex.attention(  # type: ignore[no-any-return]
         q, k, v, cos, sin, old_k, old_v, gates, baseline, scale, softcap, window
     )
+
+
+def _check_rows(x: Tensor, weight: Tensor, baseline: Tensor | None) -> None:
+    """That a product has one dtype, and that the rows of a baseline go into the rows under each mask."""
+    if x.dtype != weight.dtype:
+        raise UserError(f"rows of {x.dtype} can't be multiplied with a weight of {weight.dtype}")
+    if baseline is not None and len(baseline) and x.shape[1] % len(baseline):
+        raise UserError(f"a baseline of {len(baseline)} rows doesn't fit {x.shape[1]} rows under each mask")
 
 
 # ``torch.library`` reads an operator's schema off its annotations, and knows plain tensors only: shapes stand above.
@@ -310,7 +323,10 @@ def _project_in(
     def plain() -> Tensor:
         g = torch.zeros(len(x), len(starts) - 1, device=x.device)
         counts = (starts[1:] - starts[:-1]).long()
-        on = members[: int(starts[-1])].long(), torch.arange(len(counts), device=x.device).repeat_interleave(counts)
+        on = (
+            members[int(starts[0]) : int(starts[-1])].long(),
+            torch.arange(len(counts), device=x.device).repeat_interleave(counts),
+        )
         g[on] = 1.0 if gates is None else gates.float()[on]
         return definitions.project_in(x, weight, bias, gate_weight, gate_bias, g, baseline, activation)
 
@@ -338,21 +354,21 @@ def _(up: Any, gate: Any, gates: Any, baseline: Any, activation: Any) -> Any:
 
 @torch.library.custom_op("circuitspex::project_out", mutates_args=())
 def _project_out(
-    z: Tensor, weight: Tensor, blocks: Tensor, starts: Tensor, added: Optional, residual: Optional
+    z: Tensor, weight: Tensor, blocks: Tensor, starts: Tensor, n_blocks: int, added: Optional, residual: Optional
 ) -> Tensor:
     def plain() -> Tensor:
         n_masks = len(starts) - 1
-        g = torch.zeros(n_masks, len(blocks) // max(1, n_masks), device=z.device)
+        g = torch.zeros(n_masks, n_blocks, device=z.device)
         counts = (starts[1:] - starts[:-1]).long()
         masks = torch.arange(n_masks, device=z.device).repeat_interleave(counts)
-        g[masks, blocks[: int(starts[-1])].long()] = 1.0
+        g[masks, blocks[int(starts[0]) : int(starts[-1])].long()] = 1.0
         return definitions.project_out(z, weight, g, added, residual)
 
-    return _run("project_out", plain, z, weight, blocks, starts, added, residual)  # type: ignore[no-any-return]
+    return _run("project_out", plain, z, weight, blocks, starts, n_blocks, added, residual)  # type: ignore[no-any-return]
 
 
 @_project_out.register_fake
-def _(z: Any, weight: Any, blocks: Any, starts: Any, added: Any, residual: Any) -> Any:
+def _(z: Any, weight: Any, blocks: Any, starts: Any, n_blocks: Any, added: Any, residual: Any) -> Any:
     return (z if residual is None else residual).new_empty((*z.shape[:2], weight.shape[0]))
 
 

@@ -6,11 +6,12 @@ multiprocessor where their sums leave room.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
 
-from circuitspex.kernels.launch import next_power
+from circuitspex.kernels.launch import FUSED, next_power
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,20 @@ HOPPER = Device(132, 232448)
 
 def device_of(tensor: torch.Tensor) -> Device:
     """The device that a tensor is on."""
-    if tensor.device.type != "cuda":
-        return HOPPER
-    found = torch.cuda.get_device_properties(tensor.device)
-    return Device(found.multi_processor_count, found.shared_memory_per_block_optin)
+    return _cuda_device(tensor.device) if tensor.device.type == "cuda" else HOPPER
 
 
-def project_in(rows: int, inner: int, width: int, gated: bool, device: Device) -> tuple[dict[str, int], int]:
+@functools.cache
+def _cuda_device(device: torch.device) -> Device:
+    from triton.runtime import driver
+
+    found = driver.active.utils.get_device_properties(device.index or 0)  # what Triton itself goes by
+    return Device(found["multiprocessor_count"], found["max_shared_mem"])
+
+
+def project_in(
+    rows: int, inner: int, width: int, gated: bool, device: Device, ending: bool = True
+) -> tuple[dict[str, int], int]:
     """Options of ``project_in`` for tiles of ``rows``, and how many programs share a multiprocessor.
 
     Args:
@@ -42,9 +50,11 @@ def project_in(rows: int, inner: int, width: int, gated: bool, device: Device) -
         width: of a block.
         gated: whether there are two products.
         device: see ``device_of``.
+        ending: whether much is done with the sums in the end, which takes registers too.
     """
     columns = _columns(width)
-    return _options(rows, columns, next_power(inner, most=64), columns * (2 if gated else 1), device)
+    summed = columns * (2 if gated else 1)
+    return _options(rows, columns, next_power(inner, most=64), summed, device, 64 if ending else 128, 104)
 
 
 def project_out(rows: int, columns: int, width: int, device: Device) -> tuple[dict[str, int], int]:
@@ -53,7 +63,7 @@ def project_out(rows: int, columns: int, width: int, device: Device) -> tuple[di
     if rows > 128 and -(-rows // 128) * 128 > 1.25 * (-(-rows // 64) * 64):
         tile = 64  # the last tile of 128 would be more than half empty, and there are few
     n = _columns(columns)
-    return _options(tile, n, next_power(width, most=64), n, device, most=64)
+    return _options(tile, n, next_power(width, most=64), n, device, 64, 64)
 
 
 LARGEST_HEAD = 256
@@ -62,16 +72,18 @@ LARGEST_HEAD = 256
 
 def attention(queries: int, width: int, rotary: int) -> dict[str, int]:
     """Options of ``attention`` for heads of ``width`` numbers, the first ``rotary`` of them turned."""
-    rest = width - rotary
+    half = next_power(rotary // 2, most=LARGEST_HEAD) if rotary else 0
+    rest = next_power(width - rotary, most=LARGEST_HEAD) if width > rotary else 0
     rows = next_power(queries, most=64)
     return {
         "BM": rows,
-        "BN": 64 if width <= 128 else 32,
+        "BN": 32 if rows == 32 or width >= 128 else 64,  # of keys: more would take too many registers or memory
         "BD": next_power(width, most=LARGEST_HEAD),
-        "HALF": next_power(rotary // 2, most=LARGEST_HEAD) if rotary else 0,
-        "REST": next_power(rest, most=LARGEST_HEAD) if rest else 0,
-        "num_warps": 4 if width <= 128 else 8,
+        "HALF": half,
+        "REST": rest,
+        "num_warps": 4 if 2 * half + rest <= 128 else 8,
         "num_stages": 2,
+        **FUSED,
     }
 
 
@@ -83,12 +95,18 @@ def _columns(width: int) -> int:
 
 
 def _options(
-    rows: int, columns: int, inner: int, summed: int, device: Device, most: int = 128
+    rows: int, columns: int, inner: int, summed: int, device: Device, most: int, beside: int
 ) -> tuple[dict[str, int], int]:
-    """Warps and stages for a tile that keeps ``rows * summed`` sums, ``most`` in a thread if 4 warps are to do."""
+    """Options of a tile that keeps ``rows * summed`` sums, ``most`` of them in a thread if 4 warps are to do.
+
+    ``beside`` is how many registers the compiler takes beside the sums with 8 warps.
+    """
     warps = 8 if rows * summed > 128 * most else 4
-    registers = rows * summed // (32 * warps) + (88 if warps == 4 else 64)  # what the compiler takes beside the sums
+    registers = rows * summed // (32 * warps) + (88 if warps == 4 else beside)
     together = max(1, min(4, 65536 // (32 * warps * registers)))
     stage = 2 * inner * (rows + summed)
-    stages = max(2, min(4, (device.shared // together - 2048) // stage))
-    return {"BM": rows, "BN": columns, "BK": inner, "num_warps": warps, "num_stages": stages}, together
+    # Without wgmma (fewer than 64 rows) the compiler keeps a buffer less than there are stages.
+    wanted = max(2 if rows >= 64 else 3, min(4, (device.shared // together - 2048) // stage))
+    stages = max(1, min(wanted, device.shared // stage))
+    options = {"BM": rows, "BN": columns, "BK": inner, "num_warps": warps, "num_stages": stages, **FUSED}
+    return options, together

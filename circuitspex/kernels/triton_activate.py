@@ -62,6 +62,6 @@ def activate(up: Tensor, gate: Tensor | None, gates: Tensor | None, baseline: Te
     _activate_kernel[(groups * rows, triton.cdiv(width, block))](
         up, other, or_other(gates, up), or_other(baseline, up), out,
         rows, width, 1 if baseline is None else len(baseline), up_row, other_row,
-        activation, gate is not None, gates is not None, baseline is not None, BLOCK=block, num_warps=4,
+        activation, gate is not None, gates is not None, baseline is not None, BLOCK=block, num_warps=4, **launch.FUSED,
     )  # fmt: skip
     return out

@@ -144,7 +144,10 @@ def project_in(
     x, weight = x.contiguous(), rows_of(weight)
     other = weight if gate_weight is None else rows_of(gate_weight)
     device = tile_sizes.device_of(x)
-    options, together = tile_sizes.project_in(tile_rows, inputs, width, gate_weight is not None, device)
+    gated = gate_weight is not None
+    biased = bias is not None or gate_bias is not None
+    ending = biased if gated else activation != "none"
+    options, together = tile_sizes.project_in(tile_rows, inputs, width, gated, device, ending)
     most = len(tiles) * triton.cdiv(width, options["BN"])
     programs = min(device.multiprocessors * together, max(1, most, blocks * groups if zeros else 0))
     _project_in_kernel[(programs,)](
@@ -152,7 +155,7 @@ def project_in(
         members, starts, tiles, n_tiles, out,
         groups, rows, inputs, blocks, width, 1 if baseline is None else len(baseline),
         weight.stride(0), other.stride(0),
-        activation, gate_weight is not None, bias is not None, gate_bias is not None,
+        activation, gated, bias is not None, gate_bias is not None,
         gates is not None, baseline is not None, zeros, inputs % options["BK"] == 0,
         precision(x.dtype), upcast(x.dtype), TOGETHER=16, **options,
     )  # fmt: skip

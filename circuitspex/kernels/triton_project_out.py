@@ -70,11 +70,17 @@ def _project_out_kernel(
 
 
 def project_out(
-    z: Tensor, weight: Tensor, blocks: Tensor, starts: Tensor, added: Tensor | None, residual: Tensor | None
+    z: Tensor,
+    weight: Tensor,
+    blocks: Tensor,
+    starts: Tensor,
+    n_blocks: int,
+    added: Tensor | None,
+    residual: Tensor | None,
 ) -> Tensor:
     """See ``operators.project_out``."""
     groups, rows, inputs = z.shape
-    outputs, width = weight.shape[0], inputs // max(1, len(blocks) // max(1, groups))
+    outputs, width = weight.shape[0], inputs // max(1, n_blocks)
     out = launch.empty((groups, rows, outputs), z if residual is None else residual)
     if out.numel() == 0:
         return out

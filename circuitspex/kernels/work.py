@@ -1,7 +1,7 @@
-"""Lists of work for the kernels, made on the host: which masks each block is on under, which blocks under each mask.
+"""Lists of work for the kernels: which masks each block is on under, which blocks are on under each mask.
 
-They are made from NumPy arrays of gates, for all layers of a pass before it begins, and go to the device in one piece,
-so that nothing on the device has to be read back.
+What is here is made from NumPy arrays, one layer at a time: the plain form of lists that whole passes make on the
+device.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class BlockRows:
     ``n_tiles[0]`` of the tiles count: the arrays have the length of the most that there can be.
     """
 
-    members: Int[Tensor, " B*G"]
+    members: Int[Tensor, " places"]
     starts: Int[Tensor, " B+1"]
     tiles: Int[Tensor, "most 2"]
     n_tiles: Int[Tensor, " 1"]
@@ -37,8 +37,9 @@ class BlockRows:
 class MaskBlocks:
     """The blocks that are on under each mask, ``blocks[starts[g]:starts[g + 1]]``, in their order."""
 
-    blocks: Int[Tensor, " G*B"]
+    blocks: Int[Tensor, " places"]
     starts: Int[Tensor, " G+1"]
+    n_blocks: int
 
 
 def tile_rows(n_rows: int) -> int:
@@ -46,7 +47,7 @@ def tile_rows(n_rows: int) -> int:
     return min(128, max(16, 1 << max(0, n_rows - 1).bit_length()))
 
 
-def rows_by_block(on: Bool[np.ndarray, "G B"], rows: int) -> tuple[Ints, Ints, Ints, Ints]:  # type: ignore[type-arg]
+def rows_by_block(on: Bool[np.ndarray, "G B"], rows: int) -> tuple[Ints, Ints, Ints, Ints]:
     """Members, starts, tiles and their number, for ``BlockRows``; the arrays are as long as the most there can be."""
     n_masks, n_blocks = on.shape
     step = tile_rows(n_masks * rows)
@@ -68,7 +69,7 @@ def most_tiles(n_masks: int, n_blocks: int, rows: int) -> int:
     return n_blocks * -(-n_masks * rows // tile_rows(n_masks * rows))
 
 
-def blocks_by_mask(on: Bool[np.ndarray, "G B"]) -> tuple[Ints, Ints]:  # type: ignore[type-arg]
+def blocks_by_mask(on: Bool[np.ndarray, "G B"]) -> tuple[Ints, Ints]:
     """Blocks and starts, for ``MaskBlocks``."""
     _, block = np.nonzero(on)
     blocks = np.zeros(on.size, dtype=np.int32)
@@ -89,4 +90,4 @@ def block_rows(on: Any, rows: int, device: torch.device | str = "cpu") -> BlockR
 def mask_blocks(on: Any, device: torch.device | str = "cpu") -> MaskBlocks:
     """``MaskBlocks`` of one layer by itself: ``on`` bool ``[G, B]`` (True = kept)."""
     blocks, starts = (torch.from_numpy(array).to(device) for array in blocks_by_mask(np.asarray(on)))
-    return MaskBlocks(blocks, starts)
+    return MaskBlocks(blocks, starts, np.asarray(on).shape[1])

@@ -94,7 +94,7 @@ def test_few_numbers_of_masks_are_recorded():
 
 @pytest.mark.parametrize("selector", ["heads+mlps", "neurons:16", "heads@-1+mlps"])
 def test_recorded_passes_give_what_hooks_give(tiny, selector, monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
     monkeypatch.setattr(forward, "runs_on", lambda weight: True)
     monkeypatch.setattr(forward, "Graphs", lambda: Graphs(Recording))
     Recording.made = 0

@@ -9,9 +9,9 @@ import pytest
 import torch
 from launches import Launches, Reads
 
-from circuitspex.ablation.executors.card import block, forward, plan
+from circuitspex.ablation.executors.card import block, forward, lists, plan
 from circuitspex.games import ComponentGame
-from circuitspex.kernels import choice
+from circuitspex.kernels import choice, work
 
 FAMILIES = ["llama", "gemma2", "gpt2", "gpt_neox", "qwen3"]
 
@@ -48,7 +48,7 @@ def gates_of(n_players: int, seed: int, keep: float = 0.5) -> np.ndarray:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
 def test_card_passes_give_what_hooks_give(tiny, family, baseline, card, monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
     model = tiny.bridge(family)
     task = tiny.task(model, metric=raw_logit)
     for number, selector in enumerate(
@@ -70,17 +70,17 @@ SMALL = {"LEAST_ROWS": 1, "LEAST_NEURONS": 8, "MOST_KEPT": 0.95}
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("baseline", ["zero", "mean"])
 def test_what_is_skipped_changes_nothing(tiny, family, baseline, card, monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
     for name, value in SMALL.items():
         monkeypatch.setattr(plan, name, value)
     made = []
-    planned = plan.card_plan
+    listed = forward.layer_works
 
-    def kept(*given: Any, **more: Any) -> Any:
-        made.append(planned(*given, **more))
+    def kept(*given: Any) -> Any:
+        made.append(listed(*given))
         return made[-1]
 
-    monkeypatch.setattr(forward, "card_plan", kept)
+    monkeypatch.setattr(forward, "layer_works", kept)
     model = tiny.bridge(family)
     task = tiny.task(model, metric=raw_logit)
     for number, selector in enumerate(
@@ -90,7 +90,7 @@ def test_what_is_skipped_changes_nothing(tiny, family, baseline, card, monkeypat
         slow = ComponentGame(model, task, selector, baseline, executor="hooks")
         gates = gates_of(fast.n_players, number)
         np.testing.assert_allclose(fast.evaluate(gates).per_prompt, slow.evaluate(gates).per_prompt, atol=1e-4)
-        layers = [layer for each in made for layer in each.layers]
+        layers = [layer for each in made for layer in each.values()]
         made.clear()
         if "heads" in selector:
             assert any(layer.head and (layer.head.joint or layer.head.queries) for layer in layers)
@@ -98,12 +98,13 @@ def test_what_is_skipped_changes_nothing(tiny, family, baseline, card, monkeypat
         if "neurons" in selector:
             assert any(layer.neurons and layer.neurons.rows and layer.neurons.blocks for layer in layers)
         if "mlps" in selector:
-            assert any(layer.mlp and layer.mlp.masks for layer in layers)
+            assert any(layer.mlp and layer.mlp.masks is not None for layer in layers)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="test_fused_gpu does it compiled")
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
 def test_the_kernels_give_what_hooks_give(tiny, family, card, monkeypatch):
-    """In Triton's interpreter, or compiled where there is a CUDA device."""
+    """In Triton's interpreter."""
     pytest.importorskip("triton")
     from circuitspex.kernels.launchers import LAUNCHERS
 
@@ -130,18 +131,52 @@ def test_room_for_mlps_is_a_bound_that_batches_share():
     rng = np.random.default_rng(0)
     rooms = set()
     for _ in range(50):
-        sites = {(layer, "mlp"): (rng.random((256, 1, 1)) < 0.5).astype(float) for layer in range(16)}
-        rooms.add(plan._room(sites, 256))
-        assert max(int(values.sum()) for values in sites.values()) <= plan._room(sites, 256)
+        counts = (rng.random((256, 16)) < 0.5).sum(0)
+        rooms.add(plan.room_for(counts, 256))
+        assert counts.max() <= plan.room_for(counts, 256)
     assert len(rooms) == 1, "one recorded pass serves all batches"
     assert rooms.pop() <= 0.65 * 256
+
+
+@pytest.mark.parametrize("sizes", [(3, 5, 4, 7), (2, 40, 9, 14), (1, 1, 1, 1), (2, 130, 3, 1)])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_lists_made_on_the_device_are_those_of_numpy(sizes, share):
+    n_layers, n_masks, n_blocks, rows = sizes
+    on = np.random.default_rng(0).random((n_layers, n_masks, n_blocks)) < share
+    there = torch.from_numpy(on)
+    for layer, (found, blocks) in enumerate(
+        zip(lists.rows_by_block(there, rows), lists.blocks_by_mask(there), strict=True)
+    ):
+        plain, plain_blocks = work.block_rows(on[layer], rows), work.mask_blocks(on[layer])
+        assert (int(found.n_tiles), found.tile_rows) == (int(plain.n_tiles), plain.tile_rows)
+        assert torch.equal(found.tiles[: int(found.n_tiles)], plain.tiles[: int(plain.n_tiles)])
+        assert found.tiles.shape == plain.tiles.shape
+        assert torch.equal(found.starts - found.starts[0], plain.starts)
+        members = found.members[int(found.starts[0]) : int(found.starts[-1])]
+        assert torch.equal(members, plain.members[: int(plain.starts[-1])])
+        assert torch.equal(blocks.starts - blocks.starts[0], plain_blocks.starts)
+        listed = blocks.blocks[int(blocks.starts[0]) : int(blocks.starts[-1])]
+        assert torch.equal(listed, plain_blocks.blocks[: int(plain_blocks.starts[-1])])
+        assert blocks.n_blocks == n_blocks
+
+
+def test_masks_that_are_on_lie_beside_each_other():
+    on = np.random.default_rng(0).random((4, 50)) < 0.4
+    room = int(on.sum(1).max()) + 3
+    masks, slots = lists.beside(torch.from_numpy(on), room)
+    for row in range(4):
+        kept = np.nonzero(on[row])[0]
+        assert masks[row].tolist() == kept.tolist() + [0] * (room - len(kept))
+        assert slots[row].tolist() == [
+            int(np.nonzero(kept == mask)[0][0]) if on[row, mask] else -1 for mask in range(50)
+        ]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("selector", ["heads+mlps", "heads", "L0.heads+L1.neurons:16+L2.neurons:48", "neurons:1"])
 @pytest.mark.parametrize("limits", [{}, SMALL])
 def test_few_launches_a_layer_and_no_waiting(tiny, family, selector, limits, card, monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
     for name, value in limits.items():
         monkeypatch.setattr(plan, name, value)
     model = tiny.bridge(family)

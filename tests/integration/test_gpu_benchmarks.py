@@ -6,10 +6,14 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+import circuitspex as cx
+from circuitspex.ablation.executors.card import forward
 from circuitspex.kernels import choice, definitions, operators
 
 BENCH = Path(__file__).parents[2] / "tools/bench"
@@ -117,6 +121,68 @@ def test_what_gave_way_is_named_and_what_was_called_is_counted(monkeypatch: pyte
     counts = operators_called(lambda: [operators.norm(x, x[0, 0], eps=1e-5) + x for _ in range(3)])
     assert counts == {"norm": 3}
     assert fallbacks("cpu") == [choice.describe()]
-    monkeypatch.setattr(choice, "use_triton", lambda tensor: True)
+    monkeypatch.setattr(choice, "use_triton", lambda tensor: tensor.dtype != torch.float32)  # as on a card
+    assert fallbacks("cpu") == sorted(choice._failed)
     monkeypatch.setattr(choice, "_failed", {"norm"})
     assert fallbacks("cpu") == ["norm"]
+
+
+def test_passes_that_do_not_skip_are_named() -> None:
+    from collections import Counter
+
+    from operator_counts import not_as_it_should
+
+    def game(executor: str, why: str | None, *, off: bool = False) -> SimpleNamespace:
+        card = SimpleNamespace(_graphs=SimpleNamespace(_off=off))
+        group = SimpleNamespace(forward=SimpleNamespace(why_no_kernels=why, _card=card))
+        return SimpleNamespace(executor=executor, _engine=SimpleNamespace(_groups=[group]))
+
+    called = Counter({"norm": 3})
+    assert not_as_it_should(game("fused: shared and ablated work is skipped", None), called, "cuda") == []
+    assert not_as_it_should(game("batched hooks", None), called, "cuda") == ["executor batched hooks"]
+    assert not_as_it_should(game("fused", "heads wider than 256"), called, "cuda:0") == [
+        "no passes on a card: heads wider than 256"
+    ]
+    assert not_as_it_should(game("fused", None), Counter(), "cuda") == ["the executor called none of the operators"]
+    assert not_as_it_should(game("fused", None, off=True), called, "cuda") == [
+        "passes could not be recorded as CUDA graphs"
+    ]
+    assert not_as_it_should(game("fused", "no kernels for torch.float32 on cpu"), Counter(), "cpu") == []
+
+
+def test_passes_that_run_as_on_a_card_are_as_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real game: what is asked of its parts is there."""
+    from ablation_models import build
+    from operator_counts import not_as_it_should, operators_called
+
+    monkeypatch.setattr(forward, "runs_on", lambda weight: True)
+    model, _, task = build("tiny", "cpu", torch.bfloat16, 1, 5)
+    game = cx.ComponentGame(model, task, "heads+mlps", "mean")
+    gates = cx.sample_masks(game.n_players, 6, seed=0).astype(float)
+    called = operators_called(lambda: game._engine.evaluate(gates))
+    assert {"project_in", "attention", "norm", "activate", "add_norm"} <= set(called)
+    assert not_as_it_should(game, called, "cuda") == []
+
+
+def test_operations_are_counted_from_what_the_masks_keep() -> None:
+    from ablation_models import build
+    from ablation_on_card import Case, work_of
+    from model_shapes import TINY
+    from pass_cost import Batch, ablated_layer, ablated_pass, operations
+
+    model, plain, task = build("tiny", "cpu", torch.float32, 2, 5)
+    case = Case(model, plain, task, "heads+mlps", "mean", 0.5, 4, 8, 1, 1, None, TINY, 1.0)
+    game = cx.ComponentGame(model, task, "heads+mlps", "mean")
+    place = {name: number for number, name in enumerate(game.names)}
+    masks = np.ones((4, game.n_players), dtype=bool)
+    assert operations(work_of(case, game, masks)) == operations(ablated_pass(TINY, Batch(4, 2, 5)))
+    # A whole key/value head of two in layer 0; one head of either in layer 1.
+    masks[:, [place[name] for name in ("L0H0", "L0H1", "L1H0", "L1H2")]] = False
+    masks[:2, [place["L0M"], place["L1M"]]] = False
+    layers = [
+        *ablated_layer(TINY, Batch(4, 2, 5, heads=0.5, kv=0.5, mlps=0.5)),
+        *ablated_layer(TINY, Batch(4, 2, 5, heads=0.5, kv=1.0, mlps=0.5), tail=1),
+    ]
+    assert operations(work_of(case, game, masks)) == operations(layers) + 4 * 2 * 2 * TINY.d_model * TINY.vocab
+    neurons = cx.ComponentGame(model, task, "neurons:8", "mean")
+    assert work_of(case, neurons, np.ones((4, neurons.n_players), dtype=bool)) == []

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from circuitspex.ablation.executors import dense
 from circuitspex.ablation.executors.card import forward, plan
+from circuitspex.ablation.executors.card.block import CardBlock
 from circuitspex.games import ComponentGame
 from circuitspex.masks import sample_masks
 
@@ -50,9 +51,9 @@ class Launches(TorchDispatchMode):
 
 @pytest.fixture(scope="module")
 def llamas() -> dict[int, tuple[Any, Any, Any]]:
-    """Small Llamas of two and three layers, in bfloat16: wrapped, plain with SDPA, and a task of six tokens."""
+    """Small Llamas of three and four layers, in bfloat16: wrapped, plain with SDPA, and a task of six tokens."""
     made = {}
-    for layers in (2, 3):
+    for layers in (3, 4):
         SHAPES["some layers"] = ("Llama", dict(replace(TINY, layers=layers).llama()))
         made[layers] = build("some layers", "cpu", torch.bfloat16, 1, 6)
     return made
@@ -60,10 +61,11 @@ def llamas() -> dict[int, tuple[Any, Any, Any]]:
 
 @pytest.mark.parametrize("last_only", [False, True])
 def test_operations_of_a_plain_pass(llamas: Any, last_only: bool) -> None:
-    wrapped = llamas[2][0].original_model  # multiplies all pairs, which is what the counter sees
+    wrapped = llamas[3][0].original_model  # multiplies all pairs, which is what the counter sees
     tokens = torch.randint(50, (5, 6))
     expected = counted(lambda: wrapped(tokens, logits_to_keep=int(last_only)))
-    assert operations(plain_pass(TINY, Batch(5, 1, 6), last_only=last_only, causal=False)) == expected
+    shape = replace(TINY, layers=3)
+    assert operations(plain_pass(shape, Batch(5, 1, 6), last_only=last_only, causal=False)) == expected
 
 
 @pytest.mark.parametrize(("prompts", "tokens"), [(1, 6), (16, 8)])
@@ -104,30 +106,40 @@ def test_pairs_that_are_not_seen_do_not_count() -> None:
 
 
 def test_launches_of_a_layer(llamas: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two and three layers: the plain pass, one mask through hooks, and a pass as it runs on a card."""
+    """The plain pass and one mask through hooks, between three and four layers; a block as it runs on a card."""
     monkeypatch.setattr(forward, "runs_on", lambda weight: True)
     monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
-    plain, hooked, ablated = [], [], []
+    plain, hooked, blocks = [], [], []
+    run = CardBlock.__call__
+
+    def counted_block(self: CardBlock, *given: Any) -> Any:
+        with Launches() as count:
+            found = run(self, *given)
+        blocks.append(count.number)
+        return found
+
     for model, hf_model, task in llamas.values():
         games = {name: ComponentGame(model, task, "heads+mlps", executor=name) for name in ("hooks", "fused")}
         assert games["fused"]._engine._groups[0].forward.why_no_kernels is None
-        masks = sample_masks(games["fused"].n_players, 9, keep=0.5, seed=0)
+        gates = sample_masks(games["fused"].n_players, 9, keep=0.5, seed=0).astype(float)
         for game in games.values():
-            game.evaluate(masks)
+            game._engine.evaluate(gates)
         with Launches() as count, torch.no_grad():
             hf_model(task.groups[0].tokens, use_cache=False)
         plain.append(count.number)
         with Launches() as count:
-            games["hooks"]._engine.evaluate(masks[:1].astype(float))
+            games["hooks"]._engine.evaluate(gates[:1])
         hooked.append(count.number)
-        with Launches() as count:
-            games["fused"]._engine.evaluate(masks.astype(float))
-        ablated.append(count.number)
-    two, three = (n_launches(plain_pass(replace(TINY, layers=n), Batch(1, 1, 6), last_only=False)) for n in (2, 3))
-    assert plain[1] - plain[0] == three - two
+    with monkeypatch.context() as patched:
+        patched.setattr(CardBlock, "__call__", counted_block)
+        games["fused"]._engine.evaluate(gates)
+    few, more = (n_launches(plain_pass(replace(TINY, layers=n), Batch(1, 1, 6), last_only=False)) for n in (3, 4))
+    assert plain[1] - plain[0] == more - few
     assert hooked[1] - hooked[0] == gpu_cost.LENS_LAUNCHES
-    # One more where what baselines give, a few rows, is turned into the stream's dtype.
-    assert ablated[1] - ablated[0] - n_launches(ablated_layer(TINY, Batch(9, 1, 6))) in (0, 1)
+    # The first block parts the masks, the last has a tail. One more launch may turn what baselines give, a few rows,
+    # into the stream's dtype.
+    assert len(blocks) == 3
+    assert all(each - n_launches(ablated_layer(TINY, Batch(9, 1, 6))) in (0, 1) for each in blocks[:2])
 
 
 def test_the_limits_are_those_of_the_executor() -> None:
@@ -135,8 +147,11 @@ def test_the_limits_are_those_of_the_executor() -> None:
     assert pass_cost.JOINED_BELOW == dense._COPY_BELOW
     rng = np.random.default_rng()
     for masks, keep in ((512, 0.5), (256, 0.3), (64, 0.5)):
-        sites = {(layer, "mlp"): (rng.random((masks, 1, 1)) < keep).astype(float) for layer in range(16)}
-        assert abs(pass_cost.room(masks, keep) - plan._room(sites, masks) / masks) <= 1 / 16
+        counts = rng.binomial(masks, keep, size=(200, 16))
+        recorded = float(np.mean([plan.room_for(each, masks) for each in counts])) / masks
+        assert abs(pass_cost.room(masks, keep, 16, recorded=True) - recorded) <= 1 / 16
+        assert abs(pass_cost.room(masks, keep, 16, recorded=False) - counts.max(1).mean() / masks) <= 0.02
+    assert pass_cost.room(64, 0.8, 16, recorded=True) == 1
 
 
 def test_the_page_is_what_the_script_prints() -> None:

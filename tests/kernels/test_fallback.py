@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from circuitspex.kernels import KernelWarning, choice
+from circuitspex.errors import KernelWarning
+from circuitspex.kernels import choice
 
 
 class Launches:

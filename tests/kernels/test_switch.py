@@ -10,8 +10,8 @@ from circuitspex.errors import UserError
 from circuitspex.kernels import choice
 
 
-def on_a_card(dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    return torch.empty(2, device="cuda" if torch.cuda.is_available() else "cpu", dtype=dtype)
+def on_a_card() -> torch.Tensor:
+    return torch.empty(2, device="cuda" if torch.cuda.is_available() else "cpu", dtype=torch.bfloat16)
 
 
 def test_the_switch_decides(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +12,8 @@ import torch
 from ablation_peers import hooks_batched, plain_forward
 from device_time import peak_gib, wait, wall_ms
 from model_shapes import ModelShape
-from operator_counts import fallbacks, not_as_it_should, operators_called
-from pass_cost import Batch, ablated_pass, operations
+from operator_counts import fallbacks, not_as_it_should, operators_called, switched_off
+from pass_cost import Batch, Card, Pass, ablated_layer, operations, product, seconds
 
 import circuitspex as cx
 
@@ -27,13 +25,14 @@ HEADINGS = (
     "the same compiled, ms",
     "hooks batched, ms",
     "fused without kernels, ms",
+    "fused, not recorded, ms",
     "fused, ms (whole call)",
     "fused / plain: all, last, compiled",
     "one at a time, ms a mask",
     "masks a second: fused, one at a time, ratio",
     "gradients, ms, beside fused",
-    "peak GiB: plain last, fused",
-    "fused: GFLOP, share of the ceiling",
+    "peak GiB beside the weights: plain last, fused not recorded",
+    "fused: GFLOP, share of the ceiling, ms by arithmetic on an H100",
     "largest difference from one at a time",
 )
 
@@ -65,20 +64,6 @@ class Case:
     ceiling: float  # TFLOP/s
 
 
-@contextmanager
-def kernels_off() -> Iterator[None]:
-    """Plain PyTorch in place of the kernels."""
-    before = os.environ.get("CIRCUITSPEX_KERNELS")
-    os.environ["CIRCUITSPEX_KERNELS"] = "off"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["CIRCUITSPEX_KERNELS"]
-        else:
-            os.environ["CIRCUITSPEX_KERNELS"] = before
-
-
 def measure_on_card(case: Case) -> Measured:
     """Times are medians of whole passes, with the host's part of them; only 'whole call' also reads the model anew."""
     device = str(next(case.plain.parameters()).device)
@@ -89,14 +74,18 @@ def measure_on_card(case: Case) -> Measured:
         )
 
     fused, hooks, batched = game("auto"), game("hooks"), game("batched")
-    with kernels_off():
+    with switched_off("kernels"):
         plain_fused = game("fused")
     masks = cx.sample_masks(fused.n_players, case.n_masks, keep=case.keep, seed=0)
     gates = masks.astype(np.float64)
-    wrong = not_as_it_should(fused, operators_called(lambda: fused._engine.evaluate(gates)), device)
+    called = operators_called(lambda: fused._engine.evaluate(gates))
+
+    def unrecorded() -> Any:
+        with switched_off("graphs"):
+            return fused._engine.evaluate(gates)
 
     def without_kernels() -> Any:
-        with kernels_off():
+        with switched_off("kernels"):
             return plain_fused._engine.evaluate(gates)
 
     def forward(*, last_only: bool) -> Callable[[], Any]:
@@ -107,6 +96,7 @@ def measure_on_card(case: Case) -> Measured:
         "last": forward(last_only=True),
         "batched": lambda: hooks_batched(batched, masks),
         "off": without_kernels,
+        "unrecorded": unrecorded,
         "fused": lambda: fused._engine.evaluate(gates),
         "whole": lambda: fused.evaluate(masks, progress=False),
     }
@@ -120,11 +110,11 @@ def measure_on_card(case: Case) -> Measured:
     ms["single"] = statistics.median(alone[1:])
     slopes = game("auto", None)
     ms["slopes"] = in_turns({"": lambda: slopes._engine.evaluate(gates, gradients=True)}, device, 2)[""]
-    peaks = [peak_gib(ways[name], device) if ms[name] == ms[name] else float("nan") for name in ("last", "fused")]
+    peaks = [peak_gib(ways[name], device) if ms[name] == ms[name] else float("nan") for name in ("last", "unrecorded")]
     few = min(case.single, case.n_masks)
     values, expected = fused._engine.evaluate(gates)[0][:few], hooks._engine.evaluate(gates[:few])[0]
-    wrong += fallbacks(device) if device.startswith("cuda") else []
-    return Measured(cells(case, ms, peaks, float(np.abs(values - expected).max()), flops(case, fused, masks)), wrong)
+    wrong = not_as_it_should(fused, called, device) + (fallbacks(device) if device.startswith("cuda") else [])
+    return Measured(cells(case, ms, peaks, float(np.abs(values - expected).max()), work_of(case, fused, masks)), wrong)
 
 
 def in_turns(ways: dict[str, Callable[[], Any]], device: str, repeats: int) -> dict[str, float]:
@@ -143,39 +133,42 @@ def in_turns(ways: dict[str, Callable[[], Any]], device: str, repeats: int) -> d
     return {name: statistics.median(found[1:]) if len(found) > 1 else float("nan") for name, found in times.items()}
 
 
-def flops(case: Case, game: Any, masks: np.ndarray) -> float:
-    """Operations of one pass over all masks, counted from what they keep; NaN where only parts of layers are gated."""
+def work_of(case: Case, game: Any, masks: np.ndarray) -> Pass:
+    """The launches of one pass over all masks, from what they keep; none where only parts of layers are gated."""
     kinds = {component.kind for component in game.components}
     if case.shape is None or not kinds <= {"head", "mlp"} or any(c.position is not None for c in game.components):
-        return float("nan")
-    heads, kv, mlps = [], [], []
+        return []
+    length, prompts, last = case.task.groups[0].length, case.task.n_prompts, case.shape.layers - 1
+    launches = []
     for layer in range(case.shape.layers):
         own = [i for i, c in enumerate(game.components) if c.kind == "head" and c.layer == layer]
         on = masks[:, own] if own else np.ones((len(masks), case.shape.heads), dtype=bool)
-        heads.append(on.mean())
-        kv.append(on.reshape(len(masks), case.shape.kv, -1).any(-1).mean())
-        mlp = [i for i, c in enumerate(game.components) if c.kind == "mlp" and c.layer == layer]
-        mlps.append(masks[:, mlp].mean() if mlp else 1.0)
-    length, prompts = case.task.groups[0].length, case.task.n_prompts
-    batch = Batch(len(masks), prompts, length, *(float(np.mean(each)) for each in (heads, kv, mlps)))
-    return operations(ablated_pass(case.shape, batch))
+        kv = on.reshape(len(masks), case.shape.kv, -1).any(-1)
+        mlp = masks[:, [i for i, c in enumerate(game.components) if c.kind == "mlp" and c.layer == layer]]
+        shares = (on.mean(), kv.mean(), mlp.mean() if mlp.size else 1.0)
+        batch = Batch(len(masks), prompts, length, *map(float, shares))
+        launches += ablated_layer(case.shape, batch, tail=1 if layer == last else None)
+    return [*launches, product("unembedding", len(masks) * prompts, case.shape.d_model, case.shape.vocab)]
 
 
-def cells(case: Case, ms: dict[str, float], peaks: list[float], apart: float, amount: float) -> list[str]:
+def cells(case: Case, ms: dict[str, float], peaks: list[float], apart: float, launches: Pass) -> list[str]:
     """The row, from the second column on."""
     length, prompts = case.task.groups[0].length, case.task.n_prompts
     fused, compiled = ms["fused"], ms.get("compiled", float("nan"))
+    amount, predicted = (
+        (operations(launches), 1000 * seconds(launches, Card(), graph=True)) if launches else [float("nan")] * 2
+    )
     rate, slow = 1000 * case.n_masks / fused, 1000 / ms["single"]
     return [
         f"{case.n_masks} × {prompts} × {length}, {case.rows}",
-        *(shown(ms.get(name, float("nan"))) for name in ("all", "last", "compiled", "batched", "off")),
+        *(shown(ms.get(name, float("nan"))) for name in ("all", "last", "compiled", "batched", "off", "unrecorded")),
         f"{shown(fused)} ({shown(ms['whole'])})",
         ", ".join(shown(fused / each, 2) for each in (ms["all"], ms["last"], compiled)),
         shown(ms["single"]),
         f"{rate:,.0f}, {slow:,.1f}, {rate / slow:,.0f}×",
         f"{shown(ms['slopes'])}, {shown(ms['slopes'] / fused, 2)}×",
         ", ".join(shown(peak) for peak in peaks),
-        f"{shown(amount / 1e9, 0)}, {shown(amount / fused / 1e9 / case.ceiling, 2)}",
+        f"{shown(amount / 1e9, 0)}, {shown(amount / fused / 1e9 / case.ceiling, 2)}, {shown(predicted)}",
         f"{apart:.1e}",
     ]
 

@@ -114,10 +114,11 @@ def ceilings(device: torch.device | str, dtype: torch.dtype = torch.bfloat16) ->
 
 
 def peak_gib(work: Work, device: torch.device | str) -> float:
-    """GiB allocated at most during a call, the model's weights included; NaN on a CPU."""
+    """GiB that a call allocates at most, beside what was allocated before it; NaN on a CPU."""
     if torch.device(device).type != "cuda":
         return float("nan")
     torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
     work()
     wait(device)
-    return torch.cuda.max_memory_allocated(device) / 2**30
+    return (torch.cuda.max_memory_allocated(device) - before) / 2**30

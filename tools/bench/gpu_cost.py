@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from model_shapes import LLAMA_1B, LLAMA_8B, SMOLLM2, ModelShape
+from page_parts import paragraph, table
 from pass_cost import (
     SKIP_ALONG_K,
     Batch,
@@ -58,6 +57,9 @@ BESIDE_PLAIN = (
     "ablated / last (bound)",
     "ablated / compiled (bound)",
 )
+# Microseconds that the host may need for a launch: of PyTorch's own, and of operators that are called from Python.
+HOST_US = (5, 10, 20, 40)
+RECORDED = ("recording pays up to so many masks", *(f"{host} µs a launch" for host in HOST_US))
 OUTPUT = (
     "shape",
     "rows",
@@ -111,11 +113,15 @@ def page(command: str) -> str:
             ),
             paragraph(
                 "*Recorded*, as a CUDA graph, a pass does not wait for the host, but all its layers have room for one "
-                "number of masks that keep their MLP, a bound that none is likely to exceed: at 512 masks that is "
-                f"{room(512, KEEP):.0%}, at 64 {room(64, KEEP):.0%}, where half of them do. By this arithmetic "
+                "number of masks that keep their MLP, a bound that they seldom exceed; not recorded, for the "
+                f"most in any layer. With 16 layers and half kept that is {percent(512, True)} and "
+                f"{percent(512, False)} of 512 masks, {percent(64, True)} and {percent(64, False)} of 64. By this "
+                "arithmetic "
                 "recording pays only where the host is what is waited for. Ratios are of the faster way. The "
-                "plain pass is not recorded, the compiled one is."
+                "plain pass is not recorded, the compiled one is. At 20 to 40 µs a launch it pays below 2 to 4 TFLOP "
+                "a pass, whatever the model:"
             ),
+            table(RECORDED, (recorded_below(*each) for each in (BATCHES[0], BATCHES[2], BATCHES[4]))),
             "## One layer of Llama-3.2-1B, launch by launch",
             "512 masks, one prompt of 32 tokens:",
             layer_table(LLAMA_1B, 512, 1, 32),
@@ -151,20 +157,9 @@ def page(command: str) -> str:
     )
 
 
-def paragraph(text: str) -> str:
-    """In lines of 120."""
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ["---"] * len(headings), *rows))
-
-
 def half(shape: ModelShape, masks: int, prompts: int, tokens: int, *, recorded: bool = True) -> Batch:
-    """A batch of masks that keep half; in a recorded pass with room for a bound on the masks that keep an MLP."""
-    batch = Batch(masks, prompts, tokens, **shares(shape, KEEP))
-    return replace(batch, room=room(masks, KEEP)) if recorded else batch
+    """A batch of masks that keep half, with the room that all layers have for the masks that keep an MLP."""
+    return Batch(masks, prompts, tokens, **shares(shape, KEEP), room=room(masks, KEEP, shape.layers, recorded=recorded))
 
 
 def beside_plain(name: str, shape: ModelShape, masks: int, prompts: int, tokens: int) -> list[str]:
@@ -188,12 +183,28 @@ def beside_plain(name: str, shape: ModelShape, masks: int, prompts: int, tokens:
     ]
 
 
+def percent(masks: int, recorded: bool) -> str:
+    """Of the masks, that the MLPs of a pass have room for."""
+    return f"{room(masks, KEEP, 16, recorded=recorded):.0%}"
+
+
 def both_ways(shape: ModelShape, masks: int, prompts: int, tokens: int, card: Card) -> list[float]:
     """Seconds of an ablated pass, recorded in a graph and not."""
     return [
         seconds(ablated_pass(shape, half(shape, masks, prompts, tokens, recorded=graph)), card, graph=graph)
         for graph in (True, False)
     ]
+
+
+def recorded_below(name: str, shape: ModelShape, _: int, prompts: int, tokens: int) -> list[str]:
+    """Up to how many masks of these prompts a recorded pass is the faster one, in steps of 16."""
+    found = []
+    for host in HOST_US:
+        card, masks = replace(CARD, launch=1e-6 * host), 16
+        while masks < 4096 and (times := both_ways(shape, masks, prompts, tokens, card))[0] < times[1]:
+            masks += 16
+        found.append(f"{masks - 16}")
+    return [f"{name}, {prompts} × {tokens}", *found]
 
 
 def gigabytes(launches: Pass) -> float:

@@ -16,7 +16,7 @@ from ablation_models import SHAPES, build
 from ablation_peers import plain_forward
 from device_time import wall_ms
 from model_shapes import LLAMAS
-from operator_counts import fallbacks, not_as_it_should, operators_called
+from operator_counts import fallbacks, not_as_it_should, operators_called, switched_off
 from pass_cost import Batch, Card, ablated_pass, plain_pass, seconds, shares
 
 import circuitspex as cx
@@ -43,6 +43,9 @@ def main() -> None:
     counts = operators_called(ablated)
     ablated()
     fused = wall_ms(ablated, options.device, options.repeats)
+    with switched_off("graphs"):
+        ablated()
+        unrecorded = wall_ms(ablated, options.device, options.repeats)
     call = wall_ms(lambda: game.evaluate(masks, progress=False), options.device, options.repeats)
     times = []
     for last_only in (False, True):
@@ -63,7 +66,8 @@ def main() -> None:
         f"decides: an ablated pass takes {fused / every:.2f} of a plain one of the same batch, {fused / last:.2f} of "
         f"one with the last logits only ({fused:.1f}, {every:.1f}, {last:.1f} ms; {where}, {options.shape}, "
         f"{options.dtype}, {options.masks} masks × {options.length} tokens, half of heads and MLPs kept"
-        f"{by_arithmetic(options)}; {call:.1f} ms with all that a call does besides); "
+        f"{by_arithmetic(options)}; {unrecorded:.1f} ms not recorded as a graph, "
+        f"{call:.1f} ms with all that a call does besides); "
         f"operators called: {ran}",
         flush=True,
     )

@@ -50,6 +50,10 @@ class Setting:
         kept = max(1, round(self.density * blocks))
         return np.random.default_rng().random((self.groups, blocks)).argsort(1) < kept
 
+    def some_masks(self) -> np.ndarray:
+        """bool ``[groups]``, as many as the density says."""
+        return np.random.default_rng().permutation(self.groups) < max(1, round(self.density * self.groups))
+
 
 def held(*tensors: torch.Tensor) -> int:
     """Bytes."""
@@ -158,7 +162,7 @@ def norm(s: Setting) -> Example:
     """The rows of the masks whose MLP is on, gathered; plain norms all."""
     d = s.shape.d_model
     x, scale = s.random(s.groups, s.rows, d), s.random(d)
-    chosen = np.flatnonzero(s.on(s.groups)[0])
+    chosen = np.flatnonzero(s.some_masks())
     masks = torch.from_numpy(chosen.astype(np.int32)).to(s.device)
     whole = 2.0 * held(x)
     return Example(
@@ -174,7 +178,7 @@ def add_norm(s: Setting) -> Example:
     """What MLPs gave is added back where they are on, and everything normed; plain adds and norms all."""
     d = s.shape.d_model
     h, scale = s.random(s.groups, s.rows, d), s.random(d)
-    on = s.on(s.groups)[0]
+    on = s.some_masks()
     out = s.random(int(on.sum()), s.rows, d)
     slots = torch.from_numpy(np.where(on, on.cumsum() - 1, -1).astype(np.int32)).to(s.device)
     gain = torch.from_numpy(on).to(s.device, torch.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 from model_shapes import ModelShape
 
@@ -41,8 +42,7 @@ class Batch:
     """Masks in one pass, their prompts and positions, and the shares kept.
 
     ``kv`` is the share of key/value heads that serve at least one kept head. ``room`` is the share of masks that an MLP
-    is computed for where that is more than those under which it is on: in a recorded pass all layers have room for as
-    many.
+    is computed for where that is more than those under which it is on: all layers of a pass have room for as many.
     """
 
     masks: int
@@ -93,11 +93,18 @@ def shares(shape: ModelShape, keep: float) -> dict[str, float]:
     return {"heads": keep, "kv": 1 - (1 - keep) ** (shape.heads / shape.kv), "mlps": keep}
 
 
-def room(masks: int, keep: float) -> float:
-    """The share of masks that a recorded pass makes room for in an MLP: a bound that no layer is likely to exceed."""
-    step = max(1, masks // 16)
-    bound = step * -(-int(masks * keep + 3.5 * (masks * keep * (1 - keep)) ** 0.5) // step) / masks
-    return 1.0 if bound > MOST_KEPT else bound
+def room(masks: int, keep: float, layers: int, *, recorded: bool) -> float:
+    """The share of masks that the MLPs of a pass have room for, where each is kept under ``keep`` of them at random.
+
+    That is the most of all layers; in a recorded pass, which serves many batches, a bound that they seldom exceed.
+    """
+    spread = (masks * keep * (1 - keep)) ** 0.5
+    if recorded:
+        step = max(1, masks // 16)
+        bound = step * -(-int(masks * keep + 3.5 * spread) // step)
+    else:
+        bound = round(masks * keep + spread * NormalDist().inv_cdf(0.5 ** (1 / layers)))
+    return 1.0 if bound > MOST_KEPT * masks else bound / masks
 
 
 def joined(shape: ModelShape) -> bool:

@@ -17,7 +17,7 @@ class SiteGate:
 
     def __init__(self, index: UnitIndex, baseline: BaselineOfSite | None) -> None:
         self.index = index
-        self._host_index = index.cpu().numpy()
+        self.host_index = index.cpu().numpy()
         self.baseline = baseline if baseline is None else baseline.to(index.device)
 
     @functools.cached_property
@@ -34,7 +34,7 @@ class SiteGate:
 
     def values(self, host: FloatArray, where: slice) -> FloatArray:
         """The same on the host, ``(masks, pos or 1, units)``, from the gates ``(masks, players + 1)``."""
-        index = self._host_index if len(self._host_index) == 1 else self._host_index[where]
+        index = self.host_index if len(self.host_index) == 1 else self.host_index[where]
         return host[:, index]
 
     def base(self, prompts: slice, where: slice) -> Float[torch.Tensor, "one prompts_or_1 pos *unit"] | None:

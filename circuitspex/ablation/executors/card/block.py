@@ -1,4 +1,4 @@
-"""One block of a dense transformer in few launches: what a mask ablates is skipped by lists that the plan made."""
+"""One block of a dense transformer in few launches: what a mask ablates is skipped by lists of what is on."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from jaxtyping import Float
 
 from circuitspex import kernels
 from circuitspex.ablation.executors.card.constants import Constants
-from circuitspex.ablation.executors.card.plan import Blocks, CardPlan, HeadPlan, LayerPlan, NeuronPlan, Rows
+from circuitspex.ablation.executors.card.lists import HeadWork, LayerWork
+from circuitspex.ablation.executors.card.plan import CardPlan
 from circuitspex.ablation.executors.dense import DenseAttention, DenseLayer, DenseMLP
 from circuitspex.ablation.executors.linear import Linear
 from circuitspex.ablation.executors.norms import Norm
 from circuitspex.ablation.executors.prepared import Prepared
-from circuitspex.kernels.work import BlockRows, MaskBlocks
+from circuitspex.kernels.work import BlockRows
 
 Stream = Float[torch.Tensor, "masks rows d_model"]
 Outputs = Float[torch.Tensor, "masks rows outputs"]
@@ -20,23 +21,31 @@ ByHead = Float[torch.Tensor, "sequences pos heads d_head"]
 
 
 class CardBlock:
-    """The blocks of one pass, for one plan and its upload on one device.
+    """The blocks of one pass, on one device.
 
     Args:
         given: what passes share.
         constants: what is the same for all masks.
         plan: of this batch.
-        upload: the plan's arrays, on the device of the layers that are run with it.
+        works: of each layer, on the device of the layers that are run with them.
+        gates: ``[masks, players + 1]``, float32, on that device.
         prompts: which prompts of the group.
     """
 
     def __init__(
-        self, given: Prepared, constants: Constants, plan: CardPlan, upload: torch.Tensor, prompts: slice
+        self,
+        given: Prepared,
+        constants: Constants,
+        plan: CardPlan,
+        works: dict[int, LayerWork],
+        gates: torch.Tensor,
+        prompts: slice,
     ) -> None:
         self._given = given
         self._constants = constants
         self._plan = plan
-        self._upload = upload
+        self._works = works
+        self._gates = gates
         self._prompts = prompts
 
     def __call__(
@@ -51,30 +60,30 @@ class CardBlock:
             next_norm: of the next block, or the last one of the model.
             next_dtype: in which that is wanted.
         """
-        layer, plan = self._given.dense.layers[index], self._plan.layer(index)
+        layer, work = self._given.dense.layers[index], self._works[index]
         last = index == len(self._given.dense.layers) - 1
         leaving = self._given.tail if last else self._positions
         where = slice(self._given.n_positions - leaving, None)
-        z = self._attend(index, layer.attention, plan.head, x, leaving, where)
+        z = self._attend(index, layer.attention, work.head, x, leaving, where)
         h = self._last(h, leaving)
-        after = self._attention_out(index, layer, plan, z, h, where)
+        after = self._attention_out(index, layer, work, z, h, where)
         return self.mlp(index, after, h if layer.parallel else after, where, next_norm, next_dtype)
 
     def mlp(
         self, index: int, h: Stream, source: Stream, where: slice, next_norm: Norm, next_dtype: torch.dtype
     ) -> tuple[Stream, Stream]:
         """The second half of a block on the stream ``h``: the MLP of ``source``, gated; returns as the whole."""
-        layer, plan = self._given.dense.layers[index], self._plan.layer(index)
-        gather = None if plan.mlp is None or plan.mlp.masks is None else plan.mlp.masks.of(self._upload)
+        layer, work = self._given.dense.layers[index], self._works[index]
+        gather = None if work.mlp is None or work.mlp.masks is None else work.mlp.masks
         norm = self._constants.norm(layer.norm_2, h.device)
         x = kernels.norm(source, **norm, masks=gather, dtype=layer.mlp.up.weight.dtype)
-        out = self._neurons_out(index, layer.mlp, plan, self._neurons(index, layer.mlp, plan, x, where), where)
+        out = self._neurons_out(index, layer.mlp, work, self._neurons(index, layer.mlp, work, x, where), where)
         if layer.post_2 is not None:
             out = kernels.norm(out, **self._constants.norm(layer.post_2, h.device), dtype=h.dtype)
         slots = gain = baseline = None
-        if plan.mlp is not None:
-            slots = None if plan.mlp.slots is None else plan.mlp.slots.of(self._upload)
-            gain = plan.mlp.gain.of(self._upload)
+        if work.mlp is not None:
+            slots = None if work.mlp.slots is None else work.mlp.slots
+            gain = work.mlp.gain
             baseline = self._constants.baseline(index, "mlp", self._prompts, where, h.dtype)
         elif (index, "mlp") in self._given.gates:
             out = self._by_position(index, "mlp", out, where)
@@ -89,15 +98,15 @@ class CardBlock:
         """The last positions of each prompt."""
         if leaving == self._positions:
             return rows
-        split = rows.unflatten(1, (self._plan.n_prompts, self._positions))[:, :, -leaving:]
+        split = rows.reshape(len(rows), self._plan.n_prompts, self._positions, -1)[:, :, -leaving:]
         return split.reshape(len(rows), -1, rows.shape[2]).contiguous()
 
     def _attend(
-        self, index: int, a: DenseAttention, plan: HeadPlan | None, x: Stream, leaving: int, where: slice
+        self, index: int, a: DenseAttention, work: HeadWork | None, x: Stream, leaving: int, where: slice
     ) -> Outputs:
         """``g (z - baseline)`` of every head, ``[masks, prompts * leaving, heads * d_head]``."""
         q, k, v = (
-            part.reshape(len(x) * self._plan.n_prompts, -1, *part.shape[2:]) for part in self._projected(a, plan, x)
+            part.reshape(len(x) * self._plan.n_prompts, -1, *part.shape[2:]) for part in self._projected(a, work, x)
         )
         # In the last block queries of all positions are projected and few are read: one product instead of three.
         q, k = self._head_norm(a.q_norm, q[:, -leaving:]), self._head_norm(a.k_norm, k)
@@ -107,9 +116,9 @@ class CardBlock:
         if start:
             old_k, old_v = (kept[self._prompts, :start] for kept in self._given.kept[index])
             before = old_k.to(q.dtype), old_v.to(q.dtype)
-        gates = None if plan is None else plan.gates.of(self._upload)
+        gates = None if work is None else work.gates
         baseline = None
-        if plan is not None:
+        if work is not None:
             rows = self._constants.baseline(index, "head", self._prompts, where, q.dtype)
             baseline = None if rows is None else rows.reshape(-1, leaving, rows.shape[1])
         z = kernels.attention(
@@ -128,20 +137,20 @@ class CardBlock:
         return z.reshape(len(x), -1, z.shape[2])
 
     def _projected(
-        self, a: DenseAttention, plan: HeadPlan | None, x: Stream
+        self, a: DenseAttention, work: HeadWork | None, x: Stream
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries, keys and values, ``[masks, rows, heads, d_head]``; what no head needs holds anything."""
         if a.joined is not None:
-            joint = self._part(a.joined, x, None if plan is None else plan.joint)
-            q, k, v = _heads(joint, a.d_head).split([a.n_heads, a.n_kv, a.n_kv], dim=2)
+            joint = self._part(a.joined, x, None if work is None else work.joint)
+            q, k, v = torch.split(_heads(joint, a.d_head), [a.n_heads, a.n_kv, a.n_kv], dim=2)
             return q, k, v
-        queries, keys = (None, None) if plan is None else (plan.queries, plan.keys)
+        queries, keys = (None, None) if work is None else (work.queries, work.keys)
         parts = (a.q, queries), (a.k, keys), (a.v, keys)
         q, k, v = (_heads(self._part(part, x, rows), a.d_head) for part, rows in parts)
         return q, k, v
 
-    def _part(self, linear: Linear, x: Stream, rows: Rows | None) -> Outputs:
-        return linear(x) if rows is None else _into(x, linear, self._rows(rows))
+    def _part(self, linear: Linear, x: Stream, rows: BlockRows | None) -> Outputs:
+        return linear(x) if rows is None else _into(x, linear, rows)
 
     def _head_norm(self, norm: Norm | None, x: ByHead) -> ByHead:
         if norm is None:
@@ -151,15 +160,14 @@ class CardBlock:
         return kernels.norm(x.reshape(-1, *x.shape[2:]), **self._constants.norm(norm, x.device)).reshape(x.shape)
 
     def _attention_out(
-        self, index: int, layer: DenseLayer, plan: LayerPlan, z: Outputs, h: Stream, where: slice
+        self, index: int, layer: DenseLayer, work: LayerWork, z: Outputs, h: Stream, where: slice
     ) -> Stream:
         """The stream with what attention adds to it."""
-        o, kind = layer.attention.o, None if plan.head is None else "head"
+        o, kind = layer.attention.o, None if work.head is None else "head"
         added = self._constants.added(index, kind, o, self._prompts, where)
         post = None if layer.post_1 is None else self._constants.norm(layer.post_1, h.device)
-        if plan.head is not None and plan.head.blocks is not None:
-            work = self._blocks(plan.head.blocks)
-            out = kernels.project_out(z, o.weight, work, added=added, residual=h if post is None else None)
+        if work.head is not None and work.head.blocks is not None:
+            out = kernels.project_out(z, o.weight, work.head.blocks, added=added, residual=h if post is None else None)
         elif post is None and h.dtype == o.weight.dtype:
             start = _plus(h, added)
             out = torch.addmm(start.flatten(0, 1), z.flatten(0, 1), o.weight.T).reshape(h.shape)
@@ -169,12 +177,12 @@ class CardBlock:
                 return h + out
         return out if post is None else kernels.norm(out, **post, residual=h)
 
-    def _neurons(self, index: int, mlp: DenseMLP, plan: LayerPlan, x: Stream, where: slice) -> Outputs:
-        """The neurons of these rows: ``g (a - baseline)`` where they are gated by the plan, else as they are."""
-        neurons = plan.neurons
+    def _neurons(self, index: int, mlp: DenseMLP, work: LayerWork, x: Stream, where: slice) -> Outputs:
+        """The neurons of these rows: ``g (a - baseline)`` where they are gated as a whole, else as they are."""
+        neurons = work.neurons
         gates = baseline = None
         if neurons is not None:
-            gates = neurons.gates.of(self._upload)
+            gates = neurons.gates
             baseline = self._constants.baseline(index, "neurons", self._prompts, where, x.dtype)
         if neurons is not None and neurons.rows is not None and mlp.activation_name is not None:
             gate = (None, None) if mlp.gate is None else (mlp.gate.weight, mlp.gate.bias)
@@ -182,7 +190,7 @@ class CardBlock:
                 x,
                 mlp.up.weight,
                 mlp.up.bias,
-                self._rows(neurons.rows),
+                neurons.rows,
                 gates=gates,
                 baseline=baseline,
                 gate_weight=gate[0],
@@ -191,7 +199,9 @@ class CardBlock:
                 zeros=neurons.blocks is None,
             )
         if mlp.joined is not None:
-            gate_part, up = mlp.joined(x).chunk(2, dim=-1)
+            halves = mlp.joined(x).chunk(2, dim=-1)
+            gate_part: torch.Tensor | None = halves[0]
+            up = halves[1]
         else:
             gate_part, up = None if mlp.gate is None else mlp.gate(x), mlp.up(x)
         if mlp.activation_name is not None:
@@ -204,31 +214,23 @@ class CardBlock:
             found = self._by_position(index, "neurons", found, where)
         return found
 
-    def _neurons_out(self, index: int, mlp: DenseMLP, plan: LayerPlan, found: Outputs, where: slice) -> Stream:
-        neurons: NeuronPlan | None = plan.neurons
+    def _neurons_out(self, index: int, mlp: DenseMLP, work: LayerWork, found: Outputs, where: slice) -> Stream:
+        neurons = work.neurons
         if neurons is None:
             return mlp.out(found)
         added = self._constants.added(index, "neurons", mlp.out, self._prompts, where)
         if neurons.blocks is not None:
-            return kernels.project_out(found, mlp.out.weight, self._blocks(neurons.blocks), added=added)
+            return kernels.project_out(found, mlp.out.weight, neurons.blocks, added=added)
         return _plus(torch.nn.functional.linear(found, mlp.out.weight), added)
 
     def _by_position(self, index: int, kind: str, rows: Stream, where: slice) -> Stream:
         """``b + g (z - b)`` with gates that differ between positions."""
         site = self._given.gates[index, kind]
-        g = site.of(self._plan.gates.of(self._upload), where).to(rows.dtype)
-        z = rows.unflatten(1, (self._plan.n_prompts, -1))
+        g = site.of(self._gates, where).to(rows.dtype)
+        z = rows.reshape(len(rows), self._plan.n_prompts, -1, rows.shape[2])
         base = site.base(self._prompts, where)
         gated = z * g if base is None else torch.lerp(base.to(z.dtype), z, g.expand_as(z))
         return gated.flatten(1, 2)
-
-    def _rows(self, rows: Rows) -> BlockRows:
-        pieces = (rows.members, rows.starts, rows.tiles, rows.n_tiles)
-        members, starts, tiles, n_tiles = (piece.of(self._upload) for piece in pieces)
-        return BlockRows(members, starts, tiles, n_tiles, rows.tile_rows)
-
-    def _blocks(self, blocks: Blocks) -> MaskBlocks:
-        return MaskBlocks(blocks.blocks.of(self._upload), blocks.starts.of(self._upload))
 
 
 def _into(x: Stream, linear: Linear, work: BlockRows) -> Outputs:
@@ -236,11 +238,11 @@ def _into(x: Stream, linear: Linear, work: BlockRows) -> Outputs:
 
 
 def _heads(rows: Outputs, width: int) -> torch.Tensor:
-    return rows.unflatten(2, (-1, width))
+    return rows.reshape(*rows.shape[:2], -1, width)
 
 
 def _plus(rows: Stream, added: torch.Tensor | None) -> Stream:
     """``rows`` with ``added [S, width]``, a piece of S rows after the other."""
     if added is None:
         return rows
-    return (rows.unflatten(1, (-1, len(added))) + added.to(rows.dtype)).flatten(1, 2)
+    return (rows.reshape(len(rows), -1, *added.shape) + added.to(rows.dtype)).flatten(1, 2)

@@ -1,4 +1,4 @@
-"""Whole passes on a card: planned on the host, sent in one piece, run layer after layer without waiting for it."""
+"""Whole passes on a card: planned on the host, run layer after layer without waiting for the device."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from circuitspex import kernels
 from circuitspex.ablation.executors.card.block import CardBlock
 from circuitspex.ablation.executors.card.constants import Constants
 from circuitspex.ablation.executors.card.graphs import Graphs
+from circuitspex.ablation.executors.card.lists import LayerWork, layer_works
 from circuitspex.ablation.executors.card.plan import CardPlan, card_plan
-from circuitspex.ablation.executors.card.upload import Upload
-from circuitspex.ablation.executors.dense import DenseModel
+from circuitspex.ablation.executors.dense import DenseLayer, DenseModel
 from circuitspex.ablation.executors.dense_pass import DensePass
 from circuitspex.ablation.executors.norms import Norm
 from circuitspex.ablation.executors.prepared import Prepared
 from circuitspex.ablation.shapes import ReadLogits, Shared
 from circuitspex.typing import FloatArray
 
+# A recorded pass makes room for more MLPs than there are on average, which costs more than the host's launches do once
+# a pass is long: multiplications of a pass that skips nothing, two operations each (see docs/benchmarks/gpu_cost.md).
+RECORDED_BELOW = 2e12
 # A head of this width still fits into one tile of the attention kernel.
 _WIDEST_HEAD = 256
 
@@ -34,6 +37,7 @@ class CardForward:
         self._constants = Constants(given)
         self._graphs = Graphs()
         self._one_device = len({layer.device for layer in given.dense.layers}) == 1
+        self._weights = sum(_size(layer) for layer in given.dense.layers)
 
     def __call__(self, host: FloatArray, prompts: slice, first_layer: int, first_position: int) -> ReadLogits:
         """Logits ``[masks * prompts, reads, vocab]``, all prompts of mask 0 first.
@@ -47,29 +51,33 @@ class CardForward:
         entry = self._given.residuals[first_layer][prompts, first_position:]
         n_masks = len(host)
         recording = self._one_device and self._graphs.on(entry.device)
+        recording = recording and self._weights * entry.shape[0] * entry.shape[1] * n_masks < RECORDED_BELOW
         if recording:  # few numbers of masks, so that few passes are recorded
             host = np.pad(host, ((0, bucket(n_masks) - n_masks), (0, 0)), mode="edge")
-        upload = Upload()
-        plan = card_plan(self._given, host, len(entry), first_layer, first_position, upload, fixed=recording)
-        packed = upload.packed(pinned=entry.device.type == "cuda")
+        plan = card_plan(self._given, host, len(entry), first_layer, first_position, recorded=recording)
+        gates = torch.from_numpy(host.astype(np.float32))
+        gates = gates.pin_memory() if entry.device.type == "cuda" else gates
 
-        def work(whole: torch.Tensor) -> ReadLogits:
-            return self._run(plan, whole, entry, prompts)
+        def work(gates: torch.Tensor) -> ReadLogits:
+            return self._run(plan, gates, entry, prompts)
 
         if not recording:
-            return work(packed.to(entry.device, non_blocking=True))
+            return work(gates.to(entry.device, non_blocking=True))
         key = plan, prompts.start, prompts.stop, entry.data_ptr()
-        return self._graphs.run(key, packed, entry.device, work)[: n_masks * len(entry)]
+        return self._graphs.run(key, gates, entry.device, work)[: n_masks * len(entry)]
 
-    def _run(self, plan: CardPlan, whole: torch.Tensor, entry: torch.Tensor, prompts: slice) -> ReadLogits:
+    def _run(self, plan: CardPlan, gates: torch.Tensor, entry: torch.Tensor, prompts: slice) -> ReadLogits:
         given, layers = self._given, self._given.dense.layers
         h, x = entry.unsqueeze(0), None
+        works: dict[int, LayerWork] = {}
         for index in range(plan.first_layer, len(layers)):
             device = layers[index].device
-            h, whole = h.to(device), whole.to(device)
-            block = CardBlock(given, self._constants, plan, whole, prompts)
+            if h.device != device or not works:
+                h, gates = h.to(device), gates.to(device)
+                works = layer_works(given, plan, gates)
+            block = CardBlock(given, self._constants, plan, works, gates, prompts)
             if h.ndim == 4:
-                h, x = self._first(plan, whole, block, index, h, prompts)
+                h, x = self._first(plan, gates, block, index, h, prompts)
                 continue
             if x is None:
                 norm, dtype = self._next(index)
@@ -85,7 +93,7 @@ class CardForward:
         return dense.layers[index].norm_1, dense.layers[index].attention.q.weight.dtype
 
     def _first(
-        self, plan: CardPlan, whole: torch.Tensor, block: CardBlock, index: int, h: Shared, prompts: slice
+        self, plan: CardPlan, gates: torch.Tensor, block: CardBlock, index: int, h: Shared, prompts: slice
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """A block of a stream that all masks share, ``[1, prompts, pos, d_model]``.
 
@@ -93,7 +101,7 @@ class CardForward:
         ``[masks, prompts * pos, d_model]``, with its norm for the next block.
         """
         last = index == len(self._given.dense.layers) - 1
-        run = DensePass(self._given, plan.gates.of(whole), None, prompts, plan.first_position)
+        run = DensePass(self._given, gates, None, prompts, plan.first_position)
         h, source, where = run.attention(index, h, self._given.tail if last else None)
         if len(h) == plan.n_masks:
             rows, sources = h.flatten(1, 2), source.expand(h.shape).flatten(1, 2)
@@ -103,11 +111,18 @@ class CardForward:
 
     def _logits(self, plan: CardPlan, h: Shared, x: torch.Tensor | None, prompts: slice) -> ReadLogits:
         if h.ndim == 4 or x is None:
-            h = h if h.ndim == 4 else h.unflatten(1, (plan.n_prompts, -1))
+            h = h if h.ndim == 4 else h.reshape(len(h), plan.n_prompts, -1, h.shape[-1])
             normed = self._given.dense.norm(self._given.read(h, prompts))
         else:
-            normed = self._given.read(x.unflatten(1, (plan.n_prompts, -1)), prompts)
+            normed = self._given.read(x.reshape(len(x), plan.n_prompts, -1, x.shape[-1]), prompts)
         return self._given.unembed(normed).expand(plan.n_masks, -1, -1, -1).flatten(0, 1)
+
+
+def _size(layer: DenseLayer) -> int:
+    """The weights of a block: multiplications for each row."""
+    a, mlp = layer.attention, layer.mlp
+    parts = (a.q, a.k, a.v, a.o, mlp.up, mlp.out, *(() if mlp.gate is None else (mlp.gate,)))
+    return sum(part.weight.numel() for part in parts)
 
 
 def bucket(n_masks: int) -> int:

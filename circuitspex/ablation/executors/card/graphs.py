@@ -10,7 +10,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -37,7 +37,7 @@ class Recorded(Protocol):
 class CudaGraph:
     """One pass recorded by CUDA, with input and output in places of its own."""
 
-    pool: object = None
+    pool: Any = None
 
     def __init__(self, given: torch.Tensor, work: Work) -> None:
         self.given = given.clone()

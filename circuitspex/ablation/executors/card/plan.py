@@ -1,7 +1,8 @@
-"""What one batch of masks needs in each layer, decided on the host from its gates, before the pass begins.
+"""What one batch of masks can skip, decided on the host from its gates before the pass begins.
 
-The plan holds no numbers, only how the arrays lie in the upload: two batches with equal plans run the same launches on
-the same shapes, so that a recorded pass can be replayed with other numbers.
+A plan holds no numbers that differ from mask to mask: two batches with equal plans run the same launches on the same
+shapes, so that a recorded pass can be replayed with other gates. Which rows and blocks are on is found on the device,
+in ``lists``, from the gates themselves; nothing is read back.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from circuitspex.ablation.executors.card.upload import Piece, Upload
 from circuitspex.ablation.executors.prepared import Prepared
-from circuitspex.kernels.work import blocks_by_mask, rows_by_block, tile_rows
 from circuitspex.typing import FloatArray
+
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 # Along K a tile of rows belongs to one mask; with fewer rows under a mask than this, cuBLAS on gated inputs is faster.
 LEAST_ROWS = 128
@@ -25,79 +26,29 @@ LEAST_NEURONS = 64
 
 
 @dataclass(frozen=True)
-class Rows:
-    """``kernels.work.BlockRows``, in the upload."""
-
-    members: Piece
-    starts: Piece
-    tiles: Piece
-    n_tiles: Piece
-    tile_rows: int
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """``kernels.work.MaskBlocks``, in the upload."""
-
-    blocks: Piece
-    starts: Piece
-
-
-@dataclass(frozen=True)
-class HeadPlan:
-    """Gates ``[masks, pos or 1, heads]``, and what is skipped: rows of query heads and of key and value heads (of all
-    three beside each other in ``joint``, where their weights are), and blocks of the output projection. None skips
-    nothing.
-    """
-
-    gates: Piece
-    joint: Rows | None
-    queries: Rows | None
-    keys: Rows | None
-    blocks: Blocks | None
-
-
-@dataclass(frozen=True)
-class MlpPlan:
-    """The gate of each mask; and which masks compute the MLP, beside each other, and each mask's place there."""
-
-    gain: Piece
-    masks: Piece | None
-    slots: Piece | None
-
-
-@dataclass(frozen=True)
-class NeuronPlan:
-    """Gates ``[masks, neurons]``, or ``[masks, groups]`` where groups are skipped."""
-
-    gates: Piece
-    rows: Rows | None
-    blocks: Blocks | None
-
-
-@dataclass(frozen=True)
-class LayerPlan:
-    """What is gated in one layer."""
-
-    head: HeadPlan | None
-    mlp: MlpPlan | None
-    neurons: NeuronPlan | None
-
-
-@dataclass(frozen=True)
 class CardPlan:
-    """The plan of a batch: all gates ``[masks, players + 1]``, and each layer from ``first_layer`` on."""
+    """The sizes of a batch, and what is skipped.
+
+    ``skip_heads`` and ``skip_neurons`` say whether blocks that are off are left out of products; ``rooms`` is, by
+    layer, the number of masks for which an MLP is computed where it is gated as a whole; layers that are not in it
+    compute it for all.
+    """
 
     n_masks: int
     n_prompts: int
     first_layer: int
     first_position: int
-    gates: Piece
-    layers: tuple[LayerPlan, ...]
+    skip_heads: bool
+    skip_neurons: bool
+    rooms: tuple[tuple[int, int], ...]
 
-    def layer(self, index: int) -> LayerPlan:
-        """By the layer's own number."""
-        return self.layers[index - self.first_layer]
+    def skips_out(self, positions: int) -> bool:
+        """Whether blocks that are off are also left out of products whose inputs they are, with so many positions."""
+        return self.n_prompts * positions >= LEAST_ROWS
+
+    def skips_groups_of(self, n_neurons: int) -> bool:
+        """Whether groups of so many neurons that are off are left out of products."""
+        return self.skip_neurons and n_neurons >= LEAST_NEURONS
 
 
 def card_plan(
@@ -106,9 +57,8 @@ def card_plan(
     n_prompts: int,
     first_layer: int,
     first_position: int,
-    upload: Upload,
     *,
-    fixed: bool = False,
+    recorded: bool = False,
 ) -> CardPlan:
     """Plan a batch.
 
@@ -118,120 +68,46 @@ def card_plan(
         n_prompts: prompts in this batch.
         first_layer: nothing before it is ablated.
         first_position: nothing before it is ablated.
-        upload: where the arrays go.
-        fixed: make room for the masks that compute an MLP by a bound that most batches share, so that their plans are
-            equal; else exactly as much as each layer needs.
+        recorded: make room for the masks that compute an MLP by a bound that most batches share, so that their plans
+            are equal; else for as many as there are.
     """
-    last = len(given.dense.layers) - 1
-    places = [
-        _Place(
-            upload,
-            n_prompts,
-            given.n_positions - first_position,
-            given.tail if index == last else given.n_positions - first_position,
-        )
-        for index in range(first_layer, last + 1)
-    ]
-    sites: dict[tuple[int, str], FloatArray] = {}
-    for (index, kind), site in given.gates.items():
-        if index >= first_layer:
-            start = given.n_positions - places[index - first_layer].leaving
-            sites[index, kind] = site.values(host, slice(start, None))
-    # One choice for all layers, so that it does not change from batch to batch with single gates.
-    skips = {kind: _kept(sites, kind) <= MOST_KEPT for kind in ("head", "neurons")}
-    room = _room(sites, len(host)) if fixed else None
-    found = []
-    for index, place in enumerate(places, first_layer):
-        layer = given.dense.layers[index]
-        head, mlp, neurons = (sites.get((index, kind)) for kind in ("head", "mlp", "neurons"))
-        width = given.gates[index, "neurons"].width if neurons is not None else 0
-        found.append(
-            LayerPlan(
-                None
-                if head is None
-                else place.heads(head, layer.attention.n_kv, skips["head"], joined=layer.attention.joined is not None),
-                None if mlp is None else place.mlp(mlp, room, gather=neurons is None),
-                None
-                if neurons is None
-                else place.neurons(neurons, width, skips["neurons"] and layer.mlp.activation_name is not None),
-            )
-        )
-    return CardPlan(len(host), n_prompts, first_layer, first_position, upload.put(host), tuple(found))
+    on = np.append((host != 0).mean(axis=0), 1.0)  # of each player, the share of masks that keep it
+    sites = {key: site for key, site in given.gates.items() if key[0] >= first_layer}
+    kept = {
+        kind: [float(on[site.host_index].mean()) for (_, each), site in sites.items() if each == kind]
+        for kind in ("head", "neurons")
+    }
+    counts = {
+        layer: round(float(on[site.host_index[0, 0]]) * len(host))
+        for (layer, kind), site in sites.items()
+        if kind == "mlp" and len(site.host_index) == 1 and (layer, "neurons") not in sites
+    }
+    bound = room_for(list(counts.values()), len(host)) if recorded and counts else 1
+    rooms = {layer: max(bound, count) for layer, count in counts.items()}
+    return CardPlan(
+        len(host),
+        n_prompts,
+        first_layer,
+        first_position,
+        skip_heads=_worth(kept["head"]),
+        skip_neurons=_worth(kept["neurons"]),
+        rooms=tuple((layer, room) for layer, room in sorted(rooms.items()) if room <= MOST_KEPT * len(host)),
+    )
 
 
-def _kept(sites: dict[tuple[int, str], FloatArray], kind: str) -> float:
-    """The share of the units of a kind that are kept at some position; 1 where there are none."""
-    shares = [float((values != 0).any(axis=1).mean()) for (_, each), values in sites.items() if each == kind]
-    return sum(shares) / len(shares) if shares else 1.0
+def _worth(shares: list[float]) -> bool:
+    """One choice for all layers, so that it does not change from batch to batch with single gates."""
+    return bool(shares) and sum(shares) / len(shares) <= MOST_KEPT
 
 
-def _room(sites: dict[tuple[int, str], FloatArray], n_masks: int) -> int:
-    """A number of masks that is enough for the MLP of every layer, and seldom different in the next batch."""
-    counts = [int((values[:, 0, 0] != 0).sum()) for (_, kind), values in sites.items() if kind == "mlp"]
-    if not counts:
-        return n_masks
-    kept = sum(counts) / (len(counts) * n_masks)
+def room_for(counts: Any, n_masks: int) -> int:
+    """A number of masks that is enough for the MLP of every layer, and seldom different in the next batch.
+
+    Args:
+        counts: for each layer how many masks keep its MLP.
+        n_masks: how many there are.
+    """
+    kept = float(np.mean(counts)) / n_masks
     bound = n_masks * kept + 3.5 * (n_masks * kept * (1 - kept)) ** 0.5
     step = max(1, n_masks // 16)
-    return min(n_masks, step * -(-max(1, *counts, int(bound)) // step))
-
-
-@dataclass(frozen=True)
-class _Place:
-    """One layer of the plan: the batch, and its positions before and after attention."""
-
-    upload: Upload
-    n_prompts: int
-    entering: int
-    leaving: int
-
-    def heads(self, values: FloatArray, n_kv: int, skip: bool, *, joined: bool) -> HeadPlan:
-        on = (values != 0).any(axis=1)
-        joint = queries = keys = None
-        if skip:
-            # A key/value head serves while one of its query heads is on, at whatever position.
-            serving = on.reshape(len(on), n_kv, -1).any(axis=2)
-            if joined:
-                joint = self._rows(np.concatenate([on, serving, serving], axis=1), self.entering)
-            else:
-                queries, keys = self._rows(on, self.entering), self._rows(serving, self.entering)
-        blocks = self._blocks(on) if skip else None
-        return HeadPlan(self._floats(values), joint, queries, keys, blocks)
-
-    def mlp(self, values: FloatArray, room: int | None, *, gather: bool) -> MlpPlan | None:
-        if values.shape[1] > 1:  # gated by position: like any other numbers, elsewhere
-            return None
-        gain = values[:, 0, 0]
-        kept = np.nonzero(gain)[0]
-        room = max(1, len(kept)) if room is None else room
-        if not gather or room > MOST_KEPT * len(gain):
-            return MlpPlan(self._floats(gain), None, None)
-        masks = np.zeros(room, dtype=np.int32)
-        masks[: len(kept)] = kept
-        slots = np.full(len(gain), -1, dtype=np.int32)
-        slots[kept] = np.arange(len(kept))
-        return MlpPlan(self._floats(gain), self.upload.put(masks), self.upload.put(slots))
-
-    def neurons(self, values: FloatArray, width: int, skip: bool) -> NeuronPlan | None:
-        if values.shape[1] > 1:
-            return None
-        values = values[:, 0]
-        if not skip or width < LEAST_NEURONS:
-            return NeuronPlan(self._floats(values), None, None)
-        values = values[:, ::width]
-        on = values != 0
-        return NeuronPlan(self._floats(values), self._rows(on, self.leaving), self._blocks(on))
-
-    def _floats(self, values: FloatArray) -> Piece:
-        return self.upload.put(values.astype(np.float32))
-
-    def _rows(self, on: Any, positions: int) -> Rows:
-        rows = self.n_prompts * positions
-        members, starts, tiles, n_tiles = (self.upload.put(array) for array in rows_by_block(on, rows))
-        return Rows(members, starts, tiles, n_tiles, tile_rows(len(on) * rows))
-
-    def _blocks(self, on: Any) -> Blocks | None:
-        if self.n_prompts * self.leaving < LEAST_ROWS:
-            return None
-        blocks, starts = (self.upload.put(array) for array in blocks_by_mask(on))
-        return Blocks(blocks, starts)
+    return min(n_masks, step * -(-max(1, int(np.max(counts)), int(bound)) // step))
