@@ -55,9 +55,7 @@ def disagreement(fused: FusedForward, hooks: HooksForward, n_players: int, first
     """
     parameter = next(hooks.model.parameters())
     gates = trial_gates(hooks.sites, n_players).to(parameter)
-    # Kernels treat prompts apart from masks. On a CPU in full precision one prompt says as much, in half the time.
-    plain_cpu = parameter.device.type == "cpu" and not is_half(parameter.dtype)
-    prompts = slice(0, 1 if plain_cpu else min(2, len(hooks.tokens)))
+    prompts = _tried(parameter.device.type, len(hooks.tokens))
 
     def by_mask(run: Callable[[Gates], ReadLogits], gates: Gates) -> torch.Tensor:
         parts = in_parts(len(gates), len(gates), lambda rows: run(gates[rows]))
@@ -94,6 +92,11 @@ def rows_disagree(batched: BatchedForward, hooks: HooksForward, n_players: int) 
         return differ(fast(some, prompts, 0), one_by_one)
 
     return _reason(lambda: asked_in_float32(hooks.model, why))
+
+
+def _tried(device: str, n_prompts: int) -> slice:
+    """Two prompts, which kernels treat apart from masks; on a CPU one says as much, in half the time."""
+    return slice(0, 1 if device == "cpu" else min(2, n_prompts))
 
 
 def _through_hooks(hooks: GroupForward, gates: Gates, prompts: slice) -> ReadLogits:
