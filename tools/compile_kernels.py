@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import subprocess
@@ -80,10 +81,15 @@ class Compiled:
     stack: int
     shared: int
     instructions: str
+    again: bool = False
+    """Whether only numbers of masks and rows and places in lists differ from what was compiled before."""
 
 
-def calls(model: Model, dtype: torch.dtype, quick: bool) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """What passes call on a card: each operator with its arguments, for few and many rows, by head and by neuron."""
+def calls(model: Model, dtype: torch.dtype, quick: bool, odd: int = 0) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """What passes call on a card: each operator with its arguments, for few and many rows, by head and by neuron.
+
+    With ``odd`` there are so many masks and rows less, and lists begin so many places later.
+    """
 
     def new(*shape: int, dtype: torch.dtype = dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype, device="meta")
@@ -91,17 +97,17 @@ def calls(model: Model, dtype: torch.dtype, quick: bool) -> Iterator[tuple[str, 
     def matrix(out: int, into: int) -> torch.Tensor:
         return new(into, out).T if model.biased else new(out, into)  # GPT-2 keeps its weights the other way round
 
-    def ints(*shape: int) -> torch.Tensor:
-        return new(*shape, dtype=torch.int32)
+    def ints(*shape: int, dtype: torch.dtype = torch.int32) -> torch.Tensor:
+        return new(math.prod(shape) + odd, dtype=dtype)[odd:].view(shape)
 
     def floats(*shape: int) -> torch.Tensor:
-        return new(*shape, dtype=torch.float32)
+        return ints(*shape, dtype=torch.float32)
 
     w, heads, neurons = model.width, model.heads * model.head, model.neurons
     shift = new(w) if model.biased else None
     rotary = 0 if model.biased else model.head
     norm = (new(w), shift)
-    for groups, rows in [(1, 14), (1, 32), (4, 16), (64, 128)]:
+    for groups, rows in [(1, 14 - odd), (1, 32 - odd), (4 - odd, 16 - odd), (64 - odd, 128 - odd)]:
         many = groups * rows
 
         def into(blocks: int, size: int, gated: bool, *plain: Any, groups: int = groups, rows: int = rows) -> Any:
@@ -141,17 +147,19 @@ def calls(model: Model, dtype: torch.dtype, quick: bool) -> Iterator[tuple[str, 
             turn = [new(rows + 40, rotary) if rotary else None for _ in range(2)]
             yield "attention", (sequence, *keys, *turn, *old, gates, base, *scores)
             yield "attention", (sequence[:, -1:], *keys, *turn, *old, gates, base[:, -1:], *scores)
-    for rows in (14, 32, 64, 128):
+    masks = 64 - odd
+    for rows in (14 - odd, 32 - odd, 64 - odd, 128 - odd):
         for blocks, size in [(model.heads, model.head), *(() if quick else ((neurons // 64, 64), (1, neurons)))]:
-            lists = ints(64 * blocks), ints(65), blocks
-            z, h = new(64, rows, blocks * size), new(64, rows, w)
+            lists = ints(masks * blocks), ints(masks + 1), blocks
+            z, h = new(masks, rows, blocks * size), new(masks, rows, w)
             yield "project_out", (z, matrix(w, blocks * size), *lists, new(1, w), h)
-    h = new(64, 32, w)
+    h = new(masks, 32 - odd, w)
     yield "norm", (h, *norm, None, None, 1e-5, model.biased, dtype)
     yield "norm", (h, *norm, None, ints(40), 1e-5, model.biased, dtype)
-    yield "add_norm", (h, h, ints(64), floats(64), new(32, w), *norm, 1e-5, model.biased, dtype)
-    gate = None if model.biased else new(64, 32, neurons)
-    yield "activate", (new(64, 32, neurons), gate, floats(64, neurons), new(1, neurons), model.activation)
+    yield "add_norm", (h, h, ints(masks), floats(masks), new(32 - odd, w), *norm, 1e-5, model.biased, dtype)
+    up = new(masks, 32 - odd, neurons)
+    gates = new(masks, neurons, dtype=torch.float32)
+    yield "activate", (up, None if model.biased else up, gates, new(1, neurons), model.activation)
 
 
 class _NoDevice:
@@ -170,8 +178,8 @@ class _NoDevice:
         return 0
 
 
-def compile_all(target: int, names: list[str], dtype: str, quick: bool) -> Iterator[Compiled]:
-    """Every kernel that these models need, each once."""
+def compile_all(target: int, names: list[str], dtype: str, quick: bool, again: bool) -> Iterator[Compiled]:
+    """Every kernel that these models need, each once; with ``again`` also what odd numbers of rows need beside them."""
     seen: set[Any] = set()
     current = Compiled(target, dtype, "", "", "", 0, 0, 0, 0, 0, 0, "")
     found: list[Compiled] = []
@@ -190,6 +198,12 @@ def compile_all(target: int, names: list[str], dtype: str, quick: bool) -> Itera
         for name in names:
             for operator, arguments in calls(MODELS[name], getattr(torch, dtype), quick):
                 current = replace(current, operator=operator, model=name)
+                LAUNCHERS[operator](*arguments)
+                yield from found
+                found.clear()
+        for name in names if again else []:
+            for operator, arguments in calls(MODELS[name], getattr(torch, dtype), quick, odd=1):
+                current = replace(current, operator=operator, model=name, again=True)
                 LAUNCHERS[operator](*arguments)
                 yield from found
                 found.clear()
@@ -241,6 +255,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--dtypes", nargs="+", choices=["bfloat16", "float16"], default=["bfloat16", "float16"])
     parser.add_argument("--quick", action="store_true", help="leave out what differs little from the rest")
+    parser.add_argument("--again", action="store_true", help="look whether other numbers of rows need other kernels")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--out", type=Path, help="write the table with its heading here")
     options = parser.parse_args()
@@ -249,7 +264,7 @@ def main() -> None:
         for dtype in options.dtypes:
             # The second dtype and other targets differ little: there, one of each kind is enough.
             quick = options.quick or target != 90 or dtype != options.dtypes[0]
-            for row in compile_all(target, options.models, dtype, quick):
+            for row in compile_all(target, options.models, dtype, quick, options.again):
                 rows.append(row)
                 print(row, file=sys.stderr)
     if options.json:
