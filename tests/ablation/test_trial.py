@@ -103,7 +103,7 @@ def test_wrong_rotary_positions_are_refused(tiny, monkeypatch, dtype):
 
 
 @pytest.mark.parametrize("dtype", HALF)
-@pytest.mark.parametrize("rows", [0, 1, 2])
+@pytest.mark.parametrize("rows", [0, 1])
 def test_a_way_that_is_wrong_in_half_precision_only_is_refused(tiny, monkeypatch, dtype, rows):
     """As a kernel would be: the parts are read rightly, and under one mask the numbers are off."""
     model = tiny.bridge("llama", dtype)
@@ -183,7 +183,7 @@ def test_the_trial_runs_several_masks_at_once(tiny, monkeypatch, dtype):
 
     monkeypatch.setattr(fused.FusedForward, "__call__", noted)
     ComponentGame(model, tiny.task(model, lengths=(5, 5, 5, 4)), "heads+mlps", "zero")
-    assert shapes == [(3, 1), (3, 1)]
+    assert shapes == [(2, 1), (2, 1)]
     shapes.clear()
     monkeypatch.setattr(agreement, "_tried", lambda device, n, tried=agreement._tried: tried("cuda", n))
     game = ComponentGame(model, tiny.task(model, lengths=(5, 5, 5, 4)), "heads+mlps", "resample")
