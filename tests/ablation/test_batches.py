@@ -87,7 +87,7 @@ def memory_for(
     tried: list[int] = []
 
     def limited(self: Any, gates: Any, prompts: slice, *where: Any, **known: Any) -> Any:
-        every = self.tokens if kind is not FusedForward else self._clean.entry
+        every = self.tokens if kind is not FusedForward else self._given.clean.entry
         size = len(gates) * len(every[prompts])
         tried.append(size)
         if size > rows:

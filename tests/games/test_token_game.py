@@ -11,6 +11,7 @@ import torch
 
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games import TokenGame
+from circuitspex.games.tokens.forward import BatchedPasses
 
 WAYS = ("token", "mean", "delete", "attention")
 PROMPT = "w1 w2 w3 w4 w2 w5 w6 w7"
@@ -210,3 +211,16 @@ def test_a_metric_of_ones_own_and_one_that_knows_the_clean_model(tiny: SimpleNam
     values = kl(some_masks(8))
     assert values[0] == pytest.approx(0, abs=1e-5)
     assert values[1] > 1e-3
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_batches_are_tried_in_float32(way: str, dtype: torch.dtype, tiny: SimpleNamespace, monkeypatch: Any) -> None:
+    """What is right is taken though half precision rounds; what is off by less than that rounds is not."""
+    model = tiny.bridge("llama", dtype)
+    game = TokenGame(model, PROMPT, " w9", ablate=way, part="w5 w6 w7")  # type: ignore[arg-type]
+    assert game.executor.startswith("batched, the first")
+    assert game.evaluate(some_masks(game.n_players)).values.shape == (8,)
+    right = BatchedPasses.logits
+    monkeypatch.setattr(BatchedPasses, "logits", lambda self, gates: right(self, gates) * (1 + 1e-3))
+    assert "not batched: a batched pass gave other logits" in TokenGame(model, PROMPT, " w9", ablate=way).executor  # type: ignore[arg-type]
