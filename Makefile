@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help demo test families lint format clean coverage kernels-compiled
+.PHONY: help demo test test-long families lint format clean coverage kernels-compiled
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -29,6 +29,9 @@ lint: $(READY) ## ruff, mypy and the one-way imports
 
 test: lint ## lint, then all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-long: $(READY) ## tests that take minutes: the longer notebooks, many kills
+	$(BIN)/python -m pytest -m long
 
 families: $(READY) ## try every family of models (20 minutes); writes docs/models.md
 	$(BIN)/python tests/families/run.py

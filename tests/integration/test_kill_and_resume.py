@@ -88,10 +88,16 @@ def check(folder: Path, kind: str, kills: int, longest: float, chunk: int) -> No
     assert len(begun) - len(once) <= ended.count(False) * chunk, f"seed {seed}: more than a batch done twice"
 
 
+def test_three_kills_on_a_tiny_model(tmp_path):
+    check(tmp_path, "tiny", kills=3, longest=0.25, chunk=8)
+
+
+@pytest.mark.long
 def test_ten_kills_on_a_tiny_model(tmp_path):
     check(tmp_path, "tiny", kills=10, longest=0.25, chunk=8)
 
 
+@pytest.mark.long
 @pytest.mark.real_model
 def test_kills_on_smollm2(tmp_path):
     check(tmp_path, "real", kills=2, longest=2.0, chunk=8)

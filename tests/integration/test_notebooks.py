@@ -11,8 +11,14 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 
 
+LONG = ("01_find_a_circuit.ipynb", "04_neurons.ipynb")
+NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+
+
 @pytest.mark.real_model
-@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.ipynb")))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in NAMES]
+)
 def test_notebook_runs(name: str) -> None:
     notebook = nbformat.read(FOLDER / name, as_version=4)
     NotebookClient(notebook, timeout=500, kernel_name="python3").execute()
