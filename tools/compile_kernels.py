@@ -246,7 +246,7 @@ def table(rows: list[Compiled]) -> str:
         f"| {r.shared / 1024:.0f} | {r.instructions or '–'} |"
         for r in rows
     ]
-    return "\n".join(lines)
+    return "\n".join(dict.fromkeys(lines))  # some differ only in what the table does not show
 
 
 def main() -> None:
