@@ -16,6 +16,7 @@ from circuitspex.games import ComponentGame, RememberingGame
 from circuitspex.masks import sample_masks
 from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions, decode
+from circuitspex.scale import MOST, check_seed, whole
 from circuitspex.statistics import Estimate, mean_and_range, over_prompts
 from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray, PerPrompt, Term
@@ -61,8 +62,9 @@ def examine(
     members = _places(game, [node.name for node in circuit.nodes])
     if not members:
         raise UserError("the circuit has no components: there is nothing to examine")
-    if n_random < 1 or stability < 0 or (steps is not None and steps < 1):
-        raise UserError("n_random and steps must be at least 1, stability at least 0")
+    n_random, stability = whole(n_random, "n_random", 1, MOST), whole(stability, "stability", 0, MOST)
+    steps = None if steps is None else whole(steps, "steps", 1, MOST)
+    seed = check_seed(seed)
     spent = interactions.n_gradients or 1
     asked = RememberingGame(game, progress)
     ways, passes = _ways(asked, interactions, sizes_of(n), steps or min(_MOST_STEPS, spent))

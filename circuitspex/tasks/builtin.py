@@ -8,6 +8,7 @@ from typing import Any
 
 from circuitspex.models.given import for_text
 from circuitspex.models.protocol import Model
+from circuitspex.scale import MOST, check_seed, whole
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import Draw, TaskGenerator
 from circuitspex.tasks.metrics import Metric
@@ -44,7 +45,12 @@ class BuiltInTask:
         metric: str | Metric | Callable[..., Any] = "logit_diff",
         prepend_bos: bool | None = None,
     ) -> Task:
-        """``n_prompts`` prompts drawn with ``seed``, and reference prompts that are different from them."""
+        """``n_prompts`` prompts drawn with ``seed``, and reference prompts that are different from them.
+
+        Raises:
+            UserError: ``n_prompts`` or ``seed`` is no whole number of a size that makes sense.
+        """
+        n_prompts, seed = whole(n_prompts, "n_prompts", 1, MOST), check_seed(seed)
         vocabulary = Vocabulary.of(for_text(model), prepend_bos)
         generator = TaskGenerator(self.__name__, vocabulary, self._draws(vocabulary))
         examples = generator.examples(n_prompts, random.Random(seed))

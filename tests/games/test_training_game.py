@@ -172,7 +172,7 @@ def test_a_training_that_diverges_is_named(tmp_path):
         (lambda: cx.TrainingGame(TrainFunction(3), 3), "must be a function of a mask, not int"),
         (lambda: cx.TrainingGame(additive), "players of a training function"),
         (lambda: cx.TrainingGame(additive, ["a", "a"]), "different names"),
-        (lambda: cx.TrainingGame(make(), seeds=0), "at least one"),
+        (lambda: cx.TrainingGame(make(), seeds=0), "seeds must be at least 1, not 0"),
         (lambda: cx.TrainingGame(make(), seeds=[1, 1]), "all different"),
         (lambda: cx.TrainingGame(make(), columns="prompts"), "'seeds' or 'tests'"),
         (lambda: cx.TrainingGame(make(), runs_at_once=0), "runs_at_once"),

@@ -11,6 +11,7 @@ from circuitspex.circuits.circuit import Verification
 from circuitspex.circuits.evidence._measure import PerPromptGame
 from circuitspex.circuits.evidence.curve import share_of
 from circuitspex.games import per_prompt_of
+from circuitspex.scale import MOST, check_seed, whole
 from circuitspex.statistics import mean_and_range, over_prompts
 from circuitspex.typing import Masks
 
@@ -27,8 +28,9 @@ def verify(
         n_random: how many random circuits of the same size.
         seed: draws them.
     """
+    n_random = whole(n_random, "n_random", 1, MOST)
     members = list(circuit)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     kept = np.zeros((1 + n_random, n_players), dtype=bool)
     kept[0, members] = True
     for row in range(1, 1 + n_random):

@@ -22,6 +22,7 @@ from circuitspex.games.training.recipe import Training
 from circuitspex.games.training.stacked import slopes_and_scores, train_stacked
 from circuitspex.half_precision import HalfMatrix
 from circuitspex.processes import Workers
+from circuitspex.scale import MOST, check_seed, whole
 from circuitspex.typing import FloatArray, Gradients, Masks, PerPrompt
 
 Columns = Literal["seeds", "tests"]
@@ -97,8 +98,7 @@ class TrainingGame(LensGame):
             self._n_tests = training.n_values
         if columns not in (None, "seeds", "tests"):
             raise UserError(f"columns must be 'seeds' or 'tests', not {columns!r}")
-        if runs_at_once is not None and runs_at_once < 1:
-            raise UserError(f"runs_at_once must be at least 1, not {runs_at_once}")
+        runs_at_once = None if runs_at_once is None else whole(runs_at_once, "runs_at_once", 1, MOST)
         self.columns: Columns = columns or ("seeds" if len(self.seeds) > 1 else "tests")
         self.runs_at_once = runs_at_once
         self.has_gradients = gradients
@@ -262,10 +262,10 @@ class TrainingGame(LensGame):
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    given = range(seeds) if isinstance(seeds, int | np.integer) else seeds
-    found = tuple(int(seed) for seed in given)
-    if not found or len(set(found)) < len(found) or min(found) < 0:
-        raise UserError(f"seeds must be at least one, all different and not negative; not {seeds}")
+    given = seeds if isinstance(seeds, Sequence | np.ndarray) and not isinstance(seeds, str) else None
+    found = tuple(range(whole(seeds, "seeds", 1, MOST))) if given is None else tuple(check_seed(seed) for seed in given)
+    if not found or len(set(found)) < len(found):
+        raise UserError(f"seeds must be at least one and all different; not {seeds}")
     return found
 
 
