@@ -262,8 +262,10 @@ class TrainingGame(LensGame):
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    given = seeds if isinstance(seeds, Sequence | np.ndarray) and not isinstance(seeds, str) else None
-    found = tuple(range(whole(seeds, "seeds", 1, MOST))) if given is None else tuple(check_seed(seed) for seed in given)
+    if isinstance(seeds, Sequence | np.ndarray):
+        found = tuple(check_seed(seed) for seed in seeds)
+    else:
+        found = tuple(range(whole(seeds, "seeds", 1, MOST)))
     if not found or len(set(found)) < len(found):
         raise UserError(f"seeds must be at least one and all different; not {seeds}")
     return found
