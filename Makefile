@@ -37,7 +37,7 @@ families: $(READY) ## try every family of models (20 minutes); writes docs/model
 	$(BIN)/python tests/families/run.py
 
 coverage: $(READY) ## how often intervals and tests are right, on 1,200 games whose truth is known (minutes)
-	$(BIN)/python tools/bench/coverage.py --games 1200 --processes 2 --out docs/benchmarks/coverage.md
+	$(BIN)/python tools/bench/intervals.py --games 1200 --processes 2 --out docs/benchmarks/coverage.md
 
 kernels-compiled: $(READY) ## compile the kernels for GPUs that need not be there (minutes); writes the table in docs
 	$(BIN)/python tools/compile_kernels.py --out docs/benchmarks/kernels_compiled.md

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +21,7 @@ import torch
 # imported, and other packages import it: hence here, before them, and not beside the tests that need it.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
+    sys.path.append(str(Path(__file__).parent))  # other processes import this file as a part of ``tests``
     from older_interpreter import mend
 
     mend()

@@ -1,6 +1,6 @@
 """How often the intervals and tests of a search are right: many cheap games whose truth is known.
 
-    python tools/bench/coverage.py --games 1200 --out docs/benchmarks/coverage.md
+    python tools/bench/intervals.py --games 1200 --out docs/benchmarks/coverage.md
 
 Each game is a sparse function of 6 to 12 players: main effects, pairs and triples as parities or as ANDs, which differ
 from prompt to prompt, beside a dense remainder that no sparse function explains. ``explain`` searches it as it searches
@@ -31,7 +31,7 @@ SHARES += ("wrong intervals of reported interactions",)
 
 PAGE = """# How often intervals and tests are right
 
-`make coverage`, which is `python tools/bench/coverage.py --games 1200 --processes 2 --out docs/benchmarks/coverage.md`
+`make coverage`, which is `python tools/bench/intervals.py --games 1200 --processes 2 --out docs/benchmarks/coverage.md`
 
 Every game is a random sparse function of 6 to 12 players whose truth is known: main effects, pairs and triples, as
 parities or as ANDs, that differ from prompt to prompt by nothing, 30 % or 80 %, beside a dense remainder that no
