@@ -92,7 +92,7 @@ def project_in(
         out = ACTIVATIONS[activation](F.linear(x, gate_weight, gate_bias)) * out
     if baseline is not None:
         out = out - baseline.repeat(x.shape[1] // max(1, len(baseline)), 1)
-    split = out.unflatten(2, (gates.shape[1], out.shape[2] // max(1, gates.shape[1])))
+    split = out.reshape(*out.shape[:2], gates.shape[1], out.shape[2] // max(1, gates.shape[1]))
     g = gates.to(out.dtype)[:, None, :, None]
     return torch.where(g == 0, 0, split * g).reshape(out.shape)
 

@@ -71,7 +71,7 @@ class CudaGraph:
 @functools.cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
     """The stream on which passes of a device are recorded: PyTorch's own is on the device that came first."""
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
