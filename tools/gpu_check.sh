@@ -28,7 +28,7 @@ STEPS=(
   "first 30 75"
   "kernel_tests 60 150"
   "engine_tests 45 120"
-  "kernels 60 110"
+  "kernels 60 150"
   "engine_smollm2 20 60"
   "engine_llama_1b 25 60"
   "engine_llama_8b 30 75"

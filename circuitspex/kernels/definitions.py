@@ -61,6 +61,8 @@ def add_norm(
     wide = h if h.dtype == torch.float64 else h.float()
     if slots is None:
         added = out.to(wide.dtype)
+    elif not len(out):  # no mask has a place in it
+        added = torch.zeros_like(wide)
     else:
         added = torch.where((slots < 0)[:, None, None], 0, out[slots.clamp_min(0).long()].to(wide.dtype))
     if gain is not None:
@@ -90,7 +92,7 @@ def project_in(
         out = ACTIVATIONS[activation](F.linear(x, gate_weight, gate_bias)) * out
     if baseline is not None:
         out = out - baseline.repeat(x.shape[1] // max(1, len(baseline)), 1)
-    split = out.reshape(*out.shape[:2], gates.shape[1], -1)
+    split = out.reshape(*out.shape[:2], gates.shape[1], out.shape[2] // max(1, gates.shape[1]))
     g = gates.to(out.dtype)[:, None, :, None]
     return torch.where(g == 0, 0, split * g).reshape(out.shape)
 
@@ -112,7 +114,7 @@ def activate(
         if baseline is not None:
             out = out - baseline.to(wide.dtype).repeat(up.shape[1] // max(1, len(baseline)), 1)
         out = torch.where(g == 0, 0, g * out)
-    return out.to(up.dtype)
+    return out.clone() if out is up else out.to(up.dtype)  # an operator must not return what it was given
 
 
 def project_out(
@@ -125,7 +127,8 @@ def project_out(
     """See ``operators.project_out``."""
     groups, rows, _ = z.shape
     on = (gates != 0)[:, None, :, None]
-    out = torch.where(on, z.reshape(groups, rows, gates.shape[1], -1), 0).reshape(z.shape) @ weight.T
+    split = z.reshape(groups, rows, gates.shape[1], z.shape[2] // max(1, gates.shape[1]))
+    out = torch.where(on, split, 0).reshape(z.shape) @ weight.T
     if added is not None:
         out = out + added.to(out.dtype).repeat(rows // max(1, len(added)), 1)
     return out if residual is None else (residual + out).to(residual.dtype)

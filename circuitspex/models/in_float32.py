@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from circuitspex.models.float32_products import exact_products
 from circuitspex.models.protocol import Model
 
 if TYPE_CHECKING:
@@ -31,11 +32,8 @@ def in_float32(model: Model) -> Iterator[None]:
     running: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     handles = []
     parts = [*_parts(model)]
-    precision = torch.get_float32_matmul_precision()
     devices = {tensor.device.type for _, tensors in parts for tensor in tensors()}
     try:
-        if parts and precision != "highest":
-            torch.set_float32_matmul_precision("highest")
         for module, tensors in parts:
 
             def widen(module: Any, args: Any, tensors: Callable[[], list[torch.Tensor]] = tensors) -> None:
@@ -51,6 +49,8 @@ def in_float32(model: Model) -> Iterator[None]:
             handles.append(module.register_forward_pre_hook(widen))
             handles.append(module.register_forward_hook(put_back, always_call=True))
         with contextlib.ExitStack() as stack:
+            if parts:
+                stack.enter_context(exact_products())
             for device in devices - {"meta"}:
                 if torch.is_autocast_enabled(device):
                     stack.enter_context(torch.autocast(device, enabled=False))
@@ -61,8 +61,6 @@ def in_float32(model: Model) -> Iterator[None]:
         for kept in reversed([*running.values()]):  # where a pass was left in the middle all the same
             for tensor, before in kept:
                 tensor.data = before
-        if parts and precision != "highest":
-            torch.set_float32_matmul_precision(precision)
 
 
 def asked_in_float32(model: Model, ask: Callable[[bool], T]) -> T:

@@ -15,6 +15,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from circuitspex.models.contents import checksum
+from circuitspex.models.float32_products import float32_products, tf32_on_cuda
 
 Described = tuple[tuple[str, str, Any], ...]
 """Path, class and attributes of each module that has any; all by value, so that it means the same in every process."""
@@ -260,9 +261,9 @@ def _numerics(devices: set[str]) -> tuple[tuple[str, str], ...]:
         for each in devices - {"meta"}
         if torch.is_autocast_enabled(each)
     ]
-    if (precision := torch.get_float32_matmul_precision()) != "highest":
+    if (precision := float32_products()) != "highest":
         found.append(("float32 products", precision))
-    if "cuda" in devices and torch.backends.cuda.matmul.allow_tf32:
+    if "cuda" in devices and tf32_on_cuda():
         found.append(("float32 products on CUDA", "tf32"))
     return tuple(found)
 

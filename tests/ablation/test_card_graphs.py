@@ -74,6 +74,55 @@ def test_no_memory_for_a_recording_is_no_warning():
         assert [int(graphs.run(0, torch.tensor([n]), CPU, lambda given: given)) for n in (1, 2, 3)] == [1, 2, 3]
 
 
+def test_no_memory_and_what_cuda_says_of_it_in_the_end_is_no_warning():
+    def full(given: Any, work: Any) -> Any:
+        try:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        finally:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+    graphs = Graphs(full)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", KernelWarning)
+        assert [int(graphs.run(0, torch.tensor([n]), CPU, lambda given: given)) for n in (1, 2)] == [1, 2]
+
+
+def test_a_pass_that_broke_off_is_not_recorded_before_it_has_run_once():
+    Recording.made = 0
+    graphs = Graphs(Recording)
+
+    def broken(given: torch.Tensor) -> torch.Tensor:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        graphs.run("plan", torch.tensor([1]), CPU, broken)
+    assert int(graphs.run("plan", torch.tensor([2]), CPU, lambda given: given)) == 2
+    assert Recording.made == 0
+    assert int(graphs.run("plan", torch.tensor([3]), CPU, lambda given: given)) == 3
+    assert Recording.made == 1
+
+
+def test_what_recorded_passes_read_stays_where_it_is(tiny):
+    model = tiny.bridge("llama")
+    game = ComponentGame(model, tiny.task(model), "heads@-1+mlps@-1", "mean", executor="fused")
+    group = game._engine._groups[0].forward
+    group.share([0], positions=True)
+    given = group._given
+
+    def places() -> dict[Any, list[int]]:
+        tensors = {**{("kept", layer): each for layer, each in given.kept.items()}}
+        tensors |= {("residual", layer): (each,) for layer, each in given.residuals.items()}
+        return {key: [part.data_ptr() for part in each] for key, each in tensors.items()}
+
+    before, held = places(), (dict(given.kept), dict(given.residuals))
+    assert sum(kind == "kept" for kind, _ in before) == tiny.n_layers
+    group.share([0, 1, 2], positions=True)
+    after = places()
+    assert {key: after[key] for key in before} == before
+    assert ("residual", 2) in after
+    del held
+
+
 def test_recording_can_be_switched_off(monkeypatch):
     Recording.made = 0
     monkeypatch.setenv("CIRCUITSPEX_GRAPHS", "off")

@@ -70,6 +70,23 @@ def test_what_is_not_on_is_not_read_by_the_definitions():
     )
 
 
+def test_plain_operators_take_what_the_kernels_take(monkeypatch, device):
+    """Nothing to do, nothing that is on, and a result that is its input: in float32, which has no kernels on a card."""
+    monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
+    x = torch.randn(MASKS, ROWS, INPUTS, device=device)
+    assert torch.equal(operators.activate(x, activation="none"), x)
+    scale, nowhere = torch.ones(INPUTS, device=device), torch.full((MASKS,), -1, dtype=torch.int32, device=device)
+    base, gain = torch.randn(1, INPUTS, device=device), torch.zeros(MASKS, device=device)
+    new, _ = operators.add_norm(x, x[:0], scale, eps=1e-5, slots=nowhere, gain=gain, baseline=base)
+    torch.testing.assert_close(new, x + base)
+    weight = torch.randn(BLOCKS * WIDTH, INPUTS, device=device)
+    for groups, rows in ((0, ROWS), (MASKS, 0)):
+        on, z = np.ones((groups, BLOCKS), dtype=bool), torch.zeros(groups, rows, BLOCKS * WIDTH, device=device)
+        found = operators.project_in(z[..., :INPUTS], weight, None, block_rows(on, rows, device))
+        assert found.shape == z.shape
+        assert operators.project_out(z, weight.T, mask_blocks(on, device)).shape == (groups, rows, INPUTS)
+
+
 def test_wrong_calls_are_one_clear_line():
     x, weight = torch.ones(MASKS, ROWS, INPUTS), torch.ones(BLOCKS * WIDTH, INPUTS)
     into, out = block_rows(ON, ROWS), mask_blocks(ON)

@@ -24,7 +24,7 @@ from circuitspex.ablation.executors.card.forward import CardForward, why_not
 from circuitspex.ablation.executors.clean import CleanPass
 from circuitspex.ablation.executors.dense import DenseModel
 from circuitspex.ablation.executors.dense_pass import DensePass
-from circuitspex.ablation.executors.prepared import Prepared
+from circuitspex.ablation.executors.prepared import Kept, Prepared
 from circuitspex.ablation.shapes import BaselineOfSite, Gates, ReadLogits, Reads
 from circuitspex.ablation.sites import Site
 from circuitspex.typing import FloatArray
@@ -74,14 +74,18 @@ class FusedForward:
         if not wanted and (not positions or self._given.kept):
             return
         h = self._given.clean.entry.unsqueeze(0)
-        last = len(self._given.dense.layers) - 1 if positions else max(wanted) - 1
+        # What is kept stays where it is: recorded passes read it there.
+        keep: dict[int, Kept] | None = {} if positions and not self._given.kept else None
+        last = max(wanted) - 1 if keep is None else len(self._given.dense.layers) - 1
         with torch.no_grad():
             for index in range(last + 1):
                 # A new pass for every block: none may add to what an earlier one handed on, which is kept here.
-                run = DensePass(self._given, None, None, slice(None), 0, self._given.kept if positions else None)
+                run = DensePass(self._given, None, None, slice(None), 0, keep)
                 h = run.block(index, h.to(self._given.dense.layers[index].device))
                 if index + 1 in wanted:
                     self._given.residuals[index + 1] = h[0]
+        if keep is not None:
+            self._given.kept = keep
 
     def __call__(
         self,

@@ -20,20 +20,21 @@ class Constants:
     def __init__(self, given: Prepared) -> None:
         self._given = given
         self._known: dict[Any, torch.Tensor | None] = {}
-        self._norms: dict[int, dict[str, Any]] = {}
+        self._norms: dict[tuple[int, torch.device], dict[str, Any]] = {}
 
     def norm(self, norm: Norm, device: torch.device) -> dict[str, Any]:
         """The arguments of ``kernels.norm`` for a norm that has ``parts``."""
-        if id(norm) not in self._norms:
+        key = id(norm), device  # a layer's first norm is also computed on the device of the layer before it
+        if key not in self._norms:
             assert norm.parts is not None
             shift = norm.parts.shift
-            self._norms[id(norm)] = {
+            self._norms[key] = {
                 "scale": norm.parts.scale.to(device),
                 "shift": None if shift is None else shift.to(device),
                 "eps": norm.parts.eps,
                 "centred": norm.parts.centred,
             }
-        return self._norms[id(norm)]
+        return self._norms[key]
 
     def baseline(self, index: int, kind: str, prompts: slice, where: slice, dtype: torch.dtype) -> Rows | None:
         """What the units output at gate 0, ``[prompts or 1 * positions, width]``; None is zero."""

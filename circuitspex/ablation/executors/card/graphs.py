@@ -6,11 +6,15 @@ upload differ. A plan is recorded when it comes for the second time, since the l
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import gc
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Iterator
+from typing import ClassVar, Protocol
+from weakref import WeakSet
 
 import torch
 
@@ -35,23 +39,52 @@ class Recorded(Protocol):
 
 
 class CudaGraph:
-    """One pass recorded by CUDA, with input and output in places of its own."""
+    """One pass recorded by CUDA, with input and output in places of its own.
 
-    pool: Any = None
+    Recordings on one device share a pool of memory, which lasts as long as one of them: PyTorch refuses the handle of a
+    pool that nothing uses any more. They are never replayed at once, and a result is copied before the next replay.
+    """
+
+    _live: ClassVar[WeakSet[CudaGraph]] = WeakSet()
 
     def __init__(self, given: torch.Tensor, work: Work) -> None:
-        self.given = given.clone()
+        with torch.inference_mode(False):  # or it could not be written to outside of that mode
+            self.given = given.clone()
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(given.device):
-            torch.cuda.synchronize()
-            with torch.cuda.graph(self._graph, pool=CudaGraph.pool):
-                self.result = work(self.given)
-            if CudaGraph.pool is None:
-                CudaGraph.pool = self._graph.pool()
+        pool = next((each._graph.pool() for each in CudaGraph._live if each.given.device == given.device), None)
+        stream = _stream(given.device)
+        with (
+            torch.cuda.device(given.device),
+            _in_peace(),
+            torch.cuda.graph(
+                self._graph, pool, stream, capture_error_mode="thread_local"
+            ),  # other threads may allocate
+        ):
+            self.result = work(self.given)
+        CudaGraph._live.add(self)
 
     def replay(self) -> None:
         """Run it again."""
         self._graph.replay()
+
+
+@functools.cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream on which passes of a device are recorded: PyTorch's own is on the device that came first."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def _in_peace() -> Iterator[None]:
+    """Nothing is freed by the collector within the block, and the stream is afterwards what it was, come what may."""
+    stream, collects = torch.cuda.current_stream(), gc.isenabled()
+    gc.disable()  # what it frees may ask something of the driver that is not allowed while recording
+    try:
+        yield
+    finally:
+        torch.cuda.set_stream(stream)
+        if collects:
+            gc.enable()
 
 
 class Graphs:
@@ -93,8 +126,9 @@ class Graphs:
         if recorded is None:
             given = host.to(device, non_blocking=True)
             if key not in self._seen:  # the first time also compiles what is to be compiled
-                self._seen.add(key)
-                return work(given)
+                found = work(given)
+                self._seen.add(key)  # not where memory ran out in the middle
+                return found
             recorded = self._recorded(given, work)
             if recorded is None:
                 return work(given)
@@ -112,7 +146,7 @@ class Graphs:
         except Exception as error:  # whatever a driver raises
             self._kept.clear()
             self._off = True
-            if not is_out_of_memory(error):
+            if not any(each is not None and is_out_of_memory(each) for each in (error, error.__context__)):
                 reason = " ".join(str(error).split())[:160]
                 warnings.warn(
                     f"a pass could not be recorded as a CUDA graph ({type(error).__name__}: {reason}); "

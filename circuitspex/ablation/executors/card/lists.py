@@ -74,7 +74,7 @@ def _heads(given: Prepared, plan: CardPlan, gates: Tensor, leaving: dict[int, in
     values = {layer: each[:, None] for layer, each in _gathered(sites, gates).items()}
     for layer, site in sites.items():
         if layer not in values:  # gated by position
-            values[layer] = site.of(gates, slice(given.n_positions - leaving[layer], None))[:, 0]
+            values[layer] = site.of(gates, slice(given.n_positions - leaving[layer], None))[:, 0].to(gates.device)
     found = {layer: HeadWork(value, None, None, None, None) for layer, value in values.items()}
     if not plan.skip_heads:
         return found
@@ -143,7 +143,7 @@ def _gathered(sites: dict[int, SiteGate], gates: Tensor) -> dict[int, Float[Tens
         layer: (site.index.shape[1],) for layer, site in sites.items() if len(site.index) == 1
     }
     for layers in _alike(everywhere).values():
-        index = torch.stack([sites[layer].index[0] for layer in layers]).to(gates.device)
+        index = torch.stack([sites[layer].index[0].to(gates.device) for layer in layers])
         values = gates[:, index].transpose(0, 1).contiguous()
         found.update(zip(layers, values, strict=True))
     return found
