@@ -33,7 +33,7 @@ def random() -> torch.Generator:
 
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outputs begin as NaN, the kernels run whatever the dtype, and one that fails is an error."""
+    """Outputs begin as NaN, kernels run (in float32 in the interpreter only), and one that fails is an error."""
     pytest.importorskip("triton", reason="Triton can't be imported")
 
     def poison(shape: tuple[int, ...], like: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
