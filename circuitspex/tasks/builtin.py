@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from circuitspex.errors import TaskError, UserError
 from circuitspex.models.given import for_text
 from circuitspex.models.protocol import Model
 from circuitspex.scale import MOST, check_seed, whole
@@ -48,9 +49,12 @@ class BuiltInTask:
         """``n_prompts`` prompts drawn with ``seed``, and reference prompts that are different from them.
 
         Raises:
-            UserError: ``n_prompts`` or ``seed`` is no whole number of a size that makes sense.
+            TaskError: ``n_prompts`` or ``seed`` is no whole number of a size that makes sense.
         """
-        n_prompts, seed = whole(n_prompts, "n_prompts", 1, MOST), check_seed(seed)
+        try:
+            n_prompts, seed = whole(n_prompts, "n_prompts", 1, MOST), check_seed(seed)
+        except UserError as error:
+            raise TaskError(str(error)) from None
         vocabulary = Vocabulary.of(for_text(model), prepend_bos)
         generator = TaskGenerator(self.__name__, vocabulary, self._draws(vocabulary))
         examples = generator.examples(n_prompts, random.Random(seed))
