@@ -5,6 +5,8 @@ from ._choose import match as match
 from ._choose import smallest as smallest
 from ._compare import compare as compare
 from ._examine import examine as examine
+from .about import About as About
+from .about import Description as Description
 from .circuit import Circuit as Circuit
 from .circuit import Combination as Combination
 from .circuit import Direction as Direction

@@ -12,15 +12,21 @@ each other is no matter of its sign alone: ``circuitspex.circuits.relation``.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from circuitspex.circuits import formats
+from circuitspex.circuits.about import About, Description
 from circuitspex.circuits.relation import PairEffects, Relation, by_sign
+from circuitspex.errors import UserError
+from circuitspex.registry import Later
 from circuitspex.renamed import renamed_fields, warn_renamed
 from circuitspex.statistics import RATE
 from circuitspex.statistics import Estimate as Estimate
+
+_describe = Later("circuitspex.circuits.roles._describe:describe")
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,17 @@ class Node:
         if self.q is not None:
             return self.q <= RATE
         return self.measured is None or self.measured.excludes_zero
+
+    def about(self, model: Any, task: Any, **options: Any) -> About:
+        """What this component of a circuit does on the task; see ``Circuit.describe``, whose options it takes.
+
+        Raises:
+            UserError: what ``Circuit.describe`` raises; the node was not taken from a circuit by ``circuit.node``.
+        """
+        circuit: Circuit | None = getattr(self, "_circuit", None)
+        if circuit is None:
+            raise UserError(f"{self.name} was not taken from a circuit: circuit.node('{self.name}').about(model, task)")
+        return circuit.describe(model, task, only=[self.name], **options)[self.name]
 
 
 @dataclass(frozen=True)
@@ -241,6 +258,8 @@ class Circuit(formats.Drawn):
     run: Mapping[str, Any] = field(default_factory=dict)
     dropped_nodes: tuple[Node, ...] = ()
     """Components that were measured again, can't be told from 0, and are in no interaction of the circuit."""
+    description: Description | None = None
+    """What each component does, where that was measured: ``described``."""
 
     @property
     def has_layers(self) -> bool:
@@ -263,8 +282,30 @@ class Circuit(formats.Drawn):
         """The node of that name; KeyError where the circuit has none."""
         for node in self.nodes:
             if node.name == name:
-                return node
+                found = copy.copy(node)
+                object.__setattr__(found, "_circuit", self)  # no field: files and comparisons don't know of it
+                return found
         raise KeyError(f"{name} is not in this circuit; its components are {', '.join(n.name for n in self.nodes)}")
+
+    def describe(self, model: Any, task: Any, **options: Any) -> Description:
+        """What each component does: what it looks at, writes, reads and feeds, where it matters, and a word for it.
+
+        See ``circuitspex.circuits.roles._describe.describe`` for options and errors. ``described`` keeps it.
+        """
+        found: Description = _describe(self, model, task, **options)
+        return found
+
+    def described(self, description: Description) -> Circuit:
+        """This circuit with that description, which its file and its page carry.
+
+        Raises:
+            UserError: it describes a component that the circuit does not have.
+        """
+        names = {node.name for node in self.nodes}
+        other = next((name for name in description if name not in names), None)
+        if other is not None:
+            raise UserError(f"this description is of another circuit: it has {other}, which this circuit has not")
+        return replace(self, description=description)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         svg = formats.render(self, "svg")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from circuitspex.errors import TaskError
@@ -19,15 +19,16 @@ class Example:
     """A prompt, its counterfactual, and the two next tokens that are compared.
 
     The counterfactual has as many tokens as the prompt; resample ablation pairs their positions. The answers carry
-    their leading space (``" Mary"``) and are one token each. ``positions`` name tokens of the prompt that a metric may
-    read, by their index (a negative one counts from the end); ``END``, the last, is always there.
+    their leading space (``" Mary"``) and are one token each. ``positions`` name tokens of the prompt, by their index or
+    their indices, first to last (a negative one counts from the end); ``END``, the last, is always there. A metric may
+    read those of one token.
     """
 
     prompt: str
     counterfactual: str
     answer: str
     wrong_answer: str
-    positions: Mapping[str, int] = field(default_factory=dict, hash=False)
+    positions: Mapping[str, int | Sequence[int]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("prompt", "counterfactual", "answer", "wrong_answer"):
@@ -45,8 +46,16 @@ class Example:
                 raise TaskError(
                     f"a position needs a name of its own; {short(name)} is none ('{END}' is always the last)"
                 )
-            if isinstance(index, bool) or not isinstance(index, int):
-                raise TaskError(f"the position '{name}' must be a whole number, not {index!r}")
+            indices = index if isinstance(index, list | tuple) else [index]
+            if not indices or any(isinstance(each, bool) or not isinstance(each, int) for each in indices):
+                raise TaskError(
+                    f"the position '{name}' must be a whole number or a list of whole numbers, not {short(index)}"
+                )
+
+    def span(self, name: str, length: int) -> tuple[int, ...]:
+        """The tokens of a named position in a prompt of this many tokens, from 0."""
+        index = length - 1 if name == END else self.positions[name]
+        return tuple(each % length for each in ([index] if isinstance(index, int) else index))
 
 
 @dataclass(frozen=True)
@@ -72,9 +81,12 @@ def encode_example(example: Example, vocabulary: Vocabulary, where: str) -> Enco
             f"{where}: the counterfactual has {len(counterfactual)} tokens and the prompt {len(tokens)}; "
             "they must have the same number, as their positions are paired"
         )
-    for name, index in example.positions.items():
-        if not -len(tokens) <= index < len(tokens):
-            raise TaskError(f"{where}: there is no position {index} ('{name}'); the prompt has {len(tokens)} tokens")
+    for name, given in example.positions.items():
+        for index in [given] if isinstance(given, int) else given:
+            if not -len(tokens) <= index < len(tokens):
+                raise TaskError(
+                    f"{where}: there is no position {index} ('{name}'); the prompt has {len(tokens)} tokens"
+                )
     answer = vocabulary.answer_id(example.prompt, example.answer, where, "answer")
     wrong = vocabulary.answer_id(example.prompt, example.wrong_answer, where, "wrong answer")
     if answer == wrong:

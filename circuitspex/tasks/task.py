@@ -192,7 +192,27 @@ class Task:
             return self.lengths - 1
         if any(name not in example.positions for example in self.examples):
             raise TaskError(f"not every prompt of task '{self.name}' names the position '{name}'")
-        return torch.tensor([example.positions[name] for example in self.examples]) % self.lengths
+        spans = self.spans(name)
+        for prompt, span in enumerate(spans):
+            if len(span) > 1:
+                raise TaskError(f"the position '{name}' of prompt {prompt} is {len(span)} tokens; it must be one here")
+        return torch.tensor([span[0] for span in spans])
+
+    @property
+    def position_names(self) -> tuple[str, ...]:
+        """The names of positions that every prompt has; ``END``, the last token, comes last."""
+        named = [name for name in self.examples[0].positions if all(name in each.positions for each in self.examples)]
+        return (*named, END)
+
+    def spans(self, name: str) -> tuple[tuple[int, ...], ...]:
+        """The tokens of the named position in each prompt, counted from 0.
+
+        Raises:
+            TaskError: a prompt does not name it.
+        """
+        if name not in self.position_names:
+            raise TaskError(f"not every prompt of task '{self.name}' names the position '{name}'")
+        return tuple(each.span(name, int(n)) for each, n in zip(self.examples, self.lengths, strict=True))
 
     @cached_property
     def groups(self) -> tuple[TaskGroup, ...]:

@@ -7,6 +7,20 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from circuitspex.circuits.about import (
+    About,
+    At,
+    Breakdown,
+    Description,
+    Feed,
+    Firing,
+    Looks,
+    Patterns,
+    Role,
+    Scored,
+    Share,
+    Writes,
+)
 from circuitspex.circuits.circuit import (
     Circuit,
     Combination,
@@ -169,6 +183,97 @@ def judged(circuit):
         interactions=tuple(edges),
         dropped_nodes=(Node("L1H0", 1, "head", 0.03, Estimate(0.01, -0.09, 0.11), (), 0.8),),
     )
+
+
+PIECES = [
+    "When",
+    " Mary",
+    " and",
+    " John",
+    " went",
+    " to",
+    " the",
+    " store",
+    ",",
+    " John",
+    " gave",
+    " a",
+    " drink",
+    " to",
+]
+SPANS = {"IO": [1], "S1": [3], "S2": [9], "END": [13]}
+
+
+def described(circuit, seed=0):
+    """The circuit with its prompts and with a description of every component, as ``circuit.describe`` gives it."""
+    rng = random.Random(seed)
+    n_prompts = circuit.task["n_prompts"]
+    prompt = {
+        "prompt": "".join(PIECES),
+        "counterfactual": "".join(PIECES).replace("John gave", "Paul gave"),
+        "answer": " Mary",
+        "wrong_answer": " John",
+        "tokens": PIECES,
+        "positions": SPANS,
+    }
+    feeds = [
+        Feed(one.direction.source, one.direction.target, *(estimate(rng.gauss(0, 0.3)) for _ in range(5)))
+        for one in circuit.interactions
+        if one.direction is not None
+    ]
+
+    def attention():
+        drawn = [rng.expovariate(1) for _ in PIECES]
+        return tuple(each / sum(drawn) for each in drawn)
+
+    def about(node):
+        heads, share = node.kind == "head", tuple(Share(name, estimate(rng.random() / 2 + 0.1, 0.05)) for name in SPANS)
+        looks = Looks(
+            (Share("END", estimate(1.0, 0.0)),),
+            share,
+            (Share(" John", estimate(0.4)), Share("When", estimate(0.2))),
+            estimate(0.2),
+            tuple(attention() for _ in range(n_prompts)),
+        )
+        writes = Writes(
+            estimate(node.effect / 3),
+            tuple(node.effect / 3 + rng.gauss(0, 0.1) for _ in range(n_prompts)),
+            (Scored(" Mary", 1.2), Scored(" Paul", 0.8)),
+            (Scored(" the", -0.4),),
+            estimate(2.0) if heads else None,
+        )
+        fires = tuple(
+            Firing(f"L{node.layer}N{i}", i, 9, " John", 2.5 - i, 0.1 if i else None) for i in range(0 if heads else 3)
+        )
+        return About(
+            node.name,
+            node.kind,
+            Role("answer mover", 0.4, ("attends to IO with 0.46", "writes +1.12")) if node.effect > 1 else Role(),
+            looks if heads else None,
+            writes,
+            tuple(At(name, estimate(0.1), estimate(0.2), span[0]) for name, span in SPANS.items()),
+            Patterns(*(estimate(0.2, 0.02) for _ in range(4)), 0.04) if heads else None,
+            fires,
+            tuple(each for each in feeds if each.target == node.name),
+            tuple(each for each in feeds if each.source == node.name),
+            () if heads else ("looks at: an MLP attends to nothing",),
+        )
+
+    parts = (
+        *(Share(node.name, estimate(node.effect / 3)) for node in circuit.nodes),
+        Share("embedding", estimate(0.1)),
+    )
+    description = Description(
+        tuple(about(node) for node in circuit.nodes),
+        Breakdown(estimate(3.1), parts, estimate(0.02)),
+        n_prompts,
+        "a3f1",
+        "77aa",
+        0,
+        {"attention": 1.5},
+    )
+    task = {**circuit.task, "prompts": [prompt] * n_prompts}
+    return replace(circuit, task=task).described(description)
 
 
 def comparison(n_nodes=12, n_edges=None, n_layers=30, seed=0):

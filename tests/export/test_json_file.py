@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_circuits import circuits, edge, empty, judged, node, realistic, with_evidence
+from drawn_circuits import circuits, described, edge, empty, judged, node, realistic, with_evidence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -39,12 +39,21 @@ def test_the_schema_is_a_schema_and_describes_every_field():
     schema = circuit_check.schema()
     Draft202012Validator.check_schema(schema)
     data = json_file.to_json(judged(realistic(10)))
-    assert set(data) == set(schema["properties"]) == {*schema["required"], "dropped_nodes"}
+    assert set(data) == {*schema["required"], "dropped_nodes"}
+    assert set(schema["properties"]) == {*data, "description"}
     assert {*data["nodes"][0], "signed"} == set(schema["$defs"]["node"]["properties"])
     edges = json_file.to_json(judged(with_evidence(realistic(10))))["edges"]
     assert set().union(*edges) == set(schema["$defs"]["edge"]["properties"])
     for part in ("model", "task", "run"):
         assert set(data[part]) <= set(schema["properties"][part]["properties"])
+
+
+def test_a_description_is_in_the_file_and_comes_back(tmp_path):
+    circuit = described(with_evidence(realistic(12)))
+    again = Circuit.load(circuit.save(tmp_path / "circuit.json"))
+    assert again == circuit
+    assert again.description["L23H3"] == circuit.description["L23H3"]
+    assert again.description["L23H3"].role.word == "answer mover"
 
 
 def test_what_tests_said_is_in_the_file_and_left_out_where_there_was_none():
@@ -125,7 +134,7 @@ def _change(data, path, value):
 
 DAMAGE = [
     (("format",), "something.else", "\"format\" must be 'circuitspex.circuit'"),
-    (("version",), 5, "was written by a newer circuitspex (version 5; this one reads up to 4)"),
+    (("version",), 6, "was written by a newer circuitspex (version 6; this one reads up to 5)"),
     (("version",), "1", '"version" must be a whole number'),
     (("version",), True, '"version" must be a whole number'),
     (("nodes",), ..., "the top level lacks 'nodes'"),

@@ -79,7 +79,10 @@ def test_blank_lines_windows_ends_and_byte_order_marks_are_allowed(word_model, t
         (line(answer=" store park"), "the answer ' store park' is 2 tokens"),
         (line(answer=" park"), "are the same token"),
         (line(positions=3), "positions map names to indices; not int"),
-        (line(positions={"subject": "1"}), "the position 'subject' must be a whole number, not '1'"),
+        (
+            line(positions={"subject": "1"}),
+            "the position 'subject' must be a whole number or a list of whole numbers, not '1'",
+        ),
         (line(positions={"END": 1}), "a position needs a name of its own; 'END' is none"),
         (line(positions={"subject": 7}), r"there is no position 7 \('subject'\); the prompt has 7 tokens"),
         (line(counterfactual="When Mary"), "the counterfactual has 2 tokens and the prompt 7"),

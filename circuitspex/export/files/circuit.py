@@ -14,10 +14,10 @@ leave_out(Verification, "share_kept", "share_left")
 CIRCUIT = JsonForm(
     Circuit,
     "circuitspex.circuit",
-    4,
+    5,
     problem_of,
     renamed={"interactions": "edges"},
     order=schema()["properties"],
-    left_out=("dropped_nodes",),
+    left_out=("dropped_nodes", "description"),
 )
 to_json, from_json, dumps, write, read = CIRCUIT.to_json, CIRCUIT.from_json, CIRCUIT.dumps, CIRCUIT.write, CIRCUIT.read

@@ -72,7 +72,7 @@ def _graph_problem(data: dict[str, Any]) -> str | None:
                 component_named(name, data["model"])
             except UserError as error:
                 return f"dropped[{i}].components[{j}]: {error}"
-    checked = ("nodes", "edges", "dropped", "dropped_nodes", "verification")
+    checked = ("nodes", "edges", "dropped", "dropped_nodes", "verification", "description")
     return outside({key: data[key] for key in checked if key in data}) or unlikely_r2(data["faithfulness"])
 
 
