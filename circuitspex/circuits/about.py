@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from circuitspex.circuits import formats
+from circuitspex.circuits.plots import DescriptionPlots
 from circuitspex.statistics import Estimate
 
 NO_ROLE = "no clear role"
@@ -205,7 +206,7 @@ class Breakdown:
 
 
 @dataclass(frozen=True)
-class Description(formats.Result):
+class Description(formats.Result, DescriptionPlots):
     """What each component of a circuit does, by name: ``description["L23H3"]``.
 
     ``model`` and ``task`` are the identities of what it was measured on, ``n_prompts`` how many prompts that were.

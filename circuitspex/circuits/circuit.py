@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from circuitspex.circuits import formats
 from circuitspex.circuits.about import About, Description
+from circuitspex.circuits.plots import CircuitPlots
 from circuitspex.circuits.relation import PairEffects, Relation, by_sign
 from circuitspex.errors import UserError
 from circuitspex.registry import Later
@@ -240,7 +241,7 @@ class Verification:
 
 @renamed_fields(edges="interactions")
 @dataclass(frozen=True)
-class Circuit(formats.Drawn):
+class Circuit(formats.Drawn, CircuitPlots):
     """A circuit graph with everything needed to reproduce it.
 
     ``model``, ``task`` and ``run`` are plain JSON objects; their fields are described in the JSON schema of
