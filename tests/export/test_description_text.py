@@ -21,9 +21,14 @@ def test_every_component_is_told_with_its_numbers(description):
         assert f"\n{about.name}: {about.role.word}\n" in text
     block = text.partition("\nL23H3: ")[2].partition("\n\n")[0]
     writes = description["L23H3"].writes.direct
-    assert f"{writes.value:+.3f}" in block.replace("\n", "") and "'Mary'" in block
-    assert "L29H1" in block and " by its " in block
-    assert "total" in text and "remainder" in text
+    assert f"{writes.value:+.3f}" in block.replace("\n", "")
+    assert "'Mary'" in block
+    fed = next(about for about in description.components if about.feeds)
+    block = text.partition(f"\n{fed.name}: ")[2].partition("\n\n")[0]
+    assert fed.feeds[0].target in block
+    assert f" by its {fed.feeds[0].through}" in block
+    assert "total" in text
+    assert "remainder" in text
 
 
 def test_what_is_not_known_is_said(description):
@@ -46,7 +51,8 @@ def test_a_file_of_its_own(description, tmp_path):
 
 
 def test_by_name(description):
-    assert list(description)[0] in description and "L0H0" not in description
+    assert next(iter(description)) in description
+    assert "L0H0" not in description
     assert len(description) == len(description.components)
     with pytest.raises(KeyError, match="L0H0 is not described here; there are "):
         description["L0H0"]
