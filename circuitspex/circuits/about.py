@@ -47,7 +47,9 @@ class Looks:
     ``where`` are these positions with the weight that each has here (they sum to 1). ``positions`` is the attention to
     each position that the task names, ``tokens`` that to the text of tokens, the largest first, ``first`` that to the
     first token of the prompt, where attention goes that looks at nothing. All are shares of the head's attention.
-    ``per_prompt`` has for each prompt the attention to each of its tokens, in their order.
+    ``per_prompt`` has for each prompt the attention to each of its tokens, in their order; of many or long prompts, for
+    the first of them. ``nowhere`` is what goes to no token, in models that learn such a place (None where the shares
+    sum to 1).
     """
 
     where: tuple[Share, ...]
@@ -55,6 +57,7 @@ class Looks:
     tokens: tuple[Share, ...]
     first: Estimate
     per_prompt: tuple[tuple[float, ...], ...] = ()
+    nowhere: Estimate | None = None
 
 
 @dataclass(frozen=True)
