@@ -148,9 +148,6 @@ def _swap(
     lengths: dict[int, list[str]] = {}
     for word in words:
         other = vocabulary.prompt_ids(prompt[:start] + word + prompt[end:])
-        same_around = (
-            other[: at[0]] == ids[: at[0]] and other[len(other) - len(ids) + at[-1] + 1 :] == ids[at[-1] + 1 :]
-        )
         if other == ids:
             continue
         lengths.setdefault(len(at) + len(other) - len(ids), []).append(word)
