@@ -13,7 +13,10 @@ from typing import Any
 
 from circuitspex.circuits import formats
 from circuitspex.circuits.plots import DescriptionPlots
+from circuitspex.registry import Later
 from circuitspex.statistics import Estimate
+
+_frame = Later("circuitspex.export.tables.frames:of_description")
 
 NO_ROLE = "no clear role"
 """The word for a component that no rule fits with a margin."""
@@ -251,3 +254,7 @@ class Description(formats.Result, DescriptionPlots):
 
     def __contains__(self, name: object) -> bool:
         return name in list(self)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` with a row for each component; UserError where pandas is not installed."""
+        return _frame(self)

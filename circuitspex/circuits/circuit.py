@@ -28,6 +28,7 @@ from circuitspex.statistics import RATE
 from circuitspex.statistics import Estimate as Estimate
 
 _describe = Later("circuitspex.circuits.roles._describe:describe")
+_frame = Later("circuitspex.export.tables.frames:of_circuit")
 
 
 @dataclass(frozen=True)
@@ -307,6 +308,15 @@ class Circuit(formats.Drawn, CircuitPlots):
         if other is not None:
             raise UserError(f"this description is of another circuit: it has {other}, which this circuit has not")
         return replace(self, description=description)
+
+    def to_dataframe(self, of: Literal["nodes", "interactions", "prompts"] = "nodes") -> Any:
+        """A ``pandas.DataFrame``: a row for each component ('nodes') or interaction, the strongest first, with effects,
+        intervals, q values and relations; or ('prompts') for each of them on each prompt.
+
+        Raises:
+            UserError: another table, or pandas is not installed.
+        """
+        return _frame(self, of)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         svg = formats.render(self, "svg")
