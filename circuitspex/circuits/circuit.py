@@ -317,7 +317,3 @@ class Circuit(formats.Drawn, CircuitPlots):
             UserError: another table, or pandas is not installed.
         """
         return _frame(self, of)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        svg = formats.render(self, "svg")
-        return {"text/plain": self.table(), "text/html": self._repr_html_(), "image/svg+xml": svg}
