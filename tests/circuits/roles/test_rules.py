@@ -19,6 +19,7 @@ from circuitspex.circuits.about import (
     Patterns,
     Writes,
 )
+from circuitspex.circuits.roles import rules
 from circuitspex.circuits.roles.measures import MEASURES, Reading
 from circuitspex.circuits.roles.rules import RULES, Condition, role_of
 from circuitspex.statistics import Estimate
@@ -103,27 +104,14 @@ def test_each_condition_is_needed_at_the_unfavourable_end(word):
     """Every number alone, moved until its interval's wrong end no longer passes, takes the word away."""
     rule = next(rule for rule in RULES if rule.word == word)
     for condition in rule.conditions:
-        end = condition.threshold * (1.01 if condition.at_most else 0.99)
+        end = condition.threshold + (0.01 if condition.at_most else -0.01) * abs(condition.threshold)
         assert condition.margin(about(condition.threshold, 0.01)) < 0
         assert condition.margin(Estimate(condition.threshold, -inf, inf)) < 0
-        changed = dict(MEASURES)
-        value = Estimate(condition.threshold, end, end)
-        changed[condition.measure] = replace(
-            MEASURES[condition.measure], read=lambda *_, value=value: replace_value(value)
-        )
-        role = with_measures(changed, MADE[word])
-        assert role.word != word, condition
-
-
-def replace_value(value):
-
-    return Reading(value, "made up")
-
-
-def with_measures(measures, made):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("circuitspex.circuits.roles.rules.MEASURES", measures)
-        return role_of(made, breakdown())
+        just_not = Reading(Estimate(condition.threshold, end, end), "just not")
+        changed = replace(MEASURES[condition.measure], read=lambda *_, reading=just_not: reading)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rules, "MEASURES", {**MEASURES, condition.measure: changed})
+            assert role_of(MADE[word], breakdown()).word != word, condition
 
 
 @pytest.mark.parametrize("word", ROLES)
