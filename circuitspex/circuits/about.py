@@ -22,7 +22,7 @@ ROLES: Mapping[str, str] = MappingProxyType(
         "answer mover": "attends to a token and writes that token's own logit up, the answer's",
         "negative mover": "attends to a token and writes that token's own logit down, against the answer",
         "copy suppression": "writes down whatever token it attends to, on random text too",
-        "inhibition": "changes what later heads attend to, through their queries, and writes little itself",
+        "inhibition": "attends to the wrong answer and changes later heads' queries by it; writes little itself",
         "induction": "attends to the token that followed the last time this token occurred",
         "duplicate token": "attends to where this token occurred before",
         "previous token": "attends to the token just before",
@@ -41,13 +41,26 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Attended:
+    """The attention to the tokens of one kind, and ``even``, what a head that attends to all tokens alike would have."""
+
+    name: str
+    value: Estimate
+    even: float
+
+
+@dataclass(frozen=True)
 class Looks:
     """What a head attends to, averaged over the positions where its output matters.
 
     ``where`` are these positions with the weight that each has here (they sum to 1). ``positions`` is the attention to
     each position that the task names, ``tokens`` that to the text of tokens, the largest first, ``first`` that to the
     first token of the prompt, where attention goes that looks at nothing. All are shares of the head's attention.
-    ``per_prompt`` has for each prompt the attention to each of its tokens, in their order.
+    ``per_prompt`` has for each prompt the attention to each of its tokens, in their order; of many or long prompts, for
+    the first of them. ``kinds`` is the attention to tokens by what they are to the position that attends (see
+    ``circuits/roles/kinds.py``): the 'answer', the 'wrong answer', the 'previous token', the 'same token', and the one
+    'after the same token'; those that no prompt has are left out. ``nowhere`` is what goes to no token, in models that
+    learn such a place (None where the shares sum to 1).
     """
 
     where: tuple[Share, ...]
@@ -55,6 +68,8 @@ class Looks:
     tokens: tuple[Share, ...]
     first: Estimate
     per_prompt: tuple[tuple[float, ...], ...] = ()
+    kinds: tuple[Attended, ...] = ()
+    nowhere: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -72,9 +87,9 @@ class Writes:
     ``direct`` is what it adds to the logit of the right answer minus that of the wrong one at the last position, with
     the scale of the final norm as it was in the run; ``per_prompt`` the same for each prompt. ``promotes`` and
     ``suppresses`` are the tokens whose logits it raises and lowers most, beside the mean over all tokens, averaged over
-    prompts. ``copying``, of heads: how much the head's output matrices raise the logit of the token attended to, in
-    standard deviations over the vocabulary, averaged over the tokens that it attends to, weighted by attention; below
-    0 it lowers it.
+    prompts. ``copying``, of heads: how much the head's value and output matrices, from what stands at a token in the run
+    (not its bare embedding, which tells little in deep layers), raise the logit of that token, in standard deviations
+    over the vocabulary, averaged over the tokens that it attends to, weighted by attention; below 0 it lowers it.
     """
 
     direct: Estimate
@@ -131,7 +146,8 @@ class Patterns:
 
     From each token of the second half: ``previous_token`` to the token just before, ``duplicate_token`` to where the
     same token stood in the first half, ``induction`` to the token after that. ``chance`` is what a head that attends to
-    all tokens alike would have, and ``first`` the attention to the first token.
+    all tokens alike would have, and ``first`` the attention to the first token. ``copying`` is that of ``Writes`` on these
+    texts, over what all positions attend to, but for the first token.
     """
 
     previous_token: Estimate
@@ -139,6 +155,7 @@ class Patterns:
     induction: Estimate
     first: Estimate
     chance: float
+    copying: Estimate | None = None
 
 
 @dataclass(frozen=True)

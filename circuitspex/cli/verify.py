@@ -8,11 +8,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from circuitspex.cli.again import known_task, said, task_again
 from circuitspex.cli.options import arguments, shared_options, verb_parser, whole_number, writable_folder
 from circuitspex.cli.result import finish
 from circuitspex.errors import TaskError, UserError
 from circuitspex.models.protocol import Model
-from circuitspex.tasks import check_name
 
 EXAMPLE = "circuitspex verify runs/ioi/circuit.json"
 FILES = {"json": "verification.json", "text": "verification.txt"}
@@ -60,9 +60,10 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"{options.circuit} is no circuit of single components of a model (its lens is '{lens}')")
     beside = options.interactions or options.circuit.with_name("interactions.json")
     interactions = Interactions.load(beside)
-    name = options.model or _said(circuit.model, "name", "--model")
+    name = options.model or said(circuit.model, "name", "--model")
     dtype = options.dtype or circuit.model.get("dtype")
-    task_name = _task_name(options, circuit)
+    why = "it is verified on its own task"
+    task_name = known_task(options.circuit, circuit, options.task, why)
     check_model(name, device=options.device, dtype=dtype, revision=options.revision)
     latents = [Latents.load(path) for path in options.latents]
     store = store_at(options.store)
@@ -90,40 +91,11 @@ def run(options: argparse.Namespace) -> int:
     return finish(options, "report", lambda: to_json(report), str(report), written)
 
 
-def _said(facts: Any, key: str, option: str) -> str:
-    value = facts.get(key)
-    if not value:
-        raise UserError(f"the circuit does not say its {key}; give {option}")
-    return str(value)
-
-
-def _task_name(options: argparse.Namespace, circuit: Any) -> str:
-    """The task to verify on, checked as far as that needs no model."""
-    name = options.task or _said(circuit.task, "name", "--task")
-    was = circuit.task.get("name")
-    if was and name != was and not name.endswith(".jsonl"):
-        raise UserError(
-            f"{options.circuit} was found on the task '{was}', not '{name}': it is verified on its own task"
-        )
-    try:
-        check_name(name)
-    except TaskError as error:
-        if options.task:
-            raise
-        raise TaskError(f"{error}; give the prompts that the circuit was found on with --task") from error
-    return str(name)
-
-
 def _tasks(options: argparse.Namespace, circuit: Any, model: Model, name: str) -> tuple[Any, Any]:
     """The prompts that attribution is taken on, and held-out ones that are none of them."""
     from circuitspex.circuits.search.prompts import hold_out
-    from circuitspex.tasks import build
 
-    own_file = name.endswith(".jsonl")
-    metric = {"metric": circuit.task["metric"]} if circuit.task.get("metric") else {}
-    count = circuit.task.get("n_prompts")
-    n_prompts = count if isinstance(count, int) and count > 0 else 16
-    task = build(name, model, **metric, **({} if own_file else {"n_prompts": n_prompts}))
+    task = task_again(circuit, model, name)
     seed = int(circuit.run.get("seed") or 0)
     found_on, heldout = hold_out(task, seed)  # as find does
     if heldout is None:

@@ -65,7 +65,18 @@ _PROMPT = {
     "pdf": Format(_in("figures.prompt:write_pdf"), ending="pdf"),
     "text": Format(None, None, _in("tables.prompt:render"), "txt"),
 }
-_ALL = {"Circuit": _CIRCUIT, "Comparison": _COMPARISON, "Series": _SERIES, "Report": _REPORT, "PromptMap": _PROMPT}
+_DESCRIPTION = {
+    "json": Format(_in("files.description:write"), _in("files.description:read"), ending="json"),
+    "text": Format(_in("tables.description:write"), None, _in("tables.description:render"), "txt"),
+}
+_ALL = {
+    "Description": _DESCRIPTION,
+    "Circuit": _CIRCUIT,
+    "Comparison": _COMPARISON,
+    "Series": _SERIES,
+    "Report": _REPORT,
+    "PromptMap": _PROMPT,
+}
 
 for _of, _formats in _ALL.items():
     for _name, _form in _formats.items():

@@ -100,6 +100,13 @@ class Interactions:
             return self._effects[term]
         return mean_differences(self._table | {term: 0.0}, self.keep).get(term, 0.0)
 
+    @property
+    def main_effects(self) -> dict[str, float]:
+        """The ``effect`` of each single component, by name."""
+        alone = {(i,): 0.0 for i in range(self.n_players)}
+        found = mean_differences(alone | self._table, self.keep)
+        return {name: found[(i,)] for i, name in enumerate(self.names)}
+
     def top(self, count: int = 10, *, order: int | None = None) -> InteractionTable:
         """The interactions with the largest coefficients, as a table.
 

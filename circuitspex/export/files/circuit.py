@@ -5,6 +5,9 @@ from __future__ import annotations
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Interaction, Node, Verification
 from circuitspex.export.files.circuit_check import problem_of, schema
 from circuitspex.export.files.codec import JsonForm, leave_out
+from circuitspex.export.files.description import (
+    DESCRIPTION as DESCRIPTION,
+)  # so that circuits' descriptions have a form
 
 # Fields that files up to version 3 don't have are left out where there is nothing to say.
 leave_out(Node, "q", "adjusted", "signed")

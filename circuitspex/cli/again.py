@@ -1,0 +1,75 @@
+"""What a circuit's file says it was found on, so that a verb can go on from it: the model and the task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from circuitspex.errors import TaskError, UserError
+from circuitspex.tasks import check_name
+
+if TYPE_CHECKING:
+    from circuitspex.circuits import Circuit
+    from circuitspex.models.protocol import Model
+    from circuitspex.tasks import Task
+
+
+def said(facts: Any, key: str, option: str) -> str:
+    """What the file says; a UserError that names the option to give where it does not."""
+    value = facts.get(key)
+    if not value:
+        raise UserError(f"the circuit does not say its {key}; give {option}")
+    return str(value)
+
+
+def known_task(path: Path, circuit: Circuit, given: str | None, why: str = "") -> str:
+    """The name of the task, checked as far as that needs no model.
+
+    Args:
+        path: of the circuit's file.
+        circuit: what is in it.
+        given: the task that was asked for, if one was.
+        why: where only the circuit's own task is allowed, the reason in words.
+    """
+    name = given or said(circuit.task, "name", "--task")
+    was = circuit.task.get("name")
+    if why and was and name != was and not name.endswith(".jsonl"):
+        raise UserError(f"{path} was found on the task '{was}', not '{name}': {why}")
+    try:
+        check_name(name)
+    except TaskError as error:
+        if given:
+            raise
+        raise TaskError(f"{error}; give the prompts that the circuit was found on with --task") from error
+    return str(name)
+
+
+def has_prompts(circuit: Circuit) -> bool:
+    """Whether the file holds all prompts that the circuit was found on."""
+    kept = circuit.task.get("prompts")
+    return isinstance(kept, list | tuple) and bool(kept) and len(kept) == circuit.task.get("n_prompts")
+
+
+def task_again(circuit: Circuit, model: Model, name: str | None, n_prompts: int | None = None) -> Task:
+    """The task of that name with the circuit's metric, and with as many prompts as it was found on.
+
+    Without a name it is made of the prompts in the file.
+    """
+    from circuitspex.tasks import Example, Task, build
+
+    metric = {"metric": circuit.task["metric"]} if circuit.task.get("metric") else {}
+    if name is None:
+        fields = ("prompt", "counterfactual", "answer", "wrong_answer")
+        examples = [
+            Example(*(each[field] for field in fields), positions={k: list(v) for k, v in each["positions"].items()})
+            if each.get("positions")
+            else Example(*(each[field] for field in fields))
+            for each in circuit.task["prompts"]
+        ]
+        title = str(circuit.task.get("name") or "custom")
+        return Task.from_examples(model, examples, name=title, group_by_length=True, **metric)
+    if name.endswith(".jsonl"):
+        return build(name, model, **metric)
+    count = circuit.task.get("n_prompts")
+    was = count if isinstance(count, int) and count > 0 else 16
+    return build(name, model, **metric, n_prompts=n_prompts or was)
