@@ -129,6 +129,10 @@ _MORE_FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3_5": ("Qwen3_5", _GATED),
     "olmo2": ("Olmo2", _GROUPED),
     "bert": ("Bert", _SIZES),
+    "gpt_oss": (
+        "GptOss",
+        {**_GROUPED, "head_dim": 8, "sliding_window": 3, "num_local_experts": 2, "num_experts_per_tok": 1},
+    ),
 }
 _CLASSES = {"GPT2": ("GPT2Config", "GPT2LMHeadModel"), "Gemma3": ("Gemma3TextConfig", "Gemma3ForCausalLM")}
 _CLASSES |= {"Qwen3_5": ("Qwen3_5TextConfig", "Qwen3_5ForCausalLM"), "Bert": ("BertConfig", "BertForMaskedLM")}

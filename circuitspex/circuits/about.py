@@ -56,10 +56,11 @@ class Looks:
     ``where`` are these positions with the weight that each has here (they sum to 1). ``positions`` is the attention to
     each position that the task names, ``tokens`` that to the text of tokens, the largest first, ``first`` that to the
     first token of the prompt, where attention goes that looks at nothing. All are shares of the head's attention.
-    ``per_prompt`` has for each prompt the attention to each of its tokens, in their order. ``kinds`` is the attention
-    to tokens by what they are to the position that attends (see ``circuits/roles/kinds.py``): the 'answer', the 'wrong
-    answer', the 'previous token', the 'same token', and the one 'after the same token'; those that no prompt has are
-    left out.
+    ``per_prompt`` has for each prompt the attention to each of its tokens, in their order; of many or long prompts, for
+    the first of them. ``kinds`` is the attention to tokens by what they are to the position that attends (see
+    ``circuits/roles/kinds.py``): the 'answer', the 'wrong answer', the 'previous token', the 'same token', and the one
+    'after the same token'; those that no prompt has are left out. ``nowhere`` is what goes to no token, in models that
+    learn such a place (None where the shares sum to 1).
     """
 
     where: tuple[Share, ...]
@@ -68,6 +69,7 @@ class Looks:
     first: Estimate
     per_prompt: tuple[tuple[float, ...], ...] = ()
     kinds: tuple[Attended, ...] = ()
+    nowhere: Estimate | None = None
 
 
 @dataclass(frozen=True)
