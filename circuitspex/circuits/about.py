@@ -46,7 +46,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Attended:
-    """The attention to the tokens of one kind, and ``even``, what a head that attends to all tokens alike would have."""
+    """The attention to the tokens of one kind; ``even`` is what a head that attends to all tokens alike would have."""
 
     name: str
     value: Estimate
@@ -91,9 +91,10 @@ class Writes:
     ``direct`` is what it adds to the logit of the right answer minus that of the wrong one at the last position, with
     the scale of the final norm as it was in the run; ``per_prompt`` the same for each prompt. ``promotes`` and
     ``suppresses`` are the tokens whose logits it raises and lowers most, beside the mean over all tokens, averaged over
-    prompts. ``copying``, of heads: how much the head's value and output matrices, from what stands at a token in the run
-    (not its bare embedding, which tells little in deep layers), raise the logit of that token, in standard deviations
-    over the vocabulary, averaged over the tokens that it attends to, weighted by attention; below 0 it lowers it.
+    prompts. ``copying``, of heads: how much the head's value and output matrices, from what stands at a token in the
+    run (not its bare embedding, which tells little in deep layers), raise the logit of that token, in standard
+    deviations over the vocabulary, averaged over the tokens that it attends to, weighted by attention; below 0 it
+    lowers it.
     """
 
     direct: Estimate
@@ -150,8 +151,8 @@ class Patterns:
 
     From each token of the second half: ``previous_token`` to the token just before, ``duplicate_token`` to where the
     same token stood in the first half, ``induction`` to the token after that. ``chance`` is what a head that attends to
-    all tokens alike would have, and ``first`` the attention to the first token. ``copying`` is that of ``Writes`` on these
-    texts, over what all positions attend to, but for the first token.
+    all tokens alike would have, and ``first`` the attention to the first token. ``copying`` is that of ``Writes`` on
+    these texts, over what all positions attend to, but for the first token.
     """
 
     previous_token: Estimate

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from circuitspex.circuits import formats
 from circuitspex.circuits.about import About, Description
+from circuitspex.circuits.group import Group
 from circuitspex.circuits.plots import CircuitPlots
 from circuitspex.circuits.relation import PairEffects, Relation, by_sign
 from circuitspex.errors import UserError
@@ -29,6 +30,7 @@ from circuitspex.statistics import Estimate as Estimate
 
 _describe = Later("circuitspex.circuits.roles._describe:describe")
 _frame = Later("circuitspex.export.tables.frames:of_circuit")
+_groups = Later("circuitspex.circuits._groups:groups")
 
 
 @dataclass(frozen=True)
@@ -295,6 +297,17 @@ class Circuit(formats.Drawn, CircuitPlots):
         See ``circuitspex.circuits.roles._describe.describe`` for options and errors. ``described`` keeps it.
         """
         found: Description = _describe(self, model, task, **options)
+        return found
+
+    def groups(self, seed: int = 0) -> tuple[Group, ...]:
+        """The groups of two and more components that belong together, the strongest first; each is in one at most.
+
+        Redundancy and synergy bind, opposition separates: see ``circuitspex.circuits._groups``.
+
+        Raises:
+            UserError: an interaction names what is not a node, or has an effect that is not finite.
+        """
+        found: tuple[Group, ...] = _groups(self, seed)
         return found
 
     def described(self, description: Description) -> Circuit:
