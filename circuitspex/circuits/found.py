@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Verification
+from circuitspex.circuits.plots import FoundPlots
 from circuitspex.errors import UserError
 from circuitspex.games import Run
 from circuitspex.masks import Pilot
@@ -91,7 +92,7 @@ class Refined:
 
 
 @dataclass(frozen=True, repr=False)
-class Found:
+class Found(FoundPlots):
     """What ``find_circuit`` and ``explain`` give.
 
     ``circuit`` the graph; ``interactions`` the whole decoded function; ``faithfulness`` its R² on held-out masks;
