@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from circuitspex.circuits.about import At, Looks, Share
-from circuitspex.circuits.roles.pattern_hooks import read_patterns
+from circuitspex.circuits.roles.pattern_hooks import Seen, read_patterns
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.models.tokens import decode_token
@@ -58,12 +58,12 @@ def looks(subject: Subject, where: Mapping[str, Sequence[At]]) -> dict[str, Look
     for group in subject.task.groups:
         still = {layer: own for layer, own in wanted.items() if layer not in refused}
 
-        def keep(rows: slice, layer: int, patterns: Tensor, indices: Tensor = group.indices) -> None:
+        def keep(rows: slice, layer: int, seen: Seen, indices: Tensor = group.indices) -> None:
             for at, head in enumerate(wanted[layer]):
                 for row, prompt in enumerate(indices[rows].tolist()):
                     weights = reads[str(head)].of_prompt(prompt)
                     if weights:
-                        attention[str(head)][prompt] = _averaged(patterns[row, at], weights)
+                        attention[str(head)][prompt] = _averaged(seen.pattern[row, at], weights)
 
         if still:
             heads = {layer: [head.start for head in own] for layer, own in still.items()}
