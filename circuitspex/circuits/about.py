@@ -12,7 +12,11 @@ from types import MappingProxyType
 from typing import Any
 
 from circuitspex.circuits import formats
+from circuitspex.circuits.plots import DescriptionPlots
+from circuitspex.registry import Later
 from circuitspex.statistics import Estimate
+
+_frame = Later("circuitspex.export.tables.frames:of_description")
 
 NO_ROLE = "no clear role"
 """The word for a component that no rule fits with a margin."""
@@ -223,7 +227,7 @@ class Breakdown:
 
 
 @dataclass(frozen=True)
-class Description(formats.Result):
+class Description(formats.Result, DescriptionPlots):
     """What each component of a circuit does, by name: ``description["L23H3"]``.
 
     ``model`` and ``task`` are the identities of what it was measured on, ``n_prompts`` how many prompts that were.
@@ -251,3 +255,7 @@ class Description(formats.Result):
 
     def __contains__(self, name: object) -> bool:
         return name in list(self)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` with a row for each component; UserError where pandas is not installed."""
+        return _frame(self)

@@ -108,13 +108,13 @@ def _by_query(about: About, breakdown: Breakdown | None) -> Reading | None:
     )
 
 
-def _query_of_feed(about: About, breakdown: Breakdown | None) -> Reading | None:
-    """How much of what passes through that head enters by its query."""
+def _beside_query(about: About, breakdown: Breakdown | None) -> Reading | None:
+    """What enters that head by its keys or its values, the larger, beside what enters by its query."""
     feed = _strongest_query(about)
-    if feed is None or feed.query is None:
+    if feed is None or feed.query is None or feed.key is None or feed.value is None:
         return None
-    share = _ratio(feed.query, feed.total)
-    return None if share is None else Reading(share, f"{share.value:.0%} of what passes through {feed.target}")
+    share = _ratio(max(_size(feed.key), _size(feed.value), key=lambda each: each.high), feed.query)
+    return None if share is None else Reading(share, f"{share.value:.0%} as much through its keys or values")
 
 
 def _strongest_query(about: About) -> Feed | None:
@@ -145,7 +145,10 @@ MEASURES: Mapping[str, Measure] = {
         "at its strongest position",
         _by_query,
     ),
-    "query of feed": Measure("the same as a share of all that passes through that head", _query_of_feed),
+    "beside the query": Measure(
+        "what passes through the keys or values of that head, the larger, as a share of what passes through its query",
+        _beside_query,
+    ),
 }
 """By name, in the order of the documentation."""
 
@@ -158,13 +161,14 @@ def _beyond(value: Estimate, chance: float) -> Estimate:
 
 
 def _ratio(part: Estimate, whole: Estimate) -> Estimate | None:
-    """A part over a whole that is certain to be above 0, else None; the ends are the outermost that both allow."""
-    if not whole.low > 0:
+    """A part in units of the mean of a whole that is certain to be above 0; None where it is not.
+
+    The interval is the part's. Both were measured on the same prompts and vary together, so that an interval of their
+    quotient by the ends of both would be far too wide.
+    """
+    if not (whole.low > 0 and isfinite(whole.value)):
         return None
-    ends = [a / b for a in (part.low, part.high) for b in (whole.low, whole.high) if isfinite(a) and isfinite(b)]
-    if len(ends) < 4:
-        return None
-    return Estimate(part.value / whole.value, min(ends), max(ends))
+    return Estimate(*(each / whole.value for each in (part.value, part.low, part.high)))
 
 
 def _size(value: Estimate) -> Estimate:

@@ -24,7 +24,7 @@ from circuitspex.ablation.executors.prefix import Prefix, why_not
 from circuitspex.ablation.frozen import frozen
 from circuitspex.ablation.passes import Hook
 from circuitspex.ablation.shapes import Activation
-from circuitspex.ablation.sites import sites_of
+from circuitspex.ablation.sites import Site, sites_of
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.errors import NoGradientError
@@ -72,6 +72,13 @@ class Rows:
     def plain(self) -> FloatArray:
         """The metric ``(prompts,)`` of the unablated model."""
         return self.run(self.gates(self.n_prompts), torch.arange(self.n_prompts))
+
+    def site(self, component: int) -> Site:
+        """Where a component is gated."""
+        own = replace(self.components[component], position=None)
+        return next(
+            site for site in self.forward.sites if any(replace(each, position=None) == own for _, each in site.members)
+        )
 
     def run(
         self,

@@ -85,7 +85,7 @@ RULES: tuple[Rule, ...] = (
         (
             Condition("to the wrong answer", LOOKS),
             Condition("by one query", PASSES),
-            Condition("query of feed", 0.5),
+            Condition("beside the query", 0.5, at_most=True),
             Condition("size of direct", WRITES, at_most=True),
         ),
     ),

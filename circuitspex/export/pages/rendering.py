@@ -34,7 +34,7 @@ def render(template: str, **values: Any) -> str:
 def page(template: str, styles: Sequence[str], scripts: Sequence[str] = (), **values: Any) -> str:
     """A page with these assets; a template that needs ``data`` for its script gets it embedded as JSON."""
     script = Markup(_assets(*scripts))
-    return render(template, style=_stylesheet("page.css", *styles), script=script, **values)
+    return render(template, style=_stylesheet("page.css", "frame.css", *styles), script=script, **values)
 
 
 def sized(drawing: str, placed: Any) -> Markup:
@@ -60,6 +60,11 @@ def environment() -> Environment:
     made.filters |= {"policy_hash": _policy_hash, "by_rank": _by_rank}
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return made
+
+
+def asset(name: str) -> str:
+    """The text of an asset."""
+    return _assets(name)
 
 
 @functools.cache

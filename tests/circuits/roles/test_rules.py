@@ -137,7 +137,7 @@ def test_margin_is_the_smallest_share_by_which_a_threshold_is_passed():
     role = role_of(MADE["answer mover"], breakdown())
     looks = ((0.78 - EVEN) / (1 - EVEN) - 0.3) / 0.3
     copies = (4.5 - 2) / 2
-    writes = (0.98 / 4.1 - 0.05) / 0.05
+    writes = (0.98 / 4.0 - 0.05) / 0.05
     assert role.margin == pytest.approx(min(looks, copies, writes))
 
 
