@@ -31,6 +31,7 @@ from .found import Level as Level
 from .found import Refined as Refined
 from .found import Stage as Stage
 from .found import Tried as Tried
+from .group import Group as Group
 from .prompt_map import PromptMap as PromptMap
 from .prompt_map import Word as Word
 from .relation import RELATIONS as RELATIONS

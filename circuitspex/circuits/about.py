@@ -12,7 +12,11 @@ from types import MappingProxyType
 from typing import Any
 
 from circuitspex.circuits import formats
+from circuitspex.circuits.plots import DescriptionPlots
+from circuitspex.registry import Later
 from circuitspex.statistics import Estimate
+
+_frame = Later("circuitspex.export.tables.frames:of_description")
 
 NO_ROLE = "no clear role"
 """The word for a component that no rule fits with a margin."""
@@ -22,7 +26,7 @@ ROLES: Mapping[str, str] = MappingProxyType(
         "answer mover": "attends to a token and writes that token's own logit up, the answer's",
         "negative mover": "attends to a token and writes that token's own logit down, against the answer",
         "copy suppression": "writes down whatever token it attends to, on random text too",
-        "inhibition": "changes what later heads attend to, through their queries, and writes little itself",
+        "inhibition": "attends to the wrong answer and changes later heads' queries by it; writes little itself",
         "induction": "attends to the token that followed the last time this token occurred",
         "duplicate token": "attends to where this token occurred before",
         "previous token": "attends to the token just before",
@@ -41,6 +45,15 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Attended:
+    """The attention to the tokens of one kind; ``even`` is what a head that attends to all tokens alike would have."""
+
+    name: str
+    value: Estimate
+    even: float
+
+
+@dataclass(frozen=True)
 class Looks:
     """What a head attends to, averaged over the positions where its output matters.
 
@@ -48,8 +61,10 @@ class Looks:
     each position that the task names, ``tokens`` that to the text of tokens, the largest first, ``first`` that to the
     first token of the prompt, where attention goes that looks at nothing. All are shares of the head's attention.
     ``per_prompt`` has for each prompt the attention to each of its tokens, in their order; of many or long prompts, for
-    the first of them. ``nowhere`` is what goes to no token, in models that learn such a place (None where the shares
-    sum to 1).
+    the first of them. ``kinds`` is the attention to tokens by what they are to the position that attends (see
+    ``circuits/roles/kinds.py``): the 'answer', the 'wrong answer', the 'previous token', the 'same token', and the one
+    'after the same token'; those that no prompt has are left out. ``nowhere`` is what goes to no token, in models that
+    learn such a place (None where the shares sum to 1).
     """
 
     where: tuple[Share, ...]
@@ -57,6 +72,7 @@ class Looks:
     tokens: tuple[Share, ...]
     first: Estimate
     per_prompt: tuple[tuple[float, ...], ...] = ()
+    kinds: tuple[Attended, ...] = ()
     nowhere: Estimate | None = None
 
 
@@ -75,9 +91,10 @@ class Writes:
     ``direct`` is what it adds to the logit of the right answer minus that of the wrong one at the last position, with
     the scale of the final norm as it was in the run; ``per_prompt`` the same for each prompt. ``promotes`` and
     ``suppresses`` are the tokens whose logits it raises and lowers most, beside the mean over all tokens, averaged over
-    prompts. ``copying``, of heads: how much the head's output matrices raise the logit of the token attended to, in
-    standard deviations over the vocabulary, averaged over the tokens that it attends to, weighted by attention; below
-    0 it lowers it.
+    prompts. ``copying``, of heads: how much the head's value and output matrices, from what stands at a token in the
+    run (not its bare embedding, which tells little in deep layers), raise the logit of that token, in standard
+    deviations over the vocabulary, averaged over the tokens that it attends to, weighted by attention; below 0 it
+    lowers it.
     """
 
     direct: Estimate
@@ -134,7 +151,8 @@ class Patterns:
 
     From each token of the second half: ``previous_token`` to the token just before, ``duplicate_token`` to where the
     same token stood in the first half, ``induction`` to the token after that. ``chance`` is what a head that attends to
-    all tokens alike would have, and ``first`` the attention to the first token.
+    all tokens alike would have, and ``first`` the attention to the first token. ``copying`` is that of ``Writes`` on
+    these texts, over what all positions attend to, but for the first token.
     """
 
     previous_token: Estimate
@@ -142,6 +160,7 @@ class Patterns:
     induction: Estimate
     first: Estimate
     chance: float
+    copying: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -208,7 +227,7 @@ class Breakdown:
 
 
 @dataclass(frozen=True)
-class Description(formats.Result):
+class Description(formats.Result, DescriptionPlots):
     """What each component of a circuit does, by name: ``description["L23H3"]``.
 
     ``model`` and ``task`` are the identities of what it was measured on, ``n_prompts`` how many prompts that were.
@@ -236,3 +255,7 @@ class Description(formats.Result):
 
     def __contains__(self, name: object) -> bool:
         return name in list(self)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` with a row for each component; UserError where pandas is not installed."""
+        return _frame(self)

@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 from circuitspex.circuits import formats
 from circuitspex.circuits.about import About, Description
+from circuitspex.circuits.group import Group
+from circuitspex.circuits.plots import CircuitPlots
 from circuitspex.circuits.relation import PairEffects, Relation, by_sign
 from circuitspex.errors import UserError
 from circuitspex.registry import Later
@@ -27,6 +29,8 @@ from circuitspex.statistics import RATE
 from circuitspex.statistics import Estimate as Estimate
 
 _describe = Later("circuitspex.circuits.roles._describe:describe")
+_frame = Later("circuitspex.export.tables.frames:of_circuit")
+_groups = Later("circuitspex.circuits._groups:groups")
 
 
 @dataclass(frozen=True)
@@ -240,7 +244,7 @@ class Verification:
 
 @renamed_fields(edges="interactions")
 @dataclass(frozen=True)
-class Circuit(formats.Drawn):
+class Circuit(formats.Drawn, CircuitPlots):
     """A circuit graph with everything needed to reproduce it.
 
     ``model``, ``task`` and ``run`` are plain JSON objects; their fields are described in the JSON schema of
@@ -295,6 +299,17 @@ class Circuit(formats.Drawn):
         found: Description = _describe(self, model, task, **options)
         return found
 
+    def groups(self, seed: int = 0) -> tuple[Group, ...]:
+        """The groups of two and more components that belong together, the strongest first; each is in one at most.
+
+        Redundancy and synergy bind, opposition separates: see ``circuitspex.circuits._groups``.
+
+        Raises:
+            UserError: an interaction names what is not a node, or has an effect that is not finite.
+        """
+        found: tuple[Group, ...] = _groups(self, seed)
+        return found
+
     def described(self, description: Description) -> Circuit:
         """This circuit with that description, which its file and its page carry.
 
@@ -307,6 +322,11 @@ class Circuit(formats.Drawn):
             raise UserError(f"this description is of another circuit: it has {other}, which this circuit has not")
         return replace(self, description=description)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        svg = formats.render(self, "svg")
-        return {"text/plain": self.table(), "text/html": self._repr_html_(), "image/svg+xml": svg}
+    def to_dataframe(self, of: Literal["nodes", "interactions", "prompts"] = "nodes") -> Any:
+        """A ``pandas.DataFrame``: a row for each component ('nodes') or interaction, the strongest first, with effects,
+        intervals, q values and relations; or ('prompts') for each of them on each prompt.
+
+        Raises:
+            UserError: another table, or pandas is not installed.
+        """
+        return _frame(self, of)

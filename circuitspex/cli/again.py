@@ -44,11 +44,30 @@ def known_task(path: Path, circuit: Circuit, given: str | None, why: str = "") -
     return str(name)
 
 
-def task_again(circuit: Circuit, model: Model, name: str, n_prompts: int | None = None) -> Task:
-    """The task of that name with the circuit's metric, and with as many prompts as it was found on."""
-    from circuitspex.tasks import build
+def has_prompts(circuit: Circuit) -> bool:
+    """Whether the file holds all prompts that the circuit was found on."""
+    kept = circuit.task.get("prompts")
+    return isinstance(kept, list | tuple) and bool(kept) and len(kept) == circuit.task.get("n_prompts")
+
+
+def task_again(circuit: Circuit, model: Model, name: str | None, n_prompts: int | None = None) -> Task:
+    """The task of that name with the circuit's metric, and with as many prompts as it was found on.
+
+    Without a name it is made of the prompts in the file.
+    """
+    from circuitspex.tasks import Example, Task, build
 
     metric = {"metric": circuit.task["metric"]} if circuit.task.get("metric") else {}
+    if name is None:
+        fields = ("prompt", "counterfactual", "answer", "wrong_answer")
+        examples = [
+            Example(*(each[field] for field in fields), positions={k: list(v) for k, v in each["positions"].items()})
+            if each.get("positions")
+            else Example(*(each[field] for field in fields))
+            for each in circuit.task["prompts"]
+        ]
+        title = str(circuit.task.get("name") or "custom")
+        return Task.from_examples(model, examples, name=title, group_by_length=True, **metric)
     if name.endswith(".jsonl"):
         return build(name, model, **metric)
     count = circuit.task.get("n_prompts")

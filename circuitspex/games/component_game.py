@@ -22,6 +22,7 @@ from circuitspex.models.given import GivenModel
 from circuitspex.models.state import ModelState
 from circuitspex.models.tokens import context_of
 from circuitspex.tasks import Task, check_task, task_of
+from circuitspex.tasks.record import task_record
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
 
@@ -142,19 +143,7 @@ class ComponentGame(ModelGame):
                 "parallel_attn_mlp": bool(getattr(self.model.cfg, "parallel_attn_mlp", False)),
                 "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
             },
-            "task": {
-                "name": self.task.name,
-                "identity": self.task.identity,
-                "metric": self.task.metric.name,
-                "n_prompts": self.task.n_prompts,
-                "example": {
-                    "prompt": self.task.examples[0].prompt,
-                    "counterfactual": self.task.examples[0].counterfactual,
-                    "answer": self.task.examples[0].answer,
-                    "wrong_answer": self.task.examples[0].wrong_answer,
-                    "tokens": self._pieces(),
-                },
-            },
+            "task": task_record(self.task, getattr(self.model, "tokenizer", None)),
             "run": {
                 "components": self.selector or "+".join(self.names),
                 "baseline": self.baseline,
@@ -166,15 +155,6 @@ class ComponentGame(ModelGame):
         """The sparse autoencoders whose latents are among the components."""
         layers = sorted({component.layer for component in self.components if component.kind == "latents"})
         return [self.structure.layers[layer].part("latents").source for layer in layers]
-
-    def _pieces(self) -> list[str]:
-        """The tokens of the first prompt as text; none where the model has no tokenizer."""
-        tokenizer = getattr(self.model, "tokenizer", None)
-        if tokenizer is None:
-            return []
-        group = next(group for group in self.task.groups if 0 in group.indices.tolist())
-        row = group.tokens[group.indices.tolist().index(0)]
-        return [str(tokenizer.decode([int(token)])) for token in row]
 
     def on(self, task: Task) -> ComponentGame:
         """The same components, baseline and executor on another task (held-out prompts, for example)."""

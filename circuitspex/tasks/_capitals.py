@@ -2,7 +2,7 @@
 
     The capital of France is the city of  ->  " Paris" rather than " Rome"
 
-The counterfactual asks for another country, whose capital is the wrong answer.
+The counterfactual asks for another country, whose capital is the wrong answer. Named positions: ``country``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import random
 
 from circuitspex.errors import TaskError
 from circuitspex.tasks.builtin import BuiltInTask
+from circuitspex.tasks.characters import positions_of, written
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import Draw
 from circuitspex.tasks.vocabulary import Vocabulary
@@ -45,11 +46,14 @@ def capitals(vocabulary: Vocabulary) -> Draw:
     def draw(rng: random.Random) -> Example:
         country, other = rng.sample(countries, 2)
         question = rng.choice(QUESTIONS)
+        before, after = question.split("{}")
+        asked = written(before, ("country", country), after)
         return Example(
-            prompt=question.format(country),
+            prompt=asked.text,
             counterfactual=question.format(other),
             answer=f" {CAPITALS[country]}",
             wrong_answer=f" {CAPITALS[other]}",
+            positions=positions_of(vocabulary, asked),
         )
 
     return draw

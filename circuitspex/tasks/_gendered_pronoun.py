@@ -2,7 +2,7 @@
 
     So Mary is a really good friend, isn't  ->  " she" rather than " he"
 
-The counterfactual has a name of the other gender, so under it the two answers change places.
+The counterfactual has a name of the other gender, so under it the two answers change places. Named positions: ``name``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 
 from circuitspex.tasks.builtin import BuiltInTask
+from circuitspex.tasks.characters import positions_of, written
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import Draw
 from circuitspex.tasks.vocabulary import Vocabulary
@@ -33,9 +34,9 @@ def gendered_pronoun(vocabulary: Vocabulary) -> Draw:
     def draw(rng: random.Random) -> Example:
         woman, man = rng.choice(women), rng.choice(men)
         ending = f"is a {rng.choice(degrees)} {rng.choice(qualities)} {rng.choice(roles)}, isn't"
-        of_woman, of_man = f"So {woman} {ending}", f"So {man} {ending}"
+        of_woman, of_man = (written("So ", ("name", name), f" {ending}") for name in (woman, man))
         if rng.random() < 0.5:
-            return Example(of_woman, of_man, " she", " he")
-        return Example(of_man, of_woman, " he", " she")
+            return Example(of_woman.text, of_man.text, " she", " he", positions_of(vocabulary, of_woman))
+        return Example(of_man.text, of_woman.text, " he", " she", positions_of(vocabulary, of_man))
 
     return draw

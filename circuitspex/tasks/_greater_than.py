@@ -6,6 +6,9 @@ The answer continues the second year with more than the first one has, the wrong
 writes years digit by digit is asked for the tens digit, one that has two-digit tokens (GPT-2) for the last two digits
 ("51" rather than "24"). The counterfactual begins in the year 01 of the century, after which no end is too early.
 
+Named positions, as the paper calls them: ``noun``, what lasted; ``XX1`` and ``YY``, the century and the year in it of
+the beginning; ``XX2``, the century of the end. A tokenizer that writes digits one by one makes them several tokens.
+
 The task is that of Hanna et al., How does GPT-2 compute greater-than? (arXiv 2305.00586), in prompts of our own.
 """
 
@@ -15,6 +18,7 @@ import random
 
 from circuitspex.errors import TaskError
 from circuitspex.tasks.builtin import BuiltInTask
+from circuitspex.tasks.characters import positions_of, written
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import Draw
 from circuitspex.tasks.vocabulary import Vocabulary
@@ -37,12 +41,15 @@ def greater_than(vocabulary: Vocabulary) -> Draw:
         begun = rng.choice([y for y in years[century] if "1" <= y[0] <= "8"])
         # What may follow the century: tens digits, or both last digits. Of one length, they compare as numbers do.
         ends = sorted({y[:digits] for y in years[century]})
-        text = "The {} lasted from the year {}{} to the year {}"
+        told = ("The ", ("noun", event), " lasted from the year ", ("XX1", century))
+        ending = (" to the year ", ("XX2", century))
+        prompt = written(*told, ("YY", begun), *ending)
         return Example(
-            prompt=text.format(event, century, begun, century),
-            counterfactual=text.format(event, century, FIRST_YEAR, century),
+            prompt=prompt.text,
+            counterfactual=written(*told, FIRST_YEAR, *ending).text,
             answer=rng.choice([end for end in ends if end > begun[:digits]]),
             wrong_answer=rng.choice([end for end in ends if end < begun[:digits]]),
+            positions=positions_of(vocabulary, prompt),
         )
 
     return draw

@@ -7,6 +7,9 @@ of the first two is meant:
 
     When Mary and John went to the store, Paul gave a drink to
 
+Named positions: ``IO``, the name that is the answer, and ``S1`` and ``S2``, the other name the first and the second
+time, as the paper calls them.
+
 The task is that of Wang et al., Interpretability in the Wild (arXiv 2211.00593), in prompts of our own.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 import random
 
 from circuitspex.tasks.builtin import BuiltInTask
+from circuitspex.tasks.characters import positions_of, written
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import Draw
 from circuitspex.tasks.vocabulary import Vocabulary
@@ -39,13 +43,16 @@ def ioi(vocabulary: Vocabulary) -> Draw:
         receiver, giver, other = rng.sample(names, 3)
         first, second = rng.sample([receiver, giver], 2)
         move, place, give, thing = rng.choice(moves), rng.choice(places), rng.choice(gives), rng.choice(objects)
-        opening = f"When {first} and {second} {move} to the {place},"
-        ending = f"{give} a {thing} to"
+        roles = {receiver: "IO", giver: "S1"}
+        told = ("When ", (roles[first], first), " and ", (roles[second], second), f" {move} to the {place}, ")
+        ending = f" {give} a {thing} to"
+        prompt = written(*told, ("S2", giver), ending)
         return Example(
-            prompt=f"{opening} {giver} {ending}",
-            counterfactual=f"{opening} {other} {ending}",
+            prompt=prompt.text,
+            counterfactual=written(*told, other, ending).text,
             answer=f" {receiver}",
             wrong_answer=f" {giver}",
+            positions=dict(sorted(positions_of(vocabulary, prompt).items())),
         )
 
     return draw

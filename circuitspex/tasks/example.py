@@ -51,6 +51,8 @@ class Example:
                 raise TaskError(
                     f"the position '{name}' must be a whole number or a list of whole numbers, not {short(index)}"
                 )
+        fixed = {name: tuple(each) if isinstance(each, list) else each for name, each in self.positions.items()}
+        object.__setattr__(self, "positions", fixed)
 
     def span(self, name: str, length: int) -> tuple[int, ...]:
         """The tokens of a named position in a prompt of this many tokens, from 0."""
@@ -87,6 +89,11 @@ def encode_example(example: Example, vocabulary: Vocabulary, where: str) -> Enco
                 raise TaskError(
                     f"{where}: there is no position {index} ('{name}'); the prompt has {len(tokens)} tokens"
                 )
+        span = example.span(name, len(tokens))
+        if list(span) != sorted(set(span)):
+            raise TaskError(
+                f"{where}: the tokens of the position '{name}' must be different and in order, not {list(span)}"
+            )
     answer = vocabulary.answer_id(example.prompt, example.answer, where, "answer")
     wrong = vocabulary.answer_id(example.prompt, example.wrong_answer, where, "wrong answer")
     if answer == wrong:

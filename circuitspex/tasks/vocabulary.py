@@ -11,6 +11,11 @@ from circuitspex.models.protocol import HasTokenizer
 from circuitspex.models.tokens import begins_with_bos, context_of, encode, tokenizer_of
 
 
+def pieces_of(tokenizer: Any, ids: Iterable[int]) -> list[str]:
+    """The text of each token id."""
+    return [str(tokenizer.decode([i])) for i in ids]
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """A tokenizer together with the decision whether prompts begin with its BOS token.
@@ -42,7 +47,7 @@ class Vocabulary:
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """The text of each token id."""
-        return [str(self.tokenizer.decode([i])) for i in ids]
+        return pieces_of(self.tokenizer, ids)
 
     def continuation_ids(self, prompt: str, answer: str) -> list[int]:
         """The tokens that ``answer`` adds after ``prompt``.

@@ -120,3 +120,23 @@ def test_old_names_go_on_with_a_warning(made, tiny) -> None:
         assert cx.Circuit(nodes=(), edges=(), faithfulness=found.faithfulness).interactions == ()
     with pytest.raises(TypeError, match="threshold and also share"):
         cx.coarse_to_fine(model, task, ("layers", "heads"), share=0.2, threshold=0.1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("keep", [0.5, 0.7])
+def test_the_record_has_the_main_effects_and_the_options(made, keep) -> None:
+    model, task = made
+    found = cx.find_circuit(model, task, heldout=task, budget=24, keep=keep, **FEW)
+    run, decoded = found.circuit.run, found.interactions
+    for name in decoded.names:
+        assert run["main_effects"].get(name, 0.0) == pytest.approx(decoded.effect(name), rel=1e-5, abs=1e-12)
+    assert all(run["main_effects"].values())
+    for node in found.circuit.nodes:
+        assert run["main_effects"].get(node.name, 0.0) == pytest.approx(node.decoded, rel=1e-5, abs=1e-12)
+    assert run["options"] == {
+        "max_nodes": 6,
+        "max_interactions": 4,
+        "n_contexts": 4,
+        "n_random": 20,
+        "directions": True,
+    }

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from circuitspex.circuits.about import (
     About,
     At,
+    Attended,
     Breakdown,
     Description,
     Feed,
@@ -234,6 +235,7 @@ def described(circuit, seed=0):
             (Share(" John", estimate(0.4)), Share("When", estimate(0.2))),
             estimate(0.2),
             tuple(attention() for _ in range(n_prompts)),
+            (Attended("answer", estimate(0.4, 0.05), 0.1), Attended("previous token", estimate(0.1, 0.05), 0.1)),
         )
         writes = Writes(
             estimate(node.effect / 3),
@@ -252,7 +254,7 @@ def described(circuit, seed=0):
             looks if heads else None,
             writes,
             tuple(At(name, estimate(0.1), estimate(0.2), span[0]) for name, span in SPANS.items()),
-            Patterns(*(estimate(0.2, 0.02) for _ in range(4)), 0.04) if heads else None,
+            Patterns(*(estimate(0.2, 0.02) for _ in range(4)), 0.04, estimate(2.1)) if heads else None,
             fires,
             tuple(each for each in feeds if each.target == node.name),
             tuple(each for each in feeds if each.source == node.name),
@@ -263,9 +265,10 @@ def described(circuit, seed=0):
         *(Share(node.name, estimate(node.effect / 3)) for node in circuit.nodes),
         Share("embedding", estimate(0.1)),
     )
+    rest = 3.1 - sum(part.value.value for part in parts)
     description = Description(
         tuple(about(node) for node in circuit.nodes),
-        Breakdown(estimate(3.1), parts, estimate(0.02)),
+        Breakdown(estimate(3.1), parts, estimate(rest)),
         n_prompts,
         "a3f1",
         "77aa",

@@ -51,8 +51,15 @@ def test_effects_are_links_and_interactions_are_links_or_supernodes(seed):
     assert all(layers[x["source"]] <= layers[x["target"]] for x in data["links"])
     larger = sorted((e for e in circuit.interactions if e.order > 2), key=lambda e: -abs(e.effect))
     groups = [{names[i] for i in members} for _, *members in data["qParams"]["supernodes"]]
-    assert groups[0] == set(larger[0].components)
-    assert all(group in [set(e.components) for e in larger] for group in groups)
+    found = circuit.groups()
+    assert groups[: len(found)] == [set(group.members) for group in found]
+    assert [label for label, *_ in data["qParams"]["supernodes"]][: len(found)] == [group.name for group in found]
+    assert all(group in [set(e.components) for e in larger] for group in groups[len(found) :])
+    assert {name for e in larger for name in e.components} & set().union(*groups)
+    said = data["metadata"]["generation_settings"]["groups"]
+    assert [(each["name"], each["strength"], tuple(each["members"])) for each in said] == [
+        (group.name, group.strength, group.members) for group in found
+    ]
     all_ = data["metadata"]["generation_settings"]["interactions"]
     assert sorted(x["effect"] for x in all_) == sorted(e.effect for e in circuit.interactions)
     assert sum("low" in x for x in all_) == sum(e.measured is not None for e in circuit.interactions)

@@ -78,7 +78,13 @@ def circuit(name: str) -> cx.Circuit:
         interactions=edges,
         dropped=(Interaction(members[1:], 0.1, estimate),),
         model={"name": name, "identity": name, "architecture": name, "dtype": name, "n_layers": 1},
-        task={"name": name, "metric": name, "n_prompts": 2, "example": example},
+        task={
+            "name": name,
+            "metric": name,
+            "n_prompts": 2,
+            "example": example,
+            "prompts": [{**example, "positions": {name: [0, 1]}}] * 2,
+        },
         run=dict.fromkeys(("components", "baseline", "method", "executor"), name)
         | {"lens": "game", "versions": {name: name}},
     )

@@ -85,6 +85,13 @@ def test_blank_lines_windows_ends_and_byte_order_marks_are_allowed(word_model, t
         ),
         (line(positions={"END": 1}), "a position needs a name of its own; 'END' is none"),
         (line(positions={"subject": 7}), r"there is no position 7 \('subject'\); the prompt has 7 tokens"),
+        (
+            line(positions={"names": [2, 1]}),
+            r"the tokens of the position 'names' must be different and in order, not \[2, 1\]",
+        ),
+        (line(positions={"names": [1, -6]}), r"must be different and in order, not \[1, 1\]"),
+        (line(positions={"names": []}), "must be a whole number or a list of whole numbers, not \\[\\]"),
+        (line(positions={"names": [1, 7]}), "there is no position 7"),
         (line(counterfactual="When Mary"), "the counterfactual has 2 tokens and the prompt 7"),
     ],
 )
@@ -120,3 +127,17 @@ def test_files_that_cannot_be_read_or_written(word_model, tmp_path):
     task = Task.from_examples(word_model, [Example(**GOOD)])
     with pytest.raises(TaskError, match="can't write task file"):
         task.to_jsonl(tmp_path / "nowhere" / "task.jsonl")
+
+
+def test_positions_of_several_tokens_are_read_and_written(word_model, tmp_path):
+    (tmp_path / "spans.jsonl").write_text(line(positions={"names": [1, 2, 3], "verb": [-3], "place": 6}) + "\n")
+    task = Task.from_jsonl(tmp_path / "spans.jsonl", word_model)
+    assert task.position_names == ("names", "verb", "place", "END")
+    assert [task.spans(name) for name in task.position_names] == [((1, 2, 3),), ((4,),), ((6,),), ((6,),)]
+    task.to_jsonl(tmp_path / "again.jsonl")
+    assert json.loads((tmp_path / "again.jsonl").read_text())["positions"] == {
+        "names": [1, 2, 3],
+        "verb": [-3],
+        "place": 6,
+    }
+    assert Task.from_jsonl(tmp_path / "again.jsonl", word_model).examples == task.examples

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitspex.circuits.about import At, Looks, Share
-from circuitspex.circuits.roles.pattern_hooks import Seen, read_patterns
+from circuitspex.circuits.about import At, Attended, Looks, Share
+from circuitspex.circuits.roles.kinds import KINDS, kinds_of, shares_of
+from circuitspex.circuits.roles.pattern_hooks import read_patterns
+from circuitspex.circuits.roles.places import places_of
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.models.tokens import decode_token
@@ -18,6 +20,10 @@ from circuitspex.statistics import Estimate, over_prompts
 from circuitspex.tasks import Task
 from circuitspex.tasks.metrics import END
 from circuitspex.typing import FloatArray as Attention
+
+_Kinds = Mapping[str, Tensor]
+"""By kind, which positions are of it for each position that attends: ``[prompts, query, key]``."""
+_OfKinds = dict[str, tuple[float, float]]
 
 STRONGEST = 10
 """How many texts of tokens are listed."""
@@ -54,16 +60,22 @@ def looks(subject: Subject, where: Mapping[str, Sequence[At]]) -> dict[str, Look
             found[str(component)] = f"only heads have a pattern of attention, and this is {_a(component)}"
     reads = {str(head): _reads(head, where.get(str(head), ()), subject.task) for own in wanted.values() for head in own}
     attention: dict[str, dict[int, Attention]] = {name: {} for name in reads}
+    by_kind: dict[str, dict[int, _OfKinds]] = {name: {} for name in reads}
     refused: dict[int, str] = {}
     for group in subject.task.groups:
         still = {layer: own for layer, own in wanted.items() if layer not in refused}
 
-        def keep(rows: slice, layer: int, seen: Seen, indices: Tensor = group.indices) -> None:
+        is_of = kinds_of(group.tokens, group.answers, group.wrong_answers)
+
+        def keep(
+            rows: slice, layer: int, patterns: Tensor, indices: Tensor = group.indices, kinds: _Kinds = is_of
+        ) -> None:
             for at, head in enumerate(wanted[layer]):
                 for row, prompt in enumerate(indices[rows].tolist()):
                     weights = reads[str(head)].of_prompt(prompt)
                     if weights:
-                        attention[str(head)][prompt] = _averaged(seen.pattern[row, at], weights)
+                        attention[str(head)][prompt] = _averaged(patterns[row, at], weights)
+                        by_kind[str(head)][prompt] = _by_kind(patterns[row, at], weights, kinds, int(rows.start) + row)
 
         if still:
             heads = {layer: [head.start for head in own] for layer, own in still.items()}
@@ -77,7 +89,7 @@ def looks(subject: Subject, where: Mapping[str, Sequence[At]]) -> dict[str, Look
             elif not attention[name]:
                 found[name] = f"no prompt of the task has the position {head.position}"
             else:
-                found[name] = _looks(subject.task, reads[name], attention[name], texts)
+                found[name] = _looks(subject.task, reads[name], attention[name], by_kind[name], texts)
     return {str(component): found[str(component)] for component in subject.components}
 
 
@@ -132,6 +144,9 @@ def _share(name: str, number: Estimate, total: float) -> Share:
 
 def _places(at: At, task: Task) -> Sequence[Sequence[int]]:
     """Where a position is in each prompt; nowhere in prompts that are too short for it."""
+    for place in places_of(task):
+        if place.name == at.name:
+            return place.tokens
     if at.name in task.position_names:
         return task.spans(at.name)
     if at.index is None:
@@ -156,7 +171,33 @@ def _texts(subject: Subject) -> list[list[str]]:
     return [[known[token] for token in row] for row in rows]
 
 
-def _looks(task: Task, reads: _Reads, attention: Mapping[int, Attention], texts: Sequence[Sequence[str]]) -> Looks:
+def _by_kind(pattern: Tensor, weights: Mapping[int, float], kinds: _Kinds, row: int) -> _OfKinds:
+    """By kind of token that the prompt has: the attention to it, and what attention to all alike would give."""
+    at = torch.zeros(1, len(pattern), dtype=torch.float64)
+    at[0, list(weights)] = torch.tensor(list(weights.values()), dtype=torch.float64)
+    own = {name: mask[row : row + 1] for name, mask in kinds.items()}
+    shares = shares_of(own, pattern.double().cpu()[None], at)
+    there = {name: bool((mask & (at > 0)[:, :, None]).any()) for name, mask in own.items()}
+    return {name: (float(share[0]), float(even[0])) for name, (share, even) in shares.items() if there[name]}
+
+
+def _attended(by_kind: Mapping[int, _OfKinds]) -> tuple[Attended, ...]:
+    """The attention by kind over all prompts; a kind that a prompt does not have counts as none there."""
+    found = []
+    for name in KINDS:
+        if any(name in of_prompt for of_prompt in by_kind.values()):
+            rows = np.array([of_prompt.get(name, (0.0, 0.0)) for of_prompt in by_kind.values()])
+            found.append(Attended(name, over_prompts(rows[:, 0]), float(rows[:, 1].mean())))
+    return tuple(found)
+
+
+def _looks(
+    task: Task,
+    reads: _Reads,
+    attention: Mapping[int, Attention],
+    by_kind: Mapping[int, _OfKinds],
+    texts: Sequence[Sequence[str]],
+) -> Looks:
     prompts = sorted(attention)
     positions = []
     for name in task.position_names:
@@ -181,6 +222,7 @@ def _looks(task: Task, reads: _Reads, attention: Mapping[int, Attention], texts:
         tokens=tuple(_over(text, of_texts[text]) for text in strongest),
         first=over_prompts(np.array([attention[i][0] for i in prompts])),
         per_prompt=tuple(listed),
+        kinds=_attended(by_kind),
         nowhere=over_prompts(left) if left.mean() >= _LEFT_OVER else None,
     )
 

@@ -42,6 +42,11 @@ LEAST_HELDOUT = 4
 
 MEASURING = "measuring again"
 
+MOST_RECORDED = 4096
+"""The main effects of so many components at most are kept in the record, for the heat map of layers and heads."""
+
+_RECORDED = ("max_nodes", "max_interactions", "n_contexts", "n_random", "directions")
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -318,8 +323,10 @@ def drawn(n_players: int, count: int, keep: Keep, seed: int) -> Masks:
 
 def _record(options: Options, decoded: Decoded) -> dict[str, Any]:
     """What the record says of the optional stages."""
-    out: dict[str, Any] = {}
-    trial, refined = decoded.pilot, decoded.refined
+    out: dict[str, Any] = {"options": {name: getattr(options, name) for name in _RECORDED}}
+    trial, refined, found = decoded.pilot, decoded.refined, decoded.interactions
+    if found.n_players <= MOST_RECORDED:
+        out["main_effects"] = {name: float(f"{v:.6g}") for name, v in found.main_effects.items() if v}
     if decoded.interactions.likely_budget is not None:
         out["likely_budget"] = decoded.interactions.likely_budget
     if trial is not None:

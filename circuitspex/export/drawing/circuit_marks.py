@@ -36,13 +36,22 @@ Sample = Callable[[Pen, float, float], None]
 """Draws a sample of a mark that is 24 wide, with the middle of its left side at (x, y)."""
 
 
-def diagram(pen: Pen, placed: Layout, labels: bool) -> None:
-    """Draw a layout; ``labels`` says whether the effects of interactions are written on them."""
+def diagram(pen: Pen, placed: Layout, labels: bool, behind: Callable[[], None] | None = None) -> None:
+    """Draw a layout.
+
+    Args:
+        pen: draws it.
+        placed: the layout.
+        labels: whether the effects of interactions are written on them.
+        behind: draws what lies between the bands of the layers and everything else.
+    """
     for band in placed.bands:
         with pen.group("band"):
             pen.box(Box(MARGIN, band.top, placed.width - MARGIN, band.bottom), Look(pen.palette.band), 5)
             pen.text(MARGIN + 8, band.y - 5, "layer", 6.5, pen.palette.muted)
             pen.text(MARGIN + 8, band.y + 5, str(band.layer), NAME_SIZE, pen.palette.muted, bold=True)
+    if behind is not None:
+        behind()
     weakest_first = sorted(enumerate(placed.edges), key=lambda at: (not at[1].faint, abs(at[1].edge.effect)))
     for i, edge in weakest_first:
         _edge(pen, i, edge)

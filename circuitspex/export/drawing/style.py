@@ -7,10 +7,11 @@ effects are solid and estimates hollow.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 from circuitspex.circuits.circuit import Circuit, Direction, Estimate, Interaction, Node, Verification
+from circuitspex.circuits.order import kind_order as kind_order
+from circuitspex.circuits.order import reading_order as reading_order
 from circuitspex.circuits.prompt_map import Word
 from circuitspex.components import KINDS
 from circuitspex.text import printable
@@ -38,16 +39,6 @@ _BAR = 0.45
 def shape_of(kind: str) -> str:
     """The shape of a kind's mark: 'circle', 'square', or one that ``corners`` knows."""
     return KINDS[kind].shape if kind in KINDS else "diamond"
-
-
-def kind_order(kind: str) -> int:
-    """Where a kind stands among those of one layer, roughly in the order in which the layer computes them."""
-    return KINDS[kind].order if kind in KINDS else 1 + max(each.order for each in KINDS.values())
-
-
-def reading_order(node: Node) -> tuple[int, int, list[int], str]:
-    """The place of a component among all: by layer, kind, the numbers in its name, and its name."""
-    return node.layer, kind_order(node.kind), [int(digits) for digits in re.findall(r"-?\d+", node.name)], node.name
 
 
 def legend_of(kinds: set[str]) -> list[tuple[str, str]]:

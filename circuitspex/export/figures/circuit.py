@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.export.drawing.circuit_layout import MARGIN, layout
 from circuitspex.export.drawing.circuit_marks import diagram, legend
 from circuitspex.export.drawing.claims import doubt_text, measured_label
+from circuitspex.export.drawing.group_marks import LINE, group_boxes, group_letters, group_lines, place_groups
 from circuitspex.export.drawing.pen import Pen
 from circuitspex.export.drawing.sheet import Sheet, writer
 from circuitspex.export.drawing.style import (
@@ -30,9 +32,11 @@ def sheet(circuit: Circuit) -> Sheet:
     """The diagram below its title, above its legend.
 
     Blue is positive, vermillion negative and dashed; solid was measured, hollow is an estimate. A component's size and
-    an interaction's width grow with the size of the effect.
+    an interaction's width grow with the size of the effect. Groups (``Circuit.groups``) are boxes with a letter, or a
+    letter at each member where other components stand between them.
     """
     placed = layout(circuit)
+    groups = place_groups(circuit, placed)
     title, room = title_of(circuit), placed.width - 2 * MARGIN
     said = (faithfulness_text(circuit), doubt_text(circuit).partition(":")[0], budget_text(circuit))
     facts = " · ".join(part for part in said if part)
@@ -41,11 +45,14 @@ def sheet(circuit: Circuit) -> Sheet:
         heading = shorten(title, TITLE_SIZE * 1.12, room)
         pen.text(MARGIN, -HEADER + 22, heading, TITLE_SIZE, pen.palette.text, bold=True)
         pen.text(MARGIN, -HEADER + 42, shorten(facts, FACTS_SIZE, room), FACTS_SIZE, pen.palette.muted)
-        diagram(pen, placed, labels=placed.with_effects)
+        diagram(pen, placed, placed.with_effects, functools.partial(group_boxes, pen, groups))
+        group_letters(pen, groups)
         if placed.nodes:
             legend(pen, placed, placed.height, placed.width - MARGIN, measured_label(circuit))
+        group_lines(pen, groups, placed, placed.height + FOOTER - LINE / 2)
 
-    return Sheet(title, placed.width, HEADER + placed.height + FOOTER, paint, top=-HEADER)
+    height = HEADER + placed.height + FOOTER + LINE * len(groups)
+    return Sheet(title, placed.width, height, paint, top=-HEADER)
 
 
 def draw(circuit: Circuit, dark: bool = False) -> Figure:

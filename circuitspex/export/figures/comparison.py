@@ -69,6 +69,11 @@ def draw(comparison: Comparison, dark: bool = False) -> Figure:
     return sheet(comparison).figure(dark)
 
 
+def render_svg(comparison: Comparison) -> str:
+    """The diagrams as the text of an SVG file."""
+    return sheet(comparison).svg()
+
+
 write_svg, write_png, write_pdf = (writer(sheet, form) for form in ("svg", "png", "pdf"))
 
 

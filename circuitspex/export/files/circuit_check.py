@@ -32,17 +32,18 @@ def problem_of(data: dict[str, Any]) -> str | None:
     """What is wrong with a file's content, in one line; None where nothing is."""
     return (
         too_many(data, "nodes", "edges", "dropped", "dropped_nodes")
+        or too_many(data.get("task") if isinstance(data.get("task"), dict) else {}, "prompts", where="task.")
         or schemas.problem_of(data, "files", "circuit.schema.json")
         or _graph_problem(data)
     )
 
 
-def too_many(data: dict[str, Any], *keys: str) -> str | None:
+def too_many(data: dict[str, Any] | None, *keys: str, where: str = "") -> str | None:
     """The first of these lists that is longer than what is read, in one line."""
     for key in keys:
-        found = data.get(key)
+        found = (data or {}).get(key)
         if isinstance(found, list) and len(found) > MAX_PARTS:
-            return f"{key} has {len(found):,} entries; at most {MAX_PARTS:,} are read"
+            return f"{where}{key} has {len(found):,} entries; at most {MAX_PARTS:,} are read"
     return None
 
 
@@ -72,6 +73,9 @@ def _graph_problem(data: dict[str, Any]) -> str | None:
                 component_named(name, data["model"])
             except UserError as error:
                 return f"dropped[{i}].components[{j}]: {error}"
+    problem = _prompts_problem(data["task"])
+    if problem:
+        return problem
     checked = ("nodes", "edges", "dropped", "dropped_nodes", "verification", "description")
     return outside({key: data[key] for key in checked if key in data}) or unlikely_r2(data["faithfulness"])
 
@@ -128,6 +132,21 @@ def _nodes_problem(
                 f"{where}[{i}] is named '{name}' (layer {component.layer}, {component.kind}) "
                 f"but says layer {node['layer']}, {node['kind']}"
             )
+    return None
+
+
+def _prompts_problem(task: dict[str, Any]) -> str | None:
+    """What is wrong with the prompts of a task: more than it has, or positions that their tokens don't have."""
+    prompts, n_prompts = task.get("prompts", ()), task.get("n_prompts")
+    if n_prompts is not None and len(prompts) > n_prompts:
+        return f"task.prompts has {len(prompts):,} entries; n_prompts says {n_prompts:,}"
+    for i, prompt in enumerate(prompts):
+        for name, span in prompt.get("positions", {}).items() if prompt["tokens"] else ():
+            if not span or max(span) >= len(prompt["tokens"]):
+                return (
+                    f"task.prompts[{i}].positions: {short(name)} is at {short(span)}; "
+                    f"the prompt has {len(prompt['tokens'])} tokens"
+                )
     return None
 
 

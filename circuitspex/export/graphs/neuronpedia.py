@@ -2,8 +2,9 @@
 
 - Every component is a node; one more node, of type 'metric', stands for what the effects are measured in, and every
   component is linked to it with its effect as weight. Interactions of two are links, earlier component first.
-- Interactions of three and more become supernodes, strongest first, as long as no member is in one already: the viewer
-  can't show a node in two. All interactions, with intervals, are under ``metadata.generation_settings``.
+- Groups (``Circuit.groups``) become supernodes, and then interactions of three and more, strongest first, as long as no
+  member is in one already: the viewer can't show a node in two. All groups, and all interactions with intervals, are
+  under ``metadata.generation_settings``.
 - ``feature`` is a negative number of its own for every component. The viewer takes nodes of the same layer, position
   and feature for one and shows one label for all, so that null would mislabel them; negative numbers are no index of
   any feature dictionary.
@@ -16,16 +17,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from circuitspex import __version__
 from circuitspex.circuits.circuit import Circuit
+from circuitspex.circuits.group import Group
 from circuitspex.components import KINDS, parse_component
 from circuitspex.errors import UserError
 from circuitspex.export import schemas
 from circuitspex.export.drawing.style import decimals, effect_text, faithfulness_text, title_of
-from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, interaction_fields, needs_signs, parts_of
+from circuitspex.export.graphs.parts import Part, Parts, interaction_fields, needs_signs, parts_of
 from circuitspex.files import write_atomically
 from circuitspex.text import printable
 
@@ -47,6 +50,7 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
     needs_signs(circuit, "an attribution graph")
     parts, places = parts_of(circuit), decimals(circuit)
     tokens, cut = _tokens(circuit, parts)
+    groups = circuit.groups()
     ids = {part.id: _id(part) for part in parts.components}
     name = _text(circuit.model.get("name")) or "unnamed model"
     task, metric = (_text(circuit.task.get(key)) for key in ("name", "metric"))
@@ -91,11 +95,14 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
             "prompt": _prompt(circuit) or "".join(tokens),
             "schema_version": 1,
             "info": {"description": description, "generator": {"name": "circuitspex", "version": __version__}},
-            "generation_settings": {"interactions": [interaction_fields(each) for each in parts.interactions]},
+            "generation_settings": {
+                "groups": [asdict(group) for group in groups],
+                "interactions": [interaction_fields(each) for each in parts.interactions],
+            },
         },
         "qParams": {
             "pinnedIds": [node["node_id"] for node in nodes],
-            "supernodes": _supernodes(parts.interactions, ids, places),
+            "supernodes": _supernodes(groups, parts, ids, places),
             "linkType": "both",
             "clickedId": "",
             "sg_pos": "",
@@ -159,10 +166,11 @@ def _written_position(part: Part) -> int | None:
         return None
 
 
-def _supernodes(interactions: tuple[InteractionPart, ...], ids: dict[str, str], places: int) -> list[list[str]]:
-    taken: set[str] = set()
-    found = []
-    for interaction in interactions:
+def _supernodes(groups: tuple[Group, ...], parts: Parts, ids: dict[str, str], places: int) -> list[list[str]]:
+    by_name = {part.node.name: part.id for part in parts.components}
+    found = [[_label(group.name), *(ids[by_name[name]] for name in group.members)] for group in groups]
+    taken = {by_name[name] for group in groups for name in group.members}
+    for interaction in parts.interactions:
         members = {part.id for part in interaction.members}
         if interaction.joint is not None and not members & taken:
             taken |= members

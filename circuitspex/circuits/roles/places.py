@@ -1,0 +1,58 @@
+"""The positions of a task's prompts, as measurements by position go through them.
+
+Where all prompts have one length and each named position is at the same tokens in all of them, every token is a place.
+Else the named positions are, each at the tokens where the prompt at hand has it, and all other tokens together are one
+more: positions of the same index would mean different things in different prompts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from circuitspex.tasks import Task
+
+ELSEWHERE = "elsewhere"
+"""The name of all tokens together that no name is given to, where prompts differ in where the named ones are."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A named part of each prompt: ``tokens`` are its positions in each, counted from 0, and may be none.
+
+    ``index`` is the position where it is one token, the same in all prompts.
+    """
+
+    name: str
+    tokens: tuple[tuple[int, ...], ...]
+    index: int | None = None
+
+
+def places_of(task: Task) -> tuple[Place, ...]:
+    """The places of a task's prompts; together they are all tokens of each prompt.
+
+    Of several names for the same tokens the first counts, and a name of one's own before ``END``.
+    """
+    spans = {name: task.spans(name) for name in task.position_names}
+    length = int(task.lengths[0])
+    if bool((task.lengths == length).all()) and all(len(set(span)) == 1 for span in spans.values()):
+        return _by_token({name: span[0] for name, span in spans.items()}, length, task.n_prompts)
+    found: dict[tuple[tuple[int, ...], ...], Place] = {}
+    for name, span in spans.items():
+        same = len(set(span)) == 1 and len(span[0]) == 1
+        found.setdefault(span, Place(name, span, span[0][0] if same else None))
+    named = [set().union(*(span[prompt] for span in spans.values())) for prompt in range(task.n_prompts)]
+    rest = tuple(
+        tuple(at for at in range(int(n)) if at not in of_prompt)
+        for n, of_prompt in zip(task.lengths, named, strict=True)
+    )
+    others = [Place(ELSEWHERE, rest)] if any(rest) else []
+    return (*found.values(), *others)
+
+
+def _by_token(spans: dict[str, tuple[int, ...]], length: int, n_prompts: int) -> tuple[Place, ...]:
+    """Each token by itself; those of a longer span are numbered: ``subject 1/2``, ``subject 2/2``."""
+    names: dict[int, str] = {}
+    for name, span in spans.items():
+        for number, at in enumerate(span, 1):
+            names.setdefault(at, name if len(span) == 1 else f"{name} {number}/{len(span)}")
+    return tuple(Place(names.get(at, f"token {at}"), ((at,),) * n_prompts, at) for at in range(length))
