@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from circuitspex.circuits.roles.frozen_stream import FrozenStream, Row
-from circuitspex.circuits.roles.pattern_hooks import Seen, read_patterns
+from circuitspex.circuits.roles.pattern_hooks import Seen, read_heads
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.statistics import Estimate, over_prompts
 
@@ -42,7 +42,7 @@ def copying(subject: Subject, stream: FrozenStream) -> dict[str, Estimate]:
 
         still = {layer: own for layer, own in wanted.items() if layer not in refused}
         if still and group.length > 1:
-            refused |= set(read_patterns(subject.model, subject.structure, group.tokens, still, keep))
+            refused |= set(read_heads(subject.model, subject.structure, group.tokens, still, keep))
     found: dict[str, Estimate] = {}
     for name, head in heads.items():
         about = read.get((head.layer, head.start), [])

@@ -379,12 +379,12 @@ def test_the_copying_score_is_that_of_plain_matrices(tiny):
         handle.remove()
         values = entered[0][:, 64 + 2 * width : 64 + 3 * width]
         shares = attention[0, 2, -1, 1:]
-        total = torch.tensor(0.0)
+        total = 0.0
         for value, share, token in zip(values[1:], shares, row[1:n].tolist(), strict=True):
             added = value @ layer.c_proj.weight[2 * width : 3 * width]
-            logits = plain.head.weight @ ((added - added.mean()) * plain.norm.weight)
-            total = total + share * (logits[token] - logits.mean()) / logits.std(unbiased=False)
-        scores.append(float(total / shares.sum()))
+            logits = (plain.head.weight @ ((added - added.mean()) * plain.norm.weight)).detach()
+            total += float(share * (logits[token] - logits.mean()) / logits.std(unbiased=False))
+        scores.append(total / float(shares.sum()))
     expected = over_prompts(np.array(scores))
     assert found.copying.value == pytest.approx(expected.value, abs=1e-4)
     assert found.copying.low == pytest.approx(expected.low, abs=1e-3)
