@@ -33,16 +33,16 @@ class Measure:
     read: Read
 
 
-def _to_kind(kind: str) -> Measure:
+def _to_kind(kind: str, what: str) -> Measure:
     """Attention on the task's prompts to tokens of one kind."""
 
     def read(about: About, breakdown: Breakdown | None) -> Reading | None:
         found = next((each for each in about.looks.kinds if each.name == kind), None) if about.looks else None
         if found is None:
             return None
-        return Reading(_beyond(found.value, found.even), f"attention to the {kind} {_interval(found.value, 2)}")
+        return Reading(_beyond(found.value, found.even), f"attention to {what} {_interval(found.value, 2)}")
 
-    return Measure(f"attention to the {kind} from where the head matters, beyond chance", read)
+    return Measure(f"attention to {what}, from where the head matters, beyond chance", read)
 
 
 def _on_random(field: str, what: str) -> Measure:
@@ -108,13 +108,13 @@ def _by_query(about: About, breakdown: Breakdown | None) -> Reading | None:
     )
 
 
-def _query_of_feed(about: About, breakdown: Breakdown | None) -> Reading | None:
-    """How much of what passes through that head enters by its query."""
+def _beside_query(about: About, breakdown: Breakdown | None) -> Reading | None:
+    """What enters that head by its keys or its values, the larger, beside what enters by its query."""
     feed = _strongest_query(about)
-    if feed is None or feed.query is None:
+    if feed is None or feed.query is None or feed.key is None or feed.value is None:
         return None
-    share = _ratio(feed.query, feed.total)
-    return None if share is None else Reading(share, f"{share.value:.0%} of what passes through {feed.target}")
+    share = _ratio(max(_size(feed.key), _size(feed.value), key=lambda each: each.high), feed.query)
+    return None if share is None else Reading(share, f"{share.value:.0%} as much through its keys or values")
 
 
 def _strongest_query(about: About) -> Feed | None:
@@ -123,29 +123,34 @@ def _strongest_query(about: About) -> Feed | None:
 
 
 MEASURES: Mapping[str, Measure] = {
-    "to the answer": _to_kind("answer"),
-    "to the wrong answer": _to_kind("wrong answer"),
-    "to the previous token": _to_kind("previous token"),
-    "to the same token": _to_kind("same token"),
-    "after the same token": _to_kind("after the same token"),
-    "to the first token": Measure("attention to the first token of the prompt, from where the head matters", _first),
-    "random: previous": _on_random("previous_token", "the token just before"),
-    "random: duplicate": _on_random("duplicate_token", "the same token before"),
-    "random: induction": _on_random("induction", "the token after the same one"),
-    "random: first": Measure("attention to the first token of random repeated tokens", _first_on_random),
-    "direct": Measure("what it writes straight into the logit difference, as a share of that", _direct),
-    "size of direct": Measure("the same without its sign", _size_of_direct),
+    "attention to the answer": _to_kind("answer", "tokens that are the answer"),
+    "attention to the wrong answer": _to_kind("wrong answer", "tokens that are the wrong answer"),
+    "attention to the previous token": _to_kind("previous token", "the token just before"),
+    "attention to the same token": _to_kind("same token", "the same token before"),
+    "attention after the same token": _to_kind("after the same token", "what followed the same token"),
+    "attention to the first token": Measure(
+        "attention to the first token of the prompt, from where the head matters", _first
+    ),
+    "random: previous token": _on_random("previous_token", "the token just before"),
+    "random: same token": _on_random("duplicate_token", "the same token before"),
+    "random: after the same token": _on_random("induction", "what followed the same token"),
+    "random: first token": Measure("attention to the first token of random repeated tokens", _first_on_random),
+    "direct share": Measure("what it writes straight into the logit difference, as a share of that", _direct),
+    "size of the direct share": Measure("the same without its sign", _size_of_direct),
     "copying": Measure(
         "how much it raises the logit of what it attends to on the prompts, in standard deviations over the vocabulary",
         _copying,
     ),
     "random: copying": Measure("the same on random tokens, but for the first", _copying_on_random),
-    "by one query": Measure(
+    "share by one query": Measure(
         "what passes through the query of the one later head that it feeds most in that way, as a share of its effect "
         "at its strongest position",
         _by_query,
     ),
-    "query of feed": Measure("the same as a share of all that passes through that head", _query_of_feed),
+    "beside that query": Measure(
+        "what passes through the keys or values of that head, the larger, as a share of what passes through its query",
+        _beside_query,
+    ),
 }
 """By name, in the order of the documentation."""
 
@@ -158,13 +163,14 @@ def _beyond(value: Estimate, chance: float) -> Estimate:
 
 
 def _ratio(part: Estimate, whole: Estimate) -> Estimate | None:
-    """A part over a whole that is certain to be above 0, else None; the ends are the outermost that both allow."""
-    if not whole.low > 0:
+    """A part in units of the mean of a whole that is certain to be above 0; None where it is not.
+
+    The interval is the part's. Both were measured on the same prompts and vary together, so that an interval of their
+    quotient by the ends of both would be far too wide.
+    """
+    if not (whole.low > 0 and isfinite(whole.value)):
         return None
-    ends = [a / b for a in (part.low, part.high) for b in (whole.low, whole.high) if isfinite(a) and isfinite(b)]
-    if len(ends) < 4:
-        return None
-    return Estimate(part.value / whole.value, min(ends), max(ends))
+    return Estimate(*(each / whole.value for each in (part.value, part.low, part.high)))
 
 
 def _size(value: Estimate) -> Estimate:
