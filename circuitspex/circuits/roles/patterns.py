@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuitspex.circuits.about import Patterns
-from circuitspex.circuits.roles.pattern_hooks import Seen, read_patterns
+from circuitspex.circuits.roles.pattern_hooks import read_patterns
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.models.protocol import Model
@@ -75,9 +75,9 @@ def patterns(subject: Subject, *, n_texts: int = N_TEXTS) -> dict[str, Patterns 
         return found | {str(head): texts for own in wanted.values() for head in own}
     shares: dict[str, FloatArray] = {str(head): np.empty((n_texts, 4)) for own in wanted.values() for head in own}
 
-    def keep(rows: slice, layer: int, seen: Seen) -> None:
+    def keep(rows: slice, layer: int, attention: Tensor) -> None:
         for at, head in enumerate(wanted[layer]):
-            shares[str(head)][rows] = _shares(seen.pattern[:, at].double().cpu().numpy(), texts.half)
+            shares[str(head)][rows] = _shares(attention[:, at].double().cpu().numpy(), texts.half)
 
     heads = {layer: [head.start for head in own] for layer, own in wanted.items()}
     refused = read_patterns(subject.model, subject.structure, texts.tokens, heads, keep)
