@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -43,38 +45,51 @@ def copying(subject: Subject, stream: FrozenStream) -> dict[str, Estimate]:
         still = {layer: own for layer, own in wanted.items() if layer not in refused}
         if still and group.length > 1:
             refused |= set(read_heads(subject.model, subject.structure, group.tokens, still, keep))
-    found: dict[str, Estimate] = {}
-    for name, head in heads.items():
-        about = read.get((head.layer, head.start), [])
-        if about and head.layer not in refused:
-            scores = _scores(stream, head.layer, head.start, about)
-            if len(scores):
-                found[name] = over_prompts(scores)
-    return found
+    able = [head for head in dict.fromkeys((each.layer, each.start) for each in heads.values()) if head in read]
+    able = [head for head in able if head[0] not in refused]
+    scores = dict(zip(able, (_scores(matrix, read[head]) for head, matrix in _matrices(stream, able)), strict=True))
+    return {
+        name: over_prompts(scores[head.layer, head.start])
+        for name, head in heads.items()
+        if len(scores.get((head.layer, head.start), ()))
+    }
 
 
-def _scores(
-    stream: FrozenStream, layer: int, head: int, about: list[tuple[Tensor, Tensor, Tensor]]
-) -> NDArray[np.float64]:
+def _matrices(stream: FrozenStream, heads: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Tensor]]:
+    """Each head's output matrix times the unembedding, ``[width, vocab]``, less the mean over the vocabulary.
+
+    It is known up to a factor, with which all its numbers are of the size that the head's outputs have in the run:
+    beside what they are added to, they are not rounded off.
+    """
+    rows, owners = [Row(0)], []
+    for layer, head in heads:
+        given = stream.passed["head", layer]
+        for number in range(given.shape[2]):
+            units = torch.zeros(given.shape[1:], dtype=given.dtype)
+            units[head, number] = float(given[:, head].abs().max()) or 1.0
+            rows.append(Row(0, numbers={("head", layer): units}))
+        owners += [(layer, head)] * int(given.shape[2])
+    nothing = torch.zeros(0)
+    waiting: list[Tensor] = []
+    for at, output in enumerate(row for outputs in stream.outputs(rows) for row in outputs.float()):
+        if at == 0:
+            nothing = output
+            continue
+        waiting.append(output - nothing)
+        if at == len(owners) or owners[at] != owners[at - 1]:
+            matrix = torch.stack(waiting)
+            waiting = []
+            yield owners[at - 1], matrix - matrix.mean(1, keepdim=True)
+
+
+def _scores(written: Tensor, about: Sequence[tuple[Tensor, Tensor, Tensor]]) -> NDArray[np.float64]:
     """Of each prompt on which enough attention goes past the first token."""
-    place = ("head", layer)
-    shape = stream.passed[place].shape[1:]
-    # The head's output, one number after the other, each as large as they are: other parts are rounded off less.
-    size = float(stream.passed[place][:, head].abs().max()) or 1.0
-    rows = [Row(0)]
-    for number in range(shape[1]):
-        units = torch.zeros(tuple(shape), dtype=stream.passed[place].dtype)
-        units[head, number] = size
-        rows.append(Row(0, numbers={place: units}))
-    logits = torch.cat([each.float() for each in stream.outputs(rows)])
-    written = logits[1:] - logits[0]  # width, vocab
-    written = written - written.mean(1, keepdim=True)
     spread = written @ written.T / written.shape[1]
     scores = []
     for shares, values, tokens in about:
-        values = values.to(written)
-        own = torch.einsum("rkd,drk->rk", values, written[:, tokens])
-        error = torch.einsum("rkd,de,rke->rk", values, spread, values).clamp_min(1e-30).sqrt()
+        value = values.to(written)
+        own = torch.einsum("rkd,drk->rk", value, written[:, tokens])
+        error = torch.einsum("rkd,de,rke->rk", value, spread, value).clamp_min(1e-30).sqrt()
         total = shares.sum(1)
         of_prompts = (shares * own / error).sum(1) / total.clamp_min(_LEAST)
         scores.append(of_prompts[total >= _LEAST].double().cpu().numpy())
