@@ -235,7 +235,7 @@ class FrozenStream:
             return change
 
         hooks: list[FwdHook] = [(name, put(place, layout)) for place, name, layout in self._cuts]
-        hooks.append(("unembed.hook_out", lambda activation, hook: found.append(activation[:, -1].detach())))
+        hooks.append(("unembed.hook_out", lambda activation, hook: found.append(activation[:, -1])))
 
         def enter(module: Any, args: Any, options: Any) -> Any:
             given = self._units(("entry", 0), rows, _stream(args, options)[:, :, None])[:, :, 0]
