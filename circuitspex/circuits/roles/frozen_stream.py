@@ -79,7 +79,8 @@ class FrozenStream:
     ) -> FrozenStream:
         """Runs the prompts of each group: their numbers, and their tokens, all of one length."""
         stream = cls(model, structure, frozenset(("mlp", layer) for layer in neurons_of), Norms(model))
-        stream.norms.changed = frozenset(name for _, name, _ in stream._cuts)
+        # What follows a place inside of which something is at work is not replaced: its norm is needed.
+        stream.norms.changed = frozenset(name for place, name, _ in stream._cuts if place not in stream.inside)
         order: list[int] = []
         found: list[dict[Place, Tensor]] = []
         for indices, tokens in groups:
