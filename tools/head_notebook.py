@@ -24,8 +24,8 @@ prompts[0]""",
         "markdown",
         """## A counterfactual for each
 
-The same prompt with another writer, so that nothing says to whom the letter goes: the last name is swapped for one of as
-many tokens, and all other tokens stay where they are. What differs is printed.""",
+The same prompt with another writer, so that nothing says to whom the letter goes: the last name is swapped for one of
+as many tokens, and all other tokens stay where they are. What differs is printed.""",
     ),
     (
         "code",
@@ -50,7 +50,7 @@ head of the model: what the metric loses without it.""",
     ),
     (
         "code",
-        """found = cx.find_circuit(model, task, "heads", baseline="resample", budget=40, n_heldout=60, n_contexts=8)
+        """found = cx.find_circuit(model, task, "heads", baseline="resample", budget=40, n_heldout=40, n_contexts=6)
 print(found.faithfulness)
 found.circuit.plot_heatmap()""",
     ),
@@ -59,8 +59,8 @@ found.circuit.plot_heatmap()""",
         """## What each of them does
 
 `describe` measures it on your prompts, with intervals over them: what a head attends to from the positions where it
-matters, what it writes straight into the logit difference, how much of what it does passes through which later head, and
-what it attends to on random repeated tokens. A word for a role stands only where written rules give it, by the
+matters, what it writes straight into the logit difference, how much of what it does passes through which later head,
+and what it attends to on random repeated tokens. A word for a role stands only where written rules give it, by the
 unfavourable ends of these intervals.""",
     ),
     (

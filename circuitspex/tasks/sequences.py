@@ -56,7 +56,7 @@ def sequences_of(task: ToFollow, follows: Sequence[str]) -> tuple[TaskGroup, ...
         TaskError: a named position that the metric reads is several tokens.
     """
     read = [task.ids(role) for role in follows]
-    continued = [_continuations([ids[i][:-1] for ids in read]) for i in range(len(task.examples))]
+    continued = [continuations([ids[i][:-1] for ids in read]) for i in range(len(task.examples))]
     groups = []
     for length, n in sorted({(int(task.lengths[i]), len(each)) for i, each in enumerate(continued)}):
         prompts = [i for i, each in enumerate(continued) if (int(task.lengths[i]), len(each)) == (length, n)]
@@ -84,7 +84,7 @@ def reference_answers_of(
     return tuple(found)
 
 
-def _continuations(given: list[Ids]) -> list[Ids]:
+def continuations(given: Sequence[Ids]) -> list[Ids]:
     """The different tokens that must follow the prompt, so that all of these are the beginning of one of them."""
     if len(given) == 2:
         first, second = given
@@ -92,7 +92,7 @@ def _continuations(given: list[Ids]) -> list[Ids]:
             return [first]
         if second[: len(first)] == first:
             return [second]
-    return given or [()]
+    return list(given) or [()]
 
 
 def _group(

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from circuitspex.circuits.about import At, Attended, Looks, Share
 from circuitspex.circuits.roles.kinds import KINDS, kinds_of, shares_of
-from circuitspex.circuits.roles.pattern_hooks import Seen, read_patterns
+from circuitspex.circuits.roles.pattern_hooks import read_patterns
+from circuitspex.circuits.roles.places import places_of
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.models.tokens import decode_token
@@ -66,15 +67,15 @@ def looks(subject: Subject, where: Mapping[str, Sequence[At]]) -> dict[str, Look
 
         is_of = kinds_of(group.tokens, group.answers, group.wrong_answers)
 
-        def keep(rows: slice, layer: int, seen: Seen, indices: Tensor = group.indices, kinds: _Kinds = is_of) -> None:
+        def keep(
+            rows: slice, layer: int, patterns: Tensor, indices: Tensor = group.indices, kinds: _Kinds = is_of
+        ) -> None:
             for at, head in enumerate(wanted[layer]):
                 for row, prompt in enumerate(indices[rows].tolist()):
                     weights = reads[str(head)].of_prompt(prompt)
                     if weights:
-                        attention[str(head)][prompt] = _averaged(seen.pattern[row, at], weights)
-                        by_kind[str(head)][prompt] = _by_kind(
-                            seen.pattern[row, at], weights, kinds, int(rows.start) + row
-                        )
+                        attention[str(head)][prompt] = _averaged(patterns[row, at], weights)
+                        by_kind[str(head)][prompt] = _by_kind(patterns[row, at], weights, kinds, int(rows.start) + row)
 
         if still:
             heads = {layer: [head.start for head in own] for layer, own in still.items()}
@@ -143,6 +144,9 @@ def _share(name: str, number: Estimate, total: float) -> Share:
 
 def _places(at: At, task: Task) -> Sequence[Sequence[int]]:
     """Where a position is in each prompt; nowhere in prompts that are too short for it."""
+    for place in places_of(task):
+        if place.name == at.name:
+            return place.tokens
     if at.name in task.position_names:
         return task.spans(at.name)
     if at.index is None:

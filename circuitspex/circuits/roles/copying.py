@@ -2,73 +2,110 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
 from circuitspex.circuits.roles.frozen_stream import FrozenStream, Row
-from circuitspex.circuits.roles.pattern_hooks import Seen, read_patterns
+from circuitspex.circuits.roles.pattern_hooks import Seen, read_heads
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.statistics import Estimate, over_prompts
+
+Tokens = Int[Tensor, "texts positions"]
+_Read = tuple[Tensor, Tensor, Tensor]
 
 _LEAST = 0.01
 """Of a head's attention, below which what goes past the first token says nothing."""
 
 
-def copying(subject: Subject, stream: FrozenStream) -> dict[str, Estimate]:
-    """The copying score of each head, by name; none where its attention can't be read.
+def copying(subject: Subject, stream: FrozenStream, *sets: Sequence[Tokens]) -> tuple[dict[str, Estimate], ...]:
+    """The copying score of each head, by name, on each set of texts; none where its attention can't be read.
 
     If the head attended from the last position to one token alone, it would write that token's value through its output
     matrix into the logits. The score of the token is its own logit among these, in standard deviations over the
-    vocabulary from their mean; it does not depend on the scale of the norms. That of a prompt is the average over the
+    vocabulary from their mean; it does not depend on the scale of the norms. That of a text is the average over the
     tokens after the first, weighted by attention; the first is left out since attention rests there that looks at
-    nothing. Prompts on which hardly any attention is left say nothing.
+    nothing. Texts on which hardly any attention is left say nothing.
+
+    Args:
+        subject: the heads and the model.
+        stream: the model's way from a head's output to the logits, of any prompts.
+        sets: each of tokens ``[texts, positions]`` of one length or more; intervals are over the texts of a set.
     """
     heads = {str(head): head for head in subject.heads if head.position in (None, -1)}
     wanted: dict[int, list[int]] = {}
     for head in heads.values():
         wanted.setdefault(head.layer, []).append(head.start)
     wanted = {layer: list(dict.fromkeys(own)) for layer, own in wanted.items()}
-    read: dict[tuple[int, int], list[tuple[Tensor, Tensor, Tensor]]] = {}
-    refused: set[int] = set()
-    for group in subject.task.groups:
+    read = [_read(subject, texts, wanted) for texts in sets]
+    found: tuple[dict[str, Estimate], ...] = tuple({} for _ in sets)
+    places = dict.fromkeys((each.layer, each.start) for each in heads.values())
+    able = [place for place in places if any(place in of_set for of_set in read)]
+    for head, written in _matrices(stream, able):
+        for of_set, estimates in zip(read, found, strict=True):
+            scores = _scores(written, of_set[head]) if head in of_set else []
+            if len(scores):
+                estimates |= {
+                    name: over_prompts(np.asarray(scores))
+                    for name, each in heads.items()
+                    if (each.layer, each.start) == head
+                }
+    return found
 
-        def keep(rows: slice, layer: int, seen: Seen, tokens: Tensor = group.tokens) -> None:
+
+def _read(
+    subject: Subject, texts: Sequence[Tokens], wanted: dict[int, list[int]]
+) -> dict[tuple[int, int], list[_Read]]:
+    """By layer and head, attention from the last position to all but the first, the values there, and the tokens."""
+    read: dict[tuple[int, int], list[_Read]] = {}
+    refused: set[int] = set()
+    for group in texts:
+
+        def keep(rows: slice, layer: int, seen: Seen, tokens: Tensor = group) -> None:
             for at, head in enumerate(wanted[layer]):
                 about = seen.pattern[:, at, -1, 1:], seen.values[:, 1:, at], tokens[rows, 1:].to(seen.values.device)
                 if seen.is_product():
                     read.setdefault((layer, head), []).append(about)
 
         still = {layer: own for layer, own in wanted.items() if layer not in refused}
-        if still and group.length > 1:
-            refused |= set(read_patterns(subject.model, subject.structure, group.tokens, still, keep))
-    found: dict[str, Estimate] = {}
-    for name, head in heads.items():
-        about = read.get((head.layer, head.start), [])
-        if about and head.layer not in refused:
-            scores = _scores(stream, head.layer, head.start, about)
-            if len(scores):
-                found[name] = over_prompts(scores)
-    return found
+        if still and group.shape[1] > 1:
+            refused |= set(read_heads(subject.model, subject.structure, group, still, keep))
+    return {(layer, head): about for (layer, head), about in read.items() if layer not in refused}
 
 
-def _scores(
-    stream: FrozenStream, layer: int, head: int, about: list[tuple[Tensor, Tensor, Tensor]]
-) -> NDArray[np.float64]:
-    """Of each prompt on which enough attention goes past the first token."""
-    place = ("head", layer)
-    shape = stream.passed[place].shape[1:]
-    # The head's output, one number after the other, each as large as they are: other parts are rounded off less.
-    size = float(stream.passed[place][:, head].abs().max()) or 1.0
-    rows = [Row(0)]
-    for number in range(shape[1]):
-        units = torch.zeros(tuple(shape), dtype=stream.passed[place].dtype)
-        units[head, number] = size
-        rows.append(Row(0, numbers={place: units}))
-    logits = torch.cat([each.float() for each in stream.outputs(rows)])
-    written = logits[1:] - logits[0]  # width, vocab
-    written = written - written.mean(1, keepdim=True)
+def _matrices(stream: FrozenStream, heads: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Tensor]]:
+    """Each head's output matrix times the unembedding, ``[width, vocab]``, less the mean over the vocabulary.
+
+    It is known up to a factor, with which all its numbers are of the size that the head's outputs have in the run:
+    beside what they are added to, they are not rounded off.
+    """
+    rows, owners = [Row(0)], []
+    for layer, head in heads:
+        given = stream.passed["head", layer]
+        for number in range(given.shape[2]):
+            units = torch.zeros(given.shape[1:], dtype=given.dtype)
+            units[head, number] = float(given[:, head].abs().max()) or 1.0
+            rows.append(Row(0, numbers={("head", layer): units}))
+        owners += [(layer, head)] * int(given.shape[2])
+    nothing = torch.zeros(0)
+    waiting: list[Tensor] = []
+    for at, output in enumerate(row for outputs in stream.outputs(rows) for row in outputs.float()):
+        if at == 0:
+            nothing = output
+            continue
+        waiting.append(output - nothing)
+        if at == len(owners) or owners[at] != owners[at - 1]:
+            matrix = torch.stack(waiting)
+            waiting = []
+            yield owners[at - 1], matrix - matrix.mean(1, keepdim=True)
+
+
+def _scores(written: Tensor, about: list[_Read]) -> NDArray[np.float64]:
+    """Of each text on which enough attention goes past the first token."""
     spread = written @ written.T / written.shape[1]
     scores = []
     for shares, values, tokens in about:

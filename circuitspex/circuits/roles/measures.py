@@ -100,12 +100,11 @@ def _by_query(about: About, breakdown: Breakdown | None) -> Reading | None:
     if feed is None or feed.query is None or not effects:
         return None
     effect = max(effects, key=lambda each: abs(each.value))
-    share = _ratio(feed.query, effect)
+    share = _ratio(_size(feed.query), effect)
     if share is None:
         return None
-    return Reading(
-        share, f"{feed.query:.2f} of its effect {effect.value:+.2f} passes through the query of {feed.target}"
-    )
+    words = f"{feed.query:.2f} through the query of {feed.target}, beside its effect {effect.value:+.2f}"
+    return Reading(share, words)
 
 
 def _beside_query(about: About, breakdown: Breakdown | None) -> Reading | None:
@@ -113,12 +112,13 @@ def _beside_query(about: About, breakdown: Breakdown | None) -> Reading | None:
     feed = _strongest_query(about)
     if feed is None or feed.query is None or feed.key is None or feed.value is None:
         return None
-    share = _ratio(max(_size(feed.key), _size(feed.value), key=lambda each: each.high), feed.query)
+    share = _ratio(max(_size(feed.key), _size(feed.value), key=lambda each: each.high), _size(feed.query))
     return None if share is None else Reading(share, f"{share.value:.0%} as much through its keys or values")
 
 
 def _strongest_query(about: About) -> Feed | None:
-    fed = [(each.query.value, i) for i, each in enumerate(about.feeds) if each.query is not None]
+    """The feed with the most that enters by a query, whichever its sign: what is fed may itself be for or against."""
+    fed = [(abs(each.query.value), i) for i, each in enumerate(about.feeds) if each.query is not None]
     return about.feeds[max(fed)[1]] if fed else None
 
 

@@ -26,6 +26,17 @@ def read_patterns(
     structure: ModelStructure,
     tokens: Int[Tensor, "rows positions"],
     heads: Mapping[int, Sequence[int]],
+    keep: Callable[[slice, int, Attention], None],
+) -> dict[int, str]:
+    """As ``read_heads``, for those who want attention alone: ``[rows, heads wanted, query, key]``."""
+    return read_heads(model, structure, tokens, heads, lambda rows, layer, seen: keep(rows, layer, seen.pattern))
+
+
+def read_heads(
+    model: Model,
+    structure: ModelStructure,
+    tokens: Int[Tensor, "rows positions"],
+    heads: Mapping[int, Sequence[int]],
     keep: Callable[[slice, int, Seen], None],
 ) -> dict[int, str]:
     """Hands ``keep`` what some heads do on some prompts, batch by batch; nothing runs after the last layer.
