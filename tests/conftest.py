@@ -129,6 +129,12 @@ _MORE_FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3_5": ("Qwen3_5", _GATED),
     "olmo2": ("Olmo2", _GROUPED),
     "bert": ("Bert", _SIZES),
+    "bloom": ("Bloom", {"hidden_size": 32, "n_layer": N_LAYERS, "n_head": N_HEADS}),
+    "cohere": ("Cohere", _GROUPED),
+    "granite": (
+        "Granite",
+        {**_GROUPED, "residual_multiplier": 0.22, "embedding_multiplier": 3.0, "logits_scaling": 0.5},
+    ),
     "gpt_oss": (
         "GptOss",
         {**_GROUPED, "head_dim": 8, "sliding_window": 3, "num_local_experts": 2, "num_experts_per_tok": 1},

@@ -12,7 +12,11 @@ from types import MappingProxyType
 from typing import Any
 
 from circuitspex.circuits import formats
+from circuitspex.circuits.plots import DescriptionPlots
+from circuitspex.registry import Later
 from circuitspex.statistics import Estimate
+
+_frame = Later("circuitspex.export.tables.frames:of_description")
 
 NO_ROLE = "no clear role"
 """The word for a component that no rule fits with a margin."""
@@ -42,7 +46,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Attended:
-    """The attention to the tokens of one kind, and ``even``, what a head that attends to all tokens alike would have."""
+    """The attention to the tokens of one kind; ``even`` is what a head that attends to all tokens alike would have."""
 
     name: str
     value: Estimate
@@ -87,9 +91,10 @@ class Writes:
     ``direct`` is what it adds to the logit of the right answer minus that of the wrong one at the last position, with
     the scale of the final norm as it was in the run; ``per_prompt`` the same for each prompt. ``promotes`` and
     ``suppresses`` are the tokens whose logits it raises and lowers most, beside the mean over all tokens, averaged over
-    prompts. ``copying``, of heads: how much the head's value and output matrices, from what stands at a token in the run
-    (not its bare embedding, which tells little in deep layers), raise the logit of that token, in standard deviations
-    over the vocabulary, averaged over the tokens that it attends to, weighted by attention; below 0 it lowers it.
+    prompts. ``copying``, of heads: how much the head's value and output matrices, from what stands at a token in the
+    run (not its bare embedding, which tells little in deep layers), raise the logit of that token, in standard
+    deviations over the vocabulary, averaged over the tokens that it attends to, weighted by attention; below 0 it
+    lowers it.
     """
 
     direct: Estimate
@@ -144,10 +149,11 @@ class At:
 class Patterns:
     """Attention of a head on random tokens that are repeated once, over random texts; each a share of its attention.
 
-    From each token of the second half: ``previous_token`` to the token just before, ``duplicate_token`` to where the
-    same token stood in the first half, ``induction`` to the token after that. ``chance`` is what a head that attends to
-    all tokens alike would have, and ``first`` the attention to the first token. ``copying`` is that of ``Writes`` on these
-    texts, over what all positions attend to, but for the first token.
+    From each token of the second half: ``duplicate_token`` to where the same token stood in the first half,
+    ``induction`` to the token after that, ``first`` to the first token, and ``chance`` is what a head that attends to
+    all tokens alike would have to one of them. ``previous_token`` is from all tokens of both halves, after the first
+    random one, to the token just before: a head may do so only where first halves are. ``copying`` is that of
+    ``Writes`` on these texts.
     """
 
     previous_token: Estimate
@@ -222,7 +228,7 @@ class Breakdown:
 
 
 @dataclass(frozen=True)
-class Description(formats.Result):
+class Description(formats.Result, DescriptionPlots):
     """What each component of a circuit does, by name: ``description["L23H3"]``.
 
     ``model`` and ``task`` are the identities of what it was measured on, ``n_prompts`` how many prompts that were.
@@ -250,3 +256,7 @@ class Description(formats.Result):
 
     def __contains__(self, name: object) -> bool:
         return name in list(self)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` with a row for each component; UserError where pandas is not installed."""
+        return _frame(self)

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from circuitspex.circuits import formats
 from circuitspex.circuits.about import About, Description
 from circuitspex.circuits.group import Group
+from circuitspex.circuits.plots import CircuitPlots
 from circuitspex.circuits.relation import PairEffects, Relation, by_sign
 from circuitspex.errors import UserError
 from circuitspex.registry import Later
@@ -28,6 +29,7 @@ from circuitspex.statistics import RATE
 from circuitspex.statistics import Estimate as Estimate
 
 _describe = Later("circuitspex.circuits.roles._describe:describe")
+_frame = Later("circuitspex.export.tables.frames:of_circuit")
 _groups = Later("circuitspex.circuits._groups:groups")
 
 
@@ -242,7 +244,7 @@ class Verification:
 
 @renamed_fields(edges="interactions")
 @dataclass(frozen=True)
-class Circuit(formats.Drawn):
+class Circuit(formats.Drawn, CircuitPlots):
     """A circuit graph with everything needed to reproduce it.
 
     ``model``, ``task`` and ``run`` are plain JSON objects; their fields are described in the JSON schema of
@@ -320,6 +322,11 @@ class Circuit(formats.Drawn):
             raise UserError(f"this description is of another circuit: it has {other}, which this circuit has not")
         return replace(self, description=description)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        svg = formats.render(self, "svg")
-        return {"text/plain": self.table(), "text/html": self._repr_html_(), "image/svg+xml": svg}
+    def to_dataframe(self, of: Literal["nodes", "interactions", "prompts"] = "nodes") -> Any:
+        """A ``pandas.DataFrame``: a row for each component ('nodes') or interaction, the strongest first, with effects,
+        intervals, q values and relations; or ('prompts') for each of them on each prompt.
+
+        Raises:
+            UserError: another table, or pandas is not installed.
+        """
+        return _frame(self, of)

@@ -9,7 +9,12 @@ from typing import Any, Literal
 
 from circuitspex.circuits import formats
 from circuitspex.circuits.circuit import Circuit, Estimate, Faithfulness
+from circuitspex.registry import Later
 from circuitspex.renamed import renamed_fields, warn_renamed
+
+_frame, _frame_of_series = (
+    Later(f"circuitspex.export.tables.frames:{name}") for name in ("of_comparison", "of_series")
+)
 
 Kind = Literal["gained", "lost", "stronger", "weaker", "changed", "unchanged"]
 
@@ -88,6 +93,10 @@ class Comparison(formats.Drawn):
         """The changes of one kind."""
         return tuple(change for change in self.changes if change.kind == kind)
 
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` with a row for each change; UserError where pandas is not installed."""
+        return _frame(self)
+
 
 @dataclass(frozen=True)
 class Point:
@@ -111,6 +120,14 @@ class Series(formats.Result):
     points: tuple[Point, ...]
     same_as: Mapping[str, str] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` in long form: the metric and each set at each checkpoint, a row each.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        return _frame_of_series(self)
 
     def plot(self, path: str | Path) -> Path:
         """Draw the timeline; PNG, SVG or PDF by the ending."""

@@ -8,6 +8,7 @@ entry is named like ``Circuit.svg``: the type of the result and the format's nam
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,8 +137,34 @@ class Result:
         return self.table()
 
 
+class Shown:
+    """A result as a notebook shows it; the last line of a cell, or what ``display`` takes."""
+
+    def __init__(self, result: Drawn, static: bool) -> None:
+        self.result, self.static = result, static
+
+    def _repr_html_(self) -> str:
+        return render(self.result, "html" if self.static else "notebook")
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        found = {"text/plain": self.result.table(), "text/html": self._repr_html_()}
+        return found | {"image/svg+xml": render(self.result, "svg")}
+
+    def __repr__(self) -> str:
+        return self.result.table()
+
+
 class Drawn(Result):
-    """A result that is also a drawing and a page; in a notebook it draws itself."""
+    """A result that is also a drawing and a page.
+
+    In a notebook it shows the page, which is put into the notebook with it; with a picture in its place where no script
+    runs. ``show(static=True)`` shows the picture alone, as ``CIRCUITSPEX_NOTEBOOK=static`` in the environment does for
+    all results, so that notebooks stay small.
+    """
+
+    def show(self, *, static: bool = False) -> Shown:
+        """As a notebook shows it: the interactive page, or the picture alone."""
+        return Shown(self, static)
 
     def to_html(self, path: str | Path) -> Path:
         """Write one HTML page that needs no network."""
@@ -156,4 +183,11 @@ class Drawn(Result):
         return self.export("pdf", path)
 
     def _repr_html_(self) -> str:
-        return render(self, "html")
+        return self.show(static=_static())._repr_html_()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return self.show(static=_static())._repr_mimebundle_(include, exclude)
+
+
+def _static() -> bool:
+    return os.environ.get("CIRCUITSPEX_NOTEBOOK", "").lower() == "static"

@@ -7,7 +7,9 @@ from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Verification
 from circuitspex.circuits.evidence._strongest import Measurements
+from circuitspex.circuits.formats import Shown
 from circuitspex.circuits.mechanism import Mechanisms
+from circuitspex.circuits.plots import FoundPlots
 from circuitspex.errors import UserError
 from circuitspex.games import Run
 from circuitspex.masks import Pilot
@@ -97,7 +99,7 @@ class Refined:
 
 
 @dataclass(frozen=True, repr=False)
-class Found:
+class Found(FoundPlots):
     """What ``find_circuit`` and ``explain`` give.
 
     ``circuit`` the graph; ``interactions`` the whole decoded function; ``faithfulness`` its R² on held-out masks;
@@ -142,8 +144,15 @@ class Found:
     def __repr__(self) -> str:
         return self.circuit.table()
 
+    def show(self, *, static: bool = False) -> Shown:
+        """Its circuit as a notebook shows it; see ``Circuit.show``."""
+        return self.circuit.show(static=static)
+
     def _repr_html_(self) -> str:
         return self.circuit._repr_html_()
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return self.circuit._repr_mimebundle_(include, exclude)
 
 
 @renamed_fields(opened="expanded")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from circuitspex.circuits import formats
 from circuitspex.circuits.circuit import Circuit, Estimate
@@ -99,6 +98,3 @@ class PromptMap(formats.Drawn):
 
     def __repr__(self) -> str:
         return self.table()
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return {"text/plain": self.table(), "text/html": self._repr_html_()}

@@ -27,6 +27,7 @@ _CIRCUIT = {
     "html": Format(
         _in("pages.circuit:write"), None, _in("pages.circuit:render_cell"), "html", "a page, needs no network"
     ),
+    "notebook": Format(None, None, _in("pages.notebook:render_circuit")),
     "text": Format(_in("tables.circuit:write"), None, _in("tables.circuit:render"), "txt", "a table"),
     "dot": Format(_in("graphs.dot:write"), None, _in("graphs.dot:render"), "dot", "Graphviz"),
     "mermaid": Format(_in("graphs.mermaid:write"), None, _in("graphs.mermaid:render"), "mmd", "Mermaid"),
@@ -41,7 +42,8 @@ _COMPARISON = {
     "json": Format(_in("files.comparison:write"), _in("files.comparison:read"), ending="json"),
     "csv": Format(_in("files.comparison:write_csv"), ending="csv"),
     "html": Format(_in("pages.comparison:write"), None, _in("pages.comparison:render_cell"), "html"),
-    "svg": Format(_in("figures.comparison:write_svg"), ending="svg"),
+    "notebook": Format(None, None, _in("pages.notebook:render_comparison")),
+    "svg": Format(_in("figures.comparison:write_svg"), None, _in("figures.comparison:render_svg"), "svg"),
     "png": Format(_in("figures.comparison:write_png"), ending="png"),
     "pdf": Format(_in("figures.comparison:write_pdf"), ending="pdf"),
     "text": Format(_in("tables.comparison:write"), None, _in("tables.comparison:render"), "txt"),
@@ -60,7 +62,8 @@ _REPORT = {
 _PROMPT = {
     "json": Format(_in("files.prompt:write"), _in("files.prompt:read"), ending="json"),
     "html": Format(_in("pages.prompt:write"), None, _in("pages.prompt:render_cell"), "html"),
-    "svg": Format(_in("figures.prompt:write_svg"), ending="svg"),
+    "notebook": Format(None, None, _in("pages.notebook:render_prompt")),
+    "svg": Format(_in("figures.prompt:write_svg"), None, _in("figures.prompt:render_svg"), "svg"),
     "png": Format(_in("figures.prompt:write_png"), ending="png"),
     "pdf": Format(_in("figures.prompt:write_pdf"), ending="pdf"),
     "text": Format(None, None, _in("tables.prompt:render"), "txt"),

@@ -87,12 +87,14 @@ _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "seq_length", "ma
 
 
 def context_of(model: Any) -> int | None:
-    """How many tokens the model's context holds, where its Hugging Face configuration says it.
+    """How many tokens the model's context holds, where the configuration that it was built from says it.
 
     TransformerLens's ``cfg.n_ctx`` is no answer: where the configuration has no context, it is 2,048 or the number of
-    tokens that ``generate`` stops at.
+    tokens that ``generate`` stops at. A model that TransformerLens built itself has no other configuration than that,
+    and was built for as many tokens as it says.
     """
-    config: Any = getattr(getattr(model, "original_model", None), "config", None)
+    original = getattr(model, "original_model", None)
+    config: Any = getattr(original, "config", None) or getattr(original, "cfg", None)
     if hasattr(config, "get_text_config"):
         config = config.get_text_config()
     for name in _CONTEXT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import permutations
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from circuitspex.checks import check_finite, check_masks
 from circuitspex.errors import UserError
+from circuitspex.frames import frame
 from circuitspex.recovery.bases.indices import INDICES, fourier_to_index
 from circuitspex.recovery.bases.polynomial import (
     Polynomial,
@@ -228,6 +229,20 @@ class Interactions:
         coordinates = np.concatenate([members[:, list(p)] for p in orders]).T
         data = np.tile(self.coefficients[chosen], len(orders))
         return sparse.COO(coordinates, data, shape=(self.n_players,) * order)
+
+    def to_dataframe(self) -> Any:
+        """A ``pandas.DataFrame`` with a row for each set that has a coefficient, the largest first.
+
+        The constant, which is no set, is ``.attrs["constant"]``.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        rows = self.top(len(self.terms))
+        columns = ("components", "order", "coefficient", "standard_error", "effect")
+        made = frame(({**asdict(row), "order": len(row.components)} for row in rows), columns)
+        made.attrs["constant"] = self._table.get((), 0.0)
+        return made
 
     def save(self, path: str | Path) -> Path:
         """Write as JSON, whole or not at all; ``Interactions.load`` reads it back.

@@ -265,9 +265,10 @@ def described(circuit, seed=0):
         *(Share(node.name, estimate(node.effect / 3)) for node in circuit.nodes),
         Share("embedding", estimate(0.1)),
     )
+    rest = 3.1 - sum(part.value.value for part in parts)
     description = Description(
         tuple(about(node) for node in circuit.nodes),
-        Breakdown(estimate(3.1), parts, estimate(0.02)),
+        Breakdown(estimate(3.1), parts, estimate(rest)),
         n_prompts,
         "a3f1",
         "77aa",

@@ -8,8 +8,8 @@ from drawn_circuits import comparison, measured, unchanged
 from test_html import EVIL, Reader
 
 from circuitspex.circuits.circuit import Direction, Estimate
-from circuitspex.export.drawing.comparison_layout import KIND_MARKS, union_layout
-from circuitspex.export.pages.comparison import render_page
+from circuitspex.export.drawing.comparison_layout import DECREASED, INCREASED, KIND_MARKS, KIND_WORDS, union_layout
+from circuitspex.export.pages.comparison import render_cell, render_page
 
 SIDES = ("before", "after", "difference")
 SEEDS = [0, 1, 2]
@@ -161,7 +161,7 @@ def test_hostile_text_stays_text():
     hostile = {"model": {"name": EVIL, "identity": EVIL}, "task": {"name": EVIL, "metric": EVIL}}
     sides = {side: replace(getattr(made, side), **hostile) for side in SIDES}
     made = replace(made, **sides, run={"baseline": EVIL, "versions": {EVIL: EVIL}})
-    for text in (render_page(made), made._repr_html_(), render_page(replace(made, identical=True))):
+    for text in (render_page(made), render_cell(made), render_page(replace(made, identical=True))):
         text.encode("utf-8")
         page = Reader(text)
         assert not page.all("img")
@@ -169,15 +169,24 @@ def test_hostile_text_stays_text():
         assert any("<script>alert(1)</script>" in part for part in page.text)
 
 
-def test_notebook_output_needs_no_script():
+def test_the_legend_says_what_colours_mean_in_the_difference():
+    made = comparison(14, seed=2)
+    text = render_page(made)
+    assert INCREASED in text
+    assert DECREASED in text
+    kinds = {change.kind for change in made.changes}
+    assert {kind for kind, words in KIND_WORDS.items() if f"</b> {words}</li>" in text} == kinds - {"unchanged"}
+
+
+def test_the_picture_in_a_notebook_needs_no_script():
     made = comparison(14)
-    page = Reader(made._repr_html_())
+    page = Reader(made.show(static=True)._repr_html_())
     assert not page.all("script")
     assert not page.all("style")
     assert not page.all("iframe")
     assert not any("id" in attributes for _, attributes in page.tags)
     assert len(page.all("svg")) == 3
-    assert "Identical" in unchanged(identical=True)._repr_html_()
+    assert "Identical" in render_cell(unchanged(identical=True))
 
 
 def test_the_same_comparison_gives_the_same_bytes(tmp_path):

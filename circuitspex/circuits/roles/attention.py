@@ -12,6 +12,7 @@ from torch import Tensor
 from circuitspex.circuits.about import At, Attended, Looks, Share
 from circuitspex.circuits.roles.kinds import KINDS, kinds_of, shares_of
 from circuitspex.circuits.roles.pattern_hooks import read_patterns
+from circuitspex.circuits.roles.places import places_of
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.models.tokens import decode_token
@@ -143,6 +144,9 @@ def _share(name: str, number: Estimate, total: float) -> Share:
 
 def _places(at: At, task: Task) -> Sequence[Sequence[int]]:
     """Where a position is in each prompt; nowhere in prompts that are too short for it."""
+    for place in places_of(task):
+        if place.name == at.name:
+            return place.tokens
     if at.name in task.position_names:
         return task.spans(at.name)
     if at.index is None:

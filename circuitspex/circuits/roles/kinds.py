@@ -36,7 +36,7 @@ def kinds_of(
     return {
         "answer": (tokens == answers[:, None])[:, None, :] & seen,
         "wrong answer": (tokens == wrong_answers[:, None])[:, None, :] & seen,
-        "previous token": (before & ~before.tril(-1)).expand_as(same),
+        "previous token": (before & ~seen.tril(-2)).expand_as(same),
         "same token": same,
         "after the same token": after,
     }

@@ -28,7 +28,18 @@ def read_patterns(
     heads: Mapping[int, Sequence[int]],
     keep: Callable[[slice, int, Attention], None],
 ) -> dict[int, str]:
-    """Hands ``keep`` the attention of some heads on some prompts, batch by batch; nothing runs after the last layer.
+    """As ``read_heads``, for those who want attention alone: ``[rows, heads wanted, query, key]``."""
+    return read_heads(model, structure, tokens, heads, lambda rows, layer, seen: keep(rows, layer, seen.pattern))
+
+
+def read_heads(
+    model: Model,
+    structure: ModelStructure,
+    tokens: Int[Tensor, "rows positions"],
+    heads: Mapping[int, Sequence[int]],
+    keep: Callable[[slice, int, Seen], None],
+) -> dict[int, str]:
+    """Hands ``keep`` what some heads do on some prompts, batch by batch; nothing runs after the last layer.
 
     A pattern is shown only if it explains what the head gives on these very prompts: it is of shape ``[rows, head,
     query, key]``, has no number below 0, nothing at keys after the query, sums of at most 1 over the keys, and its
@@ -41,7 +52,7 @@ def read_patterns(
         structure: what it has, from ``model_structure``.
         tokens: prompts of one length.
         heads: by layer, the heads that are wanted.
-        keep: is given the rows of a batch, the layer, and the attention of these heads, in their order.
+        keep: is given the rows of a batch, the layer, and what was seen of these heads, in their order.
 
     Returns:
         by layer, why it shows no pattern, in words to follow 'layer 3'. What ``keep`` was given of such a layer in
@@ -59,8 +70,8 @@ def read_patterns(
             batch = tokens[rows].to(device)
             seen = _run(model, structure, batch, wanted) if wanted else {}
             for layer, one in seen.items():
-                why = None if isinstance(one, _Seen) else one
-                if isinstance(one, _Seen) and layer not in gated and not one.is_product():
+                why = None if isinstance(one, Seen) else one
+                if isinstance(one, Seen) and layer not in gated and not one.is_product():
                     if _is_gated(model, structure, batch[:2], layer, wanted[layer]):
                         gated.add(layer)
                     else:
@@ -68,8 +79,8 @@ def read_patterns(
                 if why is not None:
                     refused[layer] = f"has an attention pattern that can't be shown: {why}"
                     del wanted[layer]
-                elif isinstance(one, _Seen):
-                    keep(rows, layer, one.pattern)
+                elif isinstance(one, Seen):
+                    keep(rows, layer, one)
     return refused
 
 
@@ -89,8 +100,8 @@ def _hook(layer: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What passed the hooks of one layer, of the heads that are wanted.
+class Seen:
+    """Attention, values and outputs of the heads of one layer that are wanted.
 
     ``values`` are those that each head reads, ``[rows, key, head, width]``, and ``outputs`` what it gives, ``[rows,
     query, head, width]``, all in float32 at least; relative differences up to ``resolution`` may be rounding.
@@ -135,7 +146,7 @@ def _run(
     tokens: Tensor,
     wanted: Mapping[int, Sequence[int]],
     instead: Tensor | None = None,
-) -> dict[int, _Seen | str]:
+) -> dict[int, Seen | str]:
     """One pass over all layers that are wanted; with ``instead``, these numbers are put in as values.
 
     A reason stands for a layer where something is no pattern, or nothing passes.
@@ -170,11 +181,11 @@ class _Watched:
             (str(self.outputs.hook), self._of_outputs),
         ]
 
-    def seen(self) -> _Seen | str:
+    def seen(self) -> Seen | str:
         """What passed; a reason if that is no pattern."""
         if set(self.passed) != {"pattern", "values", "outputs"}:
             return self.why
-        found = _Seen(**self.passed, resolution=self.resolution)
+        found = Seen(**self.passed, resolution=self.resolution)
         return found.no_pattern() or found
 
     def _of_pattern(self, activation: Tensor, hook: object) -> None:

@@ -20,11 +20,12 @@ from torch import Tensor
 from circuitspex.ablation.baselines import baselines_of, check_baseline
 from circuitspex.ablation.batch_size import in_parts, rows_that_fit
 from circuitspex.ablation.executors.by_row import ByRow, RowPrompts
+from circuitspex.ablation.executors.fused_by_row import FusedByRow, fused_by_row
 from circuitspex.ablation.executors.prefix import Prefix, why_not
 from circuitspex.ablation.frozen import frozen
 from circuitspex.ablation.passes import Hook
 from circuitspex.ablation.shapes import Activation
-from circuitspex.ablation.sites import sites_of
+from circuitspex.ablation.sites import Site, sites_of
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.errors import NoGradientError
@@ -52,6 +53,8 @@ class Rows:
     components: tuple[Component, ...]
     forward: ByRow
     columns: Tensor
+    fast: FusedByRow | None = None
+    """The same with less to compute, where the model's architecture is verified."""
 
     @property
     def n_prompts(self) -> int:
@@ -73,26 +76,39 @@ class Rows:
         """The metric ``(prompts,)`` of the unablated model."""
         return self.run(self.gates(self.n_prompts), torch.arange(self.n_prompts))
 
+    def site(self, component: int) -> Site:
+        """Where a component is gated."""
+        own = replace(self.components[component], position=None)
+        return next(
+            site for site in self.forward.sites if any(replace(each, position=None) == own for _, each in site.members)
+        )
+
     def run(
-        self,
-        gates: RowGates,
-        prompts: RowPrompts,
-        start: int = 0,
-        *,
-        instead: Mapping[str, Activation] | None = None,
+        self, gates: RowGates, prompts: RowPrompts, *, instead: Mapping[str, Activation] | None = None
     ) -> FloatArray:
-        """The metric ``(rows,)`` of each row; nothing is ablated before the layer ``start``.
+        """The metric ``(rows,)`` of each row.
 
         ``instead``: by hook, what ablated units give in each row, where it is not the baseline.
         """
+        layers = torch.tensor([component.layer for component in self.components])
+        last = int(self.forward.model.cfg.n_layers) - 1
+        touched = gates != 1
+        first_layer = torch.where(touched.any(2), layers, last).amin(1).clamp(max=last)
+        first = torch.where(touched.any(1), torch.arange(self.group.length), self.group.length - 1).amin(1)
+        # Rows that begin late run together, from where the first of them begins.
+        order = torch.from_numpy(np.lexsort((-first.numpy(), -first_layer.numpy())))
+        found = np.empty(len(gates))
 
-        def some(part: slice) -> FloatArray:
-            given = {hook: each[part] for hook, each in (instead or {}).items()}
+        def some(part: slice) -> None:
+            rows = order[part]
+            given = {hook: each[rows.to(each.device)] for hook, each in (instead or {}).items()}
+            begin = int(first_layer[rows].min()), int(first[rows].min())
             with torch.no_grad():
-                metric = self._metric(self._players(gates[part]), prompts[part], start, given)
-            return np.asarray(metric.double().cpu().numpy())
+                metric = self._metric(self._players(gates[rows]), prompts[rows], begin, given)
+            found[rows.numpy()] = metric.double().cpu().numpy()
 
-        return np.concatenate(in_parts(len(gates), self.size(), some))
+        in_parts(len(gates), self.size(), some)
+        return found
 
     def until(
         self, layer: int, gates: RowGates, prompts: RowPrompts, start: int, hooks: Callable[[slice], Sequence[Hook]]
@@ -117,7 +133,7 @@ class Rows:
             prompts = torch.arange(self.n_prompts)[part]
             leaf = self.gates(len(prompts)).requires_grad_()
             with torch.enable_grad():
-                metric = self._metric(self._players(leaf), prompts, start, {})
+                metric = self._metric(self._players(leaf), prompts, (start, 0), {})
                 if not metric.requires_grad:
                     raise NoGradientError(f"metric '{self.task.metric.name}' has no gradient")
                 slope = torch.autograd.grad(metric.sum(), leaf)[0].double().cpu().numpy()
@@ -132,14 +148,24 @@ class Rows:
         flat = gates.flatten(1)[:, self.columns].to(device)
         return torch.cat([flat, flat.new_ones((len(flat), 1))], dim=1)
 
-    def _metric(self, gates: Tensor, prompts: RowPrompts, start: int, instead: Mapping[str, Activation]) -> Tensor:
-        logits = self.forward.rows(gates, prompts, start, instead=instead).to(gates.device)
+    def _logits(
+        self, gates: Tensor, prompts: RowPrompts, begin: tuple[int, int], instead: Mapping[str, Activation]
+    ) -> Tensor:
+        if self.fast is not None:
+            return self.fast.rows(gates, prompts, *begin, instead=instead).to(gates.device)
+        return self.forward.rows(gates, prompts, begin[0], instead=instead).to(gates.device)
+
+    def _metric(
+        self, gates: Tensor, prompts: RowPrompts, begin: tuple[int, int], instead: Mapping[str, Activation]
+    ) -> Tensor:
+        """``begin``: the layer and the position before which nothing is ablated."""
+        logits = self._logits(gates, prompts, begin, instead)
         metric = self.task.metric(logits, self._asked(prompts, gates.device))
         if not bool(torch.isfinite(metric).all()) and bool(overflowed(logits).any()):
             raise overflow_error(
                 self.forward.model,
                 logits.dtype,
-                lambda: self.forward.rows(gates.detach(), prompts, start, instead=instead),
+                lambda: self.forward.rows(gates.detach(), prompts, begin[0], instead=instead),
             )
         check_metric_values(metric.detach(), self.task.metric, prompts=self.group.indices[prompts])
         return metric
@@ -156,14 +182,14 @@ class Rows:
     def _clean(self) -> Tensor:
         with torch.no_grad():
             prompts = torch.arange(self.n_prompts)
-            return self.forward.rows(self._players(self.gates(self.n_prompts)), prompts)
+            return self._logits(self._players(self.gates(self.n_prompts)), prompts, (0, 0), {})
 
 
 def rows_of(subject: Subject) -> tuple[Rows, ...]:
     """The prompts by length, ready to run; made once for each subject and state of its model."""
     state = model_state(subject.model)
     if subject not in _made or _made[subject][0] != state or state.foreign:
-        _made[subject] = state, _make(subject)
+        _made[subject] = state, _make(subject, state)
     return _made[subject][1]
 
 
@@ -177,7 +203,7 @@ def measuring(subject: Subject) -> Iterator[tuple[Rows, ...]]:
         yield rows_of(subject)
 
 
-def _make(subject: Subject) -> tuple[Rows, ...]:
+def _make(subject: Subject, state: ModelState) -> tuple[Rows, ...]:
     model, task = subject.model, subject.task
     check_causal(model)
     check_baseline(subject.baseline)
@@ -200,5 +226,6 @@ def _make(subject: Subject) -> tuple[Rows, ...]:
         prefix = Prefix(model, tokens) if shortened else None
         baselines = baselines_of(subject.baseline, model, sites, group)
         forward = ByRow(model, sites, len(players), tokens, baselines, group.reads, prefix=prefix)
-        found.append(Rows(task, group, subject.components, forward, columns))
+        fast = fused_by_row(forward, subject.structure, len(players), state)
+        found.append(Rows(task, group, subject.components, forward, columns, fast))
     return tuple(found)

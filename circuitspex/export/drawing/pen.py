@@ -85,9 +85,12 @@ def mixed(palette: Palette) -> Palette:
     share = {"background": 0.0, "band": 0.0, "text": 0.45, "muted": 0.3}
 
     def mix(name: str) -> str:
-        ends = (getattr(palette, name), palette.background)
-        ink, paper = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in ends)
-        part = share.get(name, FAINTNESS)
-        return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in zip(ink, paper, strict=True))
+        return blended(palette.background, getattr(palette, name), share.get(name, FAINTNESS))
 
     return Palette(*(mix(field.name) for field in fields(Palette)))
+
+
+def blended(ink: str, paper: str, share: float) -> str:
+    """The colour with that share of ``ink`` in it, from 0 (all ``paper``) to 1."""
+    ends = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (paper, ink))
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(*ends, strict=True))

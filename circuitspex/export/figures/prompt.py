@@ -38,6 +38,11 @@ def sheet(found: PromptMap) -> Sheet:
     return Sheet(title_of(found.circuit), placed.width, HEADER + placed.height + FOOTER, paint, top=-HEADER)
 
 
+def render_svg(found: PromptMap) -> str:
+    """The map as the text of an SVG file."""
+    return sheet(found).svg()
+
+
 write_svg, write_png, write_pdf = (writer(sheet, form) for form in ("svg", "png", "pdf"))
 
 

@@ -1,7 +1,8 @@
 """The circuit as one HTML page that can be mailed, hosted or opened from a disk, and as a cell's output in a notebook.
 
-The cell has an inline diagram and a short table; it works in notebooks that are not trusted, in light and dark themes,
-and any number of times in one document.
+The page is a place to work: diagram, heat map, a card for each component and pair, pins, notes. The cell has an inline
+diagram and a short table; it works in notebooks that are not trusted, in light and dark themes, and any number of times
+in one document.
 """
 
 from __future__ import annotations
@@ -11,28 +12,44 @@ from typing import Any
 
 from markupsafe import Markup
 
-from circuitspex.circuits.circuit import Circuit, Interaction, Node
-from circuitspex.export.drawing.circuit_layout import Layout, layout
-from circuitspex.export.drawing.claims import doubt_text, interval_note, is_hollow, measured_label
+from circuitspex.circuits.about import Breakdown
+from circuitspex.circuits.circuit import Circuit, Estimate
+from circuitspex.export.drawing.circuit_layout import layout
+from circuitspex.export.drawing.claims import doubt_text, interval_note, is_hollow
 from circuitspex.export.drawing.style import (
     budget_text,
     decimals,
-    direction_text,
-    effect_number,
+    decimals_of,
     effect_text,
-    estimate_text,
     faithfulness_text,
-    interval,
-    is_signed,
-    number,
-    others_text,
+    reading_order,
     title_of,
 )
-from circuitspex.export.pages.parts import MAX_ROWS, bars, facts, strongest_first, tiles
+from circuitspex.export.pages.circuit_data import data
+from circuitspex.export.pages.parts import MAX_ROWS, bars, drawn_rows, facts, strongest_first, tiles
 from circuitspex.export.pages.rendering import page, render, sized
+from circuitspex.export.pages.story import story
 from circuitspex.export.pages.svg import diagram
+from circuitspex.export.pages.trust import checks
 from circuitspex.files import file_writer
 from circuitspex.text import printable
+
+STYLES = ("work.css", "card.css")
+SCRIPTS = (
+    "page_common.js",
+    "bars.js",
+    "prompt_words.js",
+    "state.js",
+    "component_card.js",
+    "pair_card.js",
+    "heatmap.js",
+    "folding.js",
+    "downloads.js",
+    "page.js",
+)
+
+MOST_PARTS = 14
+"""So many parts of the logit difference stand by themselves."""
 
 
 def render_page(circuit: Circuit) -> str:
@@ -42,19 +59,30 @@ def render_page(circuit: Circuit) -> str:
     shown = example if isinstance(example, Mapping) else {}
     rows = sorted(enumerate(nodes), key=lambda row: (-abs(row[1].effect), row[1].name))
     metric = printable(circuit.task.get("metric") or "the metric")
+    found = checks(circuit)
+    given = data(placed, circuit, places, metric)
     return page(
         "circuit.html",
-        [],
-        ["page_common.js", "page.js"],
+        STYLES,
+        SCRIPTS,
         title=title,
         example={key: shown.get(key) for key in ("prompt", "answer", "wrong_answer", "counterfactual")},
         tiles=tiles(circuit, places),
+        checks=found,
+        good=all(check.state == "good" for check in found),
+        story=story(circuit, places),
+        breakdown=_breakdown(circuit),
+        heat=given["heat"],
+        groups=given["groups"],
         diagram=Markup(diagram(placed, f"Circuit of {title}", interactive=True)),
         kinds={node.kind for node in nodes},
         arrows=any(mark.arrow for mark in placed.edges),
         edges=[mark.edge for mark in placed.edges],
         dropped=circuit.dropped,
         dropped_nodes=circuit.dropped_nodes,
+        index_of={node.name: i for i, node in enumerate(nodes)},
+        heat_text=_heat_text(given["heat"]),
+        ranks={node.name: rank for rank, node in enumerate(sorted(nodes, key=reading_order))},
         note=interval_note(circuit),
         looked_for=circuit.looked_for_interactions,
         nodes=[row for row in rows if not is_hollow(row[1])],
@@ -65,11 +93,35 @@ def render_page(circuit: Circuit) -> str:
         layered=circuit.has_layers,
         metric=metric,
         places=places,
-        data=_data(placed, circuit, places, metric),
+        data=given,
     )
 
 
 write = file_writer(render_page)
+
+
+def _heat_text(heat: Mapping[str, Any] | None) -> str:
+    """What the legend says of the heat map."""
+    if heat is None:
+        return ""
+    others = "pale, without a frame: decoded main effects of the others" if heat["recorded"] else "empty: not in it"
+    return f"Heat map, last layer on top: framed cells are the circuit, a dash is below 0; {others}"
+
+
+def _breakdown(circuit: Circuit) -> list[dict[str, Any]]:
+    """The parts of the logit difference, the largest first, then what no part holds and the sum of all; as bars."""
+    found: Breakdown | None = None if circuit.description is None else circuit.description.breakdown
+    if found is None:
+        return []
+    parts = sorted(found.parts, key=lambda part: -abs(part.value.value))
+    rows: list[tuple[str, float | Estimate]] = [(part.name, part.value) for part in parts[:MOST_PARTS]]
+    colours = ["negative" if part.value.value < 0 else "positive" for part in parts[:MOST_PARTS]]
+    if rest := [part.value.value for part in parts[MOST_PARTS:]]:
+        rows.append((f"{len(rest)} smaller parts", sum(rest)))
+        colours.append("muted")
+    rows += [("Remainder", found.remainder), ("All together", found.total)]
+    colours += ["muted", "muted"]
+    return drawn_rows(rows, colours, decimals_of([found.total.value]))
 
 
 def render_cell(circuit: Circuit) -> str:
@@ -92,69 +144,3 @@ def render_cell(circuit: Circuit) -> str:
             (" × ".join(edge.components), effect_text(edge, places), edge.relation.short) for edge in edges[:MAX_ROWS]
         ],
     )
-
-
-def _data(placed: Layout, circuit: Circuit, places: int, metric: str) -> dict[str, Any]:
-    """What the script needs: the parts in the diagram's order, with their numbers as they are printed."""
-    strongest = max(placed.nodes, key=lambda mark: abs(mark.node.effect), default=None)
-    return {
-        "places": places,
-        "metric": metric,
-        "others": others_text(circuit),
-        "measured": measured_label(circuit),
-        "with_effects": placed.with_effects,
-        "focus": None if strongest is None else [strongest.x, strongest.y],
-        "nodes": [
-            {
-                "name": mark.node.name,
-                "layer": mark.node.layer if circuit.has_layers else None,
-                "kind": mark.node.kind,
-                **_numbers(mark.node, places),
-            }
-            for mark in placed.nodes
-        ],
-        "edges": [_edge(mark.edge, places) for mark in placed.edges],
-        "dropped": [_edge(edge, places) for edge in circuit.dropped],
-    }
-
-
-def _edge(edge: Interaction, places: int) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "components": list(edge.components),
-        "label": edge.relation.short,
-        "sentence": edge.sentence,
-        **_numbers(edge, places),
-    }
-    for key, table in (("table", edge.table), ("unablated", edge.unablated)):
-        if table:
-            found[key] = [[[int(kept) for kept in row.kept], _short(row.value)] for row in table]
-    if edge.pair is not None:
-        found["conditional"] = [
-            [each.component, each.other, estimate_text(each.ablated, places), estimate_text(each.kept, places)]
-            for each in edge.pair.conditional
-        ]
-    if edge.direction is not None:
-        found["path"] = direction_text(edge.direction)
-    return found
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.5g}")
-
-
-def _numbers(part: Node | Interaction, places: int) -> dict[str, Any]:
-    measured, shown = part.measured, part.shown
-    found: dict[str, Any] = {"per_prompt": [_short(value) for value in part.per_prompt]} if part.per_prompt else {}
-    if not is_signed(part):
-        found["signed"] = False
-    if part.q is not None:
-        found["q"] = f"{part.q:.2g}"
-    if is_hollow(part):
-        found["hollow"] = True
-    return found | {
-        "effect": part.effect,
-        "value": effect_number(part, places),
-        "interval": "" if measured is None else interval(measured.low, measured.high, places),
-        "shown": "" if shown is None else interval(shown.low, shown.high, places),
-        "decoded": number(part.decoded, places) if is_signed(part) else effect_number(part, places),
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Estimate, Interaction, Verification
@@ -68,14 +68,21 @@ def strongest_first(edges: tuple[Interaction, ...]) -> list[Interaction]:
 
 def bars(found: Verification) -> list[dict[str, str]]:
     """What verification measured, each with its text and its place on one scale."""
-    places, rows = verification_decimals(found), found.rows
     colours = ("muted", "positive", "muted", "negative", "muted", "muted")
+    rows = [(name[0].upper() + name[1:], value) for name, value in found.rows]
+    return drawn_rows(rows, colours, verification_decimals(found))
+
+
+def drawn_rows(
+    rows: Sequence[tuple[str, float | Estimate]], colours: Sequence[str], places: int
+) -> list[dict[str, str]]:
+    """Numbers with their intervals, where they have one, as text and as places on one scale, in percent."""
     ends = [(v.value, v.low, v.high) if isinstance(v, Estimate) else (v, v, v) for _, v in rows]
     low, high = min(0.0, *map(min, ends)), max(0.0, *map(max, ends))
     scale = 96 / ((high - low) or 1.0)
     return [
         {
-            "name": name[0].upper() + name[1:],
+            "name": name,
             "colour": colour,
             "shown": number(numbers[0], places),
             "between": interval(*numbers[1:], places) if isinstance(value, Estimate) else "",

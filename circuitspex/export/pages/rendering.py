@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from importlib import resources
 from typing import Any
@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from circuitspex.export.drawing import style
 from circuitspex.export.drawing.claims import few_text
-from circuitspex.export.drawing.comparison_layout import KIND_MARKS
+from circuitspex.export.drawing.comparison_layout import DECREASED, INCREASED, KIND_MARKS, KIND_WORDS
 from circuitspex.text import printable
 
 _PAGE_LIGHT, _PAGE_DARK = "#eef1f4", "#0b0e12"
@@ -34,7 +34,7 @@ def render(template: str, **values: Any) -> str:
 def page(template: str, styles: Sequence[str], scripts: Sequence[str] = (), **values: Any) -> str:
     """A page with these assets; a template that needs ``data`` for its script gets it embedded as JSON."""
     script = Markup(_assets(*scripts))
-    return render(template, style=_stylesheet("page.css", *styles), script=script, **values)
+    return render(template, style=_stylesheet("page.css", "frame.css", *styles), script=script, **values)
 
 
 def sized(drawing: str, placed: Any) -> Markup:
@@ -56,10 +56,19 @@ def environment() -> Environment:
         auto_reload=False,
     )
     words = ("corners", "effect_number", "effect_text", "interval", "is_signed", "legend_of", "number", "shape_of")
-    made.globals |= {name: getattr(style, name) for name in words} | {"KIND_MARKS": KIND_MARKS, "few_text": few_text}
-    made.filters["policy_hash"] = _policy_hash
+    made.globals |= {name: getattr(style, name) for name in words} | {
+        "KIND_MARKS": KIND_MARKS,
+        "KIND_WORDS": KIND_WORDS,
+    }
+    made.globals |= {"increased": INCREASED, "decreased": DECREASED, "few_text": few_text}
+    made.filters |= {"policy_hash": _policy_hash, "by_rank": _by_rank}
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return made
+
+
+def asset(name: str) -> str:
+    """The text of an asset."""
+    return _assets(name)
 
 
 @functools.cache
@@ -84,6 +93,11 @@ def _stylesheet(*names: str) -> Markup:
 def _variables(palette: style.Palette, background: str) -> str:
     colours = ";".join(f"--cx-{field.name}:{getattr(palette, field.name)}" for field in fields(palette))
     return f"{colours};--page:{background}"
+
+
+def _by_rank(names: Sequence[str], ranks: Mapping[str, int]) -> list[str]:
+    """Names in the order of their ranks; those without one stay where they are, behind the others."""
+    return sorted(names, key=lambda name: ranks.get(name, len(ranks)))
 
 
 def _policy_hash(text: str) -> Markup:

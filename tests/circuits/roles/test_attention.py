@@ -136,6 +136,21 @@ def test_named_positions_and_texts_are_sums_over_their_tokens(tiny):
     assert sum(sizes) == pytest.approx(1, abs=1e-5)
 
 
+def test_places_of_measurements_by_position_are_known(tiny):
+    """Each token of a longer span where all prompts have it at the same place, and all that have no name where not."""
+    model = tiny.bridge("qwen3")
+    same = [Example("w1 w2 w3 w4", "w1 w1 w1 w1", " w50", " w51", {"pair": [1, 2]}) for _ in range(2)]
+    subject = subject_of(tiny, "qwen3", Task.from_examples(model, same))
+    plain = plain_attention(tiny, "qwen3", subject.task)[1][0][0]
+    one = looks(subject, {"L1H0": [at("pair 2/2", 1.0, 2)]})["L1H0"]
+    assert list(one.per_prompt[0]) == pytest.approx(plain[2].tolist(), abs=2e-6)
+    moved = [*same[:1], Example("w1 w2 w3 w4", "w1 w1 w1 w1", " w50", " w51", {"pair": [0, 1]})]
+    subject = subject_of(tiny, "qwen3", Task.from_examples(model, moved))
+    one = looks(subject, {"L1H0": [at("elsewhere", 1.0)]})["L1H0"]
+    assert list(one.per_prompt[0]) == pytest.approx(plain[0].tolist(), abs=2e-6)
+    assert list(one.per_prompt[1]) == pytest.approx(plain[2].tolist(), abs=2e-6)
+
+
 def test_lists_are_of_limited_length(tiny):
     model = tiny.bridge("llama")
     long = tiny.task(model, (40,) * 3)

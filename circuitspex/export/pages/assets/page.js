@@ -1,137 +1,192 @@
+/* The circuit's page: what is chosen in one place (diagram, heat map, tables, story) is shown in all, and in the panel. */
 (() => {
-  const { element, promptBars, combinations } = cx;
+  const { element, para, part } = cx;
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
   const canvas = $("diagram"), panel = $("panel"), svg = canvas.querySelector("svg");
-  const nodeMarks = new Map([...svg.querySelectorAll(".node")].map((g) => [Number(g.dataset.node), g]));
-  const edgeMarks = new Map([...svg.querySelectorAll(".edge")].map((g) => [Number(g.dataset.edge), g]));
-  const labels = new Map([...svg.querySelectorAll(".label")].map((g) => [Number(g.dataset.edge), g]));
+  const full = { width: svg.viewBox.baseVal.width, height: svg.viewBox.baseVal.height };
+  const byIndex = (marks, key) => new Map([...svg.querySelectorAll(marks)].map((g) => [Number(g.dataset[key]), g]));
+  const nodeMarks = byIndex(".node", "node"), edgeMarks = byIndex(".edge", "edge"), labels = byIndex(".label", "edge");
   const nodeOf = new Map(data.nodes.map((node, i) => [node.name, i]));
   const edgesOf = data.nodes.map((node) => data.edges.map((_, i) => i).filter((i) => data.edges[i].components.includes(node.name)));
+  const inOrder = (names) => [...names].sort((a, b) => (data.nodes[nodeOf.get(a)]?.rank ?? Infinity) - (data.nodes[nodeOf.get(b)]?.rank ?? Infinity));
+  const nameOf = (edge) => inOrder(edge.components).join(" × ");
   cx.prepareMarks(svg);
+  canvas.style.setProperty("--needed", `${Math.ceil(full.height * Math.min(1.35, canvas.clientWidth / full.width)) + 24}px`);
+  const heat = cx.heatmap($("heat"), data, (index) => choose("node", index)); // before the view, whose room it takes
   const view = cx.panZoom([{ canvas, svg }], data.focus);
-  let chosen = null; // {kind: "node" | "edge" | "dropped", index}
+  const lists = { node: data.nodes, edge: data.edges, dropped: data.dropped };
+  let chosen = null; // {kind: "node" | "edge" | "dropped" | "group", index}
 
-  const nameOf = (edge) => edge.components.join(" × ");
-  const link = (text, kind, index) => element("button", { type: "button", class: "link", onclick: () => choose(kind, index) }, text);
-  const sign = (part, text) => element("span", { class: "sign" + (part.effect < 0 ? " negative" : "") }, text);
-  function row(first, ...rest) {
-    return element("tr", {}, element("td", { class: "name" }, first), ...rest.map((cell) => element("td", { class: "num" }, cell)));
+  const state = cx.makeState(data, () => { chosen = chosenOf(state.on); show(); });
+  const folds = cx.folding(svg, data, choose, state);
+  const ui = { data, state, closed: new Set(), nameLink, setPrompt, noted: showNotes };
+  const say = (text) => { $("said").textContent = text; };
+
+  function chosenOf(on) {
+    if (on.length === 1) return { kind: "node", index: nodeOf.get(on[0]) };
+    for (const kind of on.length ? ["edge", "dropped"] : []) {
+      const index = lists[kind].findIndex((edge) => edge.components.join("\n") === on.join("\n"));
+      if (index >= 0) return { kind, index };
+    }
+    return null;
   }
+  const partOf = ({ kind, index }) => kind === "group" ? folds.groups[index] : lists[kind][index];
+  const link = (text, kind, index) => element("button", { type: "button", class: "link", onclick: () => choose(kind, index, true) }, text);
+  function nameLink(name) {
+    return nodeOf.has(name) ? link(name, "node", nodeOf.get(name)) : element("span", {}, name);
+  }
+  function setPrompt(index) {
+    state.prompt = index;
+    const at = panel.scrollTop;
+    show();
+    panel.scrollTop = at;
+    panel.querySelector(".prompt-choice select")?.focus({ preventScroll: true });
+  }
+
+  /* The panel. */
+  const row = (first, ...rest) => element("tr", {}, element("td", { class: "name" }, first), ...rest.map((cell) => element("td", { class: "num" }, cell)));
   function table(heads, rows) {
     const cells = heads.map((head, i) => element("th", { scope: "col", class: i ? "num" : "" }, head));
     return element("table", {}, element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows));
   }
-  function panelHead(title, kind) {
+  const sign = (one, text) => element("span", { class: "sign" + (one.effect < 0 ? " negative" : "") }, text);
+  function head(title, kind, ...buttons) {
     const close = element("button", { type: "button", "aria-label": "Close the details", onclick: clear }, "×");
-    return element("div", { class: "head" }, element("div", {}, element("p", { class: "muted" }, kind), element("h3", {}, title)), close);
+    return element("div", { class: "head" }, element("div", {}, element("p", { class: "muted" }, kind), element("h3", {}, title)), element("div", { class: "acts" }, ...buttons, close));
   }
-  function amount(part) {
-    const about = part.interval ? `${data.measured} ${part.interval}` : part.signed === false ? "a score from a file, not measured; its sign is not known" : "estimated by the decoder, not measured";
-    const more = part.shown !== part.interval ? [element("p", { class: "muted" }, `widened for having been selected: ${part.shown}`)] : [];
-    const hollow = part.hollow ? [element("p", { class: "muted" }, "not distinguishable from 0 by itself")] : [];
-    return [element("p", { class: "big" }, part.value), element("p", { class: "muted" }, about), ...more, ...hollow];
+  function amount(one) {
+    const about = one.interval ? `${data.measured} ${one.interval}` : one.signed === false ? "a score from a file, not measured; its sign is not known" : "estimated by the decoder, not measured";
+    return [element("p", { class: "big" }, one.value), para(about),
+      ...(one.shown !== one.interval ? [para(`widened for having been selected: ${one.shown}`)] : []),
+      ...(one.hollow ? [para("not distinguishable from 0 by itself")] : [])];
   }
-  function showNode(node, index) {
-    const mine = edgesOf[index];
-    const rows = mine.map((i) => {
-      const others = data.edges[i].components.filter((name) => name !== node.name).join(" × ");
-      return row(link(others, "edge", i), sign(data.edges[i], data.edges[i].value), data.edges[i].shown || "est.");
-    });
-    panel.replaceChildren(
-      panelHead(node.name, node.layer === null ? node.kind : `${node.kind} · layer ${node.layer}`), ...amount(node),
-      element("h4", {}, "Decoded"), element("p", {}, node.decoded), ...evidence(node),
-      ...promptBars(node.per_prompt, data.places, data.metric),
-      element("h4", {}, mine.length ? `Interactions (${mine.length})` : "No interactions"),
-      ...(mine.length ? [table(["with", "effect", "interval"], rows)] : []));
+  const rate = (one) => one.q ? [element("p", {}, `q ${one.q}`), para("The smallest false discovery rate at which it is a discovery, among all that were measured with it.")] : [];
+  const perPrompt = (one) => one.per_prompt ? [part("On each prompt", ui, ...cx.promptEffects(one.per_prompt, ui))] : [];
+  const noteOf = (one, key) => part("Note", ui, cx.noteBox(key, ui, `Note on ${one}`));
+
+  function nodeCard(node, index) {
+    const mine = edgesOf[index], pinned = state.pins.has(node.name);
+    const rows = mine.map((i) => row(link(inOrder(data.edges[i].components.filter((name) => name !== node.name)).join(" × "), "edge", i), sign(data.edges[i], data.edges[i].value), data.edges[i].shown || "est."));
+    const pin = element("button", { type: "button", class: "pin", "aria-pressed": String(pinned), onclick: () => state.toggle(state.pins, node.name) }, pinned ? "Unpin" : "Pin");
+    return [head(node.name, node.layer === null ? node.kind : `${node.kind} · layer ${node.layer}`, pin), ...amount(node), ...cx.describedParts(node, ui), ...perPrompt(node),
+      part(mine.length ? `Interactions (${mine.length})` : "No interactions", ui, ...(mine.length ? [table(["with", "effect", "interval"], rows)] : [])),
+      part("Decoded", ui, element("p", {}, node.decoded), ...rate(node)), noteOf(node.name, node.name)];
   }
-  function showEdge(edge, dropped) {
-    const what = dropped ? "interaction that did not replicate" : edge.sentence;
-    const members = edge.components.map((name) => {
+  function edgeCard(edge, kind) {
+    const what = kind === "dropped" ? "interaction that did not replicate" : edge.sentence, key = edge.components.join(" × ");
+    const members = inOrder(edge.components).map((name) => { const node = data.nodes[nodeOf.get(name)]; return row(nameLink(name), node ? node.value : "–", node ? node.shown || "est." : "–"); });
+    return [head(nameOf(edge), what), ...amount(edge), ...cx.pairParts(edge, ui), ...perPrompt(edge),
+      part("Its components alone", ui, table(["component", "effect", "interval"], members)),
+      part("Measured and decoded", ui, table(["", "effect", "interval"], [row("measured", edge.interval ? edge.value : "–", edge.interval || "–"), row("decoded", edge.decoded, "")]), ...rate(edge)), noteOf(nameOf(edge), key)];
+  }
+  function pins() {
+    if (!state.pins.size) return [];
+    const rows = inOrder(state.pins).map((name) => {
       const node = data.nodes[nodeOf.get(name)];
-      return node ? row(link(name, "node", nodeOf.get(name)), node.value, node.shown || "est.") : row(name, "–", "–");
+      return element("li", {}, nameLink(name), ` ${node.value} `, element("span", { class: "muted" }, node.about && node.about.role.clear ? node.about.role.word : ""), element("button", { type: "button", class: "quiet-button", "aria-label": `Unpin ${name}`, onclick: () => state.toggle(state.pins, name) }, "×"));
     });
-    panel.replaceChildren(
-      panelHead(nameOf(edge), what), ...amount(edge),
-      element("h4", {}, "Measured and decoded"),
-      table(["", "effect", "interval"], [row("measured", edge.interval ? edge.value : "–", edge.interval || "–"), row("decoded", edge.decoded, "")]),
-      ...conditional(edge), ...evidence(edge), ...combinations(edge, data), ...promptBars(edge.per_prompt, data.places, data.metric),
-      element("h4", {}, "Its components alone"), table(["component", "effect", "interval"], members));
+    return [element("ul", { class: "pins", "aria-label": "Pinned" }, ...rows)];
   }
-  /* What each of two components does without the other one, and with it. */
-  function conditional(edge) {
-    if (!edge.conditional) return [];
-    const rows = edge.conditional.map(([name, other, without, kept]) => [row(`${name}, ${other} ablated`, without), row(`${name}, ${other} kept`, kept)]);
-    return [element("h4", {}, "What each does without the other, and with it"), table(["", "effect"], rows.flat())];
-  }
-  function evidence(edge) {
-    const said = (head, text, why) => text ? [element("h4", {}, head), element("p", {}, text), element("p", { class: "muted small" }, why)] : [];
-    return [
-      ...said("False discovery rate", edge.q && `q ${edge.q}`, "The smallest rate at which it is a discovery, among all that were measured with it."),
-      ...said("Direction", edge.path, "How much of it travels along that path, with its interval; an arrow is drawn where that is above zero.")];
-  }
-  function showNothing() {
-    panel.replaceChildren(
-      element("h3", {}, "Details"),
-      element("p", { class: "muted" }, data.nodes.length ? "Choose a component or an interaction, in the diagram or in the tables." : "This circuit is empty."));
-  }
-  function choose(kind, index) {
-    chosen = { kind, index };
-    if (kind === "node") showNode(data.nodes[index], index);
-    else showEdge((kind === "edge" ? data.edges : data.dropped)[index], kind === "dropped");
-    panel.scrollTop = 0;
+  const nothing = () => [element("h3", {}, "Details"), element("p", { class: "muted" }, data.nodes.length ? "Choose a component or an interaction, in the diagram, the heat map or the tables." : "This circuit is empty.")];
+  function show() {
+    const one = chosen && partOf(chosen), open = new Set(panel.contains(document.activeElement) ? ["focus"] : []);
+    const card = !one ? nothing() : chosen.kind === "node" ? nodeCard(one, chosen.index) : chosen.kind === "group" ? [head(one.name, "group"), ...folds.card(one, ui)] : edgeCard(one, chosen.kind);
+    panel.replaceChildren(...pins(), ...card);
+    panel.classList.toggle("open", Boolean(one));
+    document.body.classList.toggle("with-card", Boolean(one));
+    if (open.size) panel.focus({ preventScroll: true });
     refresh();
+    showNotes();
+    state.write();
+  }
+  function choose(kind, index, reveal = false) {
+    chosen = { kind, index };
+    const one = partOf(chosen);
+    state.on = kind === "group" ? [] : kind === "node" ? [one.name] : one.components;
+    show();
+    panel.scrollTop = 0;
+    const mark = { node: nodeMarks, edge: edgeMarks }[kind]?.get(index);
+    if (reveal && mark) view.reveal(mark);
+    say(kind === "node" ? `${one.name}: ${one.value}${one.about?.role.clear ? `, ${one.about.role.word}` : ""}` : one.sentence || one.name || nameOf(one));
   }
   function clear() {
     chosen = null;
-    showNothing();
-    refresh();
+    state.on = [];
+    show();
+    say("");
   }
 
-  /* What is shown: threshold, orders, search, what is chosen. */
+  /* Notes, all in one list. */
+  const pageNote = $("page-note");
+  pageNote.addEventListener("input", () => state.note("", pageNote.value));
+  function showNotes() {
+    if (document.activeElement !== pageNote) pageNote.value = state.notes.get("") || "";
+    const items = [...state.notes].filter(([key]) => key).map(([key, text]) => {
+      const found = chosenOf(key.split(" × "));
+      return element("li", {}, found ? link(key, found.kind, found.index) : key, `: ${text}`);
+    });
+    $("notes").replaceChildren(...items);
+  }
+
+  /* What is shown: threshold, orders, search, what is chosen, pinned and folded. */
   const largest = Math.max(0, ...data.nodes.map((n) => Math.abs(n.effect)), ...data.edges.map((e) => Math.abs(e.effect)));
   const threshold = () => largest * (Number($("threshold").value) / 1000) ** 2;
   function matches(words, ...texts) {
     const all = texts.join(" ").toLowerCase();
     return words.every((word) => all.includes(word));
   }
+  const roleOf = (node) => node.about ? node.about.role.word : "";
+  function picked() {
+    if (!chosen || chosen.kind === "dropped") return null;
+    if (chosen.kind === "group") return new Set(folds.groups[chosen.index].nodes.flatMap((i) => edgesOf[i]));
+    return new Set(chosen.kind === "node" ? edgesOf[chosen.index] : [chosen.index]);
+  }
+  function near() {
+    if (!chosen) return null;
+    if (chosen.kind === "node") return new Set([chosen.index]);
+    if (chosen.kind === "group") return new Set(folds.groups[chosen.index].nodes);
+    return new Set(partOf(chosen).components.map((name) => nodeOf.get(name)));
+  }
   function refresh() {
-    const least = threshold() * (1 - 1e-9);
+    const least = threshold() * (1 - 1e-9), folded = folds.apply(), edges = picked(), around = near();
     const orders = new Set([...document.querySelectorAll("#orders input:checked")].map((box) => Number(box.value)));
     const words = $("search").value.toLowerCase().replace(/layer\s+(\d+)/g, "layer$1").split(/\s+/).filter(Boolean);
-    const found = (node) => matches(words, node.name, node.kind, `layer${node.layer} `);
+    const found = (node) => matches(words, node.name, node.kind, roleOf(node), `layer${node.layer} `);
     const foundEdge = (edge) => matches(words, nameOf(edge), edge.label) || edge.components.some((name) => nodeOf.has(name) && found(data.nodes[nodeOf.get(name)]));
     const visible = data.edges.map((edge) => Math.abs(edge.effect) >= least && orders.has(edge.components.length));
-    const picked = chosen && chosen.kind === "node" ? new Set(edgesOf[chosen.index]) : chosen && chosen.kind === "edge" ? new Set([chosen.index]) : null;
+    const isChosen = (kind, i) => Boolean(chosen && chosen.kind === kind && chosen.index === i);
+    const linkedTo = new Set([...(edges || [])].flatMap((e) => data.edges[e].components));
     data.edges.forEach((edge, i) => {
       const mark = edgeMarks.get(i), label = labels.get(i);
-      const dim = (picked && !picked.has(i)) || (words.length > 0 && !foundEdge(edge));
-      mark.classList.toggle("off", !visible[i]);
-      mark.classList.toggle("dim", Boolean(dim));
-      mark.classList.toggle("chosen", Boolean(chosen && chosen.kind === "edge" && chosen.index === i));
-      mark.setAttribute("tabindex", visible[i] ? "0" : "-1");
-      if (label) {
-        label.classList.toggle("off", !visible[i]);
-        const wanted = data.with_effects && (edge.interval || $("estimates").checked);
-        label.classList.toggle("quiet", !wanted && !(picked && picked.has(i)));
-        label.classList.toggle("dim", Boolean(dim));
+      const dim = (edges && !edges.has(i)) || (words.length > 0 && !foundEdge(edge));
+      for (const one of label ? [mark, label] : [mark]) {
+        one.classList.toggle("off", !visible[i]);
+        one.classList.toggle("folded", folded.edges.has(i));
+        one.classList.toggle("dim", Boolean(dim));
       }
+      mark.classList.toggle("chosen", isChosen("edge", i));
+      mark.setAttribute("tabindex", visible[i] && !folded.edges.has(i) ? "0" : "-1");
+      const wanted = data.with_effects && (edge.interval || $("estimates").checked);
+      if (label) label.classList.toggle("quiet", !wanted && !(edges && edges.has(i)));
     });
     data.nodes.forEach((node, i) => {
-      const mark = nodeMarks.get(i);
-      const linked = edgesOf[i].some((e) => visible[e]);
-      const near = !picked || (chosen.kind === "node" && chosen.index === i) || [...picked].some((e) => data.edges[e].components.includes(node.name));
+      const mark = nodeMarks.get(i), linked = edgesOf[i].some((e) => visible[e]);
+      const close = !around || around.has(i) || linkedTo.has(node.name);
       const searched = words.length === 0 || found(node) || edgesOf[i].some((e) => visible[e] && matches(words, nameOf(data.edges[e]), data.edges[e].label));
       mark.classList.toggle("off", Math.abs(node.effect) < least && !linked);
-      mark.classList.toggle("dim", !near || !searched);
-      mark.classList.toggle("chosen", Boolean(chosen && chosen.kind === "node" && chosen.index === i));
+      mark.classList.toggle("folded", folded.nodes.has(i));
+      mark.classList.toggle("dim", !close || !searched);
+      mark.classList.toggle("chosen", isChosen("node", i));
+      mark.classList.toggle("pinned", state.pins.has(node.name));
     });
+    heat.refresh(around, state.pins);
     document.querySelectorAll("tr[data-kind]").forEach((tr) => {
-      const index = Number(tr.dataset.index), kind = tr.dataset.kind;
-      const part = { node: data.nodes, edge: data.edges, dropped: data.dropped }[kind][index];
-      tr.hidden = words.length > 0 && !(kind === "node" ? found(part) : foundEdge(part));
-      tr.classList.toggle("chosen", Boolean(chosen && chosen.kind === kind && chosen.index === index));
+      const index = Number(tr.dataset.index), kind = tr.dataset.kind, one = lists[kind][index];
+      tr.hidden = words.length > 0 && !(kind === "node" ? found(one) : foundEdge(one));
+      tr.classList.toggle("chosen", isChosen(kind, index));
     });
+    document.querySelectorAll("#groups input").forEach((box) => { box.checked = state.folded.has(folds.groups[Number(box.value)].name); });
     $("threshold-value").textContent = threshold().toFixed(data.places);
     $("count").textContent = `${visible.filter(Boolean).length} of ${data.edges.length} interactions shown.`;
   }
@@ -158,15 +213,14 @@
     if (chosen) clear();
     else if ($("search").value) { $("search").value = ""; refresh(); }
   });
-  document.querySelectorAll("tr[data-kind]").forEach((tr) => {
-    tr.querySelector("button.link").addEventListener("click", () => {
-      const index = Number(tr.dataset.index), mark = { node: nodeMarks, edge: edgeMarks }[tr.dataset.kind]?.get(index);
-      choose(tr.dataset.kind, index);
-      if (mark) view.reveal(mark);
-    });
-  });
-
+  document.querySelectorAll("tr[data-kind]").forEach((tr) => tr.querySelector("button.link").addEventListener("click", () => choose(tr.dataset.kind, Number(tr.dataset.index), true)));
+  document.querySelectorAll("button[data-node]").forEach((button) => button.addEventListener("click", () => choose("node", Number(button.dataset.node), true)));
+  document.querySelectorAll("#groups input").forEach((box) => box.addEventListener("input", () => state.toggle(state.folded, folds.groups[Number(box.value)].name)));
+  document.querySelectorAll("#groups button").forEach((button) => button.addEventListener("click", () => choose("group", Number(button.value))));
   for (const id of ["search", "threshold", "estimates"]) $(id).addEventListener("input", refresh);
   document.querySelectorAll("#orders input").forEach((box) => box.addEventListener("input", refresh));
-  clear();
+  const heatSize = heat.svg && { width: Number(heat.svg.getAttribute("width")), height: Number(heat.svg.getAttribute("height")) };
+  cx.downloads(data, state, { diagram: { svg, size: full }, "heat-map": { svg: heat.svg, size: heatSize } }, say);
+  chosen = chosenOf(state.on);
+  show();
 })();

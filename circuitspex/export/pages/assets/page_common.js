@@ -37,20 +37,6 @@ const cx = (() => {
         element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)))];
   }
 
-  /* The mean metric for every on/off combination of an interaction's components: over random masks of the others, and
-     beside it with all others kept. */
-  function combinations(edge, { places, metric, others }) {
-    if (!edge.table || !edge.table.length) return [];
-    const whole = edge.unablated || [];
-    const heads = [...edge.components, "others masked", ...(whole.length ? ["others kept"] : [])].map((head, i) => element("th", { scope: "col", class: i < edge.components.length ? "" : "num" }, head));
-    const rows = edge.table.map(([kept, value], i) => element("tr", {},
-      ...kept.map((on) => element("td", on ? {} : { class: "muted" }, on ? "● kept" : "○ ablated")), element("td", { class: "num" }, signed(value, places)),
-      ...(whole.length ? [element("td", { class: "num" }, signed(whole[i][1], places))] : [])));
-    return [element("h4", {}, "Measured for every combination"), element("p", { class: "muted small" }, `Mean of ${metric}, averaged over ${others}${whole.length ? "; and beside it with all others kept" : ""}.`),
-      element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Mean metric for every combination" },
-        element("table", { class: "combinations" }, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows)))];
-  }
-
   /* A wider line to click on, and a text to hover. */
   function prepareMarks(svg) {
     for (const mark of svg.querySelectorAll(".node, .edge")) {
@@ -196,5 +182,5 @@ const cx = (() => {
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
   });
-  return { element, signed, promptBars, combinations, prepareMarks, panZoom };
+  return { element, drawn, signed, promptBars, prepareMarks, panZoom };
 })();

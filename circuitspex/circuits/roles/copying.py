@@ -1,0 +1,105 @@
+"""Whether heads write the very tokens that they attend to: the copying score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from circuitspex.circuits.roles.frozen_stream import FrozenStream, Row
+from circuitspex.circuits.roles.pattern_hooks import Seen, read_heads
+from circuitspex.circuits.roles.subject import Subject
+from circuitspex.statistics import Estimate, over_prompts
+
+Tokens = Int[Tensor, "texts positions"]
+_Read = tuple[Tensor, Tensor, Tensor]
+
+_LEAST = 0.01
+"""Of a head's attention, below which what goes past the first token says nothing."""
+
+
+def copying(subject: Subject, stream: FrozenStream, *sets: Sequence[Tokens]) -> tuple[dict[str, Estimate], ...]:
+    """The copying score of each head, by name, on each set of texts; none where its attention can't be read.
+
+    If the head attended from the last position to one token alone, it would write that token's value through its output
+    matrix into the logits. The score of the token is its own logit among these, in standard deviations over the
+    vocabulary from their mean; it does not depend on the scale of the norms. That of a text is the average over the
+    tokens after the first, weighted by attention; the first is left out since attention rests there that looks at
+    nothing. Texts on which hardly any attention is left say nothing.
+
+    Args:
+        subject: the heads and the model.
+        stream: the model's way from a head's output to the logits, of any prompts.
+        sets: each of tokens ``[texts, positions]`` of one length or more; intervals are over the texts of a set.
+    """
+    heads = {str(head): head for head in subject.heads if head.position in (None, -1)}
+    wanted: dict[int, list[int]] = {}
+    for head in heads.values():
+        wanted.setdefault(head.layer, []).append(head.start)
+    wanted = {layer: list(dict.fromkeys(own)) for layer, own in wanted.items()}
+    read = [_read(subject, texts, wanted) for texts in sets]
+    found: tuple[dict[str, Estimate], ...] = tuple({} for _ in sets)
+    for name, head in heads.items():
+        about = [of_set.get((head.layer, head.start), []) for of_set in read]
+        if not any(about):
+            continue
+        written = _written(stream, head.layer, head.start)
+        for of_set, estimates in zip(about, found, strict=True):
+            scores = _scores(written, of_set) if of_set else []
+            if len(scores):
+                estimates[name] = over_prompts(np.asarray(scores))
+    return found
+
+
+def _read(
+    subject: Subject, texts: Sequence[Tokens], wanted: dict[int, list[int]]
+) -> dict[tuple[int, int], list[_Read]]:
+    """By layer and head, attention from the last position to all but the first, the values there, and the tokens."""
+    read: dict[tuple[int, int], list[_Read]] = {}
+    refused: set[int] = set()
+    for group in texts:
+
+        def keep(rows: slice, layer: int, seen: Seen, tokens: Tensor = group) -> None:
+            for at, head in enumerate(wanted[layer]):
+                about = seen.pattern[:, at, -1, 1:], seen.values[:, 1:, at], tokens[rows, 1:].to(seen.values.device)
+                if seen.is_product():
+                    read.setdefault((layer, head), []).append(about)
+
+        still = {layer: own for layer, own in wanted.items() if layer not in refused}
+        if still and group.shape[1] > 1:
+            refused |= set(read_heads(subject.model, subject.structure, group, still, keep))
+    return {(layer, head): about for (layer, head), about in read.items() if layer not in refused}
+
+
+def _written(stream: FrozenStream, layer: int, head: int) -> Tensor:
+    """What each number of a head's output writes into the logits, beside their mean: ``[width, vocab]``."""
+    place = ("head", layer)
+    shape = stream.passed[place].shape[1:]
+    # The head's output, one number after the other, each as large as they are: other parts are rounded off less.
+    size = float(stream.passed[place][:, head].abs().max()) or 1.0
+    rows = [Row(0)]
+    for number in range(shape[1]):
+        units = torch.zeros(tuple(shape), dtype=stream.passed[place].dtype)
+        units[head, number] = size
+        rows.append(Row(0, numbers={place: units}))
+    logits = torch.cat([each.float() for each in stream.outputs(rows)])
+    written = logits[1:] - logits[0]
+    return written - written.mean(1, keepdim=True)
+
+
+def _scores(written: Tensor, about: list[_Read]) -> NDArray[np.float64]:
+    """Of each text on which enough attention goes past the first token."""
+    spread = written @ written.T / written.shape[1]
+    scores = []
+    for shares, values, tokens in about:
+        values = values.to(written)
+        own = torch.einsum("rkd,drk->rk", values, written[:, tokens])
+        error = torch.einsum("rkd,de,rke->rk", values, spread, values).clamp_min(1e-30).sqrt()
+        total = shares.sum(1)
+        of_prompts = (shares * own / error).sum(1) / total.clamp_min(_LEAST)
+        scores.append(of_prompts[total >= _LEAST].double().cpu().numpy())
+    return np.concatenate(scores)

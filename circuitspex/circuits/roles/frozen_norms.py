@@ -1,0 +1,153 @@
+"""Norms with the scale that they had in a run, which makes them affine: what a part of their input becomes is a sum.
+
+A layer norm, root-mean-square norm or the like gives ``y = k g * C x + b``, where C takes off the mean or does nothing,
+g and b are its own numbers for each dimension, and only the scale k depends on x. Which it is, is found by asking the
+module, not by its name, and proved on the run: no other number than k is free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuitspex.components.proof.seen import rounding
+from circuitspex.models.out_of_memory import is_out_of_memory
+from circuitspex.models.protocol import Model
+
+
+@dataclass(frozen=True)
+class _Norm:
+    """``gain`` and ``bias`` ``[d_model]``, and whether the mean is taken off; the gain is known up to a factor."""
+
+    gain: Tensor
+    bias: Tensor
+    centred: bool
+
+    def linear(self, x: Tensor) -> Tensor:
+        """``g * C x``, ``[..., d_model]``."""
+        return self.gain * (x - x.mean(-1, keepdim=True) if self.centred else x)
+
+
+@dataclass
+class Norms:
+    """The norms of a model whose width is that of the residual stream, and the scales that they had in a run.
+
+    ``scales`` are by the module and which call of it in a pass that is: ``[rows]``, rows of all passes together. What
+    passes one of the hooks of ``changed`` is replaced: a norm that ends in one gives what was put there.
+    """
+
+    model: Model
+    changed: frozenset[str] = frozenset()
+    known: dict[Any, _Norm | None] = field(default_factory=dict)
+    scales: dict[tuple[Any, int], list[Tensor]] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Within the block, one pass is looked at; what it shows at the last position is kept."""
+        calls: dict[Any, int] = {}
+        asking = False  # a module that is asked calls others
+
+        def look(module: Any, args: Any, options: Any, output: Any) -> None:
+            nonlocal asking
+            x = _given(args, options)
+            if asking or not self._is_stream(x, output):
+                return
+            asking = True
+            try:
+                self._fit(module, calls, x[:, -1], output[:, -1])
+            finally:
+                asking = False
+
+        with _hooked(self.model, look, self.changed):
+            yield
+
+    @contextlib.contextmanager
+    def frozen(self, prompts: Tensor) -> Iterator[None]:
+        """Within the block, in one pass, each row has the scales of one of the prompts that were looked at."""
+        calls: dict[Any, int] = {}
+
+        def freeze(module: Any, args: Any, options: Any, output: Any) -> Any:
+            x, norm = _given(args, options), self.known.get(module)
+            if norm is None or not self._is_stream(x, output):
+                return None
+            call = calls[module] = calls.get(module, -1) + 1
+            if (module, call) not in self.scales:
+                return None
+            scale = torch.cat(self.scales[module, call])[prompts.to(x.device)]
+            return scale[:, None, None] * norm.linear(x) + norm.bias
+
+        with _hooked(self.model, freeze, self.changed):
+            yield
+
+    def reorder(self, rows: Tensor) -> None:
+        """Put the rows of all passes into this order; a call that was not made in every pass is forgotten."""
+        whole = {key: torch.cat(scales) for key, scales in self.scales.items()}
+        self.scales = {key: [each[rows.to(each.device)]] for key, each in whole.items() if len(each) == len(rows)}
+
+    def _is_stream(self, x: Any, output: Any) -> bool:
+        return (
+            isinstance(x, Tensor)
+            and isinstance(output, Tensor)
+            and x.ndim == 3
+            and x.shape == output.shape
+            and x.shape[-1] == int(self.model.cfg.d_model)
+            and x.is_floating_point()
+        )
+
+    def _fit(self, module: Any, calls: dict[Any, int], x: Tensor, y: Tensor) -> None:
+        if module not in self.known:
+            self.known[module] = _asked(module, x)
+        norm = self.known[module]
+        if norm is None:
+            return
+        linear, given = norm.linear(x), y - norm.bias
+        scale = (linear * given).sum(-1) / linear.square().sum(-1).clamp_min(1e-30)
+        apart = (scale[:, None] * linear - given).abs()
+        size = (scale[:, None] * norm.gain).abs() * x.abs().amax(-1, keepdim=True) + y.abs() + norm.bias.abs()
+        if bool((apart <= 64 * rounding(x, y) * size).all()):
+            call = calls[module] = calls.get(module, -1) + 1
+            self.scales.setdefault((module, call), []).append(scale)
+        else:
+            self.known[module] = None
+
+
+def _asked(module: Any, like: Tensor) -> _Norm | None:
+    """What the module makes of zeros, of a vector of ones of either sign, and of that with a constant added."""
+    width = like.shape[-1]
+    ones = torch.ones(width, dtype=like.dtype, device=like.device)
+    ones[torch.randperm(width, generator=torch.Generator().manual_seed(0))[: width // 2].to(like.device)] = -1
+    try:
+        bias, of_ones, of_more = module(torch.stack([0 * ones, ones, ones + 0.5])[:, None])[:, 0]
+    except (TypeError, RuntimeError, ValueError) as error:  # it wants more than one tensor: no norm of the stream
+        if is_out_of_memory(error):
+            raise
+        return None
+    centred = bool((of_ones - of_more).abs().max() <= 1e-3 * (of_ones - bias).abs().max())
+    gain = (of_ones - bias) / (ones - ones.mean() if centred else ones)
+    return _Norm(gain, bias, centred) if bool((gain.isfinite() & bias.isfinite()).all()) else None
+
+
+@contextlib.contextmanager
+def _hooked(model: Model, hook: Any, changed: frozenset[str]) -> Iterator[None]:
+    """Within the block, a plain hook on each module without matrices, as norms are, and without what is changed."""
+    points = {id(model.hook_dict[name]) for name in changed}
+    handles = []
+    try:
+        for module in model.original_model.modules():
+            if any(id(each) in points for each in module.modules()):
+                continue
+            if type(module).__name__ != "HookPoint" and all(p.ndim < 2 for p in module.parameters()):
+                handles.append(module.register_forward_hook(hook, with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _given(args: Any, options: Any) -> Any:
+    return args[0] if args else options.get("hidden_states")

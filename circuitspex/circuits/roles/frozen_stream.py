@@ -1,0 +1,279 @@
+"""What parts of a model write straight into the logits of the last position, all else being as it was in the run.
+
+Every part writes into the residual stream, and what it writes passes nothing but norms, multiples and the unembedding
+if it goes past all other parts. With the scales of the norms as they were in the run (``frozen_norms``) that way is
+affine. So the model itself is run on one token, the last of each prompt, with the output of every part replaced: by
+what it was in the run, for one part or a part of it, and by 0 for all others. What that changes in the logits is what
+the part writes. Its own output projection, norms after it and multiples are passed as the model has them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuitspex.circuits.roles.frozen_norms import Norms
+from circuitspex.components import Layout, ModelStructure, Part
+from circuitspex.components.proof.seen import rounding
+from circuitspex.models.protocol import FwdHook, Model
+
+Place = tuple[str, int]
+"""'entry' of the first layer, 'head', 'mlp', 'neurons' or 'attention' of one, or the number of an 'other' module."""
+
+_LARGEST = 2**25
+"""Logits that one pass makes."""
+_TOKENS = 4096
+"""Tokens of one pass over prompts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One prompt with some parts of the model at work.
+
+    ``units`` says which units of a place are: None for all of them. ``numbers`` are put in instead of what was there,
+    ``[units, width]``.
+    """
+
+    prompt: int
+    units: Mapping[Place, Sequence[int] | None] = field(default_factory=dict)
+    numbers: Mapping[Place, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class FrozenStream:
+    """A model and what its parts gave at the last position of ``P`` prompts.
+
+    ``passed`` is that by place, ``[P, units, width]``; ``unembedded`` and ``logits`` ``[P, vocab]`` are what the
+    unembedding gave, and what the model made of that.
+    """
+
+    model: Model
+    structure: ModelStructure
+    inside: frozenset[Place]
+    """Whole MLPs and attention layers that are entered: 'mlp' of those whose neurons are asked for."""
+    norms: Norms
+    passed: dict[Place, Tensor] = field(default_factory=dict)
+    last: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    unembedded: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    logits: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    others: list[Any] = field(default_factory=list)
+    """Modules of layers that write to the residual stream and that no other place covers."""
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        structure: ModelStructure,
+        groups: Sequence[tuple[Int[Tensor, " rows"], Int[Tensor, "rows positions"]]],
+        neurons_of: frozenset[int],
+    ) -> FrozenStream:
+        """Runs the prompts of each group: their numbers, and their tokens, all of one length."""
+        stream = cls(model, structure, frozenset(("mlp", layer) for layer in neurons_of), Norms(model))
+        stream.norms.changed = frozenset(name for _, name, _ in stream._cuts())
+        order: list[int] = []
+        found: list[dict[Place, Tensor]] = []
+        for indices, tokens in groups:
+            step = max(1, _TOKENS // int(tokens.shape[1]))
+            for start in range(0, len(tokens), step):
+                found.append(stream._run(tokens[start : start + step]))
+                order += indices[start : start + step].tolist()
+        back = torch.tensor(order).argsort()
+        for place in found[0]:
+            whole = torch.cat([each[place] for each in found])
+            stream.passed[place] = whole[back.to(whole.device)]
+        stream.norms.reorder(back)
+        stream.unembedded, stream.logits = stream.passed.pop(("unembedded", 0)), stream.passed.pop(("logits", 0))
+        stream.last = stream.passed.pop(("last", 0))
+        stream._forget_covered()
+        return stream
+
+    @property
+    def tolerance(self) -> float:
+        """By how much parts may miss their sum, as a share of their sizes: rounding through all layers."""
+        eps = rounding(self.unembedded)
+        return eps * (8192 if eps < 1e-6 else 8)
+
+    def places(self, *kinds: str) -> list[Place]:
+        """Where parts of these kinds write."""
+        return [place for place in self.passed if place[0] in kinds]
+
+    def outputs(self, rows: Sequence[Row]) -> Iterator[Float[Tensor, "rows vocab"]]:
+        """What the unembedding gives for each row, some rows at a time."""
+        vocab = int(self.unembedded.shape[1])
+        step = max(1, _LARGEST // vocab)
+        for start in range(0, len(rows), step):
+            yield self._pass([Row(rows[start].prompt), *rows[start : start + step]])[1:]
+
+    @functools.cached_property
+    def factor(self) -> float:
+        """What logits are times what the unembedding gives, where that is small: soft caps leave small ones alone."""
+        given, logits = self.unembedded.double(), self.logits.double()
+        times = float((given * logits).sum() / given.square().sum())
+        if bool(((logits - times * given).abs() <= 64 * rounding(self.logits) * logits.abs()).all()):
+            return times
+        small = 1e-3 * given / given.abs().max()
+        seen = []
+        for one in (small[:1], 0 * small[:1]):
+            put = one.to(self.unembedded)
+            hooks: list[FwdHook] = [("unembed.hook_out", lambda x, hook, put=put: put[:, None].expand_as(x).clone())]
+            seen.append(self.model.run_with_hooks(self.last[:1, None], fwd_hooks=hooks, use_cache=False)[0, -1])
+        moved = (seen[0] - seen[1]).double()
+        return float((small[0] * moved).sum() / small[0].square().sum())
+
+    def _forget_covered(self) -> None:
+        """Of the other modules only those count that still write when all other places are silent."""
+        rows = [Row(0), *(Row(0, {place: None}) for place in self.places("other"))]
+        outputs = self._pass(rows)
+        for place, output in zip(self.places("other"), outputs[1:], strict=True):
+            if torch.equal(output, outputs[0]):
+                del self.passed[place]
+
+    # The run
+
+    def _run(self, tokens: Tensor) -> dict[Place, Tensor]:
+        device = next(iter(self.model.parameters())).device
+        tokens = tokens.to(device)
+        seen: dict[Place, Tensor] = {("last", 0): tokens[:, -1]}
+        opened: list[list[Any]] = []  # modules of a layer that are running: [the module, whether a place is inside]
+
+        def keep(place: Place, layout: Layout | None) -> Any:
+            def look(activation: Tensor, hook: Any) -> None:
+                for module in opened:
+                    module[1] = True
+                units = activation.detach()[:, :, None] if layout is None else layout.read(activation.detach())
+                seen[place] = units[:, -1].clone()
+
+            return look
+
+        def unembedded(activation: Tensor, hook: Any) -> None:
+            seen["unembedded", 0] = activation[:, -1].detach().clone()
+
+        hooks: list[FwdHook] = [(name, keep(place, layout)) for place, name, layout in self._cuts()]
+        hooks += [
+            ("unembed.hook_in", lambda activation, hook: activation[:, -1:]),
+            ("unembed.hook_out", unembedded),
+        ]
+
+        def enter(module: Any, args: Any, options: Any) -> None:
+            seen["entry", 0] = _stream(args, options)[:, -1:].detach().clone()
+
+        def begin(module: Any, args: Any, options: Any) -> None:
+            opened.append([module, False])
+
+        def end(module: Any, args: Any, options: Any, output: Any) -> None:
+            _, covered = opened.pop()
+            given = output[0] if isinstance(output, (tuple, list)) else output
+            if covered or not isinstance(given, Tensor) or given.ndim != 3 or given.shape[:2] != tokens.shape:
+                return
+            if given.shape[2] == int(self.model.cfg.d_model) and any(p.ndim > 1 for p in module.parameters()):
+                if module not in self.others:
+                    self.others.append(module)
+                seen["other", self.others.index(module)] = given[:, -1:].detach().clone()
+
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.norms.watched())
+            first = _layer(self.model, 0)
+            stack.callback(first.register_forward_pre_hook(enter, with_kwargs=True).remove)
+            for number in range(self.structure.n_layers):
+                for child in _layer(self.model, number).children():
+                    stack.callback(child.register_forward_pre_hook(begin, with_kwargs=True).remove)
+                    stack.callback(child.register_forward_hook(end, with_kwargs=True).remove)
+            logits = self.model.run_with_hooks(tokens, fwd_hooks=hooks, use_cache=False)
+        seen["logits", 0] = logits[:, -1].detach()
+        return seen
+
+    def _cuts(self) -> list[tuple[Place, str, Layout | None]]:
+        """The hooks where parts write: the heads' outputs, MLPs' outputs or their neurons, else whole attentions."""
+        found: list[tuple[Place, str, Layout | None]] = []
+        for layer, of_layer in enumerate(self.structure.layers):
+            for kind in ("head", "attention", "neurons", "mlp"):
+                part = of_layer.part(kind)
+                if part.hook is None or (kind == "neurons" and not self._enters(layer, of_layer.part("mlp"))):
+                    continue
+                layout = {"head": part.layout or Layout(part.n_units), "neurons": Layout(part.n_units)}.get(kind)
+                found.append(((kind, layer), part.hook, layout))
+        return found
+
+    def _enters(self, layer: int, mlp: Part) -> bool:
+        return ("mlp", layer) in self.inside or mlp.hook is None
+
+    # The passes on one token
+
+    def _pass(self, rows: Sequence[Row]) -> Float[Tensor, "rows vocab"]:
+        """The first row must have nothing at work: it shows what projections give of nothing, their biases."""
+        prompts = torch.tensor([row.prompt for row in rows])
+        found: list[Tensor] = []
+
+        def put(place: Place, layout: Layout | None) -> Any:
+            def change(activation: Tensor, hook: Any) -> Tensor:
+                units = activation[:, :, None] if layout is None else layout.read(activation)
+                units = self._units(place, rows, units)
+                return units[:, :, 0] if layout is None else layout.write(activation, units)
+
+            return change
+
+        hooks: list[FwdHook] = [(name, put(place, layout)) for place, name, layout in self._cuts()]
+        hooks.append(("unembed.hook_out", lambda activation, hook: found.append(activation[:, -1].detach())))
+
+        def enter(module: Any, args: Any, options: Any) -> Any:
+            given = self._units(("entry", 0), rows, _stream(args, options)[:, :, None])[:, :, 0]
+            return ((given, *args[1:]), options) if args else (args, {**options, "hidden_states": given})
+
+        def leave(number: int) -> Any:
+            def change(module: Any, args: Any, output: Any) -> Any:
+                many = isinstance(output, (tuple, list))
+                given = self._units(("other", number), rows, (output[0] if many else output)[:, :, None])[:, :, 0]
+                return type(output)((given, *output[1:])) if many else given
+
+            return change
+
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.norms.frozen(prompts))
+            first = _layer(self.model, 0)
+            stack.callback(first.register_forward_pre_hook(enter, with_kwargs=True).remove)
+            for _, number in self.places("other"):
+                module = self.others[number]
+                stack.callback(module.register_forward_hook(leave(number)).remove)
+            tokens = self.last[prompts.to(self.last.device)][:, None]
+            self.model.run_with_hooks(tokens, fwd_hooks=hooks, use_cache=False)
+        return found[0]
+
+    def _units(self, place: Place, rows: Sequence[Row], given: Tensor) -> Tensor:
+        """What a place gives in each row, ``[rows, 1, units, width]``: what it gave in the run, or nothing.
+
+        Where a part of it is at work in a place inside of it, or its heads are, that is what comes, less what comes of
+        nothing; what a place of heads is inside of, a whole attention, is let through.
+        """
+        kind, layer = place
+        inner = ("neurons", layer) if kind == "mlp" else ("head", layer) if kind == "attention" else None
+        lets_through = kind == "attention" and inner in self.passed
+        units = given.clone() if lets_through else torch.zeros_like(given)
+        own = self.passed[place]
+        for at, row in enumerate(rows):
+            if place in row.numbers:
+                units[at, 0] = row.numbers[place].to(units)
+            elif place in row.units:
+                chosen = row.units[place]
+                index = slice(None) if chosen is None else list(chosen)
+                before = units[0, 0, index] if lets_through else 0.0
+                units[at, 0, index] = own[row.prompt, index].to(units) + before
+            elif inner is not None and not lets_through and inner in row.units:
+                units[at] = given[at] - given[0]
+        return units
+
+
+def _layer(model: Model, number: int) -> Any:
+    """The Hugging Face layer within TransformerLens's block."""
+    return model.blocks[number].original_component
+
+
+def _stream(args: Any, options: Any) -> Tensor:
+    found: Tensor = args[0] if args else options["hidden_states"]
+    return found

@@ -1,0 +1,60 @@
+/* Groups of components: each can be folded into one box in the diagram, to which the interactions of its members lead. */
+(() => {
+  const { element, drawn, para } = cx;
+
+  function folding(svg, data, choose, state) {
+    const place = new Map(data.nodes.map((node, i) => [node.name, i]));
+    const groups = data.groups.map((group) => ({ ...group, nodes: group.members.map((name) => place.get(name)).filter((i) => i !== undefined) }));
+    const layer = drawn("g", { class: "folds" });
+    if (groups.length) svg.append(layer);
+
+    /* Draws the folded groups; the answer is which nodes and edges their boxes stand for. */
+    function apply() {
+      const at = new Map(), nodes = new Set(), edges = new Set(), boxes = [], lines = [];
+      for (const group of groups.filter((each) => state.folded.has(each.name) && each.nodes.length)) {
+        const middle = [0, 1].map((axis) => group.nodes.reduce((sum, i) => sum + data.nodes[i].at[axis], 0) / group.nodes.length);
+        for (const i of group.nodes) { nodes.add(i); at.set(i, middle); }
+        boxes.push(box(group, middle));
+      }
+      data.edges.forEach((edge, index) => {
+        const members = edge.components.map((name) => place.get(name));
+        if (!members.some((i) => nodes.has(i))) return;
+        edges.add(index);
+        const ends = [...new Map(members.map((i) => at.get(i) || data.nodes[i].at).map((end) => [end.join(), end])).values()];
+        if (ends.length > 1) lines.push(line(edge, index, ends));
+      });
+      layer.replaceChildren(...lines, ...boxes);
+      return { nodes, edges };
+    }
+    function button(made, act, said) {
+      for (const [key, value] of [["role", "button"], ["tabindex", "0"], ["aria-label", said]]) made.setAttribute(key, value);
+      made.prepend(drawn("title", {}, said));
+      made.addEventListener("click", (event) => { event.stopPropagation(); act(); });
+      made.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); act(); } });
+      return made;
+    }
+    function box(group, [x, y]) {
+      const said = `${group.name} (${group.members.length})`, width = Math.max(60, 6.4 * said.length + 16);
+      const made = drawn("g", { class: "fold" },
+        drawn("rect", { x: x - width / 2, y: y - 13, width, height: 26, rx: 6, fill: "var(--cx-background)", stroke: "var(--cx-text)", "stroke-width": "1.4" }),
+        drawn("text", { x, y: y + 3.6, "font-size": "10", "font-weight": "650", "text-anchor": "middle", fill: "var(--cx-text)" }, said));
+      return button(made, () => choose("group", groups.indexOf(group)), `group ${said}: ${group.members.join(", ")}`);
+    }
+    function line(edge, index, ends) {
+      const hub = [0, 1].map((axis) => ends.reduce((sum, end) => sum + end[axis], 0) / ends.length);
+      const d = ends.length === 2 ? `M${ends[0]}L${ends[1]}` : ends.map((end) => `M${hub}L${end}`).join("");
+      const look = { d, fill: "none", stroke: `var(--cx-${edge.effect < 0 ? "negative" : "positive"})`, "stroke-width": "2.4", ...(edge.effect < 0 ? { "stroke-dasharray": "5 3" } : {}) };
+      const made = drawn("g", { class: "fold-line" }, drawn("path", { ...look, stroke: "transparent", "stroke-width": "14", class: "hit" }), drawn("path", look));
+      return button(made, () => choose("edge", index), `${edge.sentence}: ${edge.value}`);
+    }
+    function card(group, ui) {
+      const folded = state.folded.has(group.name);
+      const members = [...group.nodes].sort((a, b) => data.nodes[a].rank - data.nodes[b].rank).map((i) => element("tr", {}, element("td", { class: "name" }, ui.nameLink(data.nodes[i].name)), element("td", { class: "num" }, data.nodes[i].value)));
+      return [para(`${group.members.length} components that belong together.`), element("p", {}, element("button", { type: "button", onclick: () => state.toggle(state.folded, group.name) }, folded ? "Unfold" : "Fold into one box")),
+        element("table", {}, element("tbody", {}, ...members))];
+    }
+    return { groups, apply, card };
+  }
+
+  Object.assign(cx, { folding });
+})();

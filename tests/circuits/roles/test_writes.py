@@ -1,0 +1,396 @@
+"""Direct logit attribution, against plain Hugging Face modules with plain hooks, and on planted heads."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+
+from circuitspex.circuits.roles import frozen_stream
+from circuitspex.circuits.roles.patterns import N_TEXTS, random_texts
+from circuitspex.circuits.roles.subject import Subject
+from circuitspex.circuits.roles.writes import STRONGEST, writes
+from circuitspex.components import model_structure, parse_component, select
+from circuitspex.statistics import over_prompts
+
+# Norms of both kinds, after attention and MLP too, beside each other and one after the other, multiples of what is
+# added, soft caps, biases, experts, gates, layers without attention.
+FAMILIES = (
+    *("llama", "gpt2", "gpt_neox", "gemma2", "gemma3", "olmo2", "granite", "cohere", "bloom", "phi3"),
+    *("mixtral", "deepseek_v3", "qwen3_5", "gpt_oss"),
+)
+
+
+def subject_of(model, task, components):
+    structure = model_structure(model)
+    names = components if isinstance(components, (list, tuple)) else [components]
+    chosen = [one for each in names for one in select(structure, each)]
+    return Subject(model, task, tuple(chosen))
+
+
+def capped(family):
+    return family == "gemma2"
+
+
+class Plain:
+    """The Hugging Face model of a family, and what passed some of its modules on one prompt, at the last position."""
+
+    def __init__(self, tiny, family, dtype=torch.float32):
+        self.model = tiny.hf_model(family, dtype)
+        self.layers = next(
+            layers
+            for path in ("model.layers", "transformer.h", "gpt_neox.layers")
+            if (layers := self._at(path)) is not None
+        )
+        self.norm = next(
+            m for p in ("model.norm", "transformer.ln_f", "gpt_neox.final_layer_norm") if (m := self._at(p))
+        )
+        self.head = self.model.get_output_embeddings()
+
+    def _at(self, path):
+        with contextlib.suppress(AttributeError):
+            return self.model.get_submodule(path)
+        return None
+
+    def projection(self, layer):
+        names = ("self_attn.o_proj", "attn.c_proj", "attention.dense")
+        return next(m for name in names if (m := self._sub(layer, name)) is not None)
+
+    def _sub(self, layer, name):
+        with contextlib.suppress(AttributeError):
+            return self.layers[layer].get_submodule(name)
+        return None
+
+    def run(self, tokens, modules, edit=None):
+        """Logits ``[vocab]``, and the input and output ``[numbers]`` of each module."""
+        seen, handles = {}, []
+
+        def look(module, args, output):
+            seen[module] = args[0][0, -1], (output[0] if isinstance(output, tuple) else output)[0, -1]
+
+        for module in modules:
+            handles.append(module.register_forward_hook(look))
+        if edit is not None:
+            handles.append(edit[0].register_forward_pre_hook(lambda module, args: (edit[1](args[0]), *args[1:])))
+        try:
+            with torch.no_grad():
+                logits = self.model(input_ids=tokens[None], use_cache=False).logits[0, -1]
+        finally:
+            for handle in handles:
+                handle.remove()
+        return logits, seen
+
+
+def normed(module, part, whole, offset=0.0):
+    """What a norm with the scale of ``whole`` makes of a part of it, without its bias."""
+    eps = getattr(module, "variance_epsilon", getattr(module, "eps", 1e-6))
+    weight = module.weight + offset
+    if isinstance(module, torch.nn.LayerNorm):
+        return (part - part.mean()) / (whole.var(unbiased=False) + eps).sqrt() * weight
+    return part / (whole.square().mean() + eps).sqrt() * weight
+
+
+def written_by_hand(plain, family, tokens, layer, head, n_heads):
+    """A head's addition to the logits ``[vocab]``, by formula."""
+    projection = plain.projection(layer)
+    after = getattr(plain.layers[layer], "post_attention_layernorm", None)
+    after = after if family in ("gemma2", "olmo2") else None
+    _, seen = plain.run(tokens, [projection, plain.norm, *([] if after is None else [after])])
+    z, width = seen[projection][0].clone(), seen[projection][0].shape[0] // n_heads
+    own = torch.zeros_like(z)
+    own[head * width : (head + 1) * width] = z[head * width : (head + 1) * width]
+    weight = projection.weight if isinstance(projection, torch.nn.Linear) else projection.weight.T
+    added = weight @ own
+    offset = 1.0 if family == "gemma2" else 0.0
+    if after is not None:
+        added = normed(after, added, seen[after][0], offset)
+    if family == "granite":
+        added = added * plain.model.config.residual_multiplier
+    logits = plain.head.weight @ normed(plain.norm, added, seen[plain.norm][0], offset)
+    if family == "granite":
+        logits = logits / plain.model.config.logits_scaling
+    return logits
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parts_add_up_to_the_logit_difference(tiny, family):
+    model = tiny.bridge(family)
+    task = tiny.task(model, (5, 5, 3))
+    found = writes(subject_of(model, task, ["L0H1", "L1M", "L2H0"]))
+    with torch.no_grad():
+        last = [model(row[None, :n])[0, -1] for row, n in zip(task.tokens, task.lengths.tolist(), strict=True)]
+    right, wrong = task.answers.tolist(), task.wrong_answers.tolist()
+    total = torch.stack([x[a] - x[b] for x, a, b in zip(last, right, wrong, strict=True)])
+    breakdown = found.breakdown
+    assert breakdown.total.value == pytest.approx(float(total.mean()), abs=1e-5)
+    assert breakdown.total.low == pytest.approx(over_prompts(total.double().numpy()).low, abs=1e-4)
+    parts = sum(part.value.value for part in breakdown.parts)
+    assert parts + breakdown.remainder.value == pytest.approx(breakdown.total.value, abs=1e-6)
+    names = [part.name for part in breakdown.parts]
+    assert names[:3] == ["L0H1", "L1M", "L2H0"]
+    assert names[3:] == [
+        *("other heads", "other MLPs"),
+        *(["other parts"] if family == "qwen3_5" else []),
+        *("embedding", "biases"),
+    ]
+    # The interval is over prompts, so that all of them are within it.
+    assert (max(abs(breakdown.remainder.low), abs(breakdown.remainder.high)) < 1e-4) == (not capped(family))
+    for name in names[:3]:
+        one = found.of[name]
+        assert one.direct == over_prompts(np.array(one.per_prompt))
+        assert len(one.per_prompt) == 3
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3", "granite", "gpt_neox", "phi3"])
+def test_parts_add_up_in_double_precision(tiny, family, exact):
+    model = tiny.fresh_bridge(family, torch.float64)
+    found = writes(subject_of(model, tiny.task(model, (5, 5, 3)), ["L0H1", "L1M"]))
+    assert max(abs(found.breakdown.remainder.low), abs(found.breakdown.remainder.high)) < 1e-9
+
+
+def test_a_soft_cap_is_the_remainder(tiny):
+    model, plain = tiny.bridge("gemma2"), Plain(tiny, "gemma2")
+    task = tiny.task(model, (5, 5, 5))
+    found = writes(subject_of(model, task, ["L0H1"]))
+    cap = plain.model.config.final_logit_softcapping
+    lost = []
+    for row, right, wrong in zip(task.tokens, task.answers.tolist(), task.wrong_answers.tolist(), strict=True):
+        logits, seen = plain.run(row, [plain.head])
+        before = seen[plain.head][1]
+        assert torch.allclose(logits, cap * (before / cap).tanh(), atol=1e-5)
+        lost.append(float((logits - before)[right] - (logits - before)[wrong]))
+    assert max(map(abs, lost)) > 0.03
+    expected = over_prompts(np.array(lost))
+    assert found.breakdown.remainder.value == pytest.approx(expected.value, abs=1e-4)
+    assert found.breakdown.remainder.low == pytest.approx(expected.low, abs=1e-3)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "olmo2", "granite", "gpt_neox"])
+def test_each_head_writes_what_its_weights_say(tiny, family):
+    model, plain = tiny.bridge(family), Plain(tiny, family)
+    task = tiny.task(model, (5, 5, 3), seed=3)
+    subject = subject_of(model, task, "heads")
+    found = writes(subject)
+    for head in subject.components:
+        logits = torch.stack(
+            [
+                written_by_hand(plain, family, row[:n], head.layer, head.start, tiny.n_heads)
+                for row, n in zip(task.tokens, task.lengths.tolist(), strict=True)
+            ]
+        ).detach()
+        one, rows = found.of[str(head)], torch.arange(3)
+        expected = logits[rows, task.answers] - logits[rows, task.wrong_answers]
+        assert one.per_prompt == pytest.approx(expected.tolist(), abs=1e-4)
+        beside = logits.mean(0) - logits.mean()
+        best, worst = beside.topk(STRONGEST), (-beside).topk(STRONGEST)
+        assert [each.score for each in one.promotes] == pytest.approx(best.values.tolist(), abs=1e-4)
+        assert [each.score for each in one.suppresses] == pytest.approx((-worst.values).tolist(), abs=1e-4)
+        assert one.promotes[0].token == tiny.tokenizer.decode([int(best.indices[0])])
+        assert one.suppresses[0].token == tiny.tokenizer.decode([int(worst.indices[0])])
+
+
+def test_zeroing_a_head_changes_the_frozen_logits_by_what_it_writes(tiny):
+    """In the last layer of GPT-NeoX nothing reads a head but the norm, so that all of its effect is direct."""
+    model, plain = tiny.bridge("gpt_neox"), Plain(tiny, "gpt_neox")
+    task = tiny.task(model, (5, 5, 3))
+    found = writes(subject_of(model, task, [f"L2H{head}" for head in range(4)]))
+    projection, width = plain.projection(2), 8
+    for head in range(4):
+
+        def without(z, head=head):
+            z = z.clone()
+            z[..., head * width : (head + 1) * width] = 0
+            return z
+
+        changes = []
+        for row, n, right, wrong in zip(
+            task.tokens, task.lengths.tolist(), task.answers.tolist(), task.wrong_answers.tolist(), strict=True
+        ):
+            _, seen = plain.run(row[:n], [plain.norm])
+            _, other = plain.run(row[:n], [plain.norm], (projection, without))
+            change = seen[plain.norm][0] - other[plain.norm][0]
+            logits = (plain.head.weight @ normed(plain.norm, change, seen[plain.norm][0])).detach()
+            changes.append(float(logits[right] - logits[wrong]))
+        assert found.of[f"L2H{head}"].per_prompt == pytest.approx(changes, abs=1e-4)
+
+
+def test_neurons_and_attention_layers_are_parts_of_what_writes(tiny):
+    model, plain = tiny.bridge("gpt2"), Plain(tiny, "gpt2")
+    task = tiny.task(model, (5, 5))
+    names = ["L1N0:20", "L1N20:48", "L1N7", "L1M", "L1A", *(f"L1H{i}" for i in range(4))]
+    found = writes(subject_of(model, task, names))
+    down, out = plain.layers[1].mlp.c_proj, plain.projection(1)
+    for prompt, row in enumerate(task.tokens):
+        _, seen = plain.run(row, [down, out, plain.norm])
+        whole = seen[plain.norm][0]
+
+        def direct(added, prompt=prompt, whole=whole):
+            logits = (plain.head.weight @ normed(plain.norm, added, whole)).detach()
+            return float(logits[task.answers[prompt]] - logits[task.wrong_answers[prompt]])
+
+        def found_of(name, prompt=prompt):
+            return found.of[name].per_prompt[prompt]
+
+        acts = seen[down][0]
+        assert found_of("L1N7") == pytest.approx(direct(acts[7] * down.weight[7]), abs=1e-4)
+        assert found_of("L1N0:20") == pytest.approx(direct(acts[:20] @ down.weight[:20]), abs=1e-4)
+        neurons = found_of("L1N0:20") + found_of("L1N20:48")
+        assert found_of("L1M") == pytest.approx(neurons + direct(down.bias), abs=1e-4)
+        heads = sum(found_of(f"L1H{i}") for i in range(4))
+        assert found_of("L1A") == pytest.approx(heads + direct(out.bias), abs=1e-4)
+    assert found.of["L1M"].copying is None
+    # What is within another part is not counted twice.
+    listed = [part.name for part in found.breakdown.parts]
+    assert listed == ["L1M", "L1A", "other heads", "other MLPs", "embedding", "biases"]
+    assert max(abs(found.breakdown.remainder.low), abs(found.breakdown.remainder.high)) < 1e-4
+
+
+def test_all_parts_named_leave_nothing_to_others(tiny):
+    model = tiny.bridge("qwen3")
+    found = writes(subject_of(model, tiny.task(model, (5, 4)), ["heads", "mlps"]))
+    shares = {part.name: part.value.value for part in found.breakdown.parts}
+    assert shares["other heads"] == pytest.approx(0, abs=1e-5)
+    assert shares["other MLPs"] == pytest.approx(0, abs=1e-5)
+    assert sum(abs(share) for share in shares.values()) > 1
+
+
+def test_what_acts_elsewhere_writes_nothing_at_the_end(tiny):
+    model = tiny.bridge("llama")
+    task = tiny.task(model, (5, 5, 3))
+    names = ("L1H2", "L1H2@-1", "L1H2@4", "L1H2@1")
+    found = writes(Subject(model, task, tuple(map(parse_component, names)))).of
+    assert found["L1H2@-1"] == found["L1H2"]
+    assert found["L1H2@4"].per_prompt == (*found["L1H2"].per_prompt[:2], 0.0)
+    assert found["L1H2@1"] == "it acts at position 1, and the answer is read at the last one"
+
+
+def test_other_kinds_say_why_not(tiny):
+    model = tiny.bridge("llama")
+    names = ["L1R", "L1H1.q", "L0H1.v", "L0H0"]
+    found = writes(subject_of(model, tiny.task(model), names)).of
+    assert found["L1R"] == "a residual stream adds nothing of its own to the residual stream"
+    assert found["L1H1.q"] == "a query adds nothing of its own to the residual stream"
+    assert not isinstance(found["L0H0"], str)
+
+
+def test_a_model_that_does_not_add_up_is_refused(tiny):
+    """A plain hook bends the residual stream between two layers: no sum of parts is what arrives."""
+    model = tiny.fresh_bridge("llama")
+    task = tiny.task(model)
+    subject = subject_of(model, task, ["L0H1", "L1M"])
+    assert subject.structure.n_layers == 3
+    layer = model.blocks[1].original_component
+
+    def bend(module, args, output):
+        return (output[0].tanh(), *output[1:]) if isinstance(output, tuple) else output.tanh()
+
+    handle = layer.register_forward_hook(bend)
+    try:
+        found = writes(subject)
+    finally:
+        handle.remove()
+    assert found.breakdown is None
+    assert "does not sum to its logits" in found.of["L0H1"]
+    assert found.lacks == (found.of["L1M"],)
+    assert "\n" not in found.lacks[0]
+
+
+def test_in_parts_as_in_one(tiny, monkeypatch, hooks_left):
+    model = tiny.bridge("gemma3")
+    before = hooks_left(model)
+    subject = subject_of(model, tiny.task(model, (5, 5, 3)), ["L0H1", "L2M"])
+    whole = writes(subject)
+    monkeypatch.setattr(frozen_stream, "_LARGEST", 1)
+    monkeypatch.setattr(frozen_stream, "_TOKENS", 1)
+    parts = writes(subject)
+    for name in ("L0H1", "L2M"):
+        assert parts.of[name].per_prompt == pytest.approx(whole.of[name].per_prompt, abs=1e-5)
+        assert [each.token for each in parts.of[name].promotes] == [each.token for each in whole.of[name].promotes]
+    assert parts.of["L0H1"].copying.value == pytest.approx(whole.of["L0H1"].copying.value, abs=1e-4)
+    assert hooks_left(model) == before
+
+
+def test_half_precision_is_asked_in_float32(tiny):
+    model = tiny.bridge("llama", torch.bfloat16)
+    found = writes(subject_of(model, tiny.task(model), ["L0H1", "L1M"]))
+    assert abs(found.breakdown.remainder.value) < 1e-3
+    assert next(iter(model.parameters())).dtype == torch.bfloat16
+
+
+@pytest.fixture
+def planted(tiny):
+    """Llama in which one head of the last layer writes the tokens that it attends to, all alike, and nothing else does.
+
+    The stream has a token's code in its first eight numbers, and the unembedding reads the same code in the next eight.
+    """
+
+    def make(sign):
+        model = tiny.fresh_bridge("llama")
+        plain = model.original_model
+        codes = torch.randn(61, 8, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            for name, parameter in plain.named_parameters():
+                parameter.fill_(1.0 if "norm" in name else 0.0)
+            embedding, unembedding = plain.get_input_embeddings(), plain.get_output_embeddings()
+            embedding.weight[:, :8] = codes
+            unembedding.weight[:, 8:16] = codes
+            attention = model.blocks[2].attn.original_component
+            attention.v_proj.weight[8:, :8] = torch.eye(8)  # the second value serves heads 2 and 3
+            attention.o_proj.weight[8:16, 24:32] = sign * torch.eye(8)
+        return model
+
+    return make
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_planted_copying_head_writes_the_answer_alone(tiny, planted, sign):
+    from circuitspex.tasks import Example, Task
+
+    model = planted(sign)
+    assert model.original_model.config.tie_word_embeddings is False
+    examples = [Example(f"w{i} w{i + 1} w40 w{i + 1}", "w1 w1 w1 w1", f" w{i + 1}", " w50") for i in (3, 9, 20, 33)]
+    task = Task.from_examples(model, examples)
+    found = writes(subject_of(model, task, ["heads", "mlps"]))
+    shares = {part.name: part.value.value for part in found.breakdown.parts}
+    total = found.breakdown.total.value
+    assert total * sign > 0.5
+    assert shares["L2H3"] == pytest.approx(total, rel=1e-5)
+    assert all(abs(share) < 1e-6 for name, share in shares.items() if name != "L2H3")
+    assert found.breakdown.remainder.value == pytest.approx(0, abs=1e-5)
+    head = found.of["L2H3"]
+    assert head.copying.low * sign > 1 if sign > 0 else head.copying.high < -1
+    assert found.of["L2H2"].copying.value == pytest.approx(0, abs=1e-6)
+
+
+def test_the_copying_score_is_that_of_plain_matrices(tiny):
+    """GPT-2, whose output matrix and unembedding are read from the Hugging Face model; on prompts and random texts."""
+    model, plain = tiny.bridge("gpt2"), Plain(tiny, "gpt2")
+    task = tiny.task(model, (6, 6, 4))
+    written = writes(subject_of(model, task, ["L1H2"]))
+    texts = random_texts(model, N_TEXTS, seed=0)
+    prompts = [row[:n] for row, n in zip(task.tokens, task.lengths.tolist(), strict=True)]
+    for found, rows in ((written.of["L1H2"].copying, prompts), (written.copying_on_random["L1H2"], texts.tokens)):
+        expected = over_prompts(np.array([plain_copying(plain, row) for row in rows]))
+        assert found.value == pytest.approx(expected.value, abs=1e-4)
+        assert found.low == pytest.approx(expected.low, abs=1e-3)
+
+
+def plain_copying(plain, row):
+    """The score of head 2 of layer 1 on one text."""
+    layer, width = plain.layers[1].attn, 8
+    with torch.no_grad():
+        attention = plain.model(input_ids=row[None], output_attentions=True, use_cache=False).attentions[1]
+    entered = []
+    handle = layer.c_attn.register_forward_hook(lambda module, args, output: entered.append(output[0]))
+    plain.run(row, [])
+    handle.remove()
+    values = entered[0][:, 64 + 2 * width : 64 + 3 * width].detach()
+    shares = attention[0, 2, -1, 1:]
+    total = torch.tensor(0.0)
+    for value, share, token in zip(values[1:], shares, row[1:].tolist(), strict=True):
+        added = value @ layer.c_proj.weight[2 * width : 3 * width]
+        logits = (plain.head.weight @ ((added - added.mean()) * plain.norm.weight)).detach()
+        total = total + share * (logits[token] - logits.mean()) / logits.std(unbiased=False)
+    return float(total / shares.sum())
