@@ -296,6 +296,23 @@ def test_a_model_that_does_not_add_up_is_refused(tiny):
     assert "\n" not in found.lacks[0]
 
 
+def test_a_part_that_the_stream_goes_through_is_refused(tiny):
+    """A matrix between two layers is no part that adds: if it were taken for one, all before it would write nothing."""
+    model = tiny.fresh_bridge("llama")
+    layer = model.blocks[1].original_component
+    layer.between = torch.nn.Linear(32, 32, bias=False)
+    with torch.no_grad():
+        layer.between.weight.copy_(
+            torch.eye(32) + 0.05 * torch.randn(32, 32, generator=torch.Generator().manual_seed(0))
+        )
+    forward = layer.forward
+    layer.forward = lambda hidden_states, *args, **options: forward(layer.between(hidden_states), *args, **options)
+    subject = subject_of(model, tiny.task(model), ["L0H1", "L0M"])
+    found = writes(subject)
+    assert found.breakdown is None
+    assert set(found.of.values()) == {"layer 1 has a part that the residual stream goes through, and not past"}
+
+
 def test_in_parts_as_in_one(tiny, monkeypatch, hooks_left):
     model = tiny.bridge("gemma3")
     before = hooks_left(model)
