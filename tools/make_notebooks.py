@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from head_notebook import WHAT_A_HEAD_DOES
 from nbclient import NotebookClient
 from training_notebook import TRAINING_DATA
 
@@ -324,6 +325,7 @@ NOTEBOOKS = {
     "02_words.ipynb": WHICH_WORDS,
     "03_training_data.ipynb": TRAINING_DATA,
     "04_neurons.ipynb": NEURONS,
+    "05_what_a_head_does.ipynb": WHAT_A_HEAD_DOES,
 }
 
 if __name__ == "__main__":

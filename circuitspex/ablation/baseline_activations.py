@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Bool, Int, Shaped
 
 from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.passes import run_with
@@ -28,7 +29,13 @@ def mean(model: Model, sites: Sequence[Site], group: TaskGroup) -> dict[str, Bas
             f"no reference prompts of {group.tokens.shape[1]} tokens to take the mean over; give the task some, or use "
             "baseline 'resample' or 'zero'"
         )
-    return _activations(model, sites, group.reference_tokens, mean=True)
+    lengths = group.reference_lengths
+    if lengths is not None and int(lengths.max()) < group.length:
+        raise TaskError(
+            f"the reference prompts with the answers that follow them have at most {int(lengths.max())} tokens, "
+            f"and prompts with theirs {group.length}, so that there is no mean; use baseline 'resample' or 'zero'"
+        )
+    return _activations(model, sites, group.reference_tokens, mean=True, lengths=lengths)
 
 
 def resample(model: Model, sites: Sequence[Site], group: TaskGroup) -> dict[str, BaselineOfSite]:
@@ -36,8 +43,17 @@ def resample(model: Model, sites: Sequence[Site], group: TaskGroup) -> dict[str,
     return _activations(model, sites, group.counterfactual_tokens, mean=False)
 
 
-def _activations(model: Model, sites: Sequence[Site], tokens: Tokens, *, mean: bool) -> dict[str, BaselineOfSite]:
+def _activations(
+    model: Model,
+    sites: Sequence[Site],
+    tokens: Tokens,
+    *,
+    mean: bool,
+    lengths: Int[torch.Tensor, " prompts"] | None = None,
+) -> dict[str, BaselineOfSite]:
+    """What passes the sites; as the mean, over those that have a token at each position where ``lengths`` are given."""
     device = next(model.parameters()).device
+    there = None if lengths is None else torch.arange(tokens.shape[1]) < lengths[:, None]
 
     def run(rows: slice) -> dict[str, BaselineOfSite]:
         found: dict[str, BaselineOfSite] = {}
@@ -45,7 +61,7 @@ def _activations(model: Model, sites: Sequence[Site], tokens: Tokens, *, mean: b
         def keeper(site: Site) -> Callable[[Activation], None]:
             def keep(value: Activation) -> None:
                 # Sums in double precision, so that the mean does not depend on how the prompts were batched.
-                found[site.hook] = value.double().sum(0, keepdim=True) if mean else value.clone()
+                found[site.hook] = _sum(value, there if there is None else there[rows]) if mean else value.clone()
 
             return keep
 
@@ -58,5 +74,19 @@ def _activations(model: Model, sites: Sequence[Site], tokens: Tokens, *, mean: b
     dtype = next(model.parameters()).dtype
     if mean:
         sums = {site.hook: torch.stack([part[site.hook] for part in parts]).sum(0) for site in sites}
-        return {name: (total / len(tokens)).to(dtype) for name, total in sums.items()}
+        if there is None:
+            return {name: (total / len(tokens)).to(dtype) for name, total in sums.items()}
+        counts = there.sum(0)
+        return {name: (total / _along(counts[None], total)).to(dtype) for name, total in sums.items()}
     return {site.hook: torch.cat([part[site.hook] for part in parts]) for site in sites}
+
+
+def _sum(value: Activation, there: Bool[torch.Tensor, "rows pos"] | None) -> BaselineOfSite:
+    """The sum over the rows, where they have a token."""
+    wide = value.double()
+    return (wide if there is None else wide.masked_fill(~_along(there, wide), 0.0)).sum(0, keepdim=True)
+
+
+def _along(numbers: Shaped[torch.Tensor, "rows pos"], value: Activation) -> torch.Tensor:
+    """Numbers by row and position, to be multiplied with activations there."""
+    return numbers.to(value.device).reshape(*numbers.shape, *[1] * (value.ndim - 2))

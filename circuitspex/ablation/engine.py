@@ -8,9 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 
-from circuitspex.ablation.baselines import baselines_of
 from circuitspex.ablation.batch_size import rows_that_fit
 from circuitspex.ablation.cost import pass_cost
 from circuitspex.ablation.executors.agreement import disagreement, parts_of, rows_disagree
@@ -21,9 +19,9 @@ from circuitspex.ablation.executors.hooks import BatchedForward, HooksForward
 from circuitspex.ablation.executors.path_patching import PathForward
 from circuitspex.ablation.executors.prefix import Prefix, why_not
 from circuitspex.ablation.frozen import frozen
+from circuitspex.ablation.given import Given, first_place, given_of
 from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
-from circuitspex.ablation.shapes import Gates, Logits
-from circuitspex.ablation.sites import sites_of
+from circuitspex.ablation.shapes import Gates, ReadLogits
 from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.models.out_of_memory import is_out_of_memory
@@ -31,7 +29,7 @@ from circuitspex.models.overflow import check_slopes, overflow_error, overflowed
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import ModelState, model_state, why_foreign
 from circuitspex.models.trial import check_causal
-from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
+from circuitspex.tasks import Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
 Executor = Literal["auto", "fused", "batched", "hooks"]
@@ -46,11 +44,14 @@ _FEW_ROWS = 16
 class _Group:
     """One length of prompts, ready to run."""
 
-    task: TaskGroup
+    given: Given
     forward: Forward
-    answers: Int[torch.Tensor, " prompts"]
-    wrong_answers: Int[torch.Tensor, " prompts"]
-    clean_logits: Float[torch.Tensor, "prompts vocab"] | None
+    clean_logits: ReadLogits | None
+
+    @property
+    def task(self) -> TaskGroup:
+        """The prompts."""
+        return self.given.task
 
 
 def check_executor(executor: str, precision: str = "model") -> None:
@@ -120,20 +121,19 @@ class AblationEngine:
         self._checkpointing = False
         self._device = next(model.parameters()).device
         self._dtype = next(model.parameters()).dtype
-        self._sites = sites_of(structure, components)
         self._state = model_state(model) if state is None else state
         with frozen(model):
             self.executor, self.note, forwards = self._forwards(executor)
-            self._groups = [self._prepare(group, forward) for group, forward in zip(task.groups, forwards, strict=True)]
+            self._groups = [self._prepare(*each) for each in zip(self._given, forwards, strict=True)]
 
     def _forwards(self, executor: Executor) -> tuple[str, str, list[Forward]]:
         """The executor that runs, what to say of it, and one for each group of prompts."""
         given = [
-            (group.tokens.to(self._device), baselines_of(self._baseline, self.model, self._sites, group), group.reads)
-            for group in self.task.groups
+            given_of(self.model, self._structure, self.components, self._baseline, group)
+            for group in self.task.sequences
         ]
         self._given = given
-        plain: list[HooksForward] = [HooksForward(self.model, self._sites, self.n_players, *one) for one in given]
+        plain: list[HooksForward] = [HooksForward(self.model, *one.arguments) for one in given]
         if executor == "hooks":
             return "hooks", "hooks: one mask at a time", list(plain)
         reason = ""
@@ -152,15 +152,11 @@ class AblationEngine:
                     what = "these components" if self._unfused else "this model"
                     raise UserError(f"{wanted} is not for {what}: {error}") from error
                 reason = f"; not fused: {error}"
-        unshared = why_not(self.model, given[0][0])
+        unshared = why_not(self.model, given[0].tokens)
         note = "batched hooks, shared prefix" if unshared is None else f"batched hooks, no shared prefix: {unshared}"
         forwards = [
             BatchedForward(
-                self.model,
-                self._sites,
-                self.n_players,
-                *one,
-                prefix=Prefix(self.model, one[0]) if unshared is None else None,
+                self.model, *one.arguments, prefix=Prefix(self.model, one.tokens) if unshared is None else None
             )
             for one in given
         ]
@@ -188,34 +184,31 @@ class AblationEngine:
         if self._state.foreign:
             raise NotDenseError(f"the model has {why_foreign(self._state)}, which only its own passes run")
         dense = parts_of(self.model, self._structure, None, self._state)
-        cleans = [clean_pass(self.model, tokens) for tokens, _, _ in self._given]
+        cleans = [clean_pass(self.model, one.tokens) for one in self._given]
 
         def forwards(dense: DenseModel) -> list[FusedForward]:
-            each = zip(cleans, self._given, strict=True)
             return [
-                FusedForward(dense, clean, self._sites, self.n_players, baselines, reads)
-                for clean, (_, baselines, reads) in each
+                FusedForward(dense, clean, one.sites, self.n_players, one.baselines, one.task.reads)
+                for clean, one in zip(cleans, self._given, strict=True)
             ]
 
         made = forwards(dense)
-        first_layer = min(component.layer for component in self.components)
-        for forward, hooks in zip(made, plain, strict=True):
-            length = hooks.tokens.shape[1]
-            first = min(0 if c.position is None else c.position % length for c in self.components)
-            reason = disagreement(forward, hooks, self.n_players, (first_layer, first))
+        for forward, hooks, one in zip(made, plain, self._given, strict=True):
+            first = first_place(one.components, one.task.length)
+            reason = disagreement(forward, hooks, self.n_players, first)
             if reason is not None:
                 raise NotDenseError(reason)
         if self.precision == "bfloat16":
             made = forwards(parts_of(self.model, self._structure, torch.bfloat16, self._state))
         return made
 
-    def _prepare(self, group: TaskGroup, forward: Forward) -> _Group:
+    def _prepare(self, given: Given, forward: Forward) -> _Group:
         clean = None
         if self.task.metric.needs_clean:
             ones = torch.ones((1, self.n_players + 1), device=self._device, dtype=self._dtype)
             with torch.no_grad():
                 clean = forward(ones, slice(None), 0)
-        return _Group(group, forward, group.answers.to(self._device), group.wrong_answers.to(self._device), clean)
+        return _Group(given, forward, clean)
 
     def masks_in_batch(self, *, gradients: bool) -> int:
         """How many masks run at once, for the largest group of prompts."""
@@ -247,8 +240,9 @@ class AblationEngine:
     def _group_plan(self, group: _Group, gates: FloatArray, gradients: bool) -> GroupPlan:
         return group_plan(
             gates,
-            self.components,
+            group.given.components,
             n_prompts=len(group.task),
+            n_sequences=group.task.n_sequences,
             length=group.task.length,
             n_layers=self._structure.n_layers,
             gradients=gradients,
@@ -263,9 +257,10 @@ class AblationEngine:
             group.task.length,
             gradients=gradients,
             checkpointing=self._checkpointing,
-            a_token=sum(site.numbers_a_token for site in self._sites),
+            a_token=sum(site.numbers_a_token for site in group.given.sites),
             n_read=group.task.reads.shape[1],
         )
+        rows = max(1, rows // group.task.n_sequences)
         if gradients and rows < _FEW_ROWS and self.executor == "fused" and not self._checkpointing:
             self._use_checkpointing()
             return self._rows(group, gradients)
@@ -331,10 +326,9 @@ class AblationEngine:
             )
         values = np.empty((len(gates), self.task.n_prompts))
         with frozen(self.model):
-            for group, given in zip(self._groups, self._given, strict=True):
-                forward = PathForward(
-                    self.model, self._sites, self.n_players, *given, source=source, target=self.components[target]
-                )
+            for group in self._groups:
+                given = group.given
+                forward = PathForward(self.model, *given.arguments, source=source, target=given.components[target])
                 for batch, part, metric, _ in self._batches(replace(group, forward=forward), gates, False):
                     values[np.ix_(batch.masks, group.task.indices.numpy()[part])] = metric
                     done(len(batch.masks) * metric.shape[1] / self.task.n_prompts)
@@ -374,17 +368,13 @@ class AblationEngine:
         leaf = torch.tensor(gates[batch.masks], device=self._device, dtype=self._dtype, requires_grad=gradients)
         with torch.set_grad_enabled(gradients):
             padded = torch.cat([leaf, leaf.new_ones((n_masks, 1))], dim=1)
-            where = prompts, batch.first_layer, batch.first_position
+            where = group.task.sequences(prompts), batch.first_layer, batch.first_position
             if isinstance(group.forward, FusedForward):
                 logits = group.forward(padded, *where, host=gates[batch.masks]).to(self._device)
             else:
                 logits = group.forward(padded, *where).to(self._device)
-            rows = MetricRows(
-                answers=group.answers[prompts].repeat(n_masks)[:, None],
-                wrong_answers=group.wrong_answers[prompts].repeat(n_masks)[:, None],
-                clean_logits=None if group.clean_logits is None else group.clean_logits[prompts].repeat(n_masks, 1, 1),
-            )
-            metric = self.task.metric(logits, rows)
+            clean = None if group.clean_logits is None else group.clean_logits[where[0]]
+            metric = group.task.measure(self.task.metric, logits, prompts, n_masks, clean)
             if not bool(torch.isfinite(metric).all()):
                 self._check_overflow(group, logits, padded.detach(), prompts)
             check_metric_values(metric.reshape(n_masks, -1), self.task.metric, prompts=group.task.indices[prompts])
@@ -396,14 +386,14 @@ class AblationEngine:
                 check_slopes(slope, self._dtype, self.task.metric.name, self.components)
         return metric.detach().double().cpu().numpy().reshape(n_masks, -1), slope
 
-    def _check_overflow(self, group: _Group, logits: Logits, gates: Gates, prompts: slice) -> None:
+    def _check_overflow(self, group: _Group, logits: ReadLogits, gates: Gates, prompts: slice) -> None:
         """Numbers that grew too large for the model's dtype are told from a metric that went wrong."""
         wrong = overflowed(logits)
         if not bool(wrong.any()):
             return
         # Again through plain hooks, on the first mask whose logits are not finite: there the modules can be watched.
-        worst = int(wrong.nonzero()[0, 0]) // len(group.task.indices[prompts])
-        given = next(each for mine, each in zip(self._groups, self._given, strict=True) if mine.task is group.task)
+        rows = group.task.sequences(prompts)
+        worst = int(wrong.nonzero()[0, 0]) // (rows.stop - rows.start)
         forward = group.forward if isinstance(group.forward, PathForward) else None
-        plain = forward or HooksForward(self.model, self._sites, self.n_players, *given)
-        raise overflow_error(self.model, logits.dtype, lambda: plain(gates[worst : worst + 1], prompts, 0))
+        plain = forward or HooksForward(self.model, *group.given.arguments)
+        raise overflow_error(self.model, logits.dtype, lambda: plain(gates[worst : worst + 1], rows, 0))

@@ -31,13 +31,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class GroupPlan:
-    """The order of the masks for the prompts of one length, and where each mask starts."""
+    """The order of the masks for the prompts of one length, and where each mask starts.
+
+    Each prompt is run as ``n_sequences`` rows of ``length`` tokens, one for each answer of several tokens.
+    """
 
     n_prompts: int
     length: int
     order: _Ints
     first_layer: _Ints
     first_position: _Ints
+    n_sequences: int = 1
 
     def batch(self, start: int, rows: int, most_masks: int | None = None) -> Batch:
         """The next batch, from place ``start`` of the order on, of at most ``rows`` masks times prompts."""
@@ -63,6 +67,7 @@ def group_plan(
     *,
     n_prompts: int,
     length: int,
+    n_sequences: int = 1,
     n_layers: int,
     gradients: bool,
     positions: bool,
@@ -73,7 +78,8 @@ def group_plan(
         gates: ``(K, n)``; a gate of 1 touches nothing, unless ``gradients`` are wanted, when all components count.
         components: what the columns mean.
         n_prompts: prompts of this length.
-        length: their tokens.
+        length: their tokens, with those of an answer that follows.
+        n_sequences: how many rows a prompt is run as.
         n_layers: layers of the model.
         gradients: see above.
         positions: whether the executor can start at a later position than the first.
@@ -84,7 +90,7 @@ def group_plan(
     first_layer = np.where(touched, layers, n_layers - 1).min(axis=1)
     first_position = np.where(touched, places, length - 1).min(axis=1) * int(positions)
     order = np.lexsort((-first_position, -first_layer))
-    return GroupPlan(n_prompts, length, order, first_layer, first_position)
+    return GroupPlan(n_prompts, length, order, first_layer, first_position, n_sequences)
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,8 @@ class Plan:
         again = f" ({repeated} repeated, not run again)" if repeated else ""
         lines = [f"{self.n_asked} masks{again}{', with gradients' if self.gradients else ''}", self.executor]
         for group, batches in zip(self.groups, self.batches, strict=True):
-            prompts = f"{group.n_prompts} prompt{'s' if group.n_prompts > 1 else ''} of {group.length} tokens"
+            twice = f", each in {group.n_sequences} sequences," if group.n_sequences > 1 else ""
+            prompts = f"{group.n_prompts} prompt{'s' if group.n_prompts > 1 else ''}{twice} of {group.length} tokens"
             largest = max((len(batch.masks) for batch in batches), default=0)
             parts = max((len(batch.prompts) for batch in batches), default=1)
             split = f", the prompts in {parts} parts" if parts > 1 else ""
@@ -136,11 +143,12 @@ def estimated_cost(plans: Sequence[tuple[GroupPlan, tuple[Batch, ...]]], gates: 
     """Arithmetic of these batches over that of plain passes; 0 where nothing is to be run."""
     spent = plain = 0.0
     for group, batches in plans:
-        plain += len(gates) * group.n_prompts * cost.plain(group.length)
+        n_rows = group.n_prompts * group.n_sequences
+        plain += len(gates) * n_rows * cost.plain(group.length)
         shared = max((cost.n_layers if b.first_position else b.first_layer for b in batches), default=0)
-        spent += group.n_prompts * cost.layers(0, shared, group.length, 0)
+        spent += n_rows * cost.layers(0, shared, group.length, 0)
         for batch in batches:
             kept = cost.mlps_kept(gates[batch.masks])
             one = cost.ablated(batch.first_layer, group.length, batch.first_position, kept)
-            spent += len(batch.masks) * group.n_prompts * one
+            spent += len(batch.masks) * n_rows * one
     return spent / plain if plain else 0.0

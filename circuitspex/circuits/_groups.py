@@ -40,7 +40,7 @@ RUNS = 50
 """Runs of Louvain's method, of which the partition with the largest modularity is taken."""
 DRAWS = 100
 """Draws of the effects from their intervals, from which a group's stability is told."""
-MANY = 400
+MANY = 100
 """Of more interactions there are fewer runs and draws, in proportion."""
 
 SMALLEST = 1e-9

@@ -149,10 +149,11 @@ class At:
 class Patterns:
     """Attention of a head on random tokens that are repeated once, over random texts; each a share of its attention.
 
-    From each token of the second half: ``previous_token`` to the token just before, ``duplicate_token`` to where the
-    same token stood in the first half, ``induction`` to the token after that. ``chance`` is what a head that attends to
-    all tokens alike would have, and ``first`` the attention to the first token. ``copying`` is that of ``Writes`` on
-    these texts, over what all positions attend to, but for the first token.
+    From each token of the second half: ``duplicate_token`` to where the same token stood in the first half,
+    ``induction`` to the token after that, ``first`` to the first token, and ``chance`` is what a head that attends to
+    all tokens alike would have to one of them. ``previous_token`` is from all tokens of both halves, after the first
+    random one, to the token just before: a head may do so only where first halves are. ``copying`` is that of
+    ``Writes`` on these texts.
     """
 
     previous_token: Estimate
@@ -166,7 +167,7 @@ class Patterns:
 @dataclass(frozen=True)
 class Firing:
     """A neuron (or latent) at a token of a prompt: its activation there, and ``direct``, what it writes straight into
-    the logit difference at the last position (None where it is not known)."""
+    the logit difference at the last position, the mean over prompts (None where it is not known)."""
 
     unit: str
     prompt: int

@@ -77,7 +77,7 @@ class ComponentGame(ModelGame):
         self.baseline = check_baseline(baseline)
         model = model_of(model)
         task = task_of(task, model)
-        longest, holds = int(task.lengths.max()), context_of(model)
+        longest, holds = max(group.length for group in task.sequences), context_of(model)
         if holds is not None and longest > holds:
             raise UserError(f"a prompt of the task has {longest} tokens; the model's context holds {holds}")
         super().__init__(model, store)

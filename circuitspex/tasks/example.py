@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from circuitspex.errors import TaskError
 from circuitspex.strict_json import short
-from circuitspex.tasks.metrics import END
+from circuitspex.tasks.metrics import END, METRICS, Metric, taking_several
 from circuitspex.tasks.vocabulary import Vocabulary
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -16,12 +16,12 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt, its counterfactual, and the two next tokens that are compared.
+    """A prompt, its counterfactual, and the two answers that are compared.
 
     The counterfactual has as many tokens as the prompt; resample ablation pairs their positions. The answers carry
-    their leading space (``" Mary"``) and are one token each. ``positions`` name tokens of the prompt, by their index or
-    their indices, first to last (a negative one counts from the end); ``END``, the last, is always there. A metric may
-    read those of one token.
+    their leading space (``" Mary"``) and are one token each, or, for a metric that takes them, several. ``positions``
+    name tokens of the prompt, by their index or their indices, first to last (a negative one counts from the end);
+    ``END``, the last, is always there. A metric may read those of one token.
     """
 
     prompt: str
@@ -66,12 +66,17 @@ class EncodedExample:
 
     tokens: tuple[int, ...]
     counterfactual_tokens: tuple[int, ...]
-    answer: int
-    wrong_answer: int
+    answer: tuple[int, ...]
+    wrong_answer: tuple[int, ...]
 
 
-def encode_example(example: Example, vocabulary: Vocabulary, where: str) -> EncodedExample:
-    """The tokens of ``example``; what is wrong with it is a :class:`TaskError` that begins with ``where``."""
+def encode_example(
+    example: Example, vocabulary: Vocabulary, where: str, metric: Metric = METRICS["logit_diff"]
+) -> EncodedExample:
+    """The tokens of ``example``; what is wrong with it is a :class:`TaskError` that begins with ``where``.
+
+    ``metric`` says whether its answers may have several tokens.
+    """
     tokens = vocabulary.prompt_ids(example.prompt)
     counterfactual = vocabulary.prompt_ids(example.counterfactual)
     if not tokens:
@@ -94,11 +99,23 @@ def encode_example(example: Example, vocabulary: Vocabulary, where: str) -> Enco
             raise TaskError(
                 f"{where}: the tokens of the position '{name}' must be different and in order, not {list(span)}"
             )
-    answer = vocabulary.answer_id(example.prompt, example.answer, where, "answer")
-    wrong = vocabulary.answer_id(example.prompt, example.wrong_answer, where, "wrong answer")
+    answer = vocabulary.answer_ids(example.prompt, example.answer, where, "answer")
+    wrong = vocabulary.answer_ids(example.prompt, example.wrong_answer, where, "wrong answer")
+    for role, text, ids in (("answer", example.answer, answer), ("wrong answer", example.wrong_answer, wrong)):
+        if len(ids) > 1 and not metric.takes_several:
+            shown = " + ".join(map(repr, vocabulary.pieces(ids)))
+            raise TaskError(
+                f"{where}: the {role} {text!r} is {len(ids)} tokens ({shown}), and metric '{metric.name}' takes one; "
+                f"{taking_several()}"
+            )
+        if vocabulary.longest is not None and len(tokens) + len(ids) - 1 > vocabulary.longest:
+            raise TaskError(
+                f"{where}: the prompt and its {role} have {len(tokens) + len(ids)} tokens; the model's context holds "
+                f"{vocabulary.longest} and the last token of an answer"
+            )
     if answer == wrong:
         raise TaskError(
-            f"{where}: the answer {example.answer!r} and the wrong answer {example.wrong_answer!r} are the same token; "
-            "they must differ"
+            f"{where}: the answer {example.answer!r} and the wrong answer {example.wrong_answer!r} are the same "
+            f"token{'s' if len(answer) > 1 else ''}; they must differ"
         )
     return EncodedExample(tuple(tokens), tuple(counterfactual), answer, wrong)

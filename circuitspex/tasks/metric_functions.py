@@ -1,15 +1,19 @@
 """The built-in metrics, each a function of logits ``(rows, reads, vocab)`` at the end of the prompt.
 
-=================  =======================================================  ======================
-name               value of a row                                           unit
-=================  =======================================================  ======================
-``logit_diff``     logit of the answer minus logit of the wrong answer      logits
-``answer_logprob`` log-probability of the whole answer                      nats, at most 0
-``answer_prob``    probability of the whole answer                          0 to 1
-``kl``             KL(clean || ablated) from the unablated model            nats, at least 0
-=================  =======================================================  ======================
+=======================  ====================================================================  ================
+name                     value of a row                                                        unit
+=======================  ====================================================================  ================
+``logit_diff``           logit of the answer minus logit of the wrong answer                   logits
+``answer_logprob``       log-probability of the whole answer                                   nats, at most 0
+``answer_prob``          probability of the whole answer                                       0 to 1
+``kl``                   KL(clean || ablated) from the unablated model                         nats, at least 0
+``logprob_diff``         log-probability of the whole answer minus that of the wrong one       nats
+``answer_logprob_mean``  log-probability of the whole answer, divided by its number of tokens  nats a token
+``logprob_diff_mean``    the same of the answer minus that of the wrong answer                 nats a token
+=======================  ====================================================================  ================
 
-``logit_diff`` and ``kl`` are of the first token of the answer.
+``logit_diff`` and ``kl`` are of the next token alone. The others take answers of several tokens: log-probabilities are
+summed over the tokens of an answer, each after the prompt and the true tokens before it (teacher forcing).
 """
 
 from __future__ import annotations
@@ -33,9 +37,22 @@ def logit_diff(logits: Logits, rows: MetricRows) -> Numbers:
 
 def answer_logprob(logits: Logits, rows: MetricRows) -> Numbers:
     """Log-probability of the answer: the sum over its tokens, each after the true ones before it."""
-    start, length = rows.positions[END], rows.answers.shape[1]
-    steps = torch.log_softmax(_wide(logits[:, start : start + length]), dim=-1)
-    return _pick(steps, rows.answers).sum(1)
+    return _logprob(logits, rows.answers, rows.answer_lengths, rows.positions[END])
+
+
+def logprob_diff(logits: Logits, rows: MetricRows) -> Numbers:
+    """Log-probability of the answer minus that of the wrong answer."""
+    return answer_logprob(logits, rows) - _wrong_logprob(rows)
+
+
+def answer_logprob_mean(logits: Logits, rows: MetricRows) -> Numbers:
+    """Log-probability of the answer, divided by its number of tokens."""
+    return _a_token(answer_logprob(logits, rows), rows.answer_lengths)
+
+
+def logprob_diff_mean(logits: Logits, rows: MetricRows) -> Numbers:
+    """Log-probability of the answer minus that of the wrong answer, each divided by its number of tokens."""
+    return answer_logprob_mean(logits, rows) - _a_token(_wrong_logprob(rows), rows.wrong_answer_lengths)
 
 
 def answer_prob(logits: Logits, rows: MetricRows) -> Numbers:
@@ -53,6 +70,26 @@ def kl(logits: Logits, rows: MetricRows) -> Numbers:
     # A token that the clean model gives no probability at all counts 0, also where both log-probabilities are -inf.
     gap = (clean - ablated).masked_fill(probability == 0, 0.0)
     return (probability * gap).sum(-1).clamp_min(0.0)
+
+
+def _logprob(
+    logits: Logits, ids: Int[Tensor, "rows answer"], lengths: Int[Tensor, " rows"] | None, start: int
+) -> Numbers:
+    length = ids.shape[1]
+    steps = _pick(torch.log_softmax(_wide(logits[:, start : start + length]), dim=-1), ids)
+    if lengths is not None:
+        beyond = torch.arange(length, device=steps.device) >= lengths.to(steps.device)[:, None]
+        steps = steps.masked_fill(beyond, 0.0)
+    return steps.sum(1)
+
+
+def _wrong_logprob(rows: MetricRows) -> Numbers:
+    assert rows.wrong_logits is not None  # Metric.__call__ has checked
+    return _logprob(rows.wrong_logits, rows.wrong_answers, rows.wrong_answer_lengths, rows.positions[END])
+
+
+def _a_token(values: Numbers, lengths: Int[Tensor, " rows"] | None) -> Numbers:
+    return values if lengths is None else values / lengths.to(values)
 
 
 def _wide(logits: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 A metric turns logits ``(rows, reads, vocab)``, taken at the positions that it reads, into one number a row ``(rows,)``.
 Rows are prompts, possibly repeated (once for each mask of a batch). ``END``, which every prompt has, is its last
-position; for an answer of several tokens it stands for as many positions, before each of them. All built-in metrics
-are differentiable, and are computed in float32 or, when the logits are float64, in float64 (``metric_functions``).
+position; for answers of several tokens, which then follow the prompt, it stands for as many positions, before each of
+their tokens. All built-in metrics are differentiable, and are computed in float32 or, when the logits are float64, in
+float64 (``metric_functions``).
 
 Another package adds a metric through the entry points of ``circuitspex.metrics``, each of which names a ``Metric``.
 PyTorch is imported when a metric is used, so that the names are known quickly.
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 END = "END"
 """The position that every prompt has: its last."""
 
+ANSWERS = ("answer", "wrong_answer")
+"""What may follow a prompt whose answers are of several tokens."""
+
 
 @dataclass(frozen=True)
 class MetricRows:
@@ -35,6 +39,12 @@ class MetricRows:
     model's logits ``(rows, reads, vocab)``, given only to a metric whose ``needs_clean`` is True. ``positions`` says
     where each position that the metric reads is on the second axis of the logits, ``logits[:, rows.positions["END"]]``.
 
+    Answers of several tokens are padded at their end; ``answer_lengths`` and ``wrong_answer_lengths`` are how many
+    tokens each has, None where all have one. The logits are then those after the prompt and the answer's tokens, so
+    that those at ``positions["END"] + k`` are before its token ``k``; ``wrong_logits`` are the same after the prompt
+    and the wrong answer's tokens, given to a metric that ``follows`` both (where answers have one token, they are the
+    logits).
+
     A function of the last logits alone is given ``(rows,)`` and ``(rows, vocab)`` instead.
     """
 
@@ -42,12 +52,19 @@ class MetricRows:
     wrong_answers: Int[Tensor, "rows answer"]
     clean_logits: Float[Tensor, "rows reads vocab"] | None = None
     positions: Mapping[str, int] = field(default_factory=lambda: {END: 0})
+    wrong_logits: Float[Tensor, "rows reads vocab"] | None = None
+    answer_lengths: Int[Tensor, " rows"] | None = None
+    wrong_answer_lengths: Int[Tensor, " rows"] | None = None
 
     def expanded(self) -> MetricRows:
         """Rows that know the last position alone, with the axes that they lack."""
-        clean = None if self.clean_logits is None else self.clean_logits[:, None]
+        clean, wrong = (None if one is None else one[:, None] for one in (self.clean_logits, self.wrong_logits))
         return replace(
-            self, answers=self.answers[:, None], wrong_answers=self.wrong_answers[:, None], clean_logits=clean
+            self,
+            answers=self.answers[:, None],
+            wrong_answers=self.wrong_answers[:, None],
+            clean_logits=clean,
+            wrong_logits=wrong,
         )
 
     def last(self) -> MetricRows:
@@ -75,26 +92,50 @@ class Metric:
     reads: tuple[str, ...] | None = None
     """The positions that the function reads, such as ``("subject", "END")``; it is given logits ``(rows, reads,
     vocab)``. By default the function is one of the last logits alone, ``(rows, vocab)``, and of answers ``(rows,)``."""
+    follows: tuple[str, ...] | None = None
+    """Which answers follow the prompt where they are of several tokens: ``("answer",)``, ``("answer",
+    "wrong_answer")``, or ``()`` for a metric of the next token alone, which then refuses such answers. By default the
+    answer, for a metric that says what it reads and reads END."""
 
     def __post_init__(self) -> None:
         reads = self.positions
         if not isinstance(reads, tuple) or not reads or len(set(reads)) != len(reads):
             raise TaskError(f"metric '{self.name}' must read one or more different positions, not {reads!r}")
+        if self.follows not in (None, (), ANSWERS[:1], ANSWERS) or (self.follows and END not in reads):
+            raise TaskError(
+                f"metric '{self.name}' follows ('answer',) or ('answer', 'wrong_answer'), where it reads {END}, or (); "
+                f"not {self.follows!r}"
+            )
         if self.fingerprint is None:
             from circuitspex.tasks.fingerprint import fingerprint
 
             of_function = fingerprint(self.function)
-            object.__setattr__(self, "fingerprint", of_function + ("" if self.reads is None else f":{self.reads}"))
+            of_function += "" if self.reads is None else f":{self.reads}"
+            object.__setattr__(self, "fingerprint", of_function + (f":{self.follows}" if self.follows else ""))
 
     @property
     def positions(self) -> tuple[str, ...]:
         """The positions whose logits it must be given, in their order."""
         return (END,) if self.reads is None else self.reads
 
+    @property
+    def continuations(self) -> tuple[str, ...]:
+        """Which answers follow the prompt where they are of several tokens."""
+        if self.follows is not None:
+            return self.follows
+        return ANSWERS[:1] if self.reads is not None and END in self.reads else ()
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether answers may have several tokens: it reads them whole, or does not read the end of the prompt."""
+        return bool(self.continuations) or END not in self.positions
+
     def __call__(self, logits: Float[Tensor, "rows reads vocab"], rows: MetricRows) -> Float[Tensor, " rows"]:
         """The metric of each row; raises :class:`TaskError` when the result is not one number a row."""
         if self.needs_clean and rows.clean_logits is None:
             raise TaskError(f"metric '{self.name}' compares with the unablated model: give rows.clean_logits")
+        if "wrong_answer" in self.continuations and rows.wrong_logits is None:
+            raise TaskError(f"metric '{self.name}' compares two answers: give rows.wrong_logits")
         if logits.ndim == 2:
             logits, rows = logits[:, None], rows.expanded()
         rows = replace(rows, positions=self._places(int(logits.shape[1])))
@@ -122,9 +163,9 @@ class Metric:
         return f"Metric({self.name!r})"
 
 
-def _built_in(name: str, *, needs_clean: bool = False) -> Metric:
+def _built_in(name: str, *, needs_clean: bool = False, follows: tuple[str, ...] = ANSWERS[:1]) -> Metric:
     function = Later(f"circuitspex.tasks.metric_functions:{name}")
-    return Metric(name, function, needs_clean=needs_clean, fingerprint="", reads=(END,))
+    return Metric(name, function, needs_clean=needs_clean, fingerprint="", reads=(END,), follows=follows)
 
 
 METRICS: Table[Metric] = Table(
@@ -132,15 +173,24 @@ METRICS: Table[Metric] = Table(
     Metric,
     "circuitspex.metrics",
     {
-        "logit_diff": _built_in("logit_diff"),
+        "logit_diff": _built_in("logit_diff", follows=()),
         "answer_logprob": _built_in("answer_logprob"),
         "answer_prob": _built_in("answer_prob"),
-        "kl": _built_in("kl", needs_clean=True),
+        "kl": _built_in("kl", needs_clean=True, follows=()),
+        "logprob_diff": _built_in("logprob_diff", follows=ANSWERS),
+        "answer_logprob_mean": _built_in("answer_logprob_mean"),
+        "logprob_diff_mean": _built_in("logprob_diff_mean", follows=ANSWERS),
     },
     besides=", or a function of the logits",
     error=TaskError,
 )
 """All metrics by name."""
+
+
+def taking_several() -> str:
+    """Which metrics take answers of several tokens, in words."""
+    named = ", ".join(name for name, metric in METRICS.items() if metric.takes_several)
+    return f"for several there are {named}, or one of your own with reads=('{END}',)"
 
 
 def as_metric(metric: str | Metric | Callable[..., Any]) -> Metric:

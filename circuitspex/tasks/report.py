@@ -15,7 +15,7 @@ from circuitspex.models.alone import alone
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import Model
 from circuitspex.tasks.groups import TaskGroup
-from circuitspex.tasks.metrics import Metric, MetricRows, check_metric_values
+from circuitspex.tasks.metrics import METRICS, Metric, check_metric_values
 from circuitspex.text import message
 
 ACCURACY_WARNING = 0.75
@@ -31,7 +31,8 @@ _MAX_LOGITS = 2**27
 class TaskReport:
     """How the unablated model does on a task.
 
-    ``top_predictions`` are the likeliest next tokens of the first prompt with their probabilities.
+    ``top_predictions`` are the likeliest next tokens of the first prompt with their probabilities. ``cost`` says what
+    one mask runs where answers have several tokens.
     """
 
     task: str
@@ -43,6 +44,7 @@ class TaskReport:
     answer: str
     wrong_answer: str
     top_predictions: tuple[tuple[str, float], ...]
+    cost: str = ""
 
     def __str__(self) -> str:
         top = ", ".join(f"{token!r} {probability:.1%}" for token, probability in self.top_predictions)
@@ -53,16 +55,28 @@ class TaskReport:
                 f"mean {message(self.metric)} {self.mean_metric:z.3f}",
                 f"example: {self.prompt!r} -> {self.answer!r} rather than {self.wrong_answer!r}",
                 f"the model predicts: {top}",
+                *([self.cost] if self.cost else []),
             ]
         )
+
+
+def cost_of(groups: Sequence[TaskGroup]) -> str:
+    """What each mask runs for answers of several tokens, beside one pass a prompt, in a line."""
+    n_prompts, n_run = sum(map(len, groups)), sum(len(group.tokens) for group in groups)
+    tokens, alone = sum(g.tokens.numel() for g in groups), sum(len(g) * g.n_prompt_tokens for g in groups)
+    longest = max(int(group.answers.shape[1]) for group in groups)
+    return (
+        f"answers of up to {longest} tokens: {n_run} sequences are run for {n_prompts} "
+        f"prompt{'' if n_prompts == 1 else 's'}, {tokens / alone:.1f} times their tokens"
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class PlainRun:
     """What the unablated model does on ``P`` prompts.
 
-    ``right (P,)`` is whether the answer's logit is above the wrong answer's; ``values (P,)`` the metric (zeros where
-    none was asked for); ``top`` the likeliest next tokens of prompt 0 with their probabilities.
+    ``right (P,)`` is whether the answer's log-probability is above the wrong answer's; ``values (P,)`` the metric
+    (zeros where none was asked for); ``top`` the likeliest next tokens of prompt 0 with their probabilities.
     """
 
     right: Bool[Tensor, " prompts"]
@@ -83,40 +97,53 @@ def run_plain(model: Model, groups: Sequence[TaskGroup], metric: Metric | None, 
     values = torch.zeros(n_prompts, dtype=torch.float64)
     top: tuple[tuple[int, float], ...] = ()
     for group in groups:
-        for rows, logits, read in _logits(model, group, batch_size):
-            prompts, answers, wrong = group.indices[rows], group.answers[rows], group.wrong_answers[rows]
-            if bool((overflowed(logits) | overflowed(read)).any()):
-                raise overflow_error(model, logits.dtype, functools.partial(_plain, model, group, rows))
-            right[prompts] = (logits.gather(-1, answers[:, None]) > logits.gather(-1, wrong[:, None]))[:, 0]
+        for rows, ends, read in _logits(model, group, batch_size):
+            prompts = group.indices[rows]
+            if bool((overflowed(ends) | overflowed(read)).any()):
+                raise overflow_error(model, ends.dtype, functools.partial(_plain, model, group, rows))
+            right[prompts] = _right(group, ends, rows)
             if metric is not None:
-                about = MetricRows(answers[:, None], wrong[:, None], read if metric.needs_clean else None)
-                measured = metric(read, about)
+                measured = group.measure(metric, read, rows, clean=read if metric.needs_clean else None)
                 values[prompts] = check_metric_values(measured.detach().cpu().double(), metric, prompts=prompts)
             for row in (prompts == 0).nonzero()[:, 0].tolist():
-                best = logits[row].float().softmax(-1).topk(min(_TOP, logits.shape[-1]))
+                first = ends[row * group.n_sequences, 0].float()
+                best = first.softmax(-1).topk(min(_TOP, first.shape[-1]))
                 top = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
     return PlainRun(right, values, top)
 
 
+def _right(group: TaskGroup, ends: Float[Tensor, "sequences answer vocab"], rows: slice) -> Bool[Tensor, " rows"]:
+    """Whether the answer is likelier than the wrong one, from the logits before each token of the answers."""
+    if group.answer_lengths is not None:
+        return group.measure(METRICS["logprob_diff"], ends, rows) > 0
+    answers, wrong, last = group.answers[rows], group.wrong_answers[rows], ends[:, 0]
+    return (last.gather(-1, answers[:, None]) > last.gather(-1, wrong[:, None]))[:, 0]
+
+
 def _logits(
     model: Model, group: TaskGroup, batch_size: int
-) -> Iterator[tuple[slice, Float[Tensor, "rows vocab"], Float[Tensor, "rows reads vocab"]]]:
+) -> Iterator[tuple[slice, Float[Tensor, "sequences answer vocab"], Float[Tensor, "sequences reads vocab"]]]:
     """The model's logits, batch by batch, without gradients.
 
-    Yields the slice of rows that a batch covers, and its logits on the CPU: those of the last position, and those of
-    the positions that the task's metric reads.
+    Yields the slice of prompts that a batch covers, and its logits on the CPU: those before each token of the answers,
+    and those of the positions that the task's metric reads.
     """
     vocab = int(getattr(model.cfg, "d_vocab", 0)) or 1
-    step = max(1, min(batch_size, _MAX_LOGITS // (group.length * vocab)))
+    step = max(1, min(batch_size, _MAX_LOGITS // (group.n_sequences * group.length * vocab)))
+    longest = 1 if group.answer_lengths is None else int(group.answers.shape[1])
+    end = group.n_prompt_tokens - 1
     for start in range(0, len(group), step):
         rows = slice(start, min(start + step, len(group)))
         logits = _plain(model, group, rows)
-        reads = group.reads[rows].to(logits.device)
-        yield rows, logits[:, -1].cpu(), logits[torch.arange(len(reads), device=reads.device)[:, None], reads].cpu()
+        reads = group.reads[group.sequences(rows)].to(logits.device)
+        read = logits[torch.arange(len(reads), device=reads.device)[:, None], reads]
+        # Positions beyond the sequences are those of answers that are shorter than others.
+        ends = logits[:, [min(end + k, logits.shape[1] - 1) for k in range(longest)]]
+        yield rows, ends.cpu(), read.cpu()
 
 
 def _plain(model: Model, group: TaskGroup, rows: slice) -> Float[Tensor, "rows positions vocab"]:
     device = next(iter(model.parameters())).device
     with alone(model), torch.no_grad():
-        logits: Tensor = model(group.tokens[rows].to(device))
+        logits: Tensor = model(group.tokens[group.sequences(rows)].to(device))
     return logits

@@ -29,8 +29,9 @@ from circuitspex.tasks.arrays import encode_examples, encode_reference
 from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import TaskGenerator
 from circuitspex.tasks.groups import TaskGroup
-from circuitspex.tasks.metrics import END, Metric, as_metric
-from circuitspex.tasks.report import ACCURACY_WARNING, TaskReport, run_plain
+from circuitspex.tasks.metrics import ANSWERS, END, Metric, as_metric, taking_several
+from circuitspex.tasks.report import ACCURACY_WARNING, TaskReport, cost_of, run_plain
+from circuitspex.tasks.sequences import ToFollow, sequences_of
 from circuitspex.tasks.vocabulary import Vocabulary
 
 
@@ -41,8 +42,14 @@ class Task:
     ``tokens`` and ``counterfactual_tokens`` are ``(P, positions)``, right-padded where ``lengths (P,)`` differ;
     ``answers`` and ``wrong_answers`` are token ids ``(P,)``. ``reference`` are the prompts over which the mean
     baseline is taken, position by position; ``reference_tokens`` ``(R, positions)`` and ``reference_lengths (R,)``
-    are theirs. Make one with a built-in task such as :func:`circuitspex.tasks._ioi`, :meth:`from_examples` or
-    :meth:`from_jsonl`. All tensors are on the CPU and are not to be changed.
+    are theirs.
+
+    Where any answer has several tokens, ``answers`` and ``wrong_answers`` are ``(P, longest)``, right-padded;
+    ``answer_lengths (P,)`` and ``wrong_answer_lengths (P,)``, else None, say how many tokens each has, and
+    ``reference_answers`` which tokens follow each reference prompt, in as many sequences.
+
+    Make one with a built-in task such as :func:`circuitspex.tasks._ioi`, :meth:`from_examples` or :meth:`from_jsonl`.
+    All tensors are on the CPU and are not to be changed.
     """
 
     name: str
@@ -50,15 +57,23 @@ class Task:
     tokens: Int[Tensor, "prompts positions"]
     counterfactual_tokens: Int[Tensor, "prompts positions"]
     lengths: Int[Tensor, " prompts"]
-    answers: Int[Tensor, " prompts"]
-    wrong_answers: Int[Tensor, " prompts"]
+    answers: Int[Tensor, "prompts ..."]
+    wrong_answers: Int[Tensor, "prompts ..."]
     reference: tuple[str, ...]
     reference_tokens: Int[Tensor, "references reference_positions"]
     reference_lengths: Int[Tensor, " references"]
     metric: Metric
     generator: TaskGenerator | None = field(default=None)
+    answer_lengths: Int[Tensor, " prompts"] | None = None
+    wrong_answer_lengths: Int[Tensor, " prompts"] | None = None
+    reference_answers: tuple[tuple[tuple[int, ...], ...], ...] = ()
 
     def __post_init__(self) -> None:
+        if self.answer_lengths is not None and not self.metric.takes_several:
+            raise TaskError(
+                f"metric '{self.metric.name}' takes answers of one token, and this task has some of several; "
+                f"{taking_several()}"
+            )
         for name in self.metric.positions:
             lacking = next((i for i, e in enumerate(self.examples) if name != END and name not in e.positions), None)
             if lacking is not None:
@@ -86,8 +101,8 @@ class Task:
         ``reference`` None takes the prompts and counterfactuals themselves. ``prepend_bos`` None is the model's
         convention. Prompts of different token lengths need ``group_by_length=True``.
 
-        Raises :class:`TaskError` for examples that can't be compared: answers of several tokens, a counterfactual
-        of another length, and so on; the message names the prompt.
+        Raises :class:`TaskError` for examples that can't be compared: answers of several tokens for a metric of the
+        next token, a counterfactual of another length, and so on; the message names the prompt.
         """
         return cls.encode(
             Vocabulary.of(for_text(model), prepend_bos),
@@ -139,7 +154,8 @@ class Task:
         generator: TaskGenerator | None = None,
     ) -> Task:
         """What the other constructors share; ``places`` are the words by which errors name each example."""
-        arrays = encode_examples(examples, vocabulary, group_by_length=group_by_length, places=places)
+        metric = as_metric(metric)
+        arrays = encode_examples(examples, vocabulary, metric=metric, group_by_length=group_by_length, places=places)
         if reference is None:
             reference = [e.prompt for e in examples] + [e.counterfactual for e in examples]
         reference_tokens, reference_lengths = encode_reference(reference, vocabulary, arrays.lengths)
@@ -150,8 +166,9 @@ class Task:
             reference=tuple(reference),
             reference_tokens=reference_tokens,
             reference_lengths=reference_lengths,
-            metric=as_metric(metric),
+            metric=metric,
             generator=generator,
+            reference_answers=arrays.follow(reference_lengths.tolist()),
         )
 
     def to_jsonl(self, path: str | Path) -> None:
@@ -216,7 +233,7 @@ class Task:
 
     @cached_property
     def groups(self) -> tuple[TaskGroup, ...]:
-        """The prompts by length, shortest first; every prompt is in exactly one group."""
+        """The prompts by length, shortest first, without their answers; every prompt is in exactly one group."""
         groups = []
         for length in sorted(set(self.lengths.tolist())):
             rows = (self.lengths == length).nonzero()[:, 0]
@@ -234,16 +251,46 @@ class Task:
         return tuple(groups)
 
     @cached_property
+    def sequences(self) -> tuple[TaskGroup, ...]:
+        """What is run for the metric: the groups, or where answers have several tokens the prompts followed by them."""
+        return self.followed_by(self.metric.continuations)
+
+    def followed_by(self, answers: Sequence[str]) -> tuple[TaskGroup, ...]:
+        """The prompts in groups that run together, followed by these of their answers (``'answer'``,
+        ``'wrong_answer'``) where any has several tokens; see ``circuitspex.tasks.sequences``."""
+        if self.answer_lengths is None or self.wrong_answer_lengths is None:
+            return self.groups
+        return sequences_of(
+            ToFollow(
+                examples=self.examples,
+                metric=self.metric,
+                tokens=self.tokens,
+                counterfactual_tokens=self.counterfactual_tokens,
+                lengths=self.lengths,
+                answers=self.answers,
+                wrong_answers=self.wrong_answers,
+                answer_lengths=self.answer_lengths,
+                wrong_answer_lengths=self.wrong_answer_lengths,
+                reference_tokens=self.reference_tokens,
+                reference_lengths=self.reference_lengths,
+                reference_answers=self.reference_answers,
+            ),
+            answers,
+        )
+
+    @cached_property
     def identity(self) -> str:
         """A sha256 (hex) over all tokens, the answers, the reference tokens and the metric.
 
         Tasks of the same identity give the same values on the same model, whatever they are called.
         """
         digest = hashlib.sha256(self.metric.identity.encode())
-        for group in self.groups:
+        for group in self.sequences:
             names = ["indices", "tokens", "counterfactual_tokens", "reference_tokens", "answers", "wrong_answers"]
-            if self.metric.positions != (END,):
+            if self.metric.positions != (END,) or self.answer_lengths is not None:
                 names.append("reads")
+            if self.answer_lengths is not None:
+                names += ["answer_lengths", "wrong_answer_lengths", "reference_lengths"]
             for name in names:
                 array = getattr(group, name).to(torch.int64).contiguous().numpy()
                 digest.update(f"{name}{array.shape}".encode())
@@ -270,6 +317,8 @@ class Task:
             lengths=self.lengths[rows],
             answers=self.answers[rows],
             wrong_answers=self.wrong_answers[rows],
+            answer_lengths=None if self.answer_lengths is None else self.answer_lengths[rows],
+            wrong_answer_lengths=None if self.wrong_answer_lengths is None else self.wrong_answer_lengths[rows],
         )
 
     def split(self, holdout: float = 0.25, seed: int = 0) -> tuple[Task, Task]:
@@ -314,13 +363,13 @@ class Task:
     # Running the model
 
     def accuracy(self, model: Model, batch_size: int = 64) -> float:
-        """The share of prompts whose answer has a larger logit than the wrong answer at the last position."""
-        return float(run_plain(bridged(model), self.groups, None, batch_size).right.double().mean())
+        """The share of prompts whose answer has a larger log-probability than the wrong answer."""
+        return float(run_plain(bridged(model), self.followed_by(ANSWERS), None, batch_size).right.double().mean())
 
     def report(self, model: Model, batch_size: int = 64) -> TaskReport:
         """How the unablated model does on this task; warns where it does badly."""
         model = bridged(model)
-        run = run_plain(model, self.groups, self.metric, batch_size)
+        run = run_plain(model, self.followed_by(ANSWERS), self.metric, batch_size)
         accuracy = float(run.right.double().mean())
         if accuracy < ACCURACY_WARNING:
             warnings.warn(
@@ -339,4 +388,5 @@ class Task:
             answer=self.examples[0].answer,
             wrong_answer=self.examples[0].wrong_answer,
             top_predictions=tuple((decode_token(model, token), share) for token, share in run.top),
+            cost=cost_of(self.sequences) if self.answer_lengths is not None else "",
         )

@@ -61,15 +61,12 @@ class Vocabulary:
             return both[len(before) :]
         return encode(self, answer, prepend_bos=False)
 
-    def answer_id(self, prompt: str, answer: str, where: str, role: str = "answer") -> int:
-        """The one token of ``answer`` after ``prompt``; a :class:`TaskError` naming its tokens otherwise."""
+    def answer_ids(self, prompt: str, answer: str, where: str, role: str = "answer") -> tuple[int, ...]:
+        """The tokens of ``answer`` after ``prompt``; a :class:`TaskError` where there are none."""
         ids = self.continuation_ids(prompt, answer)
         if not ids:
-            raise TaskError(f"{where}: the {role} {answer!r} has no tokens; it must be exactly one")
-        if len(ids) > 1:
-            shown = " + ".join(repr(p) for p in self.pieces(ids))
-            raise TaskError(f"{where}: the {role} {answer!r} is {len(ids)} tokens ({shown}); it must be exactly one")
-        return ids[0]
+            raise TaskError(f"{where}: the {role} {answer!r} has no tokens; it needs at least one")
+        return tuple(ids)
 
     def single_words(self, words: Iterable[str], after: str) -> list[str]:
         """Those of ``words`` that are one known token of their own where they follow ``after`` and a space."""

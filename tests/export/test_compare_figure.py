@@ -9,7 +9,7 @@ from drawn_circuits import comparison, unchanged
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from circuitspex.circuits.circuit import Faithfulness
-from circuitspex.export.drawing.comparison_layout import union_layout
+from circuitspex.export.drawing.comparison_layout import DECREASED, INCREASED, KIND_WORDS, union_layout
 from circuitspex.export.figures.comparison import draw
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -48,6 +48,25 @@ def test_names_stand_in_the_same_place_in_every_panel():
         places.append({name: place for name, place in at.items() if name.startswith("L")})
     assert places[0] == places[1] == places[2]
     assert len(places[0]) == len(union_layout(made).before.nodes)
+
+
+def test_diagrams_stand_one_below_the_other_with_a_legend_of_their_own():
+    made = comparison(14, seed=2)
+    figure = draw(made)
+    whole, *panels = figure.axes
+    places = [axes.get_position() for axes in panels[:3]]
+    assert len({round(place.x0, 6) for place in places}) == 1
+    assert places[0].y0 > places[1].y1 - 1e-9
+    assert places[1].y0 > places[2].y1 - 1e-9
+    assert figure.get_figwidth() * 72 < 800
+    said = {text.get_text() for text in whole.texts}
+    assert {INCREASED, DECREASED} <= said
+    kinds = {change.kind for change in made.changes}
+    assert {kind for kind, words in KIND_WORDS.items() if words in said} == kinds - {"unchanged"}
+    few = replace(made, changes=tuple(change for change in made.changes if change.kind in ("lost", "unchanged")))
+    said = {text.get_text() for text in draw(few).axes[0].texts}
+    assert said & set(KIND_WORDS.values()) == {KIND_WORDS["lost"]}
+    assert "faint: not part of that circuit" in said
 
 
 @pytest.mark.parametrize("form", ["svg", "png", "pdf"])

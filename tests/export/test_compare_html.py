@@ -8,7 +8,7 @@ from drawn_circuits import comparison, measured, unchanged
 from test_html import EVIL, Reader
 
 from circuitspex.circuits.circuit import Direction, Estimate
-from circuitspex.export.drawing.comparison_layout import KIND_MARKS, union_layout
+from circuitspex.export.drawing.comparison_layout import DECREASED, INCREASED, KIND_MARKS, KIND_WORDS, union_layout
 from circuitspex.export.pages.comparison import render_cell, render_page
 
 SIDES = ("before", "after", "difference")
@@ -167,6 +167,15 @@ def test_hostile_text_stays_text():
         assert not page.all("img")
         assert len(page.all("script")) in (0, 2)
         assert any("<script>alert(1)</script>" in part for part in page.text)
+
+
+def test_the_legend_says_what_colours_mean_in_the_difference():
+    made = comparison(14, seed=2)
+    text = render_page(made)
+    assert INCREASED in text
+    assert DECREASED in text
+    kinds = {change.kind for change in made.changes}
+    assert {kind for kind, words in KIND_WORDS.items() if f"</b> {words}</li>" in text} == kinds - {"unchanged"}
 
 
 def test_the_picture_in_a_notebook_needs_no_script():

@@ -1,5 +1,6 @@
 """The page of a comparison in a real browser: it is quiet, asks the network for nothing, and does what it offers."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -86,6 +87,7 @@ def test_diagrams_move_together_and_one_can_be_shown_alone(open_page):
     page = open_page(comparison(30))
     boxes = "[...document.querySelectorAll('.pane svg.cx-diagram')].map(s => s.getAttribute('viewBox'))"
     start = page.evaluate(boxes)
+    page.locator("#diagram-after").scroll_into_view_if_needed()
     area = page.locator("#diagram-after").bounding_box()
     page.mouse.move(area["x"] + 30, area["y"] + 200)
     page.mouse.down()
@@ -98,6 +100,22 @@ def test_diagrams_move_together_and_one_can_be_shown_alone(open_page):
     assert [page.locator(f"#pane-{side}").is_visible() for side in SIDES] == [False, True, False]
     page.locator(".views").get_by_role("button", name="All", exact=True).click()
     assert all(page.locator(f"#pane-{side}").is_visible() for side in SIDES)
+
+
+@pytest.mark.parametrize("width", [1000, 1400])
+def test_diagrams_stand_one_below_the_other_and_details_stay_in_view(open_page, width):
+    made = comparison(14, seed=2)
+    page = open_page(made, width=width)
+    boxes = [page.locator(f"#diagram-{side}").bounding_box() for side in SIDES]
+    assert len({box["x"] for box in boxes}) == 1
+    assert all(one["y"] + one["height"] <= two["y"] for one, two in itertools.pairwise(boxes))
+    name = page.locator("#diagram-difference .node text").first
+    assert name.bounding_box()["height"] >= 11  # 8 px and more of what is smaller beside it
+    page.locator("#diagram-difference").scroll_into_view_if_needed()
+    page.locator("#diagram-difference .node[aria-label^='component L23H3:']").click()
+    panel = page.locator("#panel").bounding_box()
+    assert "L23H3" in page.locator("#panel").inner_text()
+    assert 0 <= panel["y"] < panel["y"] + 60 <= 900
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -13,6 +13,7 @@ from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games import TokenGame
 from circuitspex.games.tokens.forward import BatchedPasses
 
+EXECUTORS = ("batched", "hooks")
 WAYS = ("token", "mean", "delete", "attention")
 PROMPT = "w1 w2 w3 w4 w2 w5 w6 w7"
 TWELVE = " ".join(f"w{i}" for i in range(12))
@@ -224,3 +225,34 @@ def test_batches_are_tried_in_float32(way: str, dtype: torch.dtype, tiny: Simple
     right = BatchedPasses.logits
     monkeypatch.setattr(BatchedPasses, "logits", lambda self, gates: right(self, gates) * (1 + 1e-3))
     assert "not batched: a batched pass gave other logits" in TokenGame(model, PROMPT, " w9", ablate=way).executor  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("answer", "wrong"), [(" w9 w10 w11", " w12 w13"), (" w9 w10", " w9 w11"), (" w9", " w12 w13"), (" w9 w10", " w12")]
+)
+def test_two_answers_of_several_tokens_are_compared_whole(
+    way: str, answer: str, wrong: str, tiny: SimpleNamespace
+) -> None:
+    model, masks = tiny.bridge("llama"), some_masks(8, seed=2)
+    masks[:, 0] |= way == "attention"
+    games = [TokenGame(model, PROMPT, answer, wrong, ablate=way, executor=each, batch_rows=3) for each in EXECUTORS]
+    assert games[0].answer.metric.name == "logprob_diff"
+    assert (games[0]._of_wrong is not None) == (answer == " w9 w10 w11")
+    right, other = (TokenGame(model, PROMPT, text, ablate=way)(masks) for text in (answer, wrong))
+    n, m = len(answer.split()), len(wrong.split())
+    mean = TokenGame(model, PROMPT, answer, wrong, ablate=way, metric="logprob_diff_mean")
+    assert mean(masks) == pytest.approx(right / n - other / m, abs=2e-4)
+    for game in games:
+        assert game(masks) == pytest.approx(right - other, abs=2e-4)
+    if way != "delete":
+        one, two = (game.evaluate(masks[:3], gradients=True).gradients for game in games)
+        # Under 'attention' what is left to attend to may be next to nothing, and slopes are huge.
+        assert one == pytest.approx(two, rel=1e-4, abs=1e-3)
+
+
+def test_the_identity_knows_all_of_the_wrong_answer(tiny: SimpleNamespace) -> None:
+    model = tiny.bridge("llama")
+    games = [TokenGame(model, PROMPT, " w9", wrong) for wrong in (" w12 w13", " w12 w14")]
+    assert games[0].answer.identity != games[1].answer.identity
+    assert TokenGame(model, PROMPT, " w9", " w12").answer.identity == [[12], 15, "logit_diff"]

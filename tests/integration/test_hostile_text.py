@@ -19,6 +19,19 @@ import pytest
 import circuitspex as cx
 from circuitspex import text
 from circuitspex.circuits import formats
+from circuitspex.circuits.about import (
+    About,
+    At,
+    Breakdown,
+    Description,
+    Feed,
+    Firing,
+    Looks,
+    Role,
+    Scored,
+    Share,
+    Writes,
+)
 from circuitspex.circuits.circuit import Estimate, Interaction, Node
 from circuitspex.circuits.comparison import Series
 from circuitspex.circuits.prompt_map import Word
@@ -72,6 +85,22 @@ def circuit(name: str) -> cx.Circuit:
     nodes = tuple(Node(each, 0, name[:100], -1.0, estimate, (1.0, 2.0)) for each in members)
     edges = (Interaction(members[:2], 2.0, estimate), Interaction(members, -1.0))
     example = dict.fromkeys(("prompt", "counterfactual", "answer", "wrong_answer"), name) | {"tokens": [name, name]}
+    share, scored = Share(name, estimate), (Scored(name, 1.0),)
+    abouts = tuple(
+        About(
+            each,
+            name[:100],
+            Role(name, 0.1, (name,)),
+            Looks((share,), (share,), (share,), estimate, ((0.5, 0.5),) * 2),
+            Writes(estimate, (1.0, 2.0), scored, scored),
+            (At(name, estimate),),
+            fires=(Firing(name, 0, 1, name, 1.0),),
+            feeds=(Feed(each, members[0], estimate),),
+            lacks=(name,),
+        )
+        for each in members
+    )
+    about = Description(abouts, Breakdown(estimate, (share,), estimate), 2, name, name)
     return replace(
         whole,
         nodes=nodes,
@@ -87,6 +116,7 @@ def circuit(name: str) -> cx.Circuit:
         },
         run=dict.fromkeys(("components", "baseline", "method", "executor"), name)
         | {"lens": "game", "versions": {name: name}},
+        description=about,
     )
 
 

@@ -143,7 +143,9 @@ def test_examples_that_are_refused(examples, says, word_model):
 
 
 def test_tokens_of_a_long_answer_are_shown(any_model):
-    with pytest.raises(TaskError, match=r"is 2 tokens \('.?store' \+ '.?park'\); it must be exactly one"):
+    with pytest.raises(
+        TaskError, match=r"is 2 tokens \('.?store' \+ '.?park'\), and metric 'logit_diff' takes one; .*logprob_diff"
+    ):
         Task.from_examples(any_model, [dataclasses.replace(SHORT, answer=" store park")])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ def example_rows(dtype=torch.float64, scale=4.0):
     clean = (torch.randn(ROWS, VOCAB, generator=generator, dtype=torch.float64) * scale).to(dtype)
     answers = torch.tensor([0, 5, 36, 7, 7])
     wrong = torch.tensor([3, 36, 0, 8, 9])
-    return logits, MetricRows(answers, wrong, clean)
+    return logits, MetricRows(answers, wrong, clean, wrong_logits=logits)
 
 
 def by_hand(name: str, logits, rows) -> list[float]:
@@ -40,6 +41,9 @@ def by_hand(name: str, logits, rows) -> list[float]:
                 "answer_logprob": math.log(q[answer]),
                 "answer_prob": q[answer],
                 "kl": math.fsum(a * math.log(a / b) for a, b in zip(p, q, strict=True)),
+                "logprob_diff": math.log(q[answer] / q[wrong]),
+                "answer_logprob_mean": math.log(q[answer]),
+                "logprob_diff_mean": math.log(q[answer] / q[wrong]),
             }[name]
         )
     return values
@@ -65,7 +69,7 @@ def test_gradients_flow(name):
     logits, rows = example_rows(scale=1.0)
     logits = logits[:, :10].clone().requires_grad_(True)
     rows = MetricRows(rows.answers % 10, rows.wrong_answers % 10, rows.clean_logits[:, :10])
-    assert torch.autograd.gradcheck(lambda x: METRICS[name](x, rows), (logits,))
+    assert torch.autograd.gradcheck(lambda x: METRICS[name](x, replace(rows, wrong_logits=x)), (logits,))
 
 
 def test_kl_is_zero_at_the_clean_logits_and_never_below():
@@ -215,3 +219,52 @@ def test_answers_of_several_tokens_are_read_from_the_end_on():
     longer = torch.cat([logits, logits[:, :2]], dim=1)
     found = Metric("middle", middle, reads=("subject", "END", "later"))(longer, rows)
     assert torch.equal(found, longer[:, 4, 3])
+
+
+def test_answers_of_different_lengths_are_summed_as_far_as_they_go():
+    generator = torch.Generator().manual_seed(3)
+    logits, others = torch.randn(2, ROWS, 3, VOCAB, generator=generator, dtype=torch.float64)
+    answers, wrong = torch.randint(VOCAB, (2, ROWS, 3), generator=generator)
+    lengths, wrong_lengths = torch.tensor([1, 2, 3, 3, 1]), torch.tensor([3, 1, 2, 3, 1])
+    rows = MetricRows(answers, wrong, None, {"END": 0}, others, lengths, wrong_lengths)
+
+    def by_steps(logits, ids, lengths):
+        return torch.tensor(
+            [
+                math.fsum(float(torch.log_softmax(logits[r, k], -1)[ids[r, k]]) for k in range(int(lengths[r])))
+                for r in range(ROWS)
+            ],
+            dtype=torch.float64,
+        )
+
+    right, other = by_steps(logits, answers, lengths), by_steps(others, wrong, wrong_lengths)
+    expected = {
+        "answer_logprob": right,
+        "answer_prob": right.exp(),
+        "logprob_diff": right - other,
+        "answer_logprob_mean": right / lengths,
+        "logprob_diff_mean": right / lengths - other / wrong_lengths,
+    }
+    assert set(expected) == {name for name, metric in METRICS.items() if metric.takes_several}
+    for name, values in expected.items():
+        torch.testing.assert_close(METRICS[name](logits, rows), values)
+
+
+def test_what_a_metric_follows():
+    def metric(logits, rows):
+        return logits[:, 0, 0]
+
+    assert as_metric(only_logits).continuations == ()
+    assert not as_metric(only_logits).takes_several
+    assert Metric("own", metric, reads=("END",)).continuations == ("answer",)
+    assert Metric("own", metric, reads=("subject",)).continuations == ()
+    assert Metric("own", metric, reads=("subject",)).takes_several
+    both = Metric("own", metric, reads=("END",), follows=("answer", "wrong_answer"))
+    assert both.identity != Metric("own", metric, reads=("END",)).identity
+    with pytest.raises(TaskError, match=r"give rows.wrong_logits"):
+        both(torch.zeros(2, 1, 3), MetricRows(torch.zeros(2, 1).long(), torch.zeros(2, 1).long()))
+    for wrong in (("wrong_answer",), ("END",), "answer"):
+        with pytest.raises(TaskError, match=r"metric 'own' follows \('answer',\) or"):
+            Metric("own", metric, reads=("END",), follows=wrong)
+    with pytest.raises(TaskError, match="where it reads END"):
+        Metric("own", metric, reads=("subject",), follows=("answer",))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,45 +15,66 @@ from circuitspex.circuits.roles.pattern_hooks import Seen, read_heads
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.statistics import Estimate, over_prompts
 
+Tokens = Int[Tensor, "texts positions"]
+_Read = tuple[Tensor, Tensor, Tensor]
+
 _LEAST = 0.01
 """Of a head's attention, below which what goes past the first token says nothing."""
 
 
-def copying(subject: Subject, stream: FrozenStream) -> dict[str, Estimate]:
-    """The copying score of each head, by name; none where its attention can't be read.
+def copying(subject: Subject, stream: FrozenStream, *sets: Sequence[Tokens]) -> tuple[dict[str, Estimate], ...]:
+    """The copying score of each head, by name, on each set of texts; none where its attention can't be read.
 
     If the head attended from the last position to one token alone, it would write that token's value through its output
     matrix into the logits. The score of the token is its own logit among these, in standard deviations over the
-    vocabulary from their mean; it does not depend on the scale of the norms. That of a prompt is the average over the
+    vocabulary from their mean; it does not depend on the scale of the norms. That of a text is the average over the
     tokens after the first, weighted by attention; the first is left out since attention rests there that looks at
-    nothing. Prompts on which hardly any attention is left say nothing.
+    nothing. Texts on which hardly any attention is left say nothing.
+
+    Args:
+        subject: the heads and the model.
+        stream: the model's way from a head's output to the logits, of any prompts.
+        sets: each of tokens ``[texts, positions]`` of one length or more; intervals are over the texts of a set.
     """
     heads = {str(head): head for head in subject.heads if head.position in (None, -1)}
     wanted: dict[int, list[int]] = {}
     for head in heads.values():
         wanted.setdefault(head.layer, []).append(head.start)
     wanted = {layer: list(dict.fromkeys(own)) for layer, own in wanted.items()}
-    read: dict[tuple[int, int], list[tuple[Tensor, Tensor, Tensor]]] = {}
-    refused: set[int] = set()
-    for group in subject.task.groups:
+    read = [_read(subject, texts, wanted) for texts in sets]
+    found: tuple[dict[str, Estimate], ...] = tuple({} for _ in sets)
+    places = dict.fromkeys((each.layer, each.start) for each in heads.values())
+    able = [place for place in places if any(place in of_set for of_set in read)]
+    for head, written in _matrices(stream, able):
+        for of_set, estimates in zip(read, found, strict=True):
+            scores = _scores(written, of_set[head]) if head in of_set else []
+            if len(scores):
+                estimates |= {
+                    name: over_prompts(np.asarray(scores))
+                    for name, each in heads.items()
+                    if (each.layer, each.start) == head
+                }
+    return found
 
-        def keep(rows: slice, layer: int, seen: Seen, tokens: Tensor = group.tokens) -> None:
+
+def _read(
+    subject: Subject, texts: Sequence[Tokens], wanted: dict[int, list[int]]
+) -> dict[tuple[int, int], list[_Read]]:
+    """By layer and head, attention from the last position to all but the first, the values there, and the tokens."""
+    read: dict[tuple[int, int], list[_Read]] = {}
+    refused: set[int] = set()
+    for group in texts:
+
+        def keep(rows: slice, layer: int, seen: Seen, tokens: Tensor = group) -> None:
             for at, head in enumerate(wanted[layer]):
                 about = seen.pattern[:, at, -1, 1:], seen.values[:, 1:, at], tokens[rows, 1:].to(seen.values.device)
                 if seen.is_product():
                     read.setdefault((layer, head), []).append(about)
 
         still = {layer: own for layer, own in wanted.items() if layer not in refused}
-        if still and group.length > 1:
-            refused |= set(read_heads(subject.model, subject.structure, group.tokens, still, keep))
-    able = [head for head in dict.fromkeys((each.layer, each.start) for each in heads.values()) if head in read]
-    able = [head for head in able if head[0] not in refused]
-    scores = dict(zip(able, (_scores(matrix, read[head]) for head, matrix in _matrices(stream, able)), strict=True))
-    return {
-        name: over_prompts(scores[head.layer, head.start])
-        for name, head in heads.items()
-        if len(scores.get((head.layer, head.start), ()))
-    }
+        if still and group.shape[1] > 1:
+            refused |= set(read_heads(subject.model, subject.structure, group, still, keep))
+    return {(layer, head): about for (layer, head), about in read.items() if layer not in refused}
 
 
 def _matrices(stream: FrozenStream, heads: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Tensor]]:
@@ -82,14 +104,14 @@ def _matrices(stream: FrozenStream, heads: Sequence[tuple[int, int]]) -> Iterato
             yield owners[at - 1], matrix - matrix.mean(1, keepdim=True)
 
 
-def _scores(written: Tensor, about: Sequence[tuple[Tensor, Tensor, Tensor]]) -> NDArray[np.float64]:
-    """Of each prompt on which enough attention goes past the first token."""
+def _scores(written: Tensor, about: list[_Read]) -> NDArray[np.float64]:
+    """Of each text on which enough attention goes past the first token."""
     spread = written @ written.T / written.shape[1]
     scores = []
     for shares, values, tokens in about:
-        value = values.to(written)
-        own = torch.einsum("rkd,drk->rk", value, written[:, tokens])
-        error = torch.einsum("rkd,de,rke->rk", value, spread, value).clamp_min(1e-30).sqrt()
+        values = values.to(written)
+        own = torch.einsum("rkd,drk->rk", values, written[:, tokens])
+        error = torch.einsum("rkd,de,rke->rk", values, spread, values).clamp_min(1e-30).sqrt()
         total = shares.sum(1)
         of_prompts = (shares * own / error).sum(1) / total.clamp_min(_LEAST)
         scores.append(of_prompts[total >= _LEAST].double().cpu().numpy())

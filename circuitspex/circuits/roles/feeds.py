@@ -12,6 +12,7 @@ several heads share are replaced in the second pass only, of which the target's 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from circuitspex.ablation.sites import Site
 from circuitspex.circuits.about import Feed
 from circuitspex.circuits.roles.rows import Rows, measuring
 from circuitspex.circuits.roles.subject import Subject
-from circuitspex.components import Component, Part
+from circuitspex.components import Component, Part, parse_component
 from circuitspex.errors import UserError
 from circuitspex.statistics import over_prompts
 from circuitspex.typing import FloatArray
@@ -43,18 +44,19 @@ def feeds(subject: Subject, pairs: Sequence[tuple[str, str]]) -> tuple[Feed, ...
 
     Args:
         subject: the components, the model and the prompts.
-        pairs: names of the subject's components, the earlier one first.
+        pairs: names of components, the earlier one first; of the subject's or others of the model.
 
     Raises:
-        UserError: a component that is not the subject's, one that is not in an earlier layer than the other (or its
-            attention before the MLP of the same layer), or an expert that is to be fed: the choice of a router is
-            no activation that could be taken from another pass.
+        ComponentError: a name of nothing that the model has.
+        UserError: a component that is not in an earlier layer than the other (or its attention before the MLP of the
+            same layer), or an expert that is to be fed: the choice of a router is no activation that could be taken
+            from another pass.
         TaskError: the metric is not finite.
     """
-    known = {str(component): number for number, component in enumerate(subject.components)}
-    ends = [_checked(subject, known, pair) for pair in pairs]
-    if not ends:
+    if not pairs:
         return ()
+    subject = _with_ends(subject, pairs)
+    ends = [_checked(subject, pair) for pair in pairs]
     effects: dict[tuple[int, int], dict[str, FloatArray]] = {pair: {} for pair in ends}
     with measuring(subject) as groups:
         for rows in groups:
@@ -68,13 +70,17 @@ def feeds(subject: Subject, pairs: Sequence[tuple[str, str]]) -> tuple[Feed, ...
     return tuple(_feed(*pair, effects[end]) for pair, end in zip(pairs, ends, strict=True))
 
 
-def _checked(subject: Subject, known: dict[str, int], pair: tuple[str, str]) -> tuple[int, int]:
-    for name in pair:
-        if name not in known:
-            raise UserError(
-                f"{name} is none of the components that are described: {', '.join(known) or 'there are none'}"
-            )
-    source, target = (subject.components[known[name]] for name in pair)
+def _with_ends(subject: Subject, pairs: Sequence[tuple[str, str]]) -> Subject:
+    """The same subject, with the ends of all pairs among its components."""
+    known = {str(component) for component in subject.components}
+    others = dict.fromkeys(name for pair in pairs for name in pair if name not in known)
+    return replace(subject, components=(*subject.components, *map(parse_component, others))) if others else subject
+
+
+def _checked(subject: Subject, pair: tuple[str, str]) -> tuple[int, int]:
+    """The numbers of both ends."""
+    numbers = {str(component): number for number, component in enumerate(subject.components)}
+    source, target = (subject.structure.check(subject.components[numbers[name]]) for name in pair)
     within = source.kind in _BEFORE_THE_MLP and target.kind in _OF_THE_MLP and source.layer == target.layer
     if source.layer >= target.layer and not within:
         raise UserError(f"nothing travels from {source} to {target}: it must be in a later layer")
@@ -83,7 +89,7 @@ def _checked(subject: Subject, known: dict[str, int], pair: tuple[str, str]) -> 
             f"path patching can't end at {target}: it is no activation of the model that could be taken from another "
             "pass"
         )
-    return known[pair[0]], known[pair[1]]
+    return numbers[pair[0]], numbers[pair[1]]
 
 
 def _feed(source: str, target: str, effects: dict[str, FloatArray]) -> Feed:
@@ -121,23 +127,25 @@ def _to(rows: Rows, target: int, site: Site, parts: dict[str, Part], seen: _Seen
     outputs = [seen.of[site.hook]]
     if parts:
         entered = _Seen()
-        ways = torch.arange(len(parts)).repeat_interleave(n_prompts)
+        n_rows = n_prompts * rows.n_sequences
+        ways = torch.arange(len(parts)).repeat_interleave(n_rows)
+        of_seen = torch.arange(n_rows).repeat(len(parts))
         prompts = torch.arange(n_prompts).repeat(len(parts))
 
         def hooks(some: slice) -> list[Hook]:
             own = [
-                _put(part, seen.of[str(part.hook)][prompts[some]], ways[some] == number)
+                _put(part, seen.of[str(part.hook)][of_seen[some]], ways[some] == number)
                 for number, part in enumerate(parts.values())
             ]
             return [*own, site.watch(entered.keeper(site.hook, some), rows.group.length)]
 
-        rows.until(layer, rows.gates(len(ways)), prompts, layer, hooks)
-        outputs += entered.of[site.hook].split(n_prompts)
+        rows.until(layer, rows.gates(len(prompts)), prompts, layer, hooks)
+        outputs += entered.of[site.hook].split(n_rows)
     instead = {site.hook: torch.cat(outputs)}
     gates = rows.gates(len(outputs) * n_prompts)
     gates[:, target] = 0
     prompts = torch.arange(n_prompts).repeat(len(outputs))
-    metric = rows.run(gates, prompts, layer, instead=instead).reshape(len(outputs), n_prompts)
+    metric = rows.run(gates, prompts, instead=instead).reshape(len(outputs), n_prompts)
     return dict(zip(("total", *parts), rows.plain - metric, strict=True))
 
 

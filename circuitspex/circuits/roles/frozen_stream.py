@@ -83,7 +83,8 @@ class FrozenStream:
     ) -> FrozenStream:
         """Runs the prompts of each group: their numbers, and their tokens, all of one length."""
         stream = cls(model, structure, frozenset(("mlp", layer) for layer in neurons_of), Norms(model))
-        stream.norms.changed = frozenset(name for _, name, _ in stream._cuts)
+        # What follows a place inside of which something is at work is not replaced: its norm is needed.
+        stream.norms.changed = frozenset(name for place, name, _ in stream._cuts if place not in stream.inside)
         order: list[int] = []
         found: list[dict[Place, Tensor]] = []
         for indices, tokens in groups:
@@ -258,7 +259,7 @@ class FrozenStream:
             return change
 
         hooks: list[FwdHook] = [(name, put(place, layout)) for place, name, layout in self._cuts]
-        hooks.append(("unembed.hook_out", lambda activation, hook: found.append(activation[:, -1].detach())))
+        hooks.append(("unembed.hook_out", lambda activation, hook: found.append(activation[:, -1])))
 
         def enter(module: Any, args: Any, options: Any) -> Any:
             given = self._units(("entry", 0), rows, _stream(args, options)[:, :, None])[:, :, 0]

@@ -33,16 +33,16 @@ class Measure:
     read: Read
 
 
-def _to_kind(kind: str) -> Measure:
+def _to_kind(kind: str, what: str) -> Measure:
     """Attention on the task's prompts to tokens of one kind."""
 
     def read(about: About, breakdown: Breakdown | None) -> Reading | None:
         found = next((each for each in about.looks.kinds if each.name == kind), None) if about.looks else None
         if found is None:
             return None
-        return Reading(_beyond(found.value, found.even), f"attention to the {kind} {_interval(found.value, 2)}")
+        return Reading(_beyond(found.value, found.even), f"attention to {what} {_interval(found.value, 2)}")
 
-    return Measure(f"attention to the {kind} from where the head matters, beyond chance", read)
+    return Measure(f"attention to {what}, from where the head matters, beyond chance", read)
 
 
 def _on_random(field: str, what: str) -> Measure:
@@ -100,12 +100,11 @@ def _by_query(about: About, breakdown: Breakdown | None) -> Reading | None:
     if feed is None or feed.query is None or not effects:
         return None
     effect = max(effects, key=lambda each: abs(each.value))
-    share = _ratio(feed.query, effect)
+    share = _ratio(_size(feed.query), effect)
     if share is None:
         return None
-    return Reading(
-        share, f"{feed.query:.2f} of its effect {effect.value:+.2f} passes through the query of {feed.target}"
-    )
+    words = f"{feed.query:.2f} through the query of {feed.target}, beside its effect {effect.value:+.2f}"
+    return Reading(share, words)
 
 
 def _beside_query(about: About, breakdown: Breakdown | None) -> Reading | None:
@@ -113,39 +112,42 @@ def _beside_query(about: About, breakdown: Breakdown | None) -> Reading | None:
     feed = _strongest_query(about)
     if feed is None or feed.query is None or feed.key is None or feed.value is None:
         return None
-    share = _ratio(max(_size(feed.key), _size(feed.value), key=lambda each: each.high), feed.query)
+    share = _ratio(max(_size(feed.key), _size(feed.value), key=lambda each: each.high), _size(feed.query))
     return None if share is None else Reading(share, f"{share.value:.0%} as much through its keys or values")
 
 
 def _strongest_query(about: About) -> Feed | None:
-    fed = [(each.query.value, i) for i, each in enumerate(about.feeds) if each.query is not None]
+    """The feed with the most that enters by a query, whichever its sign: what is fed may itself be for or against."""
+    fed = [(abs(each.query.value), i) for i, each in enumerate(about.feeds) if each.query is not None]
     return about.feeds[max(fed)[1]] if fed else None
 
 
 MEASURES: Mapping[str, Measure] = {
-    "to the answer": _to_kind("answer"),
-    "to the wrong answer": _to_kind("wrong answer"),
-    "to the previous token": _to_kind("previous token"),
-    "to the same token": _to_kind("same token"),
-    "after the same token": _to_kind("after the same token"),
-    "to the first token": Measure("attention to the first token of the prompt, from where the head matters", _first),
-    "random: previous": _on_random("previous_token", "the token just before"),
-    "random: duplicate": _on_random("duplicate_token", "the same token before"),
-    "random: induction": _on_random("induction", "the token after the same one"),
-    "random: first": Measure("attention to the first token of random repeated tokens", _first_on_random),
-    "direct": Measure("what it writes straight into the logit difference, as a share of that", _direct),
-    "size of direct": Measure("the same without its sign", _size_of_direct),
+    "attention to the answer": _to_kind("answer", "tokens that are the answer"),
+    "attention to the wrong answer": _to_kind("wrong answer", "tokens that are the wrong answer"),
+    "attention to the previous token": _to_kind("previous token", "the token just before"),
+    "attention to the same token": _to_kind("same token", "the same token before"),
+    "attention after the same token": _to_kind("after the same token", "what followed the same token"),
+    "attention to the first token": Measure(
+        "attention to the first token of the prompt, from where the head matters", _first
+    ),
+    "random: previous token": _on_random("previous_token", "the token just before"),
+    "random: same token": _on_random("duplicate_token", "the same token before"),
+    "random: after the same token": _on_random("induction", "what followed the same token"),
+    "random: first token": Measure("attention to the first token of random repeated tokens", _first_on_random),
+    "direct share": Measure("what it writes straight into the logit difference, as a share of that", _direct),
+    "size of the direct share": Measure("the same without its sign", _size_of_direct),
     "copying": Measure(
         "how much it raises the logit of what it attends to on the prompts, in standard deviations over the vocabulary",
         _copying,
     ),
     "random: copying": Measure("the same on random tokens, but for the first", _copying_on_random),
-    "by one query": Measure(
+    "share by one query": Measure(
         "what passes through the query of the one later head that it feeds most in that way, as a share of its effect "
         "at its strongest position",
         _by_query,
     ),
-    "beside the query": Measure(
+    "beside that query": Measure(
         "what passes through the keys or values of that head, the larger, as a share of what passes through its query",
         _beside_query,
     ),

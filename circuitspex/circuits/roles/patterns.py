@@ -109,10 +109,14 @@ def random_texts(model: Model, n_texts: int, seed: int) -> RandomTexts | str:
 
 
 def _shares(attention: FloatArray, half: int) -> FloatArray:
-    """``(texts, 4)``: the attention ``(texts, query, key)`` to each of ``_KINDS``, the mean over the second half."""
-    queries = np.arange(1 + half, 1 + 2 * half)
-    keys = (queries - 1, queries - half, queries - half + 1, np.zeros_like(queries))
-    return np.stack([attention[:, queries, key].mean(1) for key in keys], axis=1)
+    """``(texts, 4)``: the attention ``(texts, query, key)`` to each of ``_KINDS``.
+
+    It is the mean over the second half, but for the previous token that over all tokens after the first random one: it
+    has nothing to do with repetition, and models learn such heads with absolute positions at early ones alone.
+    """
+    every, queries = np.arange(2, 1 + 2 * half), np.arange(1 + half, 1 + 2 * half)
+    pairs = ((every, every - 1), (queries, queries - half), (queries, queries - half + 1), (queries, 0 * queries))
+    return np.stack([attention[:, query, key].mean(1) for query, key in pairs], axis=1)
 
 
 def _ordinary(model: Model) -> list[int]:

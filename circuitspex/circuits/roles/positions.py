@@ -102,18 +102,10 @@ def _strongest(slopes: FloatArray, number: int, own: Sequence[int]) -> list[_Cho
 
 def _ablated(rows: Rows, chosen: Sequence[_Choice], places: Sequence[Place]) -> FloatArray:
     """By how much the metric falls under each choice, ``(choices, prompts of the group)``."""
-    indices = rows.group.indices.tolist()
-    fallen = np.zeros((len(chosen), rows.n_prompts))
-    by_layer: dict[int, list[int]] = {}
+    gates = rows.gates(len(chosen) * rows.n_prompts)
+    of_choice = gates.view(len(chosen), rows.n_prompts, *gates.shape[1:])
     for number, choice in enumerate(chosen):
-        by_layer.setdefault(rows.components[choice.component].layer, []).append(number)
-    for layer, numbers in by_layer.items():
-        gates = rows.gates(len(numbers) * rows.n_prompts)
-        of_choice = gates.view(len(numbers), rows.n_prompts, *gates.shape[1:])
-        for at, number in enumerate(numbers):
-            choice = chosen[number]
-            for row, prompt in enumerate(indices):
-                of_choice[at, row, choice.component, list(places[choice.place].tokens[prompt])] = 0
-        prompts = torch.arange(rows.n_prompts).repeat(len(numbers))
-        fallen[numbers] = rows.plain - rows.run(gates, prompts, layer).reshape(len(numbers), -1)
-    return fallen
+        for row, prompt in enumerate(rows.group.indices.tolist()):
+            of_choice[number, row, choice.component, list(places[choice.place].tokens[prompt])] = 0
+    values = rows.run(gates, torch.arange(rows.n_prompts).repeat(len(chosen)))
+    return np.asarray(rows.plain - values.reshape(len(chosen), -1))

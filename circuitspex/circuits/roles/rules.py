@@ -63,42 +63,45 @@ RULES: tuple[Rule, ...] = (
         (
             Condition("copying", -COPIES, at_most=True),
             Condition("random: copying", -COPIES, at_most=True),
-            Condition("size of direct", WRITES),
+            Condition("size of the direct share", WRITES),
         ),
     ),
     Rule(
         "negative mover",
         (
-            Condition("to the answer", LOOKS),
+            Condition("attention to the answer", LOOKS),
             Condition("copying", -COPIES, at_most=True),
-            Condition("direct", -WRITES, at_most=True),
+            Condition("direct share", -WRITES, at_most=True),
         ),
         gives_way_to=("copy suppression",),
     ),
     Rule(
         "answer mover",
-        (Condition("to the answer", LOOKS), Condition("copying", COPIES), Condition("direct", WRITES)),
+        (Condition("attention to the answer", LOOKS), Condition("copying", COPIES), Condition("direct share", WRITES)),
         gives_way_to=("induction",),
     ),
     Rule(
         "inhibition",
         (
-            Condition("to the wrong answer", LOOKS),
-            Condition("by one query", PASSES),
-            Condition("beside the query", 0.5, at_most=True),
-            Condition("size of direct", WRITES, at_most=True),
+            Condition("attention to the wrong answer", LOOKS),
+            Condition("share by one query", PASSES),
+            Condition("beside that query", 0.5, at_most=True),
+            Condition("size of the direct share", WRITES, at_most=True),
         ),
     ),
     Rule(
         "induction",
-        (Condition("random: induction", LOOKS), Condition("after the same token", LOOKS)),
+        (Condition("random: after the same token", LOOKS), Condition("attention after the same token", LOOKS)),
         gives_way_to=("copy suppression", "negative mover"),
     ),
-    Rule("duplicate token", (Condition("random: duplicate", LOOKS), Condition("to the same token", LOOKS))),
-    Rule("previous token", (Condition("random: previous", LOOKS), Condition("to the previous token", LOOKS))),
+    Rule("duplicate token", (Condition("random: same token", LOOKS), Condition("attention to the same token", LOOKS))),
+    Rule(
+        "previous token",
+        (Condition("random: previous token", LOOKS), Condition("attention to the previous token", LOOKS)),
+    ),
     Rule(
         "sink",
-        (Condition("random: first", 2 * LOOKS), Condition("to the first token", 2 * LOOKS)),
+        (Condition("random: first token", 2 * LOOKS), Condition("attention to the first token", 2 * LOOKS)),
         gives_way_to=(
             "copy suppression",
             "negative mover",
@@ -169,4 +172,6 @@ def _nearest(fits: Sequence[_Fit]) -> tuple[str, ...]:
     if fit is None or fit.margin < -NEAR:
         return ()
     at = fit.margins.index(fit.margin)
-    return (f"nearest to {fit.rule.word}, but {fit.readings[at].words} (asked: {fit.rule.conditions[at]})",)
+    condition, reading = fit.rule.conditions[at], fit.readings[at]
+    end = reading.value.high if condition.at_most else reading.value.low
+    return (f"nearest to {fit.rule.word}, but {reading.words} ({condition} is asked, and the end is {end:z.2f})",)

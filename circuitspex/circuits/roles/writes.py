@@ -14,6 +14,7 @@ from circuitspex.circuits.about import Breakdown, Scored, Share, Writes
 from circuitspex.circuits.roles.attribution import Parts, attribute
 from circuitspex.circuits.roles.copying import copying
 from circuitspex.circuits.roles.frozen_stream import FrozenStream
+from circuitspex.circuits.roles.patterns import N_TEXTS, random_texts
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.models.alone import alone
@@ -32,11 +33,15 @@ HEADS, MLPS, OTHERS, EMBEDDING, BIASES = "other heads", "other MLPs", "other par
 
 @dataclass(frozen=True)
 class Written:
-    """By the component's name what it writes, or why that can't be told; and the whole logit difference as a sum."""
+    """By the component's name what it writes, or why that can't be told; and the whole logit difference as a sum.
+
+    ``copying_on_random`` is the copying score of heads on the random texts of ``patterns``, whose part it is.
+    """
 
     of: Mapping[str, Writes | str]
     breakdown: Breakdown | None
     lacks: tuple[str, ...] = field(default=())
+    copying_on_random: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 def first_answers(task: Task) -> tuple[Tensor, Tensor]:
@@ -80,12 +85,14 @@ def _written(subject: Subject) -> Written:
         return _nothing(
             subject, f"what the model's parts add does not sum to its logits: {parts.off:.1%} of them is missing"
         )
-    copies = copying(subject, stream)
+    texts = random_texts(subject.model, N_TEXTS, subject.seed)
+    random = [] if isinstance(texts, str) else [texts.tokens]
+    copies, on_random = copying(subject, stream, [group.tokens for group in task.groups], random)
     of = {
         name: _writes(subject, parts, name, masks[name], copies.get(name)) if why is None else why
         for name, why in whys.items()
     }
-    return Written(of, _breakdown(parts, able, masks))
+    return Written(of, _breakdown(parts, able, masks), copying_on_random=on_random)
 
 
 def _nothing(subject: Subject, why: str) -> Written:

@@ -167,15 +167,22 @@ def legend(pen: Pen, placed: Layout, top: float, right: float, measured: str = M
     """Lines of samples below ``top``, as many on each as fit before ``right``; ``measured`` is said of intervals."""
     arrows = any(edge.arrow is not None for edge in placed.edges)
     unsigned = not all(node.node.signed for node in placed.nodes)
-    x, y = MARGIN, top + 12
     hollow = next((node.node.kind for node in placed.nodes if is_hollow(node.node)), "")
-    for label, sample in samples(pen, {node.node.kind for node in placed.nodes}, arrows, unsigned, hollow, measured):
+    kinds = {node.node.kind for node in placed.nodes}
+    in_lines(pen, samples(pen, kinds, arrows, unsigned, hollow, measured), MARGIN, top + 12, right)
+
+
+def in_lines(pen: Pen, shown: Sequence[tuple[str, Sample]], left: float, y: float, right: float) -> float:
+    """Samples with what they mean, as many on a line as fit; gives the height of the last line."""
+    x = left
+    for label, sample in shown:
         wide = 24 + text_width(label, DETAIL_SIZE) + 12
-        if x + wide > right and x > MARGIN:
-            x, y = MARGIN, y + 15
+        if x + wide > right and x > left:
+            x, y = left, y + 15
         sample(pen, x, y)
         pen.text(x + 25, y, label, DETAIL_SIZE, pen.palette.muted)
         x += wide + 3
+    return y
 
 
 def _mark_sample(kind: str, pen: Pen, x: float, y: float) -> None:

@@ -19,6 +19,16 @@ from circuitspex.export.drawing.style import effect_text
 
 KIND_MARKS = {"gained": "▲", "lost": "▼", "stronger": "△", "weaker": "▽", "changed": "◆", "unchanged": "="}
 """The shape that says a change's kind beside its word, so that colour does not have to."""
+KIND_WORDS = {
+    "gained": "gained: near zero before",
+    "lost": "lost: near zero after",
+    "stronger": "stronger",
+    "weaker": "weaker",
+    "changed": "changed: of the other sign",
+}
+"""What the legends of a comparison say of each kind that is a change."""
+INCREASED, DECREASED = "increased: higher after than before", "decreased: lower after"
+"""What the two colours mean where the difference is drawn."""
 NOTHING = "No component has an effect in either model."
 ABSENT = "absent"
 _WHICH = ("before", "after", "difference")

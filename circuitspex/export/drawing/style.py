@@ -105,6 +105,18 @@ def shorten(text: str, size: float, width: float) -> str:
     return text[:count].rstrip() + "…"
 
 
+def wrapped(text: str, size: float, width: float) -> list[str]:
+    """The text in lines no wider than ``width``; one empty line of no text."""
+    lines = [""]
+    for word in printable(text).split(" "):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and text_width(longer, size) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [shorten(line, size, width) for line in lines]
+
+
 def decimals(circuit: Circuit) -> int:
     """How many decimals the circuit's effects need: three significant digits of the largest."""
     parts: list[Node | Interaction] = [*circuit.nodes, *circuit.interactions]

@@ -6,12 +6,23 @@ from typing import TYPE_CHECKING
 
 from circuitspex.circuits.comparison import Comparison
 from circuitspex.export.drawing.circuit_layout import MARGIN
-from circuitspex.export.drawing.circuit_marks import diagram, legend
+from circuitspex.export.drawing.circuit_marks import diagram
 from circuitspex.export.drawing.claims import measured_label
-from circuitspex.export.drawing.comparison_layout import KIND_MARKS, union_layout
+from circuitspex.export.drawing.comparison_layout import union_layout
+from circuitspex.export.drawing.comparison_legend import comparison_legend
 from circuitspex.export.drawing.pen import Pen
 from circuitspex.export.drawing.sheet import Sheet, writer
-from circuitspex.export.drawing.style import FACTS_SIZE, NAME_SIZE, TITLE_SIZE, number, shorten, text_width
+from circuitspex.export.drawing.style import (
+    FACTS_SIZE,
+    LIGHT,
+    NAME_SIZE,
+    TITLE_SIZE,
+    number,
+    shorten,
+    text_width,
+    wrapped,
+)
+from circuitspex.export.drawing.svg_pen import SvgPen
 from circuitspex.export.tables.comparison_words import (
     estimate_text,
     metric_name,
@@ -27,41 +38,51 @@ if TYPE_CHECKING:
 
 HEADER = 78.0
 CAPTION = 24.0
-FOOTER = 48.0
+FOOTER = 8.0
 
 
 def sheet(comparison: Comparison) -> Sheet:
-    """The three diagrams side by side.
+    """The three diagrams one below the other, so that their texts can be read on a page, and the legend.
 
     What is faint is not part of that circuit; the shape before a word or an effect says the kind of change.
     """
     placed = union_layout(comparison)
     one, two = model_names(comparison)
-    marks = ", ".join(f"{KIND_MARKS[kind]} {kind}" for kind in KIND_MARKS if kind != "unchanged")
-    sides = [("Before", one, placed.before), ("After", two, placed.after), ("Difference", marks, placed.difference)]
+    sides = [
+        ("Before", one, placed.before),
+        ("After", two, placed.after),
+        ("Difference", "after minus before", placed.difference),
+    ]
     if comparison.identical or not placed.before.nodes:
         sides = []
-    width = max(3 * placed.before.width if sides else 0.0, 640.0)
-    below = HEADER + CAPTION + placed.before.height
+    width = max(placed.before.width if sides else 0.0, 640.0)
+    tall = CAPTION + placed.before.height
     room, title = width - 2 * MARGIN, title_of(comparison)
+    said, parts = wrapped(verdict(comparison), FACTS_SIZE, room), _facts(comparison)
+    fits = text_width(" · ".join(parts), FACTS_SIZE) <= room
+    facts = [shorten(part, FACTS_SIZE, room) for part in ([" · ".join(parts)] if fits else parts)]
+    header = HEADER + 16 * (len(said) + len(facts) - 2)
+    below = header + len(sides) * tall
+    measured = measured_label(comparison.before)
+    legend_height = 0.0 if not sides else comparison_legend(SvgPen(LIGHT), comparison, placed, 0.0, measured)
 
     def paint(pen: Pen) -> None:
         ink = pen.palette
         pen.text(MARGIN, 22, shorten(title, TITLE_SIZE * 1.12, room), TITLE_SIZE, ink.text, bold=True)
-        pen.text(MARGIN, 42, shorten(verdict(comparison), FACTS_SIZE, room), FACTS_SIZE, ink.text)
-        pen.text(MARGIN, 58, shorten(_facts(comparison), FACTS_SIZE, room), FACTS_SIZE, ink.muted)
+        for row, line in enumerate((*said, *facts)):
+            pen.text(MARGIN, 42 + 16 * row, line, FACTS_SIZE, ink.text if row < len(said) else ink.muted)
         for i, (side, about, drawn) in enumerate(sides):
-            left, y = i * drawn.width, HEADER + CAPTION / 2
-            pen.text(left + MARGIN, y, side, NAME_SIZE, ink.text, bold=True)
+            top = header + i * tall
+            pen.text(MARGIN, top + CAPTION / 2, side, NAME_SIZE, ink.text, bold=True)
             start = MARGIN + text_width(side, NAME_SIZE, bold=True) + 6
-            said = shorten(about, FACTS_SIZE, drawn.width - start - MARGIN)
-            pen.text(left + start, y, said, FACTS_SIZE, ink.muted)
-            with pen.panel(left, HEADER + CAPTION, drawn.width, drawn.height):
+            model = shorten(about, FACTS_SIZE, width - start - MARGIN)
+            pen.text(start, top + CAPTION / 2, model, FACTS_SIZE, ink.muted)
+            with pen.panel(0, top + CAPTION, drawn.width, drawn.height):
                 diagram(pen, drawn, labels=drawn.with_effects)
         if sides:
-            legend(pen, placed.before, below, width - MARGIN, measured_label(comparison.before))
+            comparison_legend(pen, comparison, placed, below, measured)
 
-    return Sheet(title, width, below + FOOTER if sides else HEADER, paint)
+    return Sheet(title, width, below + legend_height + FOOTER if sides else header, paint)
 
 
 def draw(comparison: Comparison, dark: bool = False) -> Figure:
@@ -77,9 +98,9 @@ def render_svg(comparison: Comparison) -> str:
 write_svg, write_png, write_pdf = (writer(sheet, form) for form in ("svg", "png", "pdf"))
 
 
-def _facts(comparison: Comparison) -> str:
+def _facts(comparison: Comparison) -> list[str]:
     if comparison.identical:
-        return ""
+        return []
     places = metric_places(comparison)
     parts = []
     if comparison.metric_difference is not None:
@@ -89,4 +110,4 @@ def _facts(comparison: Comparison) -> str:
         parts.append(f"{metric_name(comparison)} {before} before, {after} after, difference {gap}")
     if comparison.faithfulness.r2 is not None:
         parts.append(f"R² of the decoded difference {r2_text(comparison)}")
-    return " · ".join(parts)
+    return parts

@@ -29,6 +29,8 @@ from circuitspex.text import printable
 
 MOST_JSON = 700_000
 """A ``circuit.json`` of more characters than this is not carried by its page."""
+_DIGITS = 18
+"""Of a number in it, about."""
 
 
 def data(placed: Layout, circuit: Circuit, places: int, metric: str) -> dict[str, Any]:
@@ -74,9 +76,8 @@ def _about(circuit: Circuit, name: str) -> Mapping[str, Any]:
 
 def _groups(circuit: Circuit) -> list[dict[str, Any]]:
     """Components that belong together, by name; none where the interactions don't allow to tell."""
-    find = getattr(circuit, "groups", None)
     try:
-        found = () if find is None else find()
+        found = circuit.groups()
     except UserError:
         return []
     return [{"name": printable(group.name), "members": list(group.members)} for group in found]
@@ -84,6 +85,10 @@ def _groups(circuit: Circuit) -> list[dict[str, Any]]:
 
 def _file(circuit: Circuit) -> str | None:
     """``circuit.json`` as text; None where it is large, or can't be written."""
+    abouts = () if circuit.description is None else circuit.description.components
+    attention = sum(len(row) for about in abouts if about.looks is not None for row in about.looks.per_prompt)
+    if attention * _DIGITS > MOST_JSON:
+        return None  # not worth the time to write it
     try:
         text = json.dumps(to_json(circuit), separators=(",", ":"), allow_nan=False)
     except (UserError, ValueError):

@@ -40,8 +40,7 @@ _SIDES = ("before", "after", "difference")
 def render_page(comparison: Comparison) -> str:
     """The whole page as text."""
     metric, task, placed = metric_name(comparison), task_name(comparison), union_layout(comparison)
-    marks = ", ".join(f"{mark} {kind}" for kind, mark in KIND_MARKS.items() if kind != "unchanged")
-    about = (*model_names(comparison), f"after minus before; {marks}")
+    about = (*model_names(comparison), "after minus before")
     drawn: list[tuple[str, str, Layout]] = [
         (side, a, getattr(placed, side)) for side, a in zip(_SIDES, about, strict=True)
     ]

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from circuitspex.export.drawing import style
 from circuitspex.export.drawing.claims import few_text
-from circuitspex.export.drawing.comparison_layout import KIND_MARKS
+from circuitspex.export.drawing.comparison_layout import DECREASED, INCREASED, KIND_MARKS, KIND_WORDS
 from circuitspex.text import printable
 
 _PAGE_LIGHT, _PAGE_DARK = "#eef1f4", "#0b0e12"
@@ -56,7 +56,11 @@ def environment() -> Environment:
         auto_reload=False,
     )
     words = ("corners", "effect_number", "effect_text", "interval", "is_signed", "legend_of", "number", "shape_of")
-    made.globals |= {name: getattr(style, name) for name in words} | {"KIND_MARKS": KIND_MARKS, "few_text": few_text}
+    made.globals |= {name: getattr(style, name) for name in words} | {
+        "KIND_MARKS": KIND_MARKS,
+        "KIND_WORDS": KIND_WORDS,
+    }
+    made.globals |= {"increased": INCREASED, "decreased": DECREASED, "few_text": few_text}
     made.filters |= {"policy_hash": _policy_hash, "by_rank": _by_rank}
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return made

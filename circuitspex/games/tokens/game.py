@@ -59,7 +59,7 @@ class TokenGame(ModelGame):
             of one.
         prompt: the text; with ``chat`` the user's message, or a list of messages whose last by the user is split.
         answer: what should follow, with its leading space where the model writes one; one token or several.
-        wrong_answer: the token that it is compared with by 'logit_diff'.
+        wrong_answer: what it is compared with: one token by 'logit_diff', or several by 'logprob_diff'.
         unit: 'words', 'tokens', 'sentences', or a list of spans ``(start, end)``, in characters of the text.
         part: only what lies in this piece of the text is a player; the rest is never ablated, and what stands before it
             is computed once for all masks.
@@ -67,8 +67,9 @@ class TokenGame(ModelGame):
             'attention'.
         token: the replacement under 'token': 'mask', 'pad', 'unk', 'auto' (the first of these that there is), the text
             of one token, or an id.
-        metric: as in tasks; by default 'logit_diff' where there is a wrong answer, else 'answer_logprob', which for an
-            answer of several tokens is the log-probability of the whole answer.
+        metric: as in tasks; by default 'answer_logprob' where there is no wrong answer, else 'logit_diff', or
+            'logprob_diff' where an answer has several tokens. Of several tokens the log-probability is that of the
+            whole answer; two such answers cost two passes a mask, unless one begins as the other does.
         chat: put the prompt into the model's chat template.
         executor: 'batched' (many masks a pass), 'hooks' (one mask at a time, the plain reference), or 'auto': 'batched'
             where a trial on this model gives the logits of 'hooks'.
@@ -115,10 +116,10 @@ class TokenGame(ModelGame):
         self.batch_rows = batch_rows
         self._parameter = next(model.parameters())
         self.unit_roundoff = unit_roundoff(self._parameter.dtype)
-        tokens = [*self.prompt.ids, *self.answer.ids[:-1]]
-        longest = context_of(model)
-        if longest is not None and len(tokens) > longest:
-            raise UserError(f"the prompt has {len(tokens)} tokens, and the model's context holds {longest}")
+        tokens = [[*self.prompt.ids, *ids] for ids in self.answer.continuations]
+        longest, needed = context_of(model), max(map(len, tokens))
+        if longest is not None and needed > longest:
+            raise UserError(f"the prompt has {needed} tokens, and the model's context holds {longest}")
         self.replaced_by: int | None = None
         self._given = (tokens, token, executor)
         self._first()
@@ -126,9 +127,10 @@ class TokenGame(ModelGame):
     def _make_ready(self, state: ModelState) -> None:
         tokens, token, executor = self._given
         self._parameter = next(self.model.parameters())
-        self._passes = self._made(tokens, token, executor)
+        *others, self._passes = [self._made(each, token, executor) for each in reversed(tokens)]
+        self._of_wrong = others[0] if others else None  # of the wrong answer, where it needs passes of its own
         # Activations of a long prompt would fill the memory. (Under 'attention' hooks stand inside the blocks.)
-        fit = rows_that_fit(self.model, len(tokens), gradients=True)
+        fit = rows_that_fit(self.model, max(map(len, tokens)), gradients=True)
         embeds = self.ablate in ("mean", "token") and isinstance(self._passes, BatchedPasses)
         self._checkpoints = embeds and fit < _FEW_ROWS
         self._clean = None
@@ -152,7 +154,8 @@ class TokenGame(ModelGame):
         elif self.ablate == "attention":
             needs_patterns(self.model)
         alone = alone_id(self.model)
-        given = (self.model, torch.tensor(tokens, device=device), owner, len(self.answer.ids))
+        n_read = len(tokens) - len(self.prompt.ids) + 1
+        given = (self.model, torch.tensor(tokens, device=device), owner, n_read)
         plain = HookedPasses(*given, self.ablate, replacement, alone)
         self.note = "hooks: one mask at a time"
         if executor == "hooks":
@@ -249,11 +252,14 @@ class TokenGame(ModelGame):
 
     def _run(self, gates: FloatArray, gradients: bool) -> tuple[FloatArray, Gradients | None]:
         leaf = torch.tensor(gates, device=self._parameter.device, dtype=self._parameter.dtype, requires_grad=gradients)
-        if isinstance(self._passes, BatchedPasses):
-            self._passes.checkpointing = gradients and self._checkpoints
+        for passes in (self._passes, self._of_wrong):
+            if isinstance(passes, BatchedPasses):
+                passes.checkpointing = gradients and self._checkpoints
         with torch.set_grad_enabled(gradients):
-            logits = self._passes.logits(torch.cat([leaf, leaf.new_ones((len(leaf), 1))], dim=1))
-            metric = self._metric(logits, leaf)
+            padded = torch.cat([leaf, leaf.new_ones((len(leaf), 1))], dim=1)
+            logits = self._passes.logits(padded)
+            wrong = logits if self._of_wrong is None else self._of_wrong.logits(padded)
+            metric = self._metric(logits, wrong, leaf)
             slope = None
             if gradients:
                 if not metric.requires_grad:
@@ -261,21 +267,22 @@ class TokenGame(ModelGame):
                 slope = torch.autograd.grad(metric.sum(), leaf)[0].double().cpu().numpy()
         return metric.detach().double().cpu().numpy(), slope
 
-    def _metric(self, logits: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
+    def _metric(self, logits: torch.Tensor, of_wrong: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
         """The metric of each row.
 
         Raises:
             TaskError: it is not finite; the dtype and the layer are named where the model's own numbers are not.
         """
         try:
-            return self.answer.values(logits, self._clean)
+            return self.answer.values(logits, of_wrong, self._clean)
         except TaskError:
-            wrong = overflowed(logits)
+            wrong = overflowed(logits) | overflowed(of_wrong)
             if not bool(wrong.any()):
                 raise
             row = int(wrong.nonzero()[0, 0])
             gates = torch.cat([leaf[row : row + 1].detach(), leaf.new_ones((1, 1))], dim=1)
-            raise overflow_error(self.model, logits.dtype, lambda: self._passes.logits(gates)) from None
+            passes = (None if bool(overflowed(logits)[row]) else self._of_wrong) or self._passes
+            raise overflow_error(self.model, logits.dtype, lambda: passes.logits(gates)) from None
 
     def _check_gradients(self) -> None:
         if self.ablate == "delete":

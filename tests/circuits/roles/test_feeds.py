@@ -163,7 +163,8 @@ def test_what_cannot_be_is_one_line(tiny: SimpleNamespace) -> None:
     subject = subject_of(model, task, ("L0H1", "L1H2", "L1H3", "L1E2", "L1M"))
     assert feeds(subject, []) == ()
     for pair, words in (
-        (("L0H1", "L2H0"), "L2H0 is none of the components that are described: L0H1, L1H2, L1H3, L1E2, L1M"),
+        (("L0H1", "L2H7"), "L2H7: layer 2 of tiny-mixtral has 4 heads, H0 to H3"),
+        (("L0H1", "nothing"), "'nothing' is not a component"),
         (("L1H2", "L0H1"), "nothing travels from L1H2 to L0H1: it must be in a later layer"),
         (("L1H2", "L1H3"), "nothing travels from L1H2 to L1H3: it must be in a later layer"),
         (("L1M", "L1H3"), "nothing travels from L1M to L1H3: it must be in a later layer"),
@@ -171,6 +172,12 @@ def test_what_cannot_be_is_one_line(tiny: SimpleNamespace) -> None:
     ):
         with pytest.raises(UserError, match=words):
             feeds(subject, [pair])
+
+
+def test_pairs_may_have_ends_that_are_not_described(tiny: SimpleNamespace) -> None:
+    model = tiny.bridge("llama")
+    task, pair = tiny.task(model, (5, 5, 5)), ("L0H1", "L2H2")
+    assert feeds(subject_of(model, task, ("L2H2",)), [pair]) == feeds(subject_of(model, task, pair), [pair])
 
 
 def test_parts_of_the_rows_are_put_together(tiny: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ def subject_of(tiny: Any, model: Any, names: Any = NAMES, **options: Any) -> Sub
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "gpt_neox", "qwen3"])
 def test_shares_are_those_of_plain_attention(family: str, tiny: SimpleNamespace) -> None:
-    """Token by token: from each of the second half to the one before, the same one, and the one after that."""
+    """Token by token: from each to the one before, of the second half to the same one and the one after that."""
     both = plain_and_bridge(family)
     found = patterns(subject_of(tiny, both.bridge, seed=3), n_texts=4)
     assert list(found) == list(NAMES)
@@ -38,16 +38,17 @@ def test_shares_are_those_of_plain_attention(family: str, tiny: SimpleNamespace)
         head, shares = parse_component(name), found[name]
         assert isinstance(shares, Patterns)
         sums = dict.fromkeys(("previous_token", "duplicate_token", "induction", "first"), 0.0)
-        chance, count = 0.0, 0
+        chance, count, previous = 0.0, 0, []
         for row, attention in zip(texts.tokens.tolist(), attentions[head.layer][:, head.start], strict=True):
+            previous += [float(attention[query, query - 1]) for query in range(2, len(row))]
             for query in range(1 + texts.half, len(row)):
                 before = row.index(row[query])
                 assert 0 < before < query
-                sums["previous_token"] += float(attention[query, query - 1])
                 sums["duplicate_token"] += float(attention[query, before])
                 sums["induction"] += float(attention[query, before + 1])
                 sums["first"] += float(attention[query, 0])
                 chance, count = chance + 1 / (query + 1), count + 1
+        sums["previous_token"] = sum(previous) / len(previous) * count
         for kind, total in sums.items():
             estimate = getattr(shares, kind)
             assert estimate.value == pytest.approx(total / count, abs=1e-5), kind
@@ -127,9 +128,9 @@ def test_heads_that_are_known_are_seen() -> None:
     """Patterns made by hand: each kind has all of its own attention, and what the others have of it by chance."""
     half = 4
     length = 1 + 2 * half
-    for at, offset in ((0, 1), (1, half), (2, half - 1)):
+    for at, offset, start in ((0, 1, 2), (1, half, 1 + half), (2, half - 1, 1 + half)):
         attention = np.zeros((2, length, length))
-        for query in range(1 + half, length):
+        for query in range(start, length):
             attention[:, query, query - offset] = 1
         shares = module._shares(attention, half)
         assert shares[:, at].tolist() == [1.0, 1.0]

@@ -119,9 +119,9 @@ def test_each_condition_is_needed_at_the_unfavourable_end(word):
 def test_what_was_not_measured_gives_no_word(word, part):
     """A word never rests on a part that is missing; where its rule does not ask for the part it stays."""
     asked = {
-        "looks": ("to the", "after"),
+        "looks": ("attention",),
         "patterns": ("random",),
-        "writes": ("direct", "size of direct", "copying"),
+        "writes": ("direct share", "size of the direct share", "copying"),
     }[part]
     rule = next(rule for rule in RULES if rule.word == word)
     needs = any(condition.measure.startswith(asked) for condition in rule.conditions)
@@ -143,7 +143,9 @@ def test_margin_is_the_smallest_share_by_which_a_threshold_is_passed():
 
 def test_margins_of_conditions_at_most():
     assert Condition("copying", -2.0, at_most=True).margin(about(-5.0, 1.0)) == pytest.approx(1.0)
-    assert Condition("size of direct", 0.05, at_most=True).margin(Estimate(0.0, 0.0, 0.04)) == pytest.approx(0.2)
+    assert Condition("size of the direct share", 0.05, at_most=True).margin(Estimate(0.0, 0.0, 0.04)) == pytest.approx(
+        0.2
+    )
 
 
 def test_more_specific_words_come_first():
@@ -171,7 +173,9 @@ def test_two_words_that_fit_about_equally_are_none():
 def test_the_nearest_rule_is_named_where_one_condition_lacks_little():
     role = role_of(head({"answer": 0.8}, direct=1.0, copying=2.2), breakdown())
     assert role.word == NO_ROLE
-    assert role.evidence == ("nearest to answer mover, but copying +2.2 [+1.7, +2.7] (asked: copying ≥ 2)",)
+    assert role.evidence == (
+        "nearest to answer mover, but copying +2.2 [+1.7, +2.7] (copying ≥ 2 is asked, and the end is 1.70)",
+    )
 
 
 def test_words_do_not_depend_on_the_size_of_logits():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_slopes_are_those_of_central_differences(
                 for sign in (1, -1):
                     gates = rows.gates(3)
                     gates[:, number, position] += sign * step
-                    values.append(rows.run(gates, torch.arange(3), component.layer))
+                    values.append(rows.run(gates, torch.arange(3)))
                 own = component.position is None or component.position % 6 == position
                 expected = (values[0] - values[1]) / (2 * step) * own
                 np.testing.assert_allclose(found[:, number, position], expected, rtol=1e-5, atol=1e-6)
@@ -168,11 +169,36 @@ def test_an_effect_at_all_tokens_is_that_of_the_engine(tiny: SimpleNamespace) ->
     game = ComponentGame(model, task, list(subject.components), "resample", executor="hooks")
     expected = game.evaluate(1 - np.eye(len(NAMES)), progress=False).per_prompt
     with measuring(subject) as (rows,):
-        for number, component in enumerate(subject.components):
+        for number in range(len(NAMES)):
             gates = rows.gates(3)
             gates[:, number] = 0
-            np.testing.assert_allclose(rows.run(gates, torch.arange(3), component.layer), expected[number], atol=1e-4)
+            np.testing.assert_allclose(rows.run(gates, torch.arange(3)), expected[number], atol=1e-4)
         np.testing.assert_allclose(rows.plain, game.evaluate(np.ones((1, len(NAMES)))).per_prompt[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("baseline", ["mean", "resample", "zero"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "gpt_neox", "qwen3"])
+def test_the_fast_way_gives_what_hooks_give(family: str, baseline: str, tiny: SimpleNamespace) -> None:
+    """Random gates, rows of any prompts in any order, and other outputs in place of the baseline."""
+    model = tiny.bridge(family)
+    task = task_with(model, [{}] * 4, [6, 6, 5, 6])
+    names = (*NAMES[1:], "L0H1@2", "L2N3:7", "L1N9")
+    generator = torch.Generator().manual_seed(4)
+    with measuring(subject_of(model, task, names, baseline=baseline)) as groups:
+        for rows in groups:
+            assert rows.fast is not None
+            plain = replace(rows, fast=None)
+            gates = torch.rand(9, len(names), rows.group.length, generator=generator).round(decimals=1)
+            late = rows.gates(9)
+            late[:5, :, -2:] = gates[:5, :, -2:]
+            late[5:8, 3:, -1:] = 0
+            prompts = torch.randint(rows.n_prompts, (9,), generator=generator)
+            z = torch.randn(9, rows.group.length, 4, 8, generator=generator)
+            for some in (gates, late):
+                for instead in ({}, {rows.site(2).hook: z}):
+                    found, expected = (each.run(some, prompts, instead=instead) for each in (rows, plain))
+                    np.testing.assert_allclose(found, expected, atol=2e-4)
+            np.testing.assert_allclose(rows.slopes(), plain.slopes(), atol=5e-4 * np.abs(plain.slopes()).max())
 
 
 def test_a_metric_without_a_gradient_is_one_line(tiny: SimpleNamespace) -> None:

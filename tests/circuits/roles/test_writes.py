@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from circuitspex.circuits.roles import frozen_stream
+from circuitspex.circuits.roles.patterns import N_TEXTS, random_texts
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.circuits.roles.writes import STRONGEST, writes
 from circuitspex.components import model_structure, parse_component, select
@@ -381,27 +382,32 @@ def test_a_planted_copying_head_writes_the_answer_alone(tiny, planted, sign):
 
 
 def test_the_copying_score_is_that_of_plain_matrices(tiny):
-    """GPT-2, whose output matrix and unembedding are read from the Hugging Face model."""
+    """GPT-2, whose output matrix and unembedding are read from the Hugging Face model; on prompts and random texts."""
     model, plain = tiny.bridge("gpt2"), Plain(tiny, "gpt2")
     task = tiny.task(model, (6, 6, 4))
-    found = writes(subject_of(model, task, ["L1H2"])).of["L1H2"]
+    written = writes(subject_of(model, task, ["L1H2"]))
+    texts = random_texts(model, N_TEXTS, seed=0)
+    prompts = [row[:n] for row, n in zip(task.tokens, task.lengths.tolist(), strict=True)]
+    for found, rows in ((written.of["L1H2"].copying, prompts), (written.copying_on_random["L1H2"], texts.tokens)):
+        expected = over_prompts(np.array([plain_copying(plain, row) for row in rows]))
+        assert found.value == pytest.approx(expected.value, abs=1e-4)
+        assert found.low == pytest.approx(expected.low, abs=1e-3)
+
+
+def plain_copying(plain, row):
+    """The score of head 2 of layer 1 on one text."""
     layer, width = plain.layers[1].attn, 8
-    scores = []
-    for row, n in zip(task.tokens, task.lengths.tolist(), strict=True):
-        with torch.no_grad():
-            attention = plain.model(input_ids=row[None, :n], output_attentions=True, use_cache=False).attentions[1]
-        entered = []
-        handle = layer.c_attn.register_forward_hook(lambda module, args, output, into=entered: into.append(output[0]))
-        plain.run(row[:n], [])
-        handle.remove()
-        values = entered[0][:, 64 + 2 * width : 64 + 3 * width]
-        shares = attention[0, 2, -1, 1:]
-        total = 0.0
-        for value, share, token in zip(values[1:], shares, row[1:n].tolist(), strict=True):
-            added = value @ layer.c_proj.weight[2 * width : 3 * width]
-            logits = (plain.head.weight @ ((added - added.mean()) * plain.norm.weight)).detach()
-            total += float(share * (logits[token] - logits.mean()) / logits.std(unbiased=False))
-        scores.append(total / float(shares.sum()))
-    expected = over_prompts(np.array(scores))
-    assert found.copying.value == pytest.approx(expected.value, abs=1e-4)
-    assert found.copying.low == pytest.approx(expected.low, abs=1e-3)
+    with torch.no_grad():
+        attention = plain.model(input_ids=row[None], output_attentions=True, use_cache=False).attentions[1]
+    entered = []
+    handle = layer.c_attn.register_forward_hook(lambda module, args, output: entered.append(output[0]))
+    plain.run(row, [])
+    handle.remove()
+    values = entered[0][:, 64 + 2 * width : 64 + 3 * width].detach()
+    shares = attention[0, 2, -1, 1:]
+    total = torch.tensor(0.0)
+    for value, share, token in zip(values[1:], shares, row[1:].tolist(), strict=True):
+        added = value @ layer.c_proj.weight[2 * width : 3 * width]
+        logits = (plain.head.weight @ ((added - added.mean()) * plain.norm.weight)).detach()
+        total = total + share * (logits[token] - logits.mean()) / logits.std(unbiased=False)
+    return float(total / shares.sum())

@@ -11,6 +11,14 @@
     cx.prepareMarks(svg);
     return { name, canvas, svg, nodes: byIndex(".node", "node"), edges: byIndex(".edge", "edge"), labels: byIndex(".label", "edge") };
   });
+  /* Each diagram is as high as it needs to be at its full width, and never higher than the window. */
+  const whole = shown[0].svg.viewBox.baseVal, size = { width: whole.width, height: whole.height };
+  function stretch() {
+    const wide = (shown.find((pane) => pane.canvas.clientWidth) || shown[0]).canvas.clientWidth;
+    const high = size.height * Math.min(wide / size.width, 1.6) + 44;
+    panes.style.setProperty("--pane", `${Math.round(Math.max(260, Math.min(high, 0.92 * innerHeight, 960)))}px`);
+  }
+  stretch();
   const view = cx.panZoom(shown, data.focus);
   const nameOf = (part) => part.components.join(" × ");
   const indexOf = new Map(data.nodes.map((node, i) => [node.components[0], i]));
@@ -116,6 +124,7 @@
   function turn(name) {
     panes.dataset.view = name;
     document.querySelectorAll(".view").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.view === name)));
+    stretch();
     view.start();
   }
   const turnForWidth = () => { if (narrow.matches && panes.dataset.view === "all") turn("difference"); };
