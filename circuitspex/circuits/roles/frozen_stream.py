@@ -83,8 +83,7 @@ class FrozenStream:
     ) -> FrozenStream:
         """Runs the prompts of each group: their numbers, and their tokens, all of one length."""
         stream = cls(model, structure, frozenset(("mlp", layer) for layer in neurons_of), Norms(model))
-        # What follows a place inside of which something is at work is not replaced: its norm is needed.
-        stream.norms.changed = frozenset(name for place, name, _ in stream._cuts if place not in stream.inside)
+        stream.norms.changed = frozenset(name for _, name, _ in stream._cuts)
         order: list[int] = []
         found: list[dict[Place, Tensor]] = []
         for indices, tokens in groups:
@@ -171,6 +170,8 @@ class FrozenStream:
 
         def keep(place: Place, layout: Layout | None) -> Any:
             def look(activation: Tensor, hook: Any) -> None:
+                if self.norms.asking:
+                    return
                 for _, inside in opened:
                     inside.add(place[0])
                 units = activation.detach()[:, :, None] if layout is None else layout.read(activation.detach())
@@ -250,15 +251,16 @@ class FrozenStream:
         prompts = torch.tensor([row.prompt for row in rows])
         found: list[Tensor] = []
 
-        def put(place: Place, layout: Layout | None) -> Any:
+        def put(place: Place, name: str, layout: Layout | None) -> Any:
             def change(activation: Tensor, hook: Any) -> Tensor:
+                activation = ended.get(name, activation)
                 units = activation[:, :, None] if layout is None else layout.read(activation)
                 units = self._units(place, rows, units)
                 return units[:, :, 0] if layout is None else layout.write(activation, units)
 
             return change
 
-        hooks: list[FwdHook] = [(name, put(place, layout)) for place, name, layout in self._cuts]
+        hooks: list[FwdHook] = [(name, put(place, name, layout)) for place, name, layout in self._cuts]
         hooks.append(("unembed.hook_out", lambda activation, hook: found.append(activation[:, -1])))
 
         def enter(module: Any, args: Any, options: Any) -> Any:
@@ -278,7 +280,7 @@ class FrozenStream:
             return change
 
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self.norms.frozen(prompts))
+            ended = stack.enter_context(self.norms.frozen(prompts))
             first = _layer(self.model, 0)
             stack.callback(first.register_forward_pre_hook(enter, with_kwargs=True).remove)
             for module in self.replaced:

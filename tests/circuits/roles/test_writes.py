@@ -247,6 +247,20 @@ def test_neurons_and_attention_layers_are_parts_of_what_writes(tiny):
     assert max(abs(found.breakdown.remainder.low), abs(found.breakdown.remainder.high)) < 1e-4
 
 
+@pytest.mark.parametrize("family", ["gemma2", "gemma3", "olmo2", "granite"])
+def test_neurons_before_a_norm_are_parts_of_their_mlp(tiny, family):
+    """There what the MLP adds is what a norm makes of it: its scale is frozen for the neurons too."""
+    model = tiny.bridge(family)
+    task = tiny.task(model, (5, 4))
+    found = writes(subject_of(model, task, ["L1N0:20", "L1N20:48", "L1M", "L2M", "L1H0"]))
+    alone = writes(subject_of(model, task, ["L1M", "L2M", "L1H0"]))
+    for name in ("L1M", "L2M", "L1H0"):
+        assert found.of[name].per_prompt == pytest.approx(alone.of[name].per_prompt, abs=1e-5)
+        assert max(map(abs, found.of[name].per_prompt)) > 1e-3
+    neurons = [found.of[name].per_prompt for name in ("L1N0:20", "L1N20:48")]
+    assert [sum(of) for of in zip(*neurons, strict=True)] == pytest.approx(found.of["L1M"].per_prompt, abs=1e-4)
+
+
 def test_all_parts_named_leave_nothing_to_others(tiny):
     model = tiny.bridge("qwen3")
     found = writes(subject_of(model, tiny.task(model, (5, 4)), ["heads", "mlps"]))
