@@ -121,8 +121,8 @@ def _paint(made: Paper, curve: Sequence[Stage], target: float, needed: int | Non
         fontsize=SMALL,
         color=ink.text,
     )
-    low = max(min(0.0, float(np.nanmin(ends))), -1.0)
-    axes.set_ylim(low - 0.03, 1.03)
+    low = max(min(target, float(np.nanmin(ends))), -1.0)
+    axes.set_ylim(low - 0.12 * (1 - low), 1 + 0.04 * (1 - low))
     axes.set_xlim(sizes[0] / 1.15, last * 1.2)
     for size, value in zip(sizes, values, strict=True):
         text = number(float(value), 2, sign=False)
