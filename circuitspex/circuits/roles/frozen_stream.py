@@ -144,12 +144,12 @@ class FrozenStream:
         device = next(iter(self.model.parameters())).device
         tokens = tokens.to(device)
         seen: dict[Place, Tensor] = {("last", 0): tokens[:, -1]}
-        opened: list[tuple[Any, set[str]]] = []  # modules of a layer that are running, and the kinds of places inside
+        opened: list[tuple[Any, set[Place]]] = []  # modules of a layer that are running, and the places inside
 
         def keep(place: Place, layout: Layout | None) -> Any:
             def look(activation: Tensor, hook: Any) -> None:
                 for _, inside in opened:
-                    inside.add(place[0])
+                    inside.add(place)
                 units = activation.detach()[:, :, None] if layout is None else layout.read(activation.detach())
                 seen[place] = units[:, -1].clone()
 
@@ -173,7 +173,8 @@ class FrozenStream:
         def end(module: Any, args: Any, options: Any, output: Any) -> None:
             _, inside = opened.pop()
             given = output[0] if isinstance(output, (tuple, list)) else output
-            if inside == {"mlp"} and module not in self.replaced:
+            of_mlp = len(inside) == 1 and next(iter(inside))[0] == "mlp"
+            if of_mlp and not inside & self.inside and module not in self.replaced:
                 self.replaced.append(module)
             if inside or not isinstance(given, Tensor) or given.ndim != 3 or given.shape[:2] != tokens.shape:
                 return
