@@ -167,7 +167,7 @@ class Patterns:
 @dataclass(frozen=True)
 class Firing:
     """A neuron (or latent) at a token of a prompt: its activation there, and ``direct``, what it writes straight into
-    the logit difference at the last position (None where it is not known)."""
+    the logit difference at the last position, the mean over prompts (None where it is not known)."""
 
     unit: str
     prompt: int

@@ -73,12 +73,12 @@ class TaskGroup:
         )
 
     def measure(
-        self, metric: Metric, logits: Logits, prompts: slice, n_masks: int = 1, clean: Logits | None = None
+        self, metric: Metric, logits: Logits, prompts: slice | Tensor, n_masks: int = 1, clean: Logits | None = None
     ) -> Float[Tensor, " rows"]:
         """The metric of each of these prompts under each mask ``(masks * prompts,)``, all prompts of mask 0 first.
 
-        ``logits`` are those of ``sequences(prompts)`` under each mask, at what ``reads`` says; ``clean`` the same with
-        nothing ablated, once, for a metric that needs them.
+        ``prompts`` is a part of them, or their numbers in any order. ``logits`` are those of their sequences under each
+        mask, at what ``reads`` says; ``clean`` the same with nothing ablated, once, for a metric that needs them.
         """
 
         def repeated(given: Tensor | None) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -43,15 +43,17 @@ def copying(subject: Subject, stream: FrozenStream, *sets: Sequence[Tokens]) -> 
     wanted = {layer: list(dict.fromkeys(own)) for layer, own in wanted.items()}
     read = [_read(subject, texts, wanted) for texts in sets]
     found: tuple[dict[str, Estimate], ...] = tuple({} for _ in sets)
-    for name, head in heads.items():
-        about = [of_set.get((head.layer, head.start), []) for of_set in read]
-        if not any(about):
-            continue
-        written = _written(stream, head.layer, head.start)
-        for of_set, estimates in zip(about, found, strict=True):
-            scores = _scores(written, of_set) if of_set else []
+    places = dict.fromkeys((each.layer, each.start) for each in heads.values())
+    able = [place for place in places if any(place in of_set for of_set in read)]
+    for head, written in _matrices(stream, able):
+        for of_set, estimates in zip(read, found, strict=True):
+            scores = _scores(written, of_set[head]) if head in of_set else []
             if len(scores):
-                estimates[name] = over_prompts(np.asarray(scores))
+                estimates |= {
+                    name: over_prompts(np.asarray(scores))
+                    for name, each in heads.items()
+                    if (each.layer, each.start) == head
+                }
     return found
 
 
@@ -75,20 +77,31 @@ def _read(
     return {(layer, head): about for (layer, head), about in read.items() if layer not in refused}
 
 
-def _written(stream: FrozenStream, layer: int, head: int) -> Tensor:
-    """What each number of a head's output writes into the logits, beside their mean: ``[width, vocab]``."""
-    place = ("head", layer)
-    shape = stream.passed[place].shape[1:]
-    # The head's output, one number after the other, each as large as they are: other parts are rounded off less.
-    size = float(stream.passed[place][:, head].abs().max()) or 1.0
-    rows = [Row(0)]
-    for number in range(shape[1]):
-        units = torch.zeros(tuple(shape), dtype=stream.passed[place].dtype)
-        units[head, number] = size
-        rows.append(Row(0, numbers={place: units}))
-    logits = torch.cat([each.float() for each in stream.outputs(rows)])
-    written = logits[1:] - logits[0]
-    return written - written.mean(1, keepdim=True)
+def _matrices(stream: FrozenStream, heads: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Tensor]]:
+    """Each head's output matrix times the unembedding, ``[width, vocab]``, less the mean over the vocabulary.
+
+    It is known up to a factor, with which all its numbers are of the size that the head's outputs have in the run:
+    beside what they are added to, they are not rounded off.
+    """
+    rows, owners = [Row(0)], []
+    for layer, head in heads:
+        given = stream.passed["head", layer]
+        for number in range(given.shape[2]):
+            units = torch.zeros(given.shape[1:], dtype=given.dtype)
+            units[head, number] = float(given[:, head].abs().max()) or 1.0
+            rows.append(Row(0, numbers={("head", layer): units}))
+        owners += [(layer, head)] * int(given.shape[2])
+    nothing = torch.zeros(0)
+    waiting: list[Tensor] = []
+    for at, output in enumerate(row for outputs in stream.outputs(rows) for row in outputs.float()):
+        if at == 0:
+            nothing = output
+            continue
+        waiting.append(output - nothing)
+        if at == len(owners) or owners[at] != owners[at - 1]:
+            matrix = torch.stack(waiting)
+            waiting = []
+            yield owners[at - 1], matrix - matrix.mean(1, keepdim=True)
 
 
 def _scores(written: Tensor, about: list[_Read]) -> NDArray[np.float64]:

@@ -127,18 +127,20 @@ def _to(rows: Rows, target: int, site: Site, parts: dict[str, Part], seen: _Seen
     outputs = [seen.of[site.hook]]
     if parts:
         entered = _Seen()
-        ways = torch.arange(len(parts)).repeat_interleave(n_prompts)
+        n_rows = n_prompts * rows.n_sequences
+        ways = torch.arange(len(parts)).repeat_interleave(n_rows)
+        of_seen = torch.arange(n_rows).repeat(len(parts))
         prompts = torch.arange(n_prompts).repeat(len(parts))
 
         def hooks(some: slice) -> list[Hook]:
             own = [
-                _put(part, seen.of[str(part.hook)][prompts[some]], ways[some] == number)
+                _put(part, seen.of[str(part.hook)][of_seen[some]], ways[some] == number)
                 for number, part in enumerate(parts.values())
             ]
             return [*own, site.watch(entered.keeper(site.hook, some), rows.group.length)]
 
-        rows.until(layer, rows.gates(len(ways)), prompts, layer, hooks)
-        outputs += entered.of[site.hook].split(n_prompts)
+        rows.until(layer, rows.gates(len(prompts)), prompts, layer, hooks)
+        outputs += entered.of[site.hook].split(n_rows)
     instead = {site.hook: torch.cat(outputs)}
     gates = rows.gates(len(outputs) * n_prompts)
     gates[:, target] = 0

@@ -8,6 +8,7 @@ module, not by its name, and proved on the run: no other number than k is free.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +64,7 @@ class Norms:
             finally:
                 asking = False
 
-        with _hooked(self.model, look, self.changed):
+        with self._hooked(look):
             yield
 
     @contextlib.contextmanager
@@ -81,13 +82,37 @@ class Norms:
             scale = torch.cat(self.scales[module, call])[prompts.to(x.device)]
             return scale[:, None, None] * norm.linear(x) + norm.bias
 
-        with _hooked(self.model, freeze, self.changed):
+        with self._hooked(freeze):
             yield
 
     def reorder(self, rows: Tensor) -> None:
         """Put the rows of all passes into this order; a call that was not made in every pass is forgotten."""
         whole = {key: torch.cat(scales) for key, scales in self.scales.items()}
         self.scales = {key: [each[rows.to(each.device)]] for key, each in whole.items() if len(each) == len(rows)}
+
+    @functools.cached_property
+    def _modules(self) -> list[Any]:
+        """Modules without matrices, as norms are, and without what is changed."""
+        hooks = self.model.hook_dict
+        points = {id(hooks[name]) for name in self.changed}
+        matrices = {id(p) for p in self.model.original_model.parameters() if p.ndim > 1}
+        found = []
+        for module in self.model.original_model.modules():
+            plain = type(module).__name__ != "HookPoint" and not any(id(p) in matrices for p in module.parameters())
+            if plain and not any(id(each) in points for each in module.modules()):
+                found.append(module)
+        return found
+
+    @contextlib.contextmanager
+    def _hooked(self, hook: Any) -> Iterator[None]:
+        """Within the block, a plain hook on each module that may be a norm."""
+        handles = []
+        try:
+            handles += [module.register_forward_hook(hook, with_kwargs=True) for module in self._modules]
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def _is_stream(self, x: Any, output: Any) -> bool:
         return (
@@ -130,23 +155,6 @@ def _asked(module: Any, like: Tensor) -> _Norm | None:
     centred = bool((of_ones - of_more).abs().max() <= 1e-3 * (of_ones - bias).abs().max())
     gain = (of_ones - bias) / (ones - ones.mean() if centred else ones)
     return _Norm(gain, bias, centred) if bool((gain.isfinite() & bias.isfinite()).all()) else None
-
-
-@contextlib.contextmanager
-def _hooked(model: Model, hook: Any, changed: frozenset[str]) -> Iterator[None]:
-    """Within the block, a plain hook on each module without matrices, as norms are, and without what is changed."""
-    points = {id(model.hook_dict[name]) for name in changed}
-    handles = []
-    try:
-        for module in model.original_model.modules():
-            if any(id(each) in points for each in module.modules()):
-                continue
-            if type(module).__name__ != "HookPoint" and all(p.ndim < 2 for p in module.parameters()):
-                handles.append(module.register_forward_hook(hook, with_kwargs=True))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _given(args: Any, options: Any) -> Any:

@@ -22,6 +22,7 @@ from torch import Tensor
 from circuitspex.circuits.roles.frozen_norms import Norms
 from circuitspex.components import Layout, ModelStructure, Part
 from circuitspex.components.proof.seen import rounding
+from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.protocol import FwdHook, Model
 
 Place = tuple[str, int]
@@ -65,6 +66,8 @@ class FrozenStream:
     logits: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     others: list[Any] = field(default_factory=list)
     """Modules of layers that write to the residual stream and that no other place covers."""
+    replaced: list[Any] = field(default_factory=list)
+    """Modules of layers of whose output all is replaced, so that what they compute is for nothing."""
 
     @classmethod
     def of(
@@ -76,7 +79,8 @@ class FrozenStream:
     ) -> FrozenStream:
         """Runs the prompts of each group: their numbers, and their tokens, all of one length."""
         stream = cls(model, structure, frozenset(("mlp", layer) for layer in neurons_of), Norms(model))
-        stream.norms.changed = frozenset(name for _, name, _ in stream._cuts())
+        # What follows a place inside of which something is at work is not replaced: its norm is needed.
+        stream.norms.changed = frozenset(name for place, name, _ in stream._cuts if place not in stream.inside)
         order: list[int] = []
         found: list[dict[Place, Tensor]] = []
         for indices, tokens in groups:
@@ -130,7 +134,7 @@ class FrozenStream:
     def _forget_covered(self) -> None:
         """Of the other modules only those count that still write when all other places are silent."""
         rows = [Row(0), *(Row(0, {place: None}) for place in self.places("other"))]
-        outputs = self._pass(rows)
+        outputs = self._pass(rows) if len(rows) > 1 else self.unembedded[:1]
         for place, output in zip(self.places("other"), outputs[1:], strict=True):
             if torch.equal(output, outputs[0]):
                 del self.passed[place]
@@ -141,12 +145,12 @@ class FrozenStream:
         device = next(iter(self.model.parameters())).device
         tokens = tokens.to(device)
         seen: dict[Place, Tensor] = {("last", 0): tokens[:, -1]}
-        opened: list[list[Any]] = []  # modules of a layer that are running: [the module, whether a place is inside]
+        opened: list[tuple[Any, set[str]]] = []  # modules of a layer that are running, and the kinds of places inside
 
         def keep(place: Place, layout: Layout | None) -> Any:
             def look(activation: Tensor, hook: Any) -> None:
-                for module in opened:
-                    module[1] = True
+                for _, inside in opened:
+                    inside.add(place[0])
                 units = activation.detach()[:, :, None] if layout is None else layout.read(activation.detach())
                 seen[place] = units[:, -1].clone()
 
@@ -155,7 +159,7 @@ class FrozenStream:
         def unembedded(activation: Tensor, hook: Any) -> None:
             seen["unembedded", 0] = activation[:, -1].detach().clone()
 
-        hooks: list[FwdHook] = [(name, keep(place, layout)) for place, name, layout in self._cuts()]
+        hooks: list[FwdHook] = [(name, keep(place, layout)) for place, name, layout in self._cuts]
         hooks += [
             ("unembed.hook_in", lambda activation, hook: activation[:, -1:]),
             ("unembed.hook_out", unembedded),
@@ -165,12 +169,14 @@ class FrozenStream:
             seen["entry", 0] = _stream(args, options)[:, -1:].detach().clone()
 
         def begin(module: Any, args: Any, options: Any) -> None:
-            opened.append([module, False])
+            opened.append((module, set()))
 
         def end(module: Any, args: Any, options: Any, output: Any) -> None:
-            _, covered = opened.pop()
+            _, inside = opened.pop()
             given = output[0] if isinstance(output, (tuple, list)) else output
-            if covered or not isinstance(given, Tensor) or given.ndim != 3 or given.shape[:2] != tokens.shape:
+            if inside == {"mlp"} and module not in self.replaced:
+                self.replaced.append(module)
+            if inside or not isinstance(given, Tensor) or given.ndim != 3 or given.shape[:2] != tokens.shape:
                 return
             if given.shape[2] == int(self.model.cfg.d_model) and any(p.ndim > 1 for p in module.parameters()):
                 if module not in self.others:
@@ -189,6 +195,7 @@ class FrozenStream:
         seen["logits", 0] = logits[:, -1].detach()
         return seen
 
+    @functools.cached_property
     def _cuts(self) -> list[tuple[Place, str, Layout | None]]:
         """The hooks where parts write: the heads' outputs, MLPs' outputs or their neurons, else whole attentions."""
         found: list[tuple[Place, str, Layout | None]] = []
@@ -208,6 +215,15 @@ class FrozenStream:
 
     def _pass(self, rows: Sequence[Row]) -> Float[Tensor, "rows vocab"]:
         """The first row must have nothing at work: it shows what projections give of nothing, their biases."""
+        try:
+            return self._passed(rows)
+        except (RuntimeError, ValueError, IndexError) as error:
+            if is_out_of_memory(error) or not self.replaced:
+                raise
+            self.replaced.clear()  # one of them does not take fewer rows than its layer has
+            return self._passed(rows)
+
+    def _passed(self, rows: Sequence[Row]) -> Float[Tensor, "rows vocab"]:
         prompts = torch.tensor([row.prompt for row in rows])
         found: list[Tensor] = []
 
@@ -219,11 +235,15 @@ class FrozenStream:
 
             return change
 
-        hooks: list[FwdHook] = [(name, put(place, layout)) for place, name, layout in self._cuts()]
-        hooks.append(("unembed.hook_out", lambda activation, hook: found.append(activation[:, -1].detach())))
+        hooks: list[FwdHook] = [(name, put(place, layout)) for place, name, layout in self._cuts]
+        hooks.append(("unembed.hook_out", lambda activation, hook: found.append(activation[:, -1])))
 
         def enter(module: Any, args: Any, options: Any) -> Any:
             given = self._units(("entry", 0), rows, _stream(args, options)[:, :, None])[:, :, 0]
+            return ((given, *args[1:]), options) if args else (args, {**options, "hidden_states": given})
+
+        def fewer(module: Any, args: Any, options: Any) -> Any:
+            given = _stream(args, options)[:1]
             return ((given, *args[1:]), options) if args else (args, {**options, "hidden_states": given})
 
         def leave(number: int) -> Any:
@@ -238,6 +258,8 @@ class FrozenStream:
             stack.enter_context(self.norms.frozen(prompts))
             first = _layer(self.model, 0)
             stack.callback(first.register_forward_pre_hook(enter, with_kwargs=True).remove)
+            for module in self.replaced:
+                stack.callback(module.register_forward_pre_hook(fewer, with_kwargs=True).remove)
             for _, number in self.places("other"):
                 module = self.others[number]
                 stack.callback(module.register_forward_hook(leave(number)).remove)
@@ -254,7 +276,7 @@ class FrozenStream:
         kind, layer = place
         inner = ("neurons", layer) if kind == "mlp" else ("head", layer) if kind == "attention" else None
         lets_through = kind == "attention" and inner in self.passed
-        units = given.clone() if lets_through else torch.zeros_like(given)
+        units = given.clone() if lets_through else given.new_zeros(len(rows), *given.shape[1:])
         own = self.passed[place]
         for at, row in enumerate(rows):
             if place in row.numbers:

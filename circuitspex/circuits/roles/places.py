@@ -14,6 +14,9 @@ from circuitspex.tasks import Task
 ELSEWHERE = "elsewhere"
 """The name of all tokens together that no name is given to, where prompts differ in where the named ones are."""
 
+ANSWER_TOKENS = "answer tokens"
+"""The name of the tokens of answers of several tokens, which are run after the prompt."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -28,10 +31,22 @@ class Place:
 
 
 def places_of(task: Task) -> tuple[Place, ...]:
-    """The places of a task's prompts; together they are all tokens of each prompt.
+    """The places of a task's prompts; together they are all tokens that are run.
 
     Of several names for the same tokens the first counts, and a name of one's own before ``END``.
     """
+    return (*_in_prompts(task), *_after_prompts(task))
+
+
+def _after_prompts(task: Task) -> tuple[Place, ...]:
+    """The tokens of answers, where they have several."""
+    after: dict[int, tuple[int, ...]] = {}
+    for group in task.sequences:
+        after |= dict.fromkeys(group.indices.tolist(), tuple(range(group.n_prompt_tokens, group.length)))
+    return (Place(ANSWER_TOKENS, tuple(after[i] for i in range(task.n_prompts))),) if any(after.values()) else ()
+
+
+def _in_prompts(task: Task) -> tuple[Place, ...]:
     spans = {name: task.spans(name) for name in task.position_names}
     length = int(task.lengths[0])
     if bool((task.lengths == length).all()) and all(len(set(span)) == 1 for span in spans.values()):

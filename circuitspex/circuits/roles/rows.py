@@ -17,23 +17,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitspex.ablation.baselines import baselines_of, check_baseline
+from circuitspex.ablation.baselines import check_baseline
 from circuitspex.ablation.batch_size import in_parts, rows_that_fit
 from circuitspex.ablation.executors.by_row import ByRow, RowPrompts
 from circuitspex.ablation.executors.fused_by_row import FusedByRow, fused_by_row
 from circuitspex.ablation.executors.prefix import Prefix, why_not
 from circuitspex.ablation.frozen import frozen
+from circuitspex.ablation.given import given_of
 from circuitspex.ablation.passes import Hook
 from circuitspex.ablation.shapes import Activation
-from circuitspex.ablation.sites import Site, sites_of
+from circuitspex.ablation.sites import Site
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
-from circuitspex.errors import NoGradientError
+from circuitspex.errors import ComponentError, NoGradientError
 from circuitspex.models.alone import alone
 from circuitspex.models.overflow import check_slopes, overflow_error, overflowed
 from circuitspex.models.state import ModelState, model_state
 from circuitspex.models.trial import check_causal
-from circuitspex.tasks import MetricRows, Task, TaskGroup, check_metric_values
+from circuitspex.tasks import Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray
 
 RowGates = Float[Tensor, "rows components pos"]
@@ -45,7 +46,8 @@ class Rows:
     """The prompts of one length with everything that passes over them need.
 
     ``components`` are the second axis of gates. ``forward`` gates each at each position by itself; ``columns`` are
-    the places of its players among the flat gates.
+    the places of its players among the flat gates. Where answers have several tokens, a prompt is run as several
+    sequences, each followed by an answer: activations then have as many rows for each row of gates.
     """
 
     task: Task
@@ -61,6 +63,15 @@ class Rows:
         """How many prompts of this length there are."""
         return len(self.group)
 
+    @property
+    def n_sequences(self) -> int:
+        """As how many sequences each prompt is run."""
+        return self.group.n_sequences
+
+    def sequences(self, rows: Tensor) -> Tensor:
+        """The rows of activations that belong to these rows of gates, or prompts."""
+        return (rows[:, None] * self.n_sequences + torch.arange(self.n_sequences)).flatten()
+
     def gates(self, n_rows: int) -> RowGates:
         """Nothing is ablated."""
         parameter = next(iter(self.forward.model.parameters()))
@@ -69,7 +80,8 @@ class Rows:
     def size(self, *, gradients: bool = False) -> int:
         """How many rows are run at once."""
         n_read = int(self.group.reads.shape[1])
-        return rows_that_fit(self.forward.model, self.group.length, gradients=gradients, n_read=n_read)
+        n_rows = rows_that_fit(self.forward.model, self.group.length, gradients=gradients, n_read=n_read)
+        return max(1, n_rows // self.n_sequences)
 
     @cached_property
     def plain(self) -> FloatArray:
@@ -88,7 +100,7 @@ class Rows:
     ) -> FloatArray:
         """The metric ``(rows,)`` of each row.
 
-        ``instead``: by hook, what ablated units give in each row, where it is not the baseline.
+        ``instead``: by hook, what ablated units give in each row of activations, where it is not the baseline.
         """
         layers = torch.tensor([component.layer for component in self.components])
         last = int(self.forward.model.cfg.n_layers) - 1
@@ -101,7 +113,8 @@ class Rows:
 
         def some(part: slice) -> None:
             rows = order[part]
-            given = {hook: each[rows.to(each.device)] for hook, each in (instead or {}).items()}
+            own = self.sequences(rows)
+            given = {hook: each[own.to(each.device)] for hook, each in (instead or {}).items()}
             begin = int(first_layer[rows].min()), int(first[rows].min())
             with torch.no_grad():
                 metric = self._metric(self._players(gates[rows]), prompts[rows], begin, given)
@@ -113,11 +126,16 @@ class Rows:
     def until(
         self, layer: int, gates: RowGates, prompts: RowPrompts, start: int, hooks: Callable[[slice], Sequence[Hook]]
     ) -> None:
-        """Passes from ``start`` to ``layer`` for what hooks see and change there, made for each part of the rows."""
+        """Passes from ``start`` to ``layer`` for what hooks see and change there.
+
+        ``hooks`` makes them for each part of the rows of activations.
+        """
 
         def some(part: slice) -> None:
+            own = slice(part.start * self.n_sequences, part.stop * self.n_sequences)
             with torch.no_grad():
-                self.forward.until(layer, self._players(gates[part]), prompts[part], start, hooks(part))
+                players, sequences = self._players(gates[part]), self.sequences(prompts[part])
+                self.forward.until(layer, players, sequences, start, hooks(own))
 
         in_parts(len(gates), self.size(), some)
 
@@ -143,40 +161,37 @@ class Rows:
         return np.concatenate(in_parts(self.n_prompts, self.size(gradients=True), some))
 
     def _players(self, gates: RowGates) -> Tensor:
-        """Gates by player, with the last column of ones."""
+        """Gates by player for each row of activations, with the last column of ones."""
         device = next(iter(self.forward.model.parameters())).device
-        flat = gates.flatten(1)[:, self.columns].to(device)
+        flat = gates.flatten(1)[:, self.columns].to(device).repeat_interleave(self.n_sequences, 0)
         return torch.cat([flat, flat.new_ones((len(flat), 1))], dim=1)
 
     def _logits(
         self, gates: Tensor, prompts: RowPrompts, begin: tuple[int, int], instead: Mapping[str, Activation]
     ) -> Tensor:
+        sequences = self.sequences(prompts)
         if self.fast is not None:
-            return self.fast.rows(gates, prompts, *begin, instead=instead).to(gates.device)
-        return self.forward.rows(gates, prompts, begin[0], instead=instead).to(gates.device)
+            return self.fast.rows(gates, sequences, *begin, instead=instead).to(gates.device)
+        return self.forward.rows(gates, sequences, begin[0], instead=instead).to(gates.device)
 
     def _metric(
         self, gates: Tensor, prompts: RowPrompts, begin: tuple[int, int], instead: Mapping[str, Activation]
     ) -> Tensor:
         """``begin``: the layer and the position before which nothing is ablated."""
         logits = self._logits(gates, prompts, begin, instead)
-        metric = self.task.metric(logits, self._asked(prompts, gates.device))
+        clean = None
+        if self.task.metric.needs_clean:
+            clean = self._clean[self.sequences(prompts).to(self._clean.device)].to(logits.device)
+        metric = self.group.measure(self.task.metric, logits, prompts.to(logits.device), clean=clean)
         if not bool(torch.isfinite(metric).all()) and bool(overflowed(logits).any()):
+            plain, sequences = gates.detach(), self.sequences(prompts)
             raise overflow_error(
                 self.forward.model,
                 logits.dtype,
-                lambda: self.forward.rows(gates.detach(), prompts, begin[0], instead=instead),
+                lambda: self.forward.rows(plain, sequences, begin[0], instead=instead),
             )
         check_metric_values(metric.detach(), self.task.metric, prompts=self.group.indices[prompts])
         return metric
-
-    def _asked(self, prompts: RowPrompts, device: torch.device) -> MetricRows:
-        answers, wrong = (
-            each[prompts].to(device).reshape(len(prompts), -1)
-            for each in (self.group.answers, self.group.wrong_answers)
-        )
-        clean = self._clean[prompts.to(self._clean.device)].to(device) if self.task.metric.needs_clean else None
-        return MetricRows(answers=answers, wrong_answers=wrong, clean_logits=clean)
 
     @cached_property
     def _clean(self) -> Tensor:
@@ -207,25 +222,30 @@ def _make(subject: Subject, state: ModelState) -> tuple[Rows, ...]:
     model, task = subject.model, subject.task
     check_causal(model)
     check_baseline(subject.baseline)
-    device = next(iter(model.parameters())).device
     found = []
     shortened: bool | None = None
-    for group in task.groups:
+    for group in task.sequences:
         places = [
-            (component, position)
-            for component in subject.components
-            for position in (range(group.length) if component.position is None else [component.position])
+            (number, position)
+            for number, component in enumerate(subject.components)
+            for position in _positions(subject.structure.check(component), group)
         ]
-        players = [replace(subject.structure.check(component), position=at) for component, at in places]
-        index = {component: i for i, component in enumerate(subject.components)}
-        columns = torch.tensor([index[c] * group.length + at % group.length for c, at in places])
-        tokens = group.tokens.to(device)
-        sites = sites_of(subject.structure, players)
+        players = tuple(replace(subject.components[number], position=at) for number, at in places)
+        columns = torch.tensor([number * group.length + at for number, at in places])
+        given = given_of(model, subject.structure, players, subject.baseline, group)
         if shortened is None:
-            shortened = why_not(model, tokens) is None
-        prefix = Prefix(model, tokens) if shortened else None
-        baselines = baselines_of(subject.baseline, model, sites, group)
-        forward = ByRow(model, sites, len(players), tokens, baselines, group.reads, prefix=prefix)
+            shortened = why_not(model, given.tokens) is None
+        forward = ByRow(model, *given.arguments, prefix=Prefix(model, given.tokens) if shortened else None)
         fast = fused_by_row(forward, subject.structure, len(players), state)
-        found.append(Rows(task, group, subject.components, forward, columns, fast))
+        found.append(Rows(task, given.task, subject.components, forward, columns, fast))
     return tuple(found)
+
+
+def _positions(component: Component, group: TaskGroup) -> Sequence[int]:
+    """Where a component is in the rows of a group; a position of its own is one of the prompt, without the answer."""
+    at, n = component.position, group.n_prompt_tokens
+    if at is None:
+        return range(group.length)
+    if not -n <= at < n:
+        raise ComponentError(f"{component}: the prompt has {n} tokens, positions {-n} to {n - 1}")
+    return [at % n]

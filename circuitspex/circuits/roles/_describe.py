@@ -1,0 +1,166 @@
+"""``describe``: what each component of a circuit does, put together from the measurements beside this file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm.auto import tqdm
+
+from circuitspex.ablation import check_baseline
+from circuitspex.circuits.about import About, Description
+from circuitspex.circuits.circuit import Circuit
+from circuitspex.circuits.roles.attention import looks
+from circuitspex.circuits.roles.feeds import feeds
+from circuitspex.circuits.roles.firing import fires
+from circuitspex.circuits.roles.found_on import check_weights, components_in
+from circuitspex.circuits.roles.patterns import patterns
+from circuitspex.circuits.roles.positions import where
+from circuitspex.circuits.roles.rules import role_of
+from circuitspex.circuits.roles.subject import Subject
+from circuitspex.circuits.roles.writes import writes
+from circuitspex.components import Component, Latents, parse_component
+from circuitspex.errors import UserError
+from circuitspex.models import model_identity, model_of
+from circuitspex.models.alone import alone
+from circuitspex.models.given import GivenModel
+from circuitspex.scale import check_seed
+from circuitspex.tasks import Task, check_task, task_of
+
+T = TypeVar("T")
+
+
+def describe(
+    circuit: Circuit,
+    model: GivenModel,
+    task: Task | str | Path,
+    *,
+    only: Sequence[str] | None = None,
+    baseline: str | None = None,
+    latents: Sequence[Latents] = (),
+    seed: int = 0,
+    progress: bool | None = None,
+) -> Description:
+    """What each component of a circuit does on the prompts of a task.
+
+    What is measured, and by which rules a word is given, is in docs/describe.md and docs/roles.md. All numbers have
+    95 % intervals over the prompts.
+
+    Args:
+        circuit: of single components of a model.
+        model: the one that it was found in.
+        task: prompts with answers; those that the circuit was found on, or others.
+        only: names of components, where not all of them are to be described.
+        baseline: what an ablated component outputs instead; by default as when the circuit was found.
+        latents: the sparse autoencoders whose latents are among the components.
+        seed: of the random texts.
+        progress: a progress bar; by default where standard error is a terminal.
+
+    Raises:
+        UserError: the circuit is not of a model's components or has none of these names; the model has other weights
+            than the one that the circuit was found in, or lacks its components; the task has one prompt only, or a
+            component's position lies outside its prompts.
+    """
+    components = components_in(circuit, only)
+    baseline = check_baseline(baseline or str(circuit.run.get("baseline") or "mean"))
+    seed = check_seed(seed)
+    check_task(task)
+    bridge = model_of(model)
+    check_weights(circuit, bridge, model if isinstance(model, str | Path) else "this model")
+    asked = task_of(task, bridge)
+    if asked.n_prompts < 2:
+        raise UserError("a description needs at least two prompts, over which its intervals are; this task has one")
+    subject = Subject(bridge, asked, components, baseline, latents, seed)
+    for component in components:
+        subject.structure.check(component)
+        _check_position(component, asked)
+    timings: dict[str, float] = {}
+    stages = ("where it matters", "what it looks at", "what it writes", "known patterns", "what fires", "feeds")
+    with tqdm(total=len(stages), desc="describing", disable=None if progress is None else not progress) as bar:
+
+        def mark(name: str, started: float) -> None:
+            timings[name] = round(time.perf_counter() - started, 3)
+            bar.set_postfix_str(name)
+            bar.update()
+
+        with alone(bridge):
+            started = time.perf_counter()
+            at = where(subject)
+            mark(stages[0], started)
+            started = time.perf_counter()
+            seen = looks(subject, at)
+            mark(stages[1], started)
+            started = time.perf_counter()
+            written = writes(subject)
+            mark(stages[2], started)
+            started = time.perf_counter()
+            known = patterns(subject)
+            mark(stages[3], started)
+            started = time.perf_counter()
+            fired = fires(subject)
+            mark(stages[4], started)
+            started = time.perf_counter()
+            fed = feeds(subject, pairs_of(circuit, components))
+            mark(stages[5], started)
+    found = []
+    for component in components:
+        name = str(component)
+        lacks: list[str] = []
+        pattern = _or_why(known, name, "known patterns", lacks)
+        if pattern is not None:
+            pattern = replace(pattern, copying=written.copying_on_random.get(name))
+        found.append(
+            About(
+                name=name,
+                kind=component.kind,
+                looks=_or_why(seen, name, "looks at", lacks),
+                writes=_or_why(written.of, name, "writes", lacks),
+                where=tuple(at.get(name, ())),
+                patterns=pattern,
+                fires=_or_why(fired, name, "fires", lacks) or (),
+                reads=tuple(each for each in fed if each.target == name),
+                feeds=tuple(each for each in fed if each.source == name),
+                lacks=tuple(lacks),
+            )
+        )
+    return Description(
+        components=tuple(replace(about, role=role_of(about, written.breakdown)) for about in found),
+        breakdown=written.breakdown,
+        n_prompts=asked.n_prompts,
+        model=model_identity(bridge),
+        task=asked.identity,
+        seed=seed,
+        timings=timings,
+    )
+
+
+def pairs_of(circuit: Circuit, components: Sequence[Component]) -> list[tuple[str, str]]:
+    """The interacting pairs in different layers, the earlier first, in which one of these components is."""
+    described = {str(component) for component in components}
+    found = []
+    for one in circuit.interactions:
+        if one.order == 2 and described & set(one.components):
+            first, second = sorted((parse_component(name) for name in one.components), key=lambda each: each.layer)
+            if first.layer < second.layer:
+                found.append((str(first), str(second)))
+    return list(dict.fromkeys(found))
+
+
+def _or_why(found: Mapping[str, T | str], name: str, part: str, lacks: list[str]) -> T | None:
+    """What was measured of a component; where that could not be, None, and the reason is added."""
+    value = found.get(name)
+    if isinstance(value, str):
+        lacks.append(f"{part}: {value}")
+        return None
+    return value
+
+
+def _check_position(component: Component, task: Task) -> None:
+    at, shortest = component.position, int(task.lengths.min())
+    if at is not None and not -shortest <= at < shortest:
+        raise UserError(
+            f"{component}: a prompt of the task has {shortest} tokens, positions {-shortest} to {shortest - 1}"
+        )
