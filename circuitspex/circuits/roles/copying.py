@@ -45,15 +45,11 @@ def copying(subject: Subject, stream: FrozenStream, *sets: Sequence[Tokens]) -> 
     found: tuple[dict[str, Estimate], ...] = tuple({} for _ in sets)
     places = dict.fromkeys((each.layer, each.start) for each in heads.values())
     able = [place for place in places if any(place in of_set for of_set in read)]
-    for head, written in _matrices(stream, able):
+    for place, written in _matrices(stream, able):
+        names = [name for name, head in heads.items() if (head.layer, head.start) == place]
         for of_set, estimates in zip(read, found, strict=True):
-            scores = _scores(written, of_set[head]) if head in of_set else []
-            if len(scores):
-                estimates |= {
-                    name: over_prompts(np.asarray(scores))
-                    for name, each in heads.items()
-                    if (each.layer, each.start) == head
-                }
+            if place in of_set and len(scores := _scores(written, of_set[place])):
+                estimates.update(dict.fromkeys(names, over_prompts(scores)))
     return found
 
 

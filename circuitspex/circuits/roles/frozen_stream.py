@@ -128,8 +128,11 @@ class FrozenStream:
         small = 1e-3 * given / given.abs().max()
         seen = []
         for one in (small[:1], 0 * small[:1]):
-            put = one.to(self.unembedded)
-            hooks: list[FwdHook] = [("unembed.hook_out", lambda x, hook, put=put: put[:, None].expand_as(x).clone())]
+
+            def put(x: Tensor, hook: Any, given: Tensor = one.to(self.unembedded)) -> Tensor:
+                return given[:, None].expand_as(x).clone()
+
+            hooks: list[FwdHook] = [("unembed.hook_out", put)]
             seen.append(self.model.run_with_hooks(self.last[:1, None], fwd_hooks=hooks, use_cache=False)[0, -1])
         moved = (seen[0] - seen[1]).double()
         return float((small[0] * moved).sum() / small[0].square().sum())

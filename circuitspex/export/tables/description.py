@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 
 from circuitspex.circuits.about import About, At, Description, Feed, Looks, Patterns, Share, Writes
@@ -45,9 +46,9 @@ def _component(about: About) -> list[str]:
         lines += _row("writes", _writes(about.writes, places))
     measured = [at for at in about.where if at.effect is not None] or about.where
     lines += _row("matters", _list(measured, lambda at: f"{printable(at.name)} {_at(at, places)}"))
-    for title, feeds, other in (("reads", about.reads, "source"), ("feeds", about.feeds, "target")):
+    for title, feeds, end in (("reads", about.reads, "source"), ("feeds", about.feeds, "target")):
         strongest = sorted(feeds, key=lambda feed: -abs(feed.total.value))
-        lines += _row(title, _list(strongest, lambda feed, end=other: _feed(feed, end, places)))  # type: ignore[misc]
+        lines += _row(title, _list(strongest, functools.partial(_feed, end=end, places=places)))
     if about.patterns is not None:
         lines += _row("random", _patterns(about.patterns))
     if about.fires:
