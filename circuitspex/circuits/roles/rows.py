@@ -110,6 +110,11 @@ class Rows:
         # Rows that begin late run together, from where the first of them begins.
         order = torch.from_numpy(np.lexsort((-first.numpy(), -first_layer.numpy())))
         found = np.empty(len(gates))
+        starts = set(first_layer.tolist())
+        if self.fast is None:
+            self.forward.prepare(starts)
+        else:
+            self.fast.prepare(starts, positions=bool(first.any()))
 
         def some(part: slice) -> None:
             rows = order[part]

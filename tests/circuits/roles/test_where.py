@@ -131,11 +131,21 @@ def test_named_positions_are_where_each_prompt_has_them() -> None:
 def test_one_length_is_not_enough_for_tokens_by_index(tiny: SimpleNamespace) -> None:
     model = tiny.bridge("llama")
     moved = places_of(task_with(model, [{"x": 1, "y": 3}, {"x": 2, "y": 3}]))
-    assert [(place.name, place.index) for place in moved] == [("x", None), ("y", 3), ("END", 5), ("elsewhere", None)]
+    assert [(place.name, place.index) for place in moved] == [
+        ("token 0", 0),
+        ("x", None),
+        ("y", 3),
+        ("token 4", 4),
+        ("END", 5),
+        ("elsewhere", None),
+    ]
+    assert moved[-1].tokens == ((2,), (1,))  # named in the other prompt
+    swapped = places_of(task_with(model, [{"x": 1, "y": 3}, {"x": 3, "y": 1}]))
+    assert [place.name for place in swapped] == ["token 0", "x", "y", "token 2", "token 4", "END"]
     nameless = places_of(task_with(model, [{}, {}], [4, 5]))
     assert [place.name for place in nameless] == ["END", "elsewhere"]
     twice = places_of(task_with(model, [{"x": 1, "again": 1, "last": -1}, {"x": 2, "again": 2, "last": -1}]))
-    assert [place.name for place in twice] == ["x", "last", "elsewhere"]
+    assert [place.name for place in twice] == ["token 0", "x", "token 3", "token 4", "last", "elsewhere"]
 
 
 def test_slopes_add_up_to_those_of_whole_components(tiny: SimpleNamespace) -> None:
