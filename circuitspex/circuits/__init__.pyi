@@ -32,6 +32,8 @@ from .found import Refined as Refined
 from .found import Stage as Stage
 from .found import Tried as Tried
 from .group import Group as Group
+from .mechanism import Mechanism as Mechanism
+from .mechanism import Mechanisms as Mechanisms
 from .prompt_map import PromptMap as PromptMap
 from .prompt_map import Word as Word
 from .relation import RELATIONS as RELATIONS

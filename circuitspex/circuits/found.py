@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Verification
+from circuitspex.circuits.evidence._strongest import Measurements
 from circuitspex.circuits.formats import Shown
+from circuitspex.circuits.mechanism import Mechanisms
 from circuitspex.circuits.plots import FoundPlots
 from circuitspex.errors import UserError
 from circuitspex.games import Run
 from circuitspex.masks import Pilot
 from circuitspex.recovery import Interactions
+from circuitspex.registry import Later
 from circuitspex.renamed import renamed_fields, warn_renamed
 from circuitspex.tasks import TaskReport
 from circuitspex.text import message
 from circuitspex.typing import Term
+
+_mechanisms = Later("circuitspex.circuits._mechanisms:mechanisms")
 
 LEAST = 16
 """The fewest masks of a stage, and the fewest that can confirm a target."""
@@ -102,7 +107,8 @@ class Found(FoundPlots):
     ``report`` how well the model does the task, where there is one; ``learning_curve`` the R² on new masks after each
     stage, and last on the held-out masks; ``pilot`` how the share kept was picked, where it was; ``refined`` the
     circuits that were chosen and run, where ``refine`` was asked for; ``n_stored`` how many ablations of the whole
-    search came from the store, ``n_run`` how many were run; ``levels`` all levels of a search from coarse to fine.
+    search came from the store, ``n_run`` how many were run; ``levels`` all levels of a search from coarse to fine;
+    ``measurements`` what paired ablations gave on each prompt, which ``mechanisms`` needs.
     """
 
     circuit: Circuit
@@ -115,6 +121,15 @@ class Found(FoundPlots):
     n_run: int = 0
     refined: Refined | None = None
     levels: tuple[Level, ...] = ()
+    measurements: Measurements | None = None
+
+    def mechanisms(self, **options: Any) -> Mechanisms:
+        """One mechanism or several: the kinds of prompts by their own effects, and a circuit for each; no ablations.
+
+        See ``circuitspex.circuits._mechanisms.mechanisms`` for options and errors.
+        """
+        found: Mechanisms = _mechanisms(self, **options)
+        return found
 
     @property
     def faithfulness(self) -> Faithfulness:

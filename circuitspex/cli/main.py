@@ -21,7 +21,7 @@ from circuitspex.text import escaped, message
 if TYPE_CHECKING:
     from circuitspex.cli.options import Parser
 
-VERBS = ("find", "tokens", "explain", "compare", "verify", "export", "runs", "models", "info")
+VERBS = ("find", "tokens", "explain", "compare", "verify", "describe", "export", "runs", "models", "info")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -72,6 +72,10 @@ _DESCRIPTION = {
     "json": Format(_in("files.description:write"), _in("files.description:read"), ending="json"),
     "text": Format(_in("tables.description:write"), None, _in("tables.description:render"), "txt"),
 }
+_MECHANISMS = {
+    "text": Format(_in("tables.mechanisms:write"), None, _in("tables.mechanisms:render"), "txt"),
+    "plot": Format(_in("figures.mechanisms:write"), ending="png"),
+}
 _ALL = {
     "Description": _DESCRIPTION,
     "Circuit": _CIRCUIT,
@@ -79,6 +83,7 @@ _ALL = {
     "Series": _SERIES,
     "Report": _REPORT,
     "PromptMap": _PROMPT,
+    "Mechanisms": _MECHANISMS,
 }
 
 for _of, _formats in _ALL.items():

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from circuitspex.circuits.circuit import Combination, Interaction, Node
+from circuitspex.circuits.circuit import Interaction, Node
 from circuitspex.circuits.evidence._measure import measure_cells
 from circuitspex.circuits.evidence._replicate import RATE, Measured, combinations_of, replicate
 from circuitspex.circuits.evidence.resolution import Resolution
 from circuitspex.games import LensGame
 from circuitspex.recovery import Interactions
 from circuitspex.statistics import q_values, selected_confidence
-from circuitspex.typing import Masks, PerPrompt, Term
+from circuitspex.typing import FloatArray, Masks, PerPrompt, Term
 
 PRECISION = 0.1
 """A set whose interval is wider to either side than this share of the largest effect is measured in more contexts."""
@@ -32,6 +32,37 @@ def strongest(interactions: Interactions, count: int, *, order: int | None = Non
 
 
 @dataclass(frozen=True)
+class Measurements:
+    """What was measured of the strongest parts, on each prompt, before anything is said of it.
+
+    ``singles`` are the components, ``sets`` the interactions; ``found`` has the measurement of each, ``unablated`` the
+    metric ``(2^|S|, 1, P)`` of each interaction's combinations while all others are kept. ``names`` and ``places``
+    ``(layer, kind)`` are those of all players of the game that these are.
+    """
+
+    singles: tuple[Term, ...]
+    sets: tuple[Term, ...]
+    found: Mapping[Term, Measured]
+    unablated: Mapping[Term, FloatArray]
+    resolution: Resolution
+    names: Mapping[int, str]
+    places: Mapping[int, tuple[int, str]]
+
+    def on(self, prompts: Sequence[int]) -> Measurements:
+        """The same on these prompts alone."""
+        rows = list(prompts)
+        found = {
+            term: replace(each, differences=each.differences[:, rows], cells=each.cells[:, :, rows])
+            for term, each in self.found.items()
+        }
+        return replace(self, found=found, unablated={term: each[:, :, rows] for term, each in self.unablated.items()})
+
+    def names_of(self, term: Term) -> tuple[str, ...]:
+        """What the components of a set are called."""
+        return tuple(self.names[i] for i in term)
+
+
+@dataclass(frozen=True)
 class Parts:
     """What was measured: the components and interactions that are discoveries (and the members of these), and the rest.
 
@@ -42,6 +73,7 @@ class Parts:
     interactions: tuple[Interaction, ...] = ()
     dropped: tuple[Interaction, ...] = ()
     dropped_nodes: tuple[Node, ...] = ()
+    measurements: Measurements | None = None
 
 
 def measured_parts(
@@ -58,7 +90,7 @@ def measured_parts(
     """The strongest components and interactions, measured again; what replicates, and what did not.
 
     Interactions carry the relation of their components, and the table of their combinations while all others are kept.
-    An interaction replicates where its measured sign is the decoded one and its q value, over all interactions that
+    One stays where its measured sign is the decoded one and its q value, over all interactions that
     were measured, is at most ``RATE``. A component is a discovery where its q value, over all components that were
     measured, is; one that is not has a place in the circuit only as a member of an interaction that replicates. Both
     are tested against the ``resolution`` of the game's numbers, not against 0. ``uniform``: see ``replicate``.
@@ -70,13 +102,31 @@ def measured_parts(
     if not wanted:
         return Parts()
     found = replicate(evaluate, wanted, contexts, start=start, precision=PRECISION, uniform=uniform)
-    unablated = around_the_whole(evaluate, sets, contexts.shape[1])
-    q_of = _q_values(found, sets, resolution) | _q_values(found, singles, resolution)
+    measurements = Measurements(
+        tuple(singles),
+        tuple(sets),
+        found,
+        around_the_whole(evaluate, sets, contexts.shape[1]),
+        resolution,
+        {index: game.names[index] for (index,) in singles},
+        {index: game.part(index) for (index,) in singles},
+    )
+    return parts_of(measurements, interactions)
+
+
+def parts_of(measurements: Measurements, interactions: Interactions) -> Parts:
+    """What of the measurements are discoveries, and what is not; see ``measured_parts``.
+
+    Where the function has no coefficient of a set, its sign can't be compared, and the test alone decides.
+    """
+    sets, singles, found = measurements.sets, measurements.singles, measurements.found
+    least = measurements.resolution.least
+    q_of = _q_values(found, sets, measurements.resolution) | _q_values(found, singles, measurements.resolution)
     edges: list[Interaction] = []
     dropped: list[Interaction] = []
     for term in sets:
         decoded, measured = interactions.effect(*term), found[term].estimate()
-        names = tuple(game.names[i] for i in term)
+        names = measurements.names_of(term)
         edge = Interaction(
             names,
             decoded,
@@ -84,17 +134,17 @@ def measured_parts(
             found[term].per_prompt,
             found[term].table,
             q_of[term],
-            pair=found[term].relation(names, resolution.least(len(term))),
-            unablated=unablated[term],
+            pair=found[term].relation(names, least(len(term))),
+            unablated=combinations_of(measurements.unablated[term].mean((1, 2))),
         )
-        replicates = q_of[term] <= RATE and (measured.value > 0) == (decoded > 0)
+        replicates = q_of[term] <= RATE and (decoded == 0 or (measured.value > 0) == (decoded > 0))
         (edges if replicates else dropped).append(edge)
     nodes: list[Node] = []
     for (index,) in singles:
-        name, (layer, kind), single = game.names[index], game.part(index), found[index,]
+        name, (layer, kind), single = measurements.names[index], measurements.places[index], found[index,]
         effect = interactions.effect(index)
         nodes.append(Node(name, layer, kind, effect, single.estimate(), single.per_prompt, q_of[index,]))
-    place = {name: i for i, name in enumerate(game.names)}
+    place = {name: index for index, name in measurements.names.items()}
     if len(sets) > 1:
         confidence = selected_confidence(len(edges), len(sets))
         edges = [
@@ -119,20 +169,19 @@ def measured_parts(
                 (node for node in nodes if node.name not in in_place), key=lambda node: (-abs(node.decoded), node.name)
             )
         ),
+        measurements,
     )
 
 
-def _q_values(found: dict[Term, Measured], sets: Sequence[Term], resolution: Resolution) -> dict[Term, float]:
+def _q_values(found: Mapping[Term, Measured], sets: Sequence[Term], resolution: Resolution) -> dict[Term, float]:
     """The q value of each set among these, for the test that its effect is larger than its numbers' resolution."""
     return dict(zip(sets, q_values([found[s].p_value(resolution.least(len(s))) for s in sets]), strict=True))
 
 
 def around_the_whole(
     evaluate: Callable[[Masks], PerPrompt], sets: Sequence[Term], n_players: int
-) -> dict[Term, tuple[Combination, ...]]:
-    """The mean metric of each on/off combination of each set while all other components are kept."""
+) -> dict[Term, FloatArray]:
+    """The metric ``(2^|S|, 1, P)`` of each on/off combination of each set while all other components are kept."""
     if not sets:
         return {}
-    whole = np.ones((1, n_players), dtype=np.bool_)
-    cells = measure_cells(evaluate, sets, whole)[1]
-    return {members: combinations_of(cells[members].mean((1, 2))) for members in sets}
+    return measure_cells(evaluate, sets, np.ones((1, n_players), dtype=np.bool_))[1]

@@ -46,44 +46,59 @@ class Norms:
     changed: frozenset[str] = frozenset()
     known: dict[Any, _Norm | None] = field(default_factory=dict)
     scales: dict[tuple[Any, int], list[Tensor]] = field(default_factory=dict)
+    asking: bool = False
+    """Whether what passes is no part of the run: a module is asked, which calls others and passes hooks."""
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """Within the block, one pass is looked at; what it shows at the last position is kept."""
         calls: dict[Any, int] = {}
-        asking = False  # a module that is asked calls others
 
         def look(module: Any, args: Any, options: Any, output: Any) -> None:
-            nonlocal asking
             x = _given(args, options)
-            if asking or not self._is_stream(x, output):
+            if self.asking or not self._is_stream(x, output):
                 return
-            asking = True
+            self.asking = True
             try:
                 self._fit(module, calls, x[:, -1], output[:, -1])
             finally:
-                asking = False
+                self.asking = False
 
         with self._hooked(look):
             yield
 
     @contextlib.contextmanager
-    def frozen(self, prompts: Tensor) -> Iterator[None]:
-        """Within the block, in one pass, each row has the scales of one of the prompts that were looked at."""
-        calls: dict[Any, int] = {}
+    def frozen(self, prompts: Tensor) -> Iterator[dict[str, Tensor]]:
+        """Within the block, in one pass, each row has the scales of one of the prompts that were looked at.
 
-        def freeze(module: Any, args: Any, options: Any, output: Any) -> Any:
-            x, norm = _given(args, options), self.known.get(module)
-            if norm is None or not self._is_stream(x, output):
-                return None
+        Yields, by the names of hooks in which a norm ends, what it gives: filled in before that hook is reached.
+        """
+        calls: dict[Any, int] = {}
+        given: dict[str, Tensor] = {}
+
+        def linear(module: Any, x: Any) -> Tensor | None:
+            norm = self.known.get(module)
             call = calls[module] = calls.get(module, -1) + 1
-            if (module, call) not in self.scales:
+            if norm is None or (module, call) not in self.scales:
                 return None
             scale = torch.cat(self.scales[module, call])[prompts.to(x.device)]
             return scale[:, None, None] * norm.linear(x) + norm.bias
 
-        with self._hooked(freeze):
-            yield
+        def freeze(module: Any, args: Any, options: Any, output: Any) -> Any:
+            x = _given(args, options)
+            return linear(module, x) if module not in self._ends and self._is_stream(x, output) else None
+
+        def tell(module: Any, args: Any, options: Any) -> None:
+            x = _given(args, options)
+            found = linear(module, x) if self._is_stream(x, x) else None
+            if found is not None:
+                given[self._ends[module]] = found
+
+        with contextlib.ExitStack() as stack:
+            for module in self._ends:
+                stack.callback(module.register_forward_pre_hook(tell, with_kwargs=True).remove)
+            stack.enter_context(self._hooked(freeze))
+            yield given
 
     def reorder(self, rows: Tensor) -> None:
         """Put the rows of all passes into this order; a call that was not made in every pass is forgotten."""
@@ -92,16 +107,24 @@ class Norms:
 
     @functools.cached_property
     def _modules(self) -> list[Any]:
-        """Modules without matrices, as norms are, and without what is changed."""
-        hooks = self.model.hook_dict
-        points = {id(hooks[name]) for name in self.changed}
+        """Modules without matrices, as norms are."""
         matrices = {id(p) for p in self.model.original_model.parameters() if p.ndim > 1}
-        found = []
-        for module in self.model.original_model.modules():
-            plain = type(module).__name__ != "HookPoint" and not any(id(p) in matrices for p in module.parameters())
-            if plain and not any(id(each) in points for each in module.modules()):
-                found.append(module)
-        return found
+        return [
+            module
+            for module in self.model.original_model.modules()
+            if type(module).__name__ != "HookPoint" and not any(id(p) in matrices for p in module.parameters())
+        ]
+
+    @functools.cached_property
+    def _ends(self) -> dict[Any, str]:
+        """Those that end in a hook where what passes is replaced, with its name."""
+        hooks = self.model.hook_dict
+        points = {id(hooks[name]): name for name in self.changed}
+        return {
+            module: points[id(end)]
+            for module in self._modules
+            if (end := getattr(module, "hook_out", None)) is not None and id(end) in points
+        }
 
     @contextlib.contextmanager
     def _hooked(self, hook: Any) -> Iterator[None]:

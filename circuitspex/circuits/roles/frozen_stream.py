@@ -32,6 +32,8 @@ _LARGEST = 2**25
 """Logits that one pass makes."""
 _TOKENS = 4096
 """Tokens of one pass over prompts."""
+_PAST = 0.3
+"""The least cosine of what enters a layer and what leaves it, where the stream goes past the layer's parts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +66,10 @@ class FrozenStream:
     last: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
     unembedded: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     logits: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
-    others: list[Any] = field(default_factory=list)
-    """Modules of layers that write to the residual stream and that no other place covers."""
+    others: list[tuple[int, Any]] = field(default_factory=list)
+    """Modules that write to the residual stream and that no other place covers, each with the number of its layer."""
+    wrong: str | None = None
+    """Why what it says of parts would be wrong, if so."""
     replaced: list[Any] = field(default_factory=list)
     """Modules of layers of whose output all is replaced, so that what they compute is for nothing."""
 
@@ -94,7 +98,7 @@ class FrozenStream:
         stream.norms.reorder(back)
         stream.unembedded, stream.logits = stream.passed.pop(("unembedded", 0)), stream.passed.pop(("logits", 0))
         stream.last = stream.passed.pop(("last", 0))
-        stream._forget_covered()
+        stream._judge_others()
         return stream
 
     @property
@@ -130,13 +134,31 @@ class FrozenStream:
         moved = (seen[0] - seen[1]).double()
         return float((small[0] * moved).sum() / small[0].square().sum())
 
-    def _forget_covered(self) -> None:
-        """Of the other modules only those count that still write when all other places are silent."""
-        rows = [Row(0), *(Row(0, {place: None}) for place in self.places("other"))]
-        outputs = self._pass(rows) if len(rows) > 1 else self.unembedded[:1]
-        for place, output in zip(self.places("other"), outputs[1:], strict=True):
+    def _judge_others(self) -> None:
+        """Of the other modules only those count that still write when all other places are silent.
+
+        The stream must go past them: what enters the first layer comes out of theirs as it went in, or nearly so.
+        """
+        if not self.others:
+            return
+        rows = [Row(0), Row(0, {("entry", 0): None}), *(Row(0, {place: None}) for place in self.places("other"))]
+        ends: dict[int, list[Tensor]] = {}
+        with contextlib.ExitStack() as stack:
+            for number in {layer for layer, _ in self.others}:
+
+                def look(module: Any, args: Any, options: Any, output: Any, number: int = number) -> None:
+                    given = output[0] if isinstance(output, (tuple, list)) else output
+                    ends[number] = [(x[1] - x[0]).double().flatten() for x in (_stream(args, options), given)]
+
+                stack.callback(_layer(self.model, number).register_forward_hook(look, with_kwargs=True).remove)
+            outputs = self._pass(rows)
+        for place, output in zip(self.places("other"), outputs[2:], strict=True):
+            layer, _ = self.others[place[1]]
+            before, after = ends[layer]
             if torch.equal(output, outputs[0]):
                 del self.passed[place]
+            elif float(before @ after) <= _PAST * float(before.norm() * after.norm()):
+                self.wrong = f"layer {layer} has a part that the residual stream goes through, and not past"
 
     # The run
 
@@ -144,12 +166,14 @@ class FrozenStream:
         device = next(iter(self.model.parameters())).device
         tokens = tokens.to(device)
         seen: dict[Place, Tensor] = {("last", 0): tokens[:, -1]}
-        opened: list[tuple[Any, set[str]]] = []  # modules of a layer that are running, and the kinds of places inside
+        opened: list[tuple[Any, set[Place]]] = []  # modules of a layer that are running, and the places inside
 
         def keep(place: Place, layout: Layout | None) -> Any:
             def look(activation: Tensor, hook: Any) -> None:
+                if self.norms.asking:
+                    return
                 for _, inside in opened:
-                    inside.add(place[0])
+                    inside.add(place)
                 units = activation.detach()[:, :, None] if layout is None else layout.read(activation.detach())
                 seen[place] = units[:, -1].clone()
 
@@ -170,17 +194,18 @@ class FrozenStream:
         def begin(module: Any, args: Any, options: Any) -> None:
             opened.append((module, set()))
 
-        def end(module: Any, args: Any, options: Any, output: Any) -> None:
+        def end(module: Any, args: Any, options: Any, output: Any, number: int) -> None:
             _, inside = opened.pop()
             given = output[0] if isinstance(output, (tuple, list)) else output
-            if inside == {"mlp"} and module not in self.replaced:
+            of_mlp = len(inside) == 1 and next(iter(inside))[0] == "mlp"
+            if of_mlp and not inside & self.inside and module not in self.replaced:
                 self.replaced.append(module)
             if inside or not isinstance(given, Tensor) or given.ndim != 3 or given.shape[:2] != tokens.shape:
                 return
             if given.shape[2] == int(self.model.cfg.d_model) and any(p.ndim > 1 for p in module.parameters()):
-                if module not in self.others:
-                    self.others.append(module)
-                seen["other", self.others.index(module)] = given[:, -1:].detach().clone()
+                if (number, module) not in self.others:
+                    self.others.append((number, module))
+                seen["other", self.others.index((number, module))] = given[:, -1:].detach().clone()
 
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.norms.watched())
@@ -189,7 +214,8 @@ class FrozenStream:
             for number in range(self.structure.n_layers):
                 for child in _layer(self.model, number).children():
                     stack.callback(child.register_forward_pre_hook(begin, with_kwargs=True).remove)
-                    stack.callback(child.register_forward_hook(end, with_kwargs=True).remove)
+                    of_layer = functools.partial(end, number=number)
+                    stack.callback(child.register_forward_hook(of_layer, with_kwargs=True).remove)
             logits = self.model.run_with_hooks(tokens, fwd_hooks=hooks, use_cache=False)
         seen["logits", 0] = logits[:, -1].detach()
         return seen
@@ -226,15 +252,16 @@ class FrozenStream:
         prompts = torch.tensor([row.prompt for row in rows])
         found: list[Tensor] = []
 
-        def put(place: Place, layout: Layout | None) -> Any:
+        def put(place: Place, name: str, layout: Layout | None) -> Any:
             def change(activation: Tensor, hook: Any) -> Tensor:
+                activation = ended.get(name, activation)
                 units = activation[:, :, None] if layout is None else layout.read(activation)
                 units = self._units(place, rows, units)
                 return units[:, :, 0] if layout is None else layout.write(activation, units)
 
             return change
 
-        hooks: list[FwdHook] = [(name, put(place, layout)) for place, name, layout in self._cuts]
+        hooks: list[FwdHook] = [(name, put(place, name, layout)) for place, name, layout in self._cuts]
         hooks.append(("unembed.hook_out", lambda activation, hook: found.append(activation[:, -1])))
 
         def enter(module: Any, args: Any, options: Any) -> Any:
@@ -254,13 +281,13 @@ class FrozenStream:
             return change
 
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self.norms.frozen(prompts))
+            ended = stack.enter_context(self.norms.frozen(prompts))
             first = _layer(self.model, 0)
             stack.callback(first.register_forward_pre_hook(enter, with_kwargs=True).remove)
             for module in self.replaced:
                 stack.callback(module.register_forward_pre_hook(fewer, with_kwargs=True).remove)
             for _, number in self.places("other"):
-                module = self.others[number]
+                _, module = self.others[number]
                 stack.callback(module.register_forward_hook(leave(number)).remove)
             tokens = self.last[prompts.to(self.last.device)][:, None]
             self.model.run_with_hooks(tokens, fwd_hooks=hooks, use_cache=False)

@@ -75,6 +75,8 @@ def _written(subject: Subject) -> Written:
     neurons_of = frozenset(each.layer for each in subject.components if each.kind == "neurons")
     groups = [(group.indices, group.tokens) for group in task.groups]
     stream = FrozenStream.of(subject.model, structure, groups, neurons_of)
+    if stream.wrong is not None:
+        return _nothing(subject, stream.wrong)
     whys = {str(component): _why_not(component, task) for component in subject.components}
     able = [component for component in subject.components if whys[str(component)] is None]
     masks = {str(component): _is_there(component, task) for component in able}

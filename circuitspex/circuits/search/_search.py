@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Interaction, Node, Verification
-from circuitspex.circuits.evidence._strongest import measured_parts
+from circuitspex.circuits.evidence._strongest import Measurements, measured_parts
 from circuitspex.circuits.evidence._verify import verify
 from circuitspex.circuits.evidence.curve import sizes_of
 from circuitspex.circuits.evidence.direction import with_directions
@@ -73,6 +73,7 @@ class Evidence:
     verification: Verification | None = None
     exact: bool = False
     """Whether everything was measured in every context that there is."""
+    measurements: Measurements | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ class Search:
             sum(game.n_stored for game in games),
             sum(game.n_run for game in games),
             one.refined,
+            measurements=self.evidence.measurements,
         )
 
 
@@ -310,7 +312,9 @@ def _measured(asked: RememberingGame, options: Options, decoded: Decoded, seeds:
         Resolution.of(run.per_prompt, asked.game.unit_roundoff),
         uniform=share == 0.5,
     )
-    found = Evidence(parts.nodes, parts.interactions, parts.dropped, parts.dropped_nodes)
+    found = Evidence(
+        parts.nodes, parts.interactions, parts.dropped, parts.dropped_nodes, measurements=parts.measurements
+    )
     return replace(found, exact=share == 0.5 and n <= MOST_PLAYERS and len(contexts) == 2**n), contexts
 
 

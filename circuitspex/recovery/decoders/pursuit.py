@@ -121,7 +121,8 @@ def _pursue(x: FloatArray, values: Values, keep: float, max_order: int) -> Polyn
 def _scan(x: Floats32, residual: Values, keep: float, max_order: int) -> list[tuple[Feature, float]]:
     """The features that correlate best with the residual, each with the strength that chance alone would reach."""
     n_masks, n = x.shape
-    r = (residual / max(float(residual.std()), 1e-300)).astype(np.float32)
+    # A residual of rounding alone may not vary at all; by a part of its size it stays within single precision.
+    r = (residual / max(float(residual.std()), 1e-6 * float(np.abs(residual).max()), 1e-300)).astype(np.float32)
     found: dict[Feature, tuple[float, float]] = {}
 
     def offer(features: Iterator[Feature], strengths: FloatArray, n_candidates: float) -> None:

@@ -247,6 +247,20 @@ def test_neurons_and_attention_layers_are_parts_of_what_writes(tiny):
     assert max(abs(found.breakdown.remainder.low), abs(found.breakdown.remainder.high)) < 1e-4
 
 
+@pytest.mark.parametrize("family", ["gemma2", "gemma3", "olmo2", "granite"])
+def test_neurons_before_a_norm_are_parts_of_their_mlp(tiny, family):
+    """There what the MLP adds is what a norm makes of it: its scale is frozen for the neurons too."""
+    model = tiny.bridge(family)
+    task = tiny.task(model, (5, 4))
+    found = writes(subject_of(model, task, ["L1N0:20", "L1N20:48", "L1M", "L2M", "L1H0"]))
+    alone = writes(subject_of(model, task, ["L1M", "L2M", "L1H0"]))
+    for name in ("L1M", "L2M", "L1H0"):
+        assert found.of[name].per_prompt == pytest.approx(alone.of[name].per_prompt, abs=1e-5)
+        assert max(map(abs, found.of[name].per_prompt)) > 1e-3
+    neurons = [found.of[name].per_prompt for name in ("L1N0:20", "L1N20:48")]
+    assert [sum(of) for of in zip(*neurons, strict=True)] == pytest.approx(found.of["L1M"].per_prompt, abs=1e-4)
+
+
 def test_all_parts_named_leave_nothing_to_others(tiny):
     model = tiny.bridge("qwen3")
     found = writes(subject_of(model, tiny.task(model, (5, 4)), ["heads", "mlps"]))
@@ -295,6 +309,23 @@ def test_a_model_that_does_not_add_up_is_refused(tiny):
     assert "does not sum to its logits" in found.of["L0H1"]
     assert found.lacks == (found.of["L1M"],)
     assert "\n" not in found.lacks[0]
+
+
+def test_a_part_that_the_stream_goes_through_is_refused(tiny):
+    """A matrix between two layers is no part that adds: if it were taken for one, all before it would write nothing."""
+    model = tiny.fresh_bridge("llama")
+    layer = model.blocks[1].original_component
+    layer.between = torch.nn.Linear(32, 32, bias=False)
+    with torch.no_grad():
+        layer.between.weight.copy_(
+            torch.eye(32) + 0.05 * torch.randn(32, 32, generator=torch.Generator().manual_seed(0))
+        )
+    forward = layer.forward
+    layer.forward = lambda hidden_states, *args, **options: forward(layer.between(hidden_states), *args, **options)
+    subject = subject_of(model, tiny.task(model), ["L0H1", "L0M"])
+    found = writes(subject)
+    assert found.breakdown is None
+    assert set(found.of.values()) == {"layer 1 has a part that the residual stream goes through, and not past"}
 
 
 def test_in_parts_as_in_one(tiny, monkeypatch, hooks_left):
