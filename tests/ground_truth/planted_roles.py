@@ -76,9 +76,9 @@ class Blocks:
 class Builder:
     """A model of random heads, into which heads are planted; a head's own space is a token, a position, a number."""
 
-    def __init__(self, words: list[str], n_layers: int, rng: np.random.Generator, n_heads: int | None = None) -> None:
+    def __init__(self, words: list[str], n_layers: int, rng: np.random.Generator) -> None:
         self.words, self.rng = words, rng
-        self.at, self.n_heads = Blocks(len(words)), n_heads or int(rng.integers(3, 6))
+        self.at, self.n_heads = Blocks(len(words)), int(rng.integers(3, 6))
         self.d_head = len(words) + N_CTX + 1
         self.sharp = float(rng.uniform(10.0, 16.0))
         cfg = TransformerBridgeConfig(
@@ -163,14 +163,14 @@ class Builder:
         )
 
 
-def names(seed: int, n_heads: int | None = None) -> Planted:
-    """The model and its task; ``seed`` varies both, and how many heads a layer has unless that is given."""
+def names(seed: int) -> Planted:
+    """The model and its task; ``seed`` varies both."""
     rng = np.random.default_rng(seed)
     n_names, n_fillers = int(rng.integers(10, 15)), int(rng.integers(14, 22))
     people = [f"name{i}" for i in range(n_names)]
     fillers = [f"word{i}" for i in range(n_fillers)]
     mixed = [people[i] if i < n_names else fillers[i - n_names] for i in rng.permutation(n_names + n_fillers)]
-    build = Builder(["<s>", "<unk>", "end", *mixed], 3, rng, n_heads)
+    build = Builder(["<s>", "<unk>", "end", *mixed], 3, rng)
     known = people[: n_names // 2]
     everyone = [build.words.index(word) for word in people]
     sizes = rng.uniform(4.0, 8.0), rng.uniform(0.15, 0.3), rng.uniform(0.15, 0.3)
@@ -211,11 +211,11 @@ def names(seed: int, n_heads: int | None = None) -> Planted:
     return Planted(build.model.eval(), _names_task(build.model, known, fillers, seed), roles)
 
 
-def repeats(seed: int, n_heads: int | None = None) -> Planted:
+def repeats(seed: int) -> Planted:
     """The model and its task, as in ``names``."""
     rng = np.random.default_rng(seed)
     words = [f"word{i}" for i in range(int(rng.integers(24, 36)))]
-    build = Builder(["<s>", "<unk>", *words], 2, rng, n_heads)
+    build = Builder(["<s>", "<unk>", *words], 2, rng)
     roles = {}
     roles[build.plant(0, build.positions(-1), build.positions(), build.tokens_of("TOK"), build.tokens_of("PREV"))] = (
         "previous token"
