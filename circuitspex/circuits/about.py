@@ -241,6 +241,8 @@ class Description(formats.Result, DescriptionPlots):
     task: str = ""
     seed: int = 0
     timings: Mapping[str, Any] = field(default_factory=dict)
+    prompts: tuple[Mapping[str, Any], ...] = ()
+    """Where they are not those that the circuit's record has: the prompts, as it would have them."""
 
     def __getitem__(self, name: str) -> About:
         for about in self.components:

@@ -310,6 +310,12 @@ class Circuit(formats.Drawn, CircuitPlots):
         found: tuple[Group, ...] = _groups(self, seed)
         return found
 
+    @property
+    def described_prompts(self) -> tuple[Mapping[str, Any], ...]:
+        """The prompts on which the description was measured, as a task has them in its record; or none."""
+        own = () if self.description is None else self.description.prompts
+        return own or tuple(self.task.get("prompts") or ())
+
     def described(self, description: Description) -> Circuit:
         """This circuit with that description, which its file and its page carry.
 

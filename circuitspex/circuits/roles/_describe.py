@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
@@ -27,8 +27,10 @@ from circuitspex.errors import UserError
 from circuitspex.models import model_identity, model_of
 from circuitspex.models.alone import alone
 from circuitspex.models.given import GivenModel
+from circuitspex.models.protocol import Model
 from circuitspex.scale import check_seed
 from circuitspex.tasks import Task, check_task, task_of
+from circuitspex.tasks.record import task_record
 
 T = TypeVar("T")
 
@@ -137,6 +139,7 @@ def describe(
         task=asked.identity,
         seed=seed,
         timings=timings,
+        prompts=_prompts(circuit, asked, bridge),
     )
 
 
@@ -150,6 +153,13 @@ def pairs_of(circuit: Circuit, components: Sequence[Component]) -> list[tuple[st
             if first.layer < second.layer:
                 found.append((str(first), str(second)))
     return list(dict.fromkeys(found))
+
+
+def _prompts(circuit: Circuit, task: Task, model: Model) -> tuple[Mapping[str, Any], ...]:
+    """The prompts, where the circuit's record does not have them: it is of others, or of an earlier version."""
+    if circuit.task.get("prompts") and circuit.task.get("identity") == task.identity:
+        return ()
+    return tuple(task_record(task, getattr(model, "tokenizer", None))["prompts"])
 
 
 def _or_why(found: Mapping[str, T | str], name: str, part: str, lacks: list[str]) -> T | None:

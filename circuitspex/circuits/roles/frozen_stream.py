@@ -128,8 +128,9 @@ class FrozenStream:
         small = 1e-3 * given / given.abs().max()
         seen = []
         for one in (small[:1], 0 * small[:1]):
+            given_here = one.to(self.unembedded)
 
-            def put(x: Tensor, hook: Any, given: Tensor = one.to(self.unembedded)) -> Tensor:
+            def put(x: Tensor, hook: Any, given: Tensor = given_here) -> Tensor:
                 return given[:, None].expand_as(x).clone()
 
             hooks: list[FwdHook] = [("unembed.hook_out", put)]

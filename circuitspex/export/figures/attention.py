@@ -98,8 +98,8 @@ def _prompt(circuit: Circuit, looks: Looks, prompt: int) -> tuple[list[str], Map
     prompt = whole(prompt, "prompt")
     if prompt >= len(looks.per_prompt):
         raise UserError(f"there is no prompt {prompt}: they count from 0 to {len(looks.per_prompt) - 1}")
-    prompts = circuit.task.get("prompts")
-    record: Any = prompts[prompt] if isinstance(prompts, list) and prompt < len(prompts) else None
+    prompts = circuit.described_prompts
+    record: Any = prompts[prompt] if prompt < len(prompts) else None
     if not isinstance(record, Mapping) or not record.get("tokens"):
         raise UserError(
             "this circuit does not have the tokens of its prompts (its file is of an earlier version): find it again, "
@@ -116,7 +116,7 @@ def _prompt(circuit: Circuit, looks: Looks, prompt: int) -> tuple[list[str], Map
 
 
 def _example(circuit: Circuit, prompt: int) -> str:
-    record = circuit.task["prompts"][prompt]
+    record = circuit.described_prompts[prompt]
     ends = [(word, record.get(key)) for word, key in (("answer", "answer"), ("wrong answer", "wrong_answer"))]
     return "; ".join(f"{word} '{printable(text)}'" for word, text in ends if isinstance(text, str) and text)
 

@@ -38,6 +38,7 @@ def data(placed: Layout, circuit: Circuit, places: int, metric: str, groups: Seq
     """Everything that the script needs."""
     strongest = max(placed.nodes, key=lambda mark: abs(mark.node.effect), default=None)
     nodes = [mark.node for mark in placed.nodes]
+    of_others = circuit.description is not None and bool(circuit.description.prompts)
     rank = {node.name: i for i, node in enumerate(sorted(nodes, key=reading_order))}
     return {
         "places": places,
@@ -60,7 +61,9 @@ def data(placed: Layout, circuit: Circuit, places: int, metric: str, groups: Seq
         ],
         "edges": [_edge(mark.edge, places) for mark in placed.edges],
         "dropped": [_edge(edge, places) for edge in circuit.dropped],
-        "prompts": described.prompts(circuit),
+        "prompts": described.prompts(circuit.task.get("prompts")),
+        # Null where those are the same.
+        "attended": described.prompts(circuit.described_prompts) if of_others else None,
         "described": circuit.description is not None,
         "heat": heat(circuit, nodes),
         "groups": [{"name": printable(group.name), "members": list(group.members)} for group in groups],

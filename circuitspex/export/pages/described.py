@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from circuitspex.circuits.about import ROLES, About, Feed, Scored, Share
-from circuitspex.circuits.circuit import Circuit, Estimate
+from circuitspex.circuits.circuit import Estimate
 from circuitspex.text import printable, signs
 
 _ENDS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "␍"})
@@ -27,9 +27,8 @@ def three(found: Estimate) -> list[float]:
     return [short(found.value), short(found.low), short(found.high)]
 
 
-def prompts(circuit: Circuit) -> list[dict[str, Any]]:
-    """The prompts with their tokens and named positions; none where the circuit does not carry them."""
-    found = circuit.task.get("prompts")
+def prompts(found: object) -> list[dict[str, Any]]:
+    """The prompts of a record with their tokens and named positions; none where there are none."""
     return [_prompt(each) for each in found if isinstance(each, Mapping)] if isinstance(found, list | tuple) else []
 
 

@@ -97,6 +97,20 @@ def test_a_search_its_description_and_the_file(tiny: SimpleNamespace, tmp_path: 
     again = Circuit.load(described.save(tmp_path / "circuit.json"))
     assert again == described
     assert "What " in str(again.description)
+    # Some of the prompts were held out, so that the circuit's record has not all of them.
+    assert [each["prompt"] for each in again.described_prompts] == list(task.prompts)
+
+
+def test_prompts_other_than_those_of_the_circuit_come_with_the_description(tiny: SimpleNamespace) -> None:
+    model = tiny.bridge("llama")
+    circuit, task = circuit_of(model, NAMES), tiny.task(model, (5, 5), seed=3)
+    kept = {"identity": task.identity, "prompts": [{"prompt": "kept"}] * 2}
+    same = replace(circuit, task=kept).describe(model, task, only=["L0H1"], progress=False)
+    assert same.prompts == ()
+    for record in ({}, {**kept, "identity": "other"}):
+        found = replace(circuit, task=record).describe(model, task, only=["L0H1"], progress=False)
+        assert [each["prompt"] for each in found.prompts] == list(task.prompts)
+        assert replace(circuit, task=record).described(found).described_prompts == found.prompts
 
 
 def test_what_does_not_fit_is_one_line(tiny: SimpleNamespace) -> None:

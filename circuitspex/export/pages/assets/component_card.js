@@ -28,10 +28,10 @@
   function looks(about, ui) {
     const found = about.looks;
     if (!found) return [];
-    const { data, state } = ui, prompt = data.prompts[state.prompt], shares = found.attention[state.prompt];
+    const { data, state } = ui, prompt = data.attended[state.prompt], shares = found.attention[state.prompt];
     const from = found.where.map(([name, value]) => found.where.length > 1 ? `${name} (${percent(value)})` : name).join(", ");
     const drawn = prompt && shares ? [cx.promptSelect(ui), cx.attention(shares, prompt)] : [];
-    const missing = found.attention.length && !data.prompts.length ? [para("Over the tokens of each prompt it can't be shown: the file does not hold the prompts, as files of circuits found today do.")] : [];
+    const missing = found.attention.length && !data.attended.length ? [para("Over the tokens of each prompt it can't be shown: the file does not hold the prompts, as files of circuits found today do.")] : [];
     const named = [...found.positions.map(rowOf), { ...rowOf(["first token", ...found.first]), colour: "muted" }];
     return [part("Looks at", ui, para(`Attention${from ? ` from ${from}` : ""}${drawn.length ? "; the darker, the more" : ""}.`), ...drawn, ...missing,
       para("Over all prompts, to the positions that the task names:"), bars(named, "Attention to named positions", { share: true }),
@@ -75,7 +75,7 @@
   function fires(about, ui) {
     if (!about.fires.length) return [];
     const rows = about.fires.map(([unit, prompt, at, token, activation, direct]) => {
-      const context = cx.around(ui.data.prompts[prompt], at);
+      const context = cx.around(ui.data.attended[prompt], at);
       return element("tr", {}, element("th", { scope: "row" }, unit), element("td", { class: "said" }, ...(context.length ? context : [piece(token)])),
         element("td", { class: "num" }, signed(activation, 2)), element("td", { class: "num" }, direct === undefined ? "–" : signed(direct, 2)));
     });

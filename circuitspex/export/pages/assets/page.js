@@ -2,6 +2,7 @@
 (() => {
   const { element, para, part } = cx;
   const data = JSON.parse(document.getElementById("data").textContent);
+  data.attended ??= data.prompts;
   const $ = (id) => document.getElementById(id);
   const canvas = $("diagram"), panel = $("panel"), svg = canvas.querySelector("svg");
   const full = { width: svg.viewBox.baseVal.width, height: svg.viewBox.baseVal.height };

@@ -5,7 +5,7 @@
 
   const nameOf = (prompt, i) => `${i + 1}: ${prompt.text}`;
   function select(ui) {
-    const options = ui.data.prompts.map((prompt, i) => element("option", { value: i }, nameOf(prompt, i).slice(0, 90)));
+    const options = ui.data.attended.map((prompt, i) => element("option", { value: i }, nameOf(prompt, i).slice(0, 90)));
     const made = element("select", { "aria-label": "Prompt" }, ...options);
     made.value = String(ui.state.prompt);
     made.addEventListener("change", () => ui.setPrompt(Number(made.value)));
@@ -51,12 +51,13 @@
   function effects(values, ui) {
     if (!values || !values.length) return [];
     const { data, state } = ui, range = rangeOf(values.map((value) => ({ value }))), between = fences(values);
+    const same = data.attended === data.prompts; // else what was described are other prompts than those of the search
     const outlying = values.map((value) => between !== null && (value < between[0] || value > between[1]));
     const rows = values.map((value, i) => {
       const prompt = data.prompts[i];
-      const words = prompt ? element("button", { type: "button", class: "link", title: prompt.text, onclick: () => ui.setPrompt(i) }, inShort(prompt), element("b", {}, `${prompt.answer ? " →" : ""}${prompt.answer}`)) : "";
+      const words = !prompt ? "" : !same ? element("span", { title: prompt.text }, inShort(prompt)) : element("button", { type: "button", class: "link", title: prompt.text, onclick: () => ui.setPrompt(i) }, inShort(prompt), element("b", {}, `${prompt.answer ? " →" : ""}${prompt.answer}`));
       const mark = outlying[i] ? [element("span", { class: "outlier", title: "outlier", "aria-label": "outlier" }, "◆ ")] : [];
-      return element("tr", { class: (outlying[i] ? "outlying" : "") + (prompt && i === state.prompt ? " chosen" : "") }, element("th", { scope: "row" }, String(i + 1)),
+      return element("tr", { class: (outlying[i] ? "outlying" : "") + (prompt && same && i === state.prompt ? " chosen" : "") }, element("th", { scope: "row" }, String(i + 1)),
         ...(data.prompts.length ? [element("td", { class: "said" }, words)] : []),
         element("td", { class: "drawn" }, bar({ value }, range)), element("td", { class: "num" }, ...mark, signed(value, data.places)));
     });

@@ -19,7 +19,7 @@
       state.on = known(wanted.on) ? wanted.on : [];
       state.pins = new Set(wanted.pins.filter((name) => names.has(name)));
       state.folded = new Set(wanted.folded.filter((name) => groups.has(name)));
-      state.prompt = Number.isInteger(prompt) && prompt >= 0 && prompt < data.prompts.length ? prompt : 0;
+      state.prompt = Number.isInteger(prompt) && prompt >= 0 && prompt < data.attended.length ? prompt : 0;
       state.notes = new Map(entries.filter(([key]) => keyed(key)).map(([key, text]) => [key, text.slice(0, LONGEST)]));
       return (wanted.on.length && !state.on.length ? 1 : 0) + new Set(wanted.pins).size - state.pins.size + new Set(wanted.folded).size - state.folded.size + entries.length - state.notes.size;
     }
