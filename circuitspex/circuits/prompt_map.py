@@ -11,6 +11,7 @@ ablated; of two words, how much more the one does while the other is kept. What 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,7 @@ class PromptMap(formats.Drawn):
 
     @classmethod
     def of(cls, game: TokenGame, found: Found) -> PromptMap:
-        """The map of what ``explain`` found in a token game.
+        """The map of what ``explain`` found in a token game; it warns where the first token is the strongest word.
 
         Raises:
             UserError: it was found in another game.
@@ -89,7 +90,37 @@ class PromptMap(formats.Drawn):
             decoded = float(found.interactions.effect(index)) if node is None else node.decoded
             ends = (None, None) if node is None else (node.measured, node.adjusted)
             words.append(Word(player.name, player.start, player.end, decoded, *ends))
-        return cls(game.prompt.text, game.prompt.rendered, tuple(words), found.circuit)
+        made = cls(game.prompt.text, game.prompt.rendered, tuple(words), found.circuit)
+        if made.warning:
+            warnings.warn(made.warning, stacklevel=2)
+        return made
+
+    @property
+    def top_predictions(self) -> tuple[tuple[str, float], ...]:
+        """What the model predicts after the whole prompt: the likeliest tokens and their probabilities.
+
+        Empty in files of before.
+        """
+        rows = self.circuit.task.get("top_predictions")
+        if not isinstance(rows, list | tuple):
+            return ()
+        return tuple((str(row.get("token", "")), float(row.get("probability", 0.0))) for row in rows)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every mask was run, so that effects are no estimates."""
+        return self.circuit.faithfulness.exact and bool(self.circuit.run.get("exact_over_masks"))
+
+    @property
+    def warning(self) -> str:
+        """Says that the strongest word is the first token, where attention sinks; empty where it is not."""
+        strongest = max(self.words, key=lambda word: abs(word.effect), default=None)
+        if self.circuit.run.get("first") != "ablate" or strongest is not self.words[0] or strongest.effect == 0:
+            return ""
+        return (
+            f"{strongest.name!r} is the first token, where attention sinks whatever it says, and the strongest word: "
+            "its effect may not be what the word means; use first='bos' or first='protect'"
+        )
 
     def member_indices(self, names: Sequence[str]) -> tuple[int, ...]:
         """The places of words in ``words``, in the order of the text."""

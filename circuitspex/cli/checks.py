@@ -50,6 +50,8 @@ def check_before_loading(
     check_levels_spelled(levels or ())
     given = {field.name: getattr(options, field.name) for field in fields(Options) if hasattr(options, field.name)}
     if hasattr(options, "budget"):
+        if options.budget is None:  # by the number of players, which is not known yet
+            del given["budget"]
         options.store = Options.of(given | {"latents": None}).store or "off"
     for name, revision in models:
         check_model(

@@ -12,6 +12,9 @@ from circuitspex.strict_json import file_text
 
 WRITTEN = ("prompt.json", "prompt.html", "prompt.svg", "prompt.png", "circuit.json", "interactions.json")
 
+EXACT_UP_TO = 10
+"""Of so few words every mask is run, unless a budget is asked for."""
+
 EXAMPLE = (
     'circuitspex tokens --model smollm2-135m --prompt "The food was not" --answer " good" --wrong-answer " bad" '
     "--out runs/words"
@@ -45,12 +48,19 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--token", default="auto", help="for --ablate token: mask, pad, unk, or the text of one token (default: auto)"
     )
     parser.add_argument("--chat", action="store_true", help="put the prompt into the model's chat template")
+    parser.add_argument(
+        "--first",
+        default="auto",
+        choices=("auto", "bos", "protect", "ablate"),
+        help="the first token, where attention sinks: bos: a BOS token is put before it; protect: never ablated; "
+        "ablate: as any other (default: auto, bos where the tokenizer has one, else protect)",
+    )
     shared_options(
         parser,
         *("metric", "budget", "keep", "method", "heldout", "contexts", "executor", "store", "seed", "device", "dtype"),
         *("revision", "out"),
         metric={"default": None, "help": "what is measured: %(choices)s (default: by the answers given)"},
-        budget={"default": 200},
+        budget={"default": None, "help": "masks to run (default: all of them for up to 10 words, else 200)"},
         keep={"help": "share of words kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)"},
         heldout={"default": 100},
         executor={"choices": ("auto", "batched", "hooks"), "help": "how the model is run"},
@@ -78,6 +88,8 @@ def run(options: argparse.Namespace) -> int:
     options.unit = options.span or options.unit
     words = (options.answer, options.wrong_answer)
     game = TokenGame(model, prompt, *words, **arguments(options, TokenGame))
+    if options.budget is None:
+        options.budget = 2**game.n_players if game.n_players <= EXACT_UP_TO else 200
     found = explain(game, options.budget, **arguments(options, explain))
     shown = PromptMap.of(game, found)
     written = []

@@ -89,7 +89,7 @@ def test_the_store_goes_on_where_it_stopped(model: Path, tmp_path: Path, capsys:
         (("--answer", ""), "the answer is empty"),
         (("--answer", "elsewhere"), "is not in this tokenizer's vocabulary"),
         (("--ablate", "token", "--token", "mask"), "this tokenizer has no mask token (it has pad and unk)"),
-        (("--prompt", "w1 " * 65), "the prompt has 65 tokens, and the model's context holds 64"),
+        (("--prompt", "w1 " * 65), "the prompt has 66 tokens, and the model's context holds 64"),
         (("--chat",), "has no chat template"),
         (("--method", "gradspex", "--ablate", "delete"), "has no gradients"),
     ],

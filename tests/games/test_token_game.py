@@ -60,7 +60,15 @@ def test_batches_give_what_hugging_face_gives_one_mask_at_a_time(
     # Under 'attention' the first word stays: Hugging Face gives a position that sees nothing other weights than we do,
     # and those of the last position are read.
     game = TokenGame(
-        tiny.bridge(family), PROMPT + " w8", " w9", " w10", part=part or PROMPT, ablate=way, token="w30", batch_rows=3
+        tiny.bridge(family),
+        PROMPT + " w8",
+        " w9",
+        " w10",
+        part=part or PROMPT,
+        ablate=way,
+        first="ablate",
+        token="w30",
+        batch_rows=3,
     )
     assert game.executor.startswith("batched")
     # A window of attention keeps the last few keys only, whose patterns don't fit the prompt: no prefix is shared then.
@@ -154,7 +162,7 @@ def test_nothing_ablated_is_the_model_itself(model: Any, tiny: SimpleNamespace) 
         logits = model(ids)[0, -1].log_softmax(-1)
     answer = tiny.tokenizer("w9", add_special_tokens=False)["input_ids"][0]
     for way in WAYS:
-        game = TokenGame(model, PROMPT, " w9", ablate=way)
+        game = TokenGame(model, PROMPT, " w9", ablate=way, first="ablate")
         assert game(np.ones((1, 8), dtype=bool)) == pytest.approx([float(logits[answer])], abs=1e-4)
 
 

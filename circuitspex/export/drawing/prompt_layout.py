@@ -145,6 +145,9 @@ def _wrapped(found: PromptMap, width: float) -> tuple[list[Chunk], int]:
     for index, word in enumerate(found.words):
         owner[word.start : word.end] = [index] * (word.end - word.start)
     space = text_width(" ", TEXT_SIZE) + 2
+    if len(found.words) > 1 and len(found.circuit.interactions) >= len(found.words):  # arcs need room between words
+        spare = width - text_width(found.text, TEXT_SIZE) - (2 * _PAD + space) * len(found.words)
+        space += min(44.0, max(0.0, spare / len(found.words)))
     chunks: list[Chunk] = []
     x, line, free = MARGIN, 0, True
     for match in re.finditer(r"\n|[^\S\n]+|\S+", found.text):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.drawing.circuit_marks import line_sample
 from circuitspex.export.drawing.pen import Look, Pen
 from circuitspex.export.drawing.prompt_layout import MARGIN, layout
 from circuitspex.export.drawing.prompt_marks import prompt_map
 from circuitspex.export.drawing.sheet import Sheet, writer
-from circuitspex.export.drawing.style import DASH, FACTS_SIZE, faithfulness_text, shorten, text_width, title_of
-from circuitspex.export.tables.prompt import answer_text, how_text
+from circuitspex.export.drawing.style import DASH, FACTS_SIZE, shorten, text_width, title_of
+from circuitspex.export.tables.prompt import answer_text, how_sure_text, how_text, top_text
 
-HEADER = 66.0
+HEADER = 92.0
 FOOTER = 34.0
 _TITLE_SIZE = 12.0
 _LEGEND_SIZE = 8.5
@@ -30,7 +32,9 @@ def sheet(found: PromptMap) -> Sheet:
     def paint(pen: Pen) -> None:
         heading = shorten(f"{title_of(found.circuit)}: {answer_text(found)}", _TITLE_SIZE * 1.12, room)
         pen.text(MARGIN, -HEADER + 22, heading, _TITLE_SIZE, pen.palette.text, bold=True)
-        for below, fact in ((40, how_text(found)), (54, faithfulness_text(found.circuit))):
+        top = f"predicts {top_text(found)}" if found.top_predictions else ""
+        facts = [fact for fact in (top, how_text(found), how_sure_text(found), found.warning) if fact]
+        for below, fact in zip(itertools.count(38, 13), facts, strict=False):
             pen.text(MARGIN, -HEADER + below, shorten(fact, FACTS_SIZE, room), FACTS_SIZE, pen.palette.muted)
         prompt_map(pen, found, placed)
         _legend(pen, placed.height + 14)
@@ -49,8 +53,8 @@ write_svg, write_png, write_pdf = (writer(sheet, form) for form in ("svg", "png"
 def _legend(pen: Pen, y: float) -> None:
     palette, x = pen.palette, MARGIN
     for look, label in (
-        (Look(line=palette.positive, width=3.0), "raises the metric / together only"),
-        (Look(line=palette.negative, width=3.0, dash=DASH), "lowers it / back up or reverse each other"),
+        (Look(line=palette.positive, width=3.0), "raises the metric; arc: positive interaction"),
+        (Look(line=palette.negative, width=3.0, dash=DASH), "lowers it; arc: negative interaction"),
     ):
         line_sample(look, False, pen, x, y)
         pen.text(x + 27, y, label, _LEGEND_SIZE, palette.muted)

@@ -6,11 +6,11 @@ from markupsafe import Markup
 
 from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.drawing.prompt_layout import layout
-from circuitspex.export.drawing.style import faithfulness_text, number, title_of
+from circuitspex.export.drawing.style import number, title_of
 from circuitspex.export.pages.parts import facts, interactions_tile, r2_tile
 from circuitspex.export.pages.rendering import page, render, sized
 from circuitspex.export.pages.svg import picture
-from circuitspex.export.tables.prompt import answer_text, how_text
+from circuitspex.export.tables.prompt import answer_text, how_sure_text, how_text, top_text
 from circuitspex.files import file_writer
 from circuitspex.text import printable
 
@@ -24,6 +24,8 @@ def render_page(found: PromptMap) -> str:
         ["page_common.js", "prompt.js"],
         title=title_of(circuit),
         answer=answer_text(found),
+        top=[(repr(token), 100 * probability) for token, probability in found.top_predictions],
+        warning=found.warning,
         tiles=_tiles(found, placed.places),
         picture=Markup(picture(found, placed, interactive=True)),
         words=found.words,
@@ -41,10 +43,11 @@ write = file_writer(render_page)
 def render_cell(found: PromptMap) -> str:
     """An HTML fragment without scripts or style sheets, for notebooks, trusted or not."""
     placed = layout(found)
+    top = f"predicts {top_text(found)}" if found.top_predictions else ""
     return render(
         "cell.html",
         title=f"{title_of(found.circuit)}: {answer_text(found)}",
-        about=f"{how_text(found)} · {faithfulness_text(found.circuit)}",
+        about=" · ".join(part for part in (top, how_text(found), how_sure_text(found), found.warning) if part),
         drawings=[("", sized(picture(found, placed), placed))],
         summary="",
         rows=(),

@@ -6,7 +6,7 @@ import textwrap
 
 from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.drawing.prompt_layout import places_of
-from circuitspex.export.drawing.style import budget_text, faithfulness_text, others_text, title_of
+from circuitspex.export.drawing.style import budget_text, faithfulness_text, number, others_text, title_of
 from circuitspex.export.tables.circuit import MAX_WORDS, pair_tables, section
 from circuitspex.export.tables.columns import WIDTH, joined, shortened, wrapped
 from circuitspex.text import printable
@@ -19,6 +19,28 @@ def answer_text(found: PromptMap) -> str:
     return f"{answer} against {wrong}" if example.get("wrong_answer") else answer
 
 
+def top_text(found: PromptMap) -> str:
+    """What the model predicts: "' good' 12 %, ' bad' 4 %"; empty where that is not known."""
+    return ", ".join(
+        f"{printable(repr(token))} {number(100 * p, 1, sign=False)} %" for token, p in found.top_predictions
+    )
+
+
+def first_text(found: PromptMap) -> str:
+    """What was done about the first token, where something was."""
+    return {
+        "bos": "a BOS token stands before the prompt, where attention sinks",
+        "protect": "the first token, where attention sinks, is never ablated",
+    }.get(str(found.circuit.run.get("first")), "")
+
+
+def how_sure_text(found: PromptMap) -> str:
+    """The R² of the function, or that every mask was run."""
+    if found.is_exact:
+        return f"exact: all {found.circuit.faithfulness.n_masks} masks of {len(found.words)} words were run"
+    return faithfulness_text(found.circuit)
+
+
 def how_text(found: PromptMap) -> str:
     """What the players are, how they were ablated, and how the result was decoded."""
     run = found.circuit.run
@@ -26,6 +48,7 @@ def how_text(found: PromptMap) -> str:
     parts = [f"{n} {unit if n != 1 else unit.removesuffix('s')}"]
     if run.get("baseline"):
         parts.append(f"ablated by {printable(run['baseline'])}")
+    parts += [first_text(found)] if first_text(found) else []
     parts += [part for part in (budget_text(found.circuit), printable(run.get("method") or "")) if part]
     return ", ".join(parts)
 
@@ -36,8 +59,11 @@ def render(found: PromptMap) -> str:
     lines = textwrap.wrap(f"Prompt: {printable(found.text)}", WIDTH, max_lines=6, placeholder=" …")
     unablated = circuit.task.get("unablated")
     whole = f"; {unablated:+z.{places}f} with nothing ablated" if isinstance(unablated, int | float) else ""
-    for line in (f"{title_of(circuit)}: {answer_text(found)}{whole}", how_text(found), faithfulness_text(circuit)):
-        lines += wrapped(line)
+    top = f"The model predicts {top_text(found)}" if found.top_predictions else ""
+    about = f"{title_of(circuit)}: {answer_text(found)}{whole}"
+    warning = f"warning: {found.warning}" if found.warning else ""
+    for line in (top, about, how_text(found), how_sure_text(found), printable(warning)):
+        lines += wrapped(line) if line else []
     words = sorted(found.words, key=lambda word: (-abs(word.effect), word.start))
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     kind = printable(circuit.run.get("components") or "players").removesuffix("s")

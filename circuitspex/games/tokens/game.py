@@ -26,7 +26,7 @@ from circuitspex.games.tokens.forward import (
     mean_embedding,
     needs_patterns,
 )
-from circuitspex.games.tokens.prompt import Messages, Player
+from circuitspex.games.tokens.prompt import First, Messages, Player
 from circuitspex.games.tokens.replacement import alone_id, replacement_id
 from circuitspex.games.tokens.spans import Range
 from circuitspex.games.tokens.trial import why_not
@@ -71,6 +71,9 @@ class TokenGame(ModelGame):
             'logprob_diff' where an answer has several tokens. Of several tokens the log-probability is that of the
             whole answer; two such answers cost two passes a mask, unless one begins as the other does.
         chat: put the prompt into the model's chat template.
+        first: what becomes of the first token, where attention sinks whatever it says: 'bos' puts the tokenizer's BOS
+            token before it, 'protect' never ablates it, 'ablate' does neither; 'auto' is 'bos' where there is such a
+            token, else 'protect'. A prompt that begins with a token of no player stays as it is.
         executor: 'batched' (many masks a pass), 'hooks' (one mask at a time, the plain reference), or 'auto': 'batched'
             where a trial on this model gives the logits of 'hooks'.
         batch_rows: masks to run at once; None chooses by the free memory.
@@ -96,6 +99,7 @@ class TokenGame(ModelGame):
         token: str | int = "auto",
         metric: str | Metric | Callable[..., Any] | None = None,
         chat: bool = False,
+        first: First = "auto",
         executor: TokenExecutor = "auto",
         batch_rows: int | None = None,
         store: Store | str | Path | None = None,
@@ -110,7 +114,7 @@ class TokenGame(ModelGame):
         self.ablate = check_ablate(ablate)
         self.unit = unit if isinstance(unit, str) else "spans"
         self.chat = chat
-        self.prompt = split_prompt(model, prompt, unit, part=part, chat=chat)
+        self.prompt = split_prompt(model, prompt, unit, part=part, chat=chat, first=first)
         self.names = self.prompt.names
         self.answer = Answer.of(model, self.prompt, answer, wrong_answer, metric)
         self.batch_rows = batch_rows
@@ -219,9 +223,24 @@ class TokenGame(ModelGame):
                     "wrong_answer": self.answer.wrong_text or "",
                     "tokens": [decode_token(self.model, token) for token in self.prompt.ids],
                 },
+                "top_predictions": [
+                    {"token": token, "probability": probability} for token, probability in self.top_predictions()
+                ],
             },
-            "run": {"components": self.unit, "baseline": self.ablate},
+            "run": {
+                "components": self.unit,
+                "baseline": self.ablate,
+                **({"first": self.prompt.first} if self.prompt.first else {}),
+            },
         }
+
+    def top_predictions(self, count: int = 5) -> list[tuple[str, float]]:
+        """The tokens that the model gives the highest probability after the whole prompt, with that; highest first."""
+        with self._ready(), torch.inference_mode(False), torch.no_grad():
+            logits = self._passes.logits(self._parameter.new_ones((1, self.n_players + 1)))[0, 0]
+        found = torch.softmax(logits.double(), dim=-1).topk(min(count, len(logits)))
+        tokens = [decode_token(self.model, int(token)) for token in found.indices]
+        return list(zip(tokens, map(float, found.values), strict=True))
 
     def _play(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
         if gradients:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 from circuitspex.errors import UserError
 from circuitspex.games.tokens import spans
@@ -14,6 +14,14 @@ from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import begins_with_bos, bos_of, tokenizer_of
 
 Messages = Sequence[Mapping[str, str]]
+First = Literal["auto", "bos", "protect", "ablate"]
+"""What becomes of the first token of a prompt, to which attention goes that looks at nothing.
+
+Ablating it changes every head that rests there, whatever the word says. 'bos' puts the tokenizer's BOS token before it,
+so that all words are players; 'protect' never ablates it, and a word that is no other token is no player; 'ablate' does
+neither. 'auto' is 'bos' where the tokenizer has a BOS token, else 'protect'. Where a prompt begins with a token of no
+player (the model's own BOS, a chat template), nothing has to be done, and nothing is.
+"""
 
 _NAME_LENGTH = 48
 _SENTINEL = "\u2063circuitspex\u2063"  # a text that no template has and none strips
@@ -35,13 +43,20 @@ class SplitPrompt:
 
     ``text`` is what is split: the prompt, or under a chat template the user's message; ``rendered`` the whole text that
     the model reads, with the template; ``ids`` its tokens. Tokens that belong to no player are never ablated: the
-    template's, special tokens, white space between words, and what lies outside ``part``.
+    template's, special tokens, white space between words, and what lies outside ``part``. ``first`` is what was done
+    about the first token: 'bos', 'protect', or 'ablate', where a player owns it; '' where nothing had to be.
     """
 
     text: str
     rendered: str
     ids: tuple[int, ...]
     players: tuple[Player, ...]
+    first: str = ""
+
+    @property
+    def sink(self) -> Player | None:
+        """The player that owns the first token, where one does."""
+        return next((player for player in self.players if 0 in player.positions), None)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,6 +71,7 @@ def split_prompt(
     *,
     part: str | None = None,
     chat: bool = False,
+    first: First = "ablate",
 ) -> SplitPrompt:
     """The prompt's tokens, and the players that own them.
 
@@ -67,33 +83,36 @@ def split_prompt(
         unit: 'words', 'tokens', 'sentences', or spans ``(start, end)`` of characters of the text.
         part: only what lies in this piece of the text is a player (the last place where it stands).
         chat: put the text into the model's chat template, up to where the model answers.
+        first: what becomes of the first token: see ``First``.
 
     Raises:
-        UserError: an empty prompt, spans outside it or overlapping, a span without a token of its own, or no chat
-            template.
+        UserError: an empty prompt, spans outside it or overlapping, a span without a token of its own, no chat
+            template, first='bos' without a BOS token, or nothing but the first token under 'protect'.
     """
     tokenizer = tokenizer_of(model)
+    if first not in get_args(First):
+        raise UserError(f"unknown way with the first token '{first}'; allowed: {', '.join(get_args(First))}")
     if chat:
-        text, rendered, first = _in_template(tokenizer, prompt)
+        text, rendered, begin = _in_template(tokenizer, prompt)
     elif isinstance(prompt, str):
         text = rendered = prompt
-        first = 0
+        begin = 0
     else:
         raise UserError(f"the prompt is a text, not {type(prompt).__name__}; messages need chat=True")
     if not text.strip():
         raise UserError("the prompt is empty; it needs at least one word")
     ids, offsets = _encode(model, tokenizer, rendered, special=not chat)
     window = (0, len(text)) if part is None else spans.inside(text, part)
-    template = [*range(first), *range(first + len(text), len(rendered))]
+    template = [*range(begin), *range(begin + len(text), len(rendered))]
     if isinstance(unit, str) and spans.check_unit(unit) == "tokens":
-        inner = [(start - first, end - first) for start, end in offsets]
+        inner = [(start - begin, end - begin) for start, end in offsets]
         found = _token_ranges(text, inner, _movable(tokenizer, ids), window)
     else:
         found = _ranges(text, unit, window)
     if not found:
         raise UserError("there is nothing to ablate: the prompt has no word of its own besides special tokens")
     positions = _positions(
-        rendered, [(start + first, end + first) for start, end in found], ids, offsets, template, tokenizer
+        rendered, [(start + begin, end + begin) for start, end in found], ids, offsets, template, tokenizer
     )
     names = _unique([_name(text[start:end]) for start, end in found])
     players = []
@@ -104,7 +123,30 @@ def split_prompt(
                 "what stands beside it; use longer spans"
             )
         players.append(Player(name, start, end, tuple(owned)))
-    return SplitPrompt(text, rendered, tuple(ids), tuple(players))
+    return _with_first(SplitPrompt(text, rendered, tuple(ids), tuple(players)), first, bos_of(tokenizer))
+
+
+def _with_first(prompt: SplitPrompt, first: First, bos: int | None) -> SplitPrompt:
+    """The prompt with what is to be done about its first token."""
+    if prompt.sink is None:
+        return prompt
+    if first == "auto":
+        first = "protect" if bos is None else "bos"
+    if first == "ablate":
+        return replace(prompt, first=first)
+    if first == "bos":
+        if bos is None:
+            raise UserError("this tokenizer has no BOS token to put before the prompt; use first='protect'")
+        moved = [replace(each, positions=tuple(at + 1 for at in each.positions)) for each in prompt.players]
+        return replace(prompt, ids=(bos, *prompt.ids), players=tuple(moved), first=first)
+    rest = [replace(each, positions=tuple(at for at in each.positions if at)) for each in prompt.players]
+    players = tuple(each for each in rest if each.positions)
+    if not players:
+        raise UserError(
+            "there is nothing to ablate besides the first token, which is protected because attention sinks there; "
+            "use a longer prompt, or first='ablate'"
+        )
+    return replace(prompt, players=players, first=first)
 
 
 def _ranges(text: str, unit: Unit | Sequence[Range], window: Range) -> list[Range]:
