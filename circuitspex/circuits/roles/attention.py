@@ -209,7 +209,8 @@ def _looks(
             of_texts.setdefault(text, [0.0] * len(prompts))[at] += share
     strongest = sorted(of_texts, key=lambda text: -sum(of_texts[text]))[:STRONGEST]
     left = np.array([1.0 - attention[i].sum() for i in prompts])
-    listed, room = [], LISTED
+    listed: list[tuple[float, ...]] = []
+    room = LISTED
     for i in range(task.n_prompts):
         own = attention.get(i)
         room -= 0 if own is None else len(own)

@@ -10,7 +10,8 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from circuitspex.circuits.roles.frozen_stream import FrozenStream, Row
+from circuitspex.circuits.roles.frozen_rows import Row
+from circuitspex.circuits.roles.frozen_stream import FrozenStream
 from circuitspex.circuits.roles.pattern_hooks import Seen, read_heads
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.statistics import Estimate, over_prompts
@@ -45,15 +46,12 @@ def copying(subject: Subject, stream: FrozenStream, *sets: Sequence[Tokens]) -> 
     found: tuple[dict[str, Estimate], ...] = tuple({} for _ in sets)
     places = dict.fromkeys((each.layer, each.start) for each in heads.values())
     able = [place for place in places if any(place in of_set for of_set in read)]
-    for head, written in _matrices(stream, able):
+    for place, written in _matrices(stream, able):
         for of_set, estimates in zip(read, found, strict=True):
-            scores = _scores(written, of_set[head]) if head in of_set else []
+            scores = _scores(written, of_set[place]) if place in of_set else np.zeros(0)
             if len(scores):
-                estimates |= {
-                    name: over_prompts(np.asarray(scores))
-                    for name, each in heads.items()
-                    if (each.layer, each.start) == head
-                }
+                names = [name for name, each in heads.items() if (each.layer, each.start) == place]
+                estimates |= {name: over_prompts(scores) for name in names}
     return found
 
 
