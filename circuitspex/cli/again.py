@@ -61,9 +61,7 @@ def task_again(circuit: Circuit, model: Model, name: str | None, n_prompts: int 
     if name is None:
         fields = ("prompt", "counterfactual", "answer", "wrong_answer")
         examples = [
-            Example(*(each[field] for field in fields), positions={k: list(v) for k, v in each["positions"].items()})
-            if each.get("positions")
-            else Example(*(each[field] for field in fields))
+            Example(**{field: each[field] for field in fields}, positions=each.get("positions", {}))
             for each in circuit.task["prompts"]
         ]
         title = str(circuit.task.get("name") or "custom")

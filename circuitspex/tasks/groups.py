@@ -63,9 +63,14 @@ class TaskGroup:
 
     def with_answers_on(self, device: torch.device) -> TaskGroup:
         """The same with what :meth:`measure` reads on this device."""
-        names = ("answers", "wrong_answers", "answer_lengths", "wrong_answer_lengths")
-        found = {name: getattr(self, name) for name in names}
-        return replace(self, **{name: each if each is None else each.to(device) for name, each in found.items()})
+        lengths = [None if one is None else one.to(device) for one in (self.answer_lengths, self.wrong_answer_lengths)]
+        return replace(
+            self,
+            answers=self.answers.to(device),
+            wrong_answers=self.wrong_answers.to(device),
+            answer_lengths=lengths[0],
+            wrong_answer_lengths=lengths[1],
+        )
 
     def measure(
         self, metric: Metric, logits: Logits, prompts: slice | Tensor, n_masks: int = 1, clean: Logits | None = None
@@ -100,5 +105,5 @@ class TaskGroup:
         """The logits after the answer's tokens and after the wrong answer's, one row a prompt."""
         if self.n_sequences == 1:
             return logits, logits
-        each = logits.unflatten(0, (-1, self.n_sequences))
+        each = logits.reshape(-1, self.n_sequences, *logits.shape[1:])
         return each[:, 0], each[:, -1]

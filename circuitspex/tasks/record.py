@@ -14,7 +14,7 @@ MOST_CHARACTERS = 1_000_000
 
 def task_record(task: Task, tokenizer: Any | None) -> dict[str, Any]:
     """``prompts`` are in the task's order, which is that of every ``per_prompt``, each with its counterfactual, its
-    answers, its tokens as text (none without a tokenizer) and its named positions.
+    answers, its tokens as text (none without a tokenizer), those of answers of several, and its named positions.
 
     They end before the first prompt with which they would have more than ``MOST_CHARACTERS`` characters, so that very
     many or very long prompts make no huge file; ``n_prompts`` says how many there are in truth.
@@ -22,7 +22,7 @@ def task_record(task: Task, tokenizer: Any | None) -> dict[str, Any]:
     prompts: list[dict[str, Any]] = []
     room = MOST_CHARACTERS
     for i, example in enumerate(task.examples):
-        record = {**_texts(example), "tokens": _pieces(task, i, tokenizer)}
+        record = {**_texts(example), "tokens": _pieces(task, i, tokenizer), **_answers(task, i, tokenizer)}
         room -= sum(map(len, [*_texts(example).values(), *record["tokens"]]))
         if room < 0:
             break
@@ -41,6 +41,17 @@ def task_record(task: Task, tokenizer: Any | None) -> dict[str, Any]:
 def _pieces(task: Task, prompt: int, tokenizer: Any | None) -> list[str]:
     ids = task.tokens[prompt, : int(task.lengths[prompt])].tolist()
     return [] if tokenizer is None else pieces_of(tokenizer, ids)
+
+
+def _answers(task: Task, prompt: int, tokenizer: Any | None) -> dict[str, list[str]]:
+    """The tokens of answers of several, as text."""
+    if tokenizer is None or task.answer_lengths is None or task.wrong_answer_lengths is None:
+        return {}
+    right, wrong = int(task.answer_lengths[prompt]), int(task.wrong_answer_lengths[prompt])
+    return {
+        "answer_tokens": pieces_of(tokenizer, task.answers[prompt, :right].tolist()),
+        "wrong_answer_tokens": pieces_of(tokenizer, task.wrong_answers[prompt, :wrong].tolist()),
+    }
 
 
 def _texts(example: Example) -> dict[str, str]:

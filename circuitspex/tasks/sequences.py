@@ -11,7 +11,7 @@ over different prompts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Int
@@ -41,6 +41,11 @@ class ToFollow:
     reference_tokens: Int[Tensor, "references reference_positions"]
     reference_lengths: Int[Tensor, " references"]
     reference_answers: tuple[tuple[Ids, ...], ...]
+
+    @classmethod
+    def of(cls, task: object) -> ToFollow:
+        """Those of a task."""
+        return cls(**{each.name: getattr(task, each.name) for each in fields(cls)})
 
     def ids(self, role: str) -> list[Ids]:
         """The tokens of each prompt's answer or wrong answer, without padding."""

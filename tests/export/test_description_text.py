@@ -22,7 +22,7 @@ def test_every_component_is_told_with_its_numbers(description):
     block = text.partition("\nL23H3: ")[2].partition("\n\n")[0]
     writes = description["L23H3"].writes.direct
     assert f"{writes.value:+.3f}" in block.replace("\n", "")
-    assert "'Mary'" in block
+    assert "' Mary'" in block
     fed = next(about for about in description.components if about.feeds)
     block = text.partition(f"\n{fed.name}: ")[2].partition("\n\n")[0]
     assert fed.feeds[0].target in block

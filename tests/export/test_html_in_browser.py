@@ -141,6 +141,7 @@ def test_pan_by_mouse_and_by_keys(open_page):
     page = open_page(realistic(100))
     box = "document.querySelector('#diagram svg').getAttribute('viewBox')"
     start = page.evaluate(box)
+    page.locator("#diagram").scroll_into_view_if_needed()
     area = page.locator("#diagram").bounding_box()
     page.mouse.move(area["x"] + 200, area["y"] + 300)
     page.mouse.down()

@@ -3,7 +3,6 @@
 import json
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from drawn_circuits import described, empty, realistic, with_evidence
 import circuitspex as cx
 from circuitspex.circuits.about import Role
 from circuitspex.circuits.circuit import Circuit
+from circuitspex.circuits.group import Group
 
 EVIL = "<img src=x onerror=\"document.title='broken'\"></script><script>document.title='broken'</script>\u202e"
 
@@ -147,8 +147,8 @@ def test_the_heat_map_by_mouse_and_keyboard(open_page):
 
 @pytest.fixture
 def groups(monkeypatch):
-    found = (SimpleNamespace(name="L23H3 · backs up", members=("L23H3", "L24H4")),)
-    monkeypatch.setattr(Circuit, "groups", lambda self: found, raising=False)
+    found = (Group("L23H3 · backs up", ("L23H3", "L24H4"), "backs up", 2.0, 1.0),)
+    monkeypatch.setattr(Circuit, "groups", lambda self: found)
     return found
 
 
@@ -163,6 +163,7 @@ def test_pins_folds_and_notes_live_in_the_address_and_in_a_file(open_page, circu
     shown = page.locator(".edge:visible").count()
     page.locator("#groups input").check()
     assert page.locator(".fold").count() == 1
+    assert page.locator(".group-letter:visible").count() == 0
     assert page.locator(".node:visible").count() == len(circuit.nodes) - 2
     within = sum(set(e.components) <= {"L23H3", "L24H4"} for e in circuit.interactions)
     touching = sum(bool(set(e.components) & {"L23H3", "L24H4"}) for e in circuit.interactions)

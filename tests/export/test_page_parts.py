@@ -97,6 +97,8 @@ def test_the_story_goes_by_roles_and_within_them_by_size():
         says = by_name[about.name]
         if word == NO_ROLE:
             assert says == ""
+        elif word == "induction" and about.patterns is not None:
+            assert says.startswith("20% of its attention on random tokens")
         elif about.writes.direct.excludes_zero and word != "inhibition":
             assert f"writes {about.writes.direct.value:+.2f}".replace("-", "−") in says
         else:

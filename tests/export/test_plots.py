@@ -1,7 +1,7 @@
 """Plots of results: the numbers are those of the result, texts are inside and large enough, and what lacks says so."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import matplotlib
 import numpy as np
@@ -287,7 +287,9 @@ def test_a_learning_curve_says_how_many_ablations_are_needed():
     undefined = tuple(replace(stage, r2=None, low=None, high=None) for stage in stages)
     with pytest.raises(UserError, match="one stage"):
         replace(found, learning_curve=undefined).plot_learning_curve()
-    assert learning_curve.draw(made) is not figure
+    whole = replace(made, run={**made.run, "learning_curve": [asdict(stage) for stage in stages]})
+    lines = learning_curve.draw(whole).axes[0].lines  # a record that has the last point has it once
+    assert next(line for line in lines if line.get_marker() == "o").get_xdata().tolist() == [13, 25, 50, 100]
 
 
 def test_what_has_nothing_to_draw_says_so():

@@ -212,7 +212,7 @@ def names(seed: int) -> Planted:
 
 
 def repeats(seed: int) -> Planted:
-    """The model and its task; ``seed`` varies both."""
+    """The model and its task, as in ``names``."""
     rng = np.random.default_rng(seed)
     words = [f"word{i}" for i in range(int(rng.integers(24, 36)))]
     build = Builder(["<s>", "<unk>", *words], 2, rng)

@@ -32,6 +32,14 @@ def test_prompts_are_kept_in_the_order_of_the_task(any_model):
     assert task_record(task, None)["prompts"][0]["tokens"] == []
 
 
+def test_answers_of_several_tokens_are_kept_as_tokens(word_model):
+    example = Example("So Mary", "So Paul", " store park", " garden", positions={"name": -1})
+    task = Task.from_examples(word_model, [example], metric="logprob_diff")
+    kept = task_record(task, word_model.tokenizer)["prompts"][0]
+    assert (kept["answer_tokens"], kept["wrong_answer_tokens"]) == (["store", "park"], ["garden"])
+    assert "answer_tokens" not in task_record(build("ioi", word_model, n_prompts=2), word_model.tokenizer)["prompts"][0]
+
+
 def test_padding_is_no_token(word_model):
     short = Example("So Mary", "So Paul", " store", " park", positions={"name": -1})
     long = Example("When Mary and John went to the", "When Mary and Paul went to the", " store", " park")

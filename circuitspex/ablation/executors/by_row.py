@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -27,6 +27,11 @@ class ByRow(BatchedForward):
     As ``BatchedForward``, where all prompts are run under each mask. A gradient by the gates of a row is that of the
     row's own prompt.
     """
+
+    def prepare(self, layers: Collection[int]) -> None:
+        """Compute what enters the layers at which passes will start, in one pass."""
+        if self._prefix is not None:
+            self._prefix.prepare([layer for layer in layers if layer > 0])
 
     def rows(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -50,6 +50,10 @@ class FusedByRow:
         self._fused = fused
         self._kinds = {site.hook: (site.layer, site.kind) for site in by_row.sites}
 
+    def prepare(self, layers: Collection[int], *, positions: bool) -> None:
+        """Compute what passes start from, at these layers, and at later positions than the first: in one pass."""
+        self._fused.share(list(layers), positions=positions)
+
     def rows(
         self,
         gates: RowGates,
@@ -64,9 +68,8 @@ class FusedByRow:
         first = min(first_position, given.n_positions - given.tail)
         self._fused.share([start], positions=first > 0)
         by_kind = {self._kinds[hook]: each for hook, each in (instead or {}).items()}
-        residual = given.residuals[start]
-        h = residual[prompts.to(residual.device), first:].unsqueeze(0)
-        rows: Any = prompts.to(residual.device)
+        rows: Any = prompts  # on the CPU, where indices serve tensors on any device
+        h = given.residuals[start][rows, first:].unsqueeze(0)
         run = _RowPass(given, gates, rows, first, by_kind)
         last = len(given.dense.layers) - 1
         for index in range(start, last + 1):

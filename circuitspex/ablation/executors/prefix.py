@@ -8,7 +8,7 @@ model hands to every block anew, such as positions), so it is checked on the mod
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
@@ -27,19 +27,25 @@ class Prefix:
         self._tokens = tokens
         self._residuals: dict[int, Stream] = {}
 
+    def prepare(self, layers: Collection[int]) -> None:
+        """Compute what enters each of these layers, in one pass."""
+        wanted = set(layers) - set(self._residuals)
+        if not wanted:
+            return
+
+        def keeper(layer: int) -> Callable[[Stream, Any], None]:
+            def keep(activation: Stream, hook: Any) -> None:
+                self._residuals[layer] = activation.detach().clone()
+
+            return keep
+
+        hooks = [(entry_hook(layer), keeper(layer)) for layer in wanted]
+        with torch.no_grad():
+            self._model.run_with_hooks(self._tokens, fwd_hooks=hooks, use_cache=False, stop_at_layer=max(wanted) + 1)
+
     def residual(self, layer: int) -> Stream:
         """``[prompts, pos, d_model]`` at the entry of ``layer``, nothing ablated; computed once."""
-        if layer not in self._residuals:
-            kept: list[Stream] = []
-
-            def keep(activation: Stream, hook: Any) -> None:
-                kept.append(activation.detach().clone())
-
-            with torch.no_grad():
-                self._model.run_with_hooks(
-                    self._tokens, fwd_hooks=[(entry_hook(layer), keep)], use_cache=False, stop_at_layer=layer + 1
-                )
-            self._residuals[layer] = kept[0]
+        self.prepare([layer])
         return self._residuals[layer]
 
 

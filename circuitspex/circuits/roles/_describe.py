@@ -97,7 +97,10 @@ def describe(
             written = writes(subject)
             mark(stages[2], started)
             started = time.perf_counter()
-            known = patterns(subject)
+            known = {
+                name: one if isinstance(one, str) else replace(one, copying=written.copying_on_random.get(name))
+                for name, one in patterns(subject).items()
+            }
             mark(stages[3], started)
             started = time.perf_counter()
             fired = fires(subject)

@@ -47,11 +47,10 @@ def copying(subject: Subject, stream: FrozenStream, *sets: Sequence[Tokens]) -> 
     places = dict.fromkeys((each.layer, each.start) for each in heads.values())
     able = [place for place in places if any(place in of_set for of_set in read)]
     for place, written in _matrices(stream, able):
+        names = [name for name, head in heads.items() if (head.layer, head.start) == place]
         for of_set, estimates in zip(read, found, strict=True):
-            scores = _scores(written, of_set[place]) if place in of_set else np.zeros(0)
-            if len(scores):
-                names = [name for name, each in heads.items() if (each.layer, each.start) == place]
-                estimates |= {name: over_prompts(scores) for name in names}
+            if place in of_set and len(scores := _scores(written, of_set[place])):
+                estimates.update(dict.fromkeys(names, over_prompts(scores)))
     return found
 
 

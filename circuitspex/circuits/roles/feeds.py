@@ -29,6 +29,9 @@ from circuitspex.errors import UserError
 from circuitspex.statistics import over_prompts
 from circuitspex.typing import FloatArray
 
+_Read = Callable[[Callable[[Tensor], None], int], Hook]
+"""A hook that hands on what passes it, in prompts of so many tokens."""
+
 WAYS = ("query", "key", "value")
 """What a head is entered through."""
 
@@ -60,6 +63,7 @@ def feeds(subject: Subject, pairs: Sequence[tuple[str, str]]) -> tuple[Feed, ...
     effects: dict[tuple[int, int], dict[str, FloatArray]] = {pair: {} for pair in ends}
     with measuring(subject) as groups:
         for rows in groups:
+            rows.forward.prepare({subject.components[number].layer for pair in ends for number in pair})
             indices = rows.group.indices.numpy()
             for source in dict.fromkeys(source for source, _ in ends):
                 targets = list(dict.fromkeys(target for one, target in ends if one == source))
@@ -104,8 +108,8 @@ def _from(subject: Subject, rows: Rows, source: int, targets: Sequence[int]) -> 
     prompts = torch.arange(rows.n_prompts)
     sites = {target: rows.site(target) for target in targets}
     parts = {target: _ways(subject, rows.components[target]) for target in targets}
-    seen = _Seen()
-    reads = {site.hook: site.watch for site in sites.values()}
+    kept = _Seen()
+    reads: dict[str, _Read] = {site.hook: site.watch for site in sites.values()}
     for part in (part for ways in parts.values() for part in ways.values()):
         reads[str(part.hook)] = _watch(part)
     without = rows.gates(rows.n_prompts)
@@ -116,15 +120,16 @@ def _from(subject: Subject, rows: Rows, source: int, targets: Sequence[int]) -> 
         without,
         prompts,
         rows.components[source].layer,
-        lambda some: [read(seen.keeper(hook, some), rows.group.length) for hook, read in reads.items()],
+        lambda some: [read(kept.keeper(hook, some), rows.group.length) for hook, read in reads.items()],
     )
+    seen = kept.whole()
     return [_to(rows, target, sites[target], parts[target], seen) for target in targets]
 
 
-def _to(rows: Rows, target: int, site: Site, parts: dict[str, Part], seen: _Seen) -> dict[str, FloatArray]:
+def _to(rows: Rows, target: int, site: Site, parts: dict[str, Part], seen: dict[str, Tensor]) -> dict[str, FloatArray]:
     """One target's effects, from what was seen in the pass without the source."""
     layer, n_prompts = rows.components[target].layer, rows.n_prompts
-    outputs = [seen.of[site.hook]]
+    outputs = [seen[site.hook]]
     if parts:
         entered = _Seen()
         n_rows = n_prompts * rows.n_sequences
@@ -134,13 +139,13 @@ def _to(rows: Rows, target: int, site: Site, parts: dict[str, Part], seen: _Seen
 
         def hooks(some: slice) -> list[Hook]:
             own = [
-                _put(part, seen.of[str(part.hook)][of_seen[some]], ways[some] == number)
+                _put(part, seen[str(part.hook)][of_seen[some]], ways[some] == number)
                 for number, part in enumerate(parts.values())
             ]
             return [*own, site.watch(entered.keeper(site.hook, some), rows.group.length)]
 
         rows.until(layer, rows.gates(len(prompts)), prompts, layer, hooks)
-        outputs += entered.of[site.hook].split(n_rows)
+        outputs += torch.split(entered.whole()[site.hook], n_rows)
     instead = {site.hook: torch.cat(outputs)}
     gates = rows.gates(len(outputs) * n_prompts)
     gates[:, target] = 0
@@ -174,13 +179,12 @@ class _Seen:
 
         return keep
 
-    @property
-    def of(self) -> dict[str, Tensor]:
+    def whole(self) -> dict[str, Tensor]:
         """By hook, all rows in their order."""
         return {hook: torch.cat([kept[start] for start in sorted(kept)]) for hook, kept in self._parts.items()}
 
 
-def _watch(part: Part) -> Callable[[Callable[[Tensor], None], int], Hook]:
+def _watch(part: Part) -> _Read:
     """As ``Site.watch``, of queries, keys or values that are no components here."""
 
     def watch(keep: Callable[[Tensor], None], n_positions: int) -> Hook:

@@ -113,12 +113,11 @@ class FrozenStream:
         small = 1e-3 * given / given.abs().max()
         seen = []
         for one in (small[:1], 0 * small[:1]):
-            put = one.to(self.unembedded)
 
-            def change(x: Tensor, hook: Any, put: Tensor = put) -> Tensor:
-                return put[:, None].expand_as(x).clone()
+            def put(x: Tensor, hook: Any, given: Tensor = one.to(self.unembedded)) -> Tensor:
+                return given[:, None].expand_as(x).clone()
 
-            hooks: list[FwdHook] = [("unembed.hook_out", change)]
+            hooks: list[FwdHook] = [("unembed.hook_out", put)]
             seen.append(self.model.run_with_hooks(self.last[:1, None], fwd_hooks=hooks, use_cache=False)[0, -1])
         moved = (seen[0] - seen[1]).double()
         return float((small[0] * moved).sum() / small[0].square().sum())
@@ -155,14 +154,14 @@ class FrozenStream:
         device = next(iter(self.model.parameters())).device
         tokens = tokens.to(device)
         seen: dict[Place, Tensor] = {("last", 0): tokens[:, -1]}
-        opened: list[tuple[Any, set[str]]] = []  # modules of a layer that are running, and the kinds of places inside
+        opened: list[tuple[Any, set[Place]]] = []  # modules of a layer that are running, and the places inside
 
         def keep(place: Place, layout: Layout | None) -> Any:
             def look(activation: Tensor, hook: Any) -> None:
                 if self.norms.asking:
                     return
                 for _, inside in opened:
-                    inside.add(place[0])
+                    inside.add(place)
                 units = activation.detach()[:, :, None] if layout is None else layout.read(activation.detach())
                 seen[place] = units[:, -1].clone()
 
@@ -186,7 +185,8 @@ class FrozenStream:
         def end(module: Any, args: Any, options: Any, output: Any, number: int) -> None:
             _, inside = opened.pop()
             given = output[0] if isinstance(output, (tuple, list)) else output
-            if inside == {"mlp"} and module not in self.replaced:
+            of_mlp = len(inside) == 1 and next(iter(inside))[0] == "mlp"
+            if of_mlp and not inside & self.inside and module not in self.replaced:
                 self.replaced.append(module)
             if inside or not isinstance(given, Tensor) or given.ndim != 3 or given.shape[:2] != tokens.shape:
                 return

@@ -1,8 +1,9 @@
 """The positions of a task's prompts, as measurements by position go through them.
 
 Where all prompts have one length and each named position is at the same tokens in all of them, every token is a place.
-Else the named positions are, each at the tokens where the prompt at hand has it, and all other tokens together are one
-more: positions of the same index would mean different things in different prompts.
+Else the named positions are, each at the tokens where the prompt at hand has it. In prompts of one length, so is every
+token that no prompt names. All other tokens together are one more place, as the same index would mean different things
+in different prompts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from circuitspex.tasks import Task
 
 ELSEWHERE = "elsewhere"
-"""The name of all tokens together that no name is given to, where prompts differ in where the named ones are."""
+"""The name of all tokens together that no name is given to, where they can't be told apart by their index."""
 
 ANSWER_TOKENS = "answer tokens"
 """The name of the tokens of answers of several tokens, which are run after the prompt."""
@@ -56,12 +57,20 @@ def _in_prompts(task: Task) -> tuple[Place, ...]:
         same = len(set(span)) == 1 and len(span[0]) == 1
         found.setdefault(span, Place(name, span, span[0][0] if same else None))
     named = [set().union(*(span[prompt] for span in spans.values())) for prompt in range(task.n_prompts)]
+    anywhere = set().union(*named)
+    alone = [at for at in range(length) if at not in anywhere] if bool((task.lengths == length).all()) else []
+    found |= {span: Place(f"token {at}", span, at) for at in alone for span in [((at,),) * task.n_prompts]}
     rest = tuple(
-        tuple(at for at in range(int(n)) if at not in of_prompt)
+        tuple(at for at in range(int(n)) if at not in of_prompt and at not in alone)
         for n, of_prompt in zip(task.lengths, named, strict=True)
     )
     others = [Place(ELSEWHERE, rest)] if any(rest) else []
-    return (*found.values(), *others)
+    return (*sorted(found.values(), key=_begins), *others)
+
+
+def _begins(place: Place) -> float:
+    """Where it begins, on average."""
+    return sum(min(tokens) for tokens in place.tokens) / len(place.tokens)
 
 
 def _by_token(spans: dict[str, tuple[int, ...]], length: int, n_prompts: int) -> tuple[Place, ...]:

@@ -39,9 +39,11 @@ class _Choice:
 def where(subject: Subject) -> dict[str, tuple[At, ...]]:
     """What each component does at each position, by its name; in the order of positions.
 
-    Where all prompts have their named positions at the same tokens, every token is a position. Else only the named
-    ones are, and the others together: ``elsewhere`` (see ``places.py``). A component that is at one token by itself,
-    ``L5H1@3``, has no others. The positions with the largest slopes, at most ``MOST_ABLATED``, have an ``effect``.
+    Where all prompts have their named positions at the same tokens, every token is a position. Else the named ones
+    are, in prompts of one length also the tokens that no prompt names, and the others together: ``elsewhere`` (see
+    ``places.py``). The tokens of answers of several tokens are one more: ``answer tokens``. A component that is at one
+    token by itself, ``L5H1@3``, has no others. The positions with the largest slopes, at most ``MOST_ABLATED``, have
+    an ``effect``.
 
     Raises:
         NoGradientError: the metric has no gradient.

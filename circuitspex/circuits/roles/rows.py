@@ -17,16 +17,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuitspex.ablation.baselines import check_baseline
+from circuitspex.ablation.baselines import baselines_of, check_baseline
 from circuitspex.ablation.batch_size import in_parts, rows_that_fit
 from circuitspex.ablation.executors.by_row import ByRow, RowPrompts
 from circuitspex.ablation.executors.fused_by_row import FusedByRow, fused_by_row
 from circuitspex.ablation.executors.prefix import Prefix, why_not
 from circuitspex.ablation.frozen import frozen
-from circuitspex.ablation.given import given_of
+from circuitspex.ablation.given import Given
 from circuitspex.ablation.passes import Hook
 from circuitspex.ablation.shapes import Activation
-from circuitspex.ablation.sites import Site
+from circuitspex.ablation.sites import Site, sites_of
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.errors import ComponentError, NoGradientError
@@ -110,6 +110,11 @@ class Rows:
         # Rows that begin late run together, from where the first of them begins.
         order = torch.from_numpy(np.lexsort((-first.numpy(), -first_layer.numpy())))
         found = np.empty(len(gates))
+        starts = set(first_layer.tolist())
+        if self.fast is None:
+            self.forward.prepare(starts)
+        else:
+            self.fast.prepare(starts, positions=bool(first.any()))
 
         def some(part: slice) -> None:
             rows = order[part]
@@ -222,6 +227,7 @@ def _make(subject: Subject, state: ModelState) -> tuple[Rows, ...]:
     model, task = subject.model, subject.task
     check_causal(model)
     check_baseline(subject.baseline)
+    device = next(iter(model.parameters())).device
     found = []
     shortened: bool | None = None
     for group in task.sequences:
@@ -232,7 +238,9 @@ def _make(subject: Subject, state: ModelState) -> tuple[Rows, ...]:
         ]
         players = tuple(replace(subject.components[number], position=at) for number, at in places)
         columns = torch.tensor([number * group.length + at for number, at in places])
-        given = given_of(model, subject.structure, players, subject.baseline, group)
+        sites = sites_of(subject.structure, players)
+        baselines = baselines_of(subject.baseline, model, sites, group)
+        given = Given(group.with_answers_on(device), players, sites, group.tokens.to(device), baselines)
         if shortened is None:
             shortened = why_not(model, given.tokens) is None
         forward = ByRow(model, *given.arguments, prefix=Prefix(model, given.tokens) if shortened else None)

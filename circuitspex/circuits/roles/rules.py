@@ -50,11 +50,15 @@ class Condition:
 
 @dataclass(frozen=True)
 class Rule:
-    """A word of ``ROLES``, what must hold for it, and the words that say more where both fit."""
+    """A word of ``ROLES``, what must hold for it, and the words that say more where both fit.
+
+    ``shown`` are measures that decide nothing, and are among the evidence where they are ``LOOKS`` or more.
+    """
 
     word: str
     conditions: tuple[Condition, ...]
     gives_way_to: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
 
 
 RULES: tuple[Rule, ...] = (
@@ -65,6 +69,7 @@ RULES: tuple[Rule, ...] = (
             Condition("random: copying", -COPIES, at_most=True),
             Condition("size of the direct share", WRITES),
         ),
+        shown=("attention to the answer", "attention to the wrong answer"),
     ),
     Rule(
         "negative mover",
@@ -123,6 +128,7 @@ class _Fit:
     rule: Rule
     readings: tuple[Reading, ...]
     margins: tuple[float, ...]
+    shown: tuple[Reading, ...] = ()
 
     @property
     def margin(self) -> float:
@@ -149,7 +155,10 @@ def role_of(about: About, breakdown: Breakdown | None = None, rules: Sequence[Ru
         known = tuple(reading for reading in readings if reading is not None)
         if len(known) == len(readings):
             margins = zip(rule.conditions, known, strict=True)
-            fits.append(_Fit(rule, known, tuple(condition.margin(one.value) for condition, one in margins)))
+            shown = [one for name in rule.shown if (one := read[name]) is not None and one.value.value >= LOOKS]
+            fits.append(
+                _Fit(rule, known, tuple(condition.margin(one.value) for condition, one in margins), tuple(shown))
+            )
     fitting = {fit.rule.word: fit for fit in fits if fit.margin >= 0}
     left = [fit for fit in fitting.values() if not fitting.keys() & set(fit.rule.gives_way_to)]
     left.sort(key=lambda fit: -fit.margin)
@@ -162,7 +171,7 @@ def role_of(about: About, breakdown: Breakdown | None = None, rules: Sequence[Ru
 
 
 def _words(fit: _Fit) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(reading.words for reading in fit.readings))
+    return tuple(dict.fromkeys(reading.words for reading in (*fit.shown, *fit.readings)))
 
 
 def _nearest(fits: Sequence[_Fit]) -> tuple[str, ...]:

@@ -15,7 +15,11 @@ from circuitspex.tasks import Task
 class Subject:
     """The components to describe, the model that they are of, and the prompts on which they are described.
 
-    ``baseline`` is what an ablated component outputs instead, as in the search that found them.
+    ``baseline`` is what an ablated component outputs instead, as in the search that found them. Of a task whose answers
+    have several tokens, the first tokens are described, under 'logit_diff': what the end of the prompt predicts.
+
+    Raises:
+        TaskError: two answers of a prompt begin with the same token.
     """
 
     model: Model
@@ -24,6 +28,9 @@ class Subject:
     baseline: str = "mean"
     latents: Sequence[Latents] = ()
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "task", self.task.with_first_tokens())
 
     @functools.cached_property
     def structure(self) -> ModelStructure:

@@ -29,13 +29,16 @@ class PlacedGroup:
     marks: tuple[Point, ...]
 
 
-def place_groups(circuit: Circuit, placed: Layout) -> tuple[PlacedGroup, ...]:
-    """The groups of a circuit in its diagram, the strongest first; none where it has too many components to label."""
+def place_groups(circuit: Circuit, placed: Layout, groups: Sequence[Group] | None = None) -> tuple[PlacedGroup, ...]:
+    """The groups of a circuit in its diagram, the strongest first; none where it has too many components to label.
+
+    ``groups`` are those of the circuit, where they are known already.
+    """
     if not placed.with_effects or placed.message:
         return ()
     nodes, found = {mark.node.name: mark for mark in placed.nodes}, list[PlacedGroup]()
     labels = [edge.label for edge in placed.edges if edge.label is not None]
-    for letter, group in zip(ascii_uppercase, circuit.groups(), strict=False):
+    for letter, group in zip(ascii_uppercase, circuit.groups() if groups is None else groups, strict=False):
         members = [nodes[name] for name in group.members]
         box = _box(members)
         others = [each for mark in placed.nodes if mark.node.name not in group for each in (mark.symbol, mark.label)]
@@ -84,8 +87,9 @@ def group_boxes(pen: Pen, groups: Sequence[PlacedGroup]) -> None:
 def group_letters(pen: Pen, groups: Sequence[PlacedGroup]) -> None:
     """The letters, which lie above everything else."""
     for placed in groups:
-        for x, y in placed.marks:
-            _badge(pen, placed.letter, x, y)
+        with pen.group("group-letter", data_group=placed.letter):
+            for x, y in placed.marks:
+                _badge(pen, placed.letter, x, y)
 
 
 def group_lines(pen: Pen, groups: Sequence[PlacedGroup], placed: Layout, top: float) -> None:

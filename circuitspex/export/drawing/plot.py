@@ -28,6 +28,8 @@ WIDTH = 720.0
 MARGIN = 18.0
 TEXT_SIZE = 9.0
 SMALL = 8.0
+DPI = 160
+"""Of PNG files: 1,600 pixels wide."""
 HATCH = "////"
 """Bars below zero are hatched, so that their sign is not told by colour alone."""
 
@@ -98,7 +100,7 @@ def paper(height: float, title: str, facts: Sequence[str] = (), dark: bool = Fal
 def finished(made: Paper, path: str | Path | None, title: str) -> Figure:
     """The figure, also written to ``path`` (PNG, SVG or PDF by its ending) where there is one."""
     if path is not None:
-        write_figure(made.figure, Path(path), title)
+        write_figure(made.figure, Path(path), title, DPI)
     return made.figure
 
 

@@ -151,7 +151,12 @@ def _tokens(
         share = attention[token.index]
         box = (token.x / WIDTH, 1 - (y + 18) / made.height)
         face = blended(ink.positive, ink.background, 0.75 * share / largest)
-        look = {"facecolor": face, "edgecolor": ink.line, "linewidth": 0.6, "transform": made.figure.transFigure}
+        look: dict[str, Any] = {
+            "facecolor": face,
+            "edgecolor": ink.line,
+            "linewidth": 0.6,
+            "transform": made.figure.transFigure,
+        }
         made.figure.add_artist(Rectangle(box, token.width / WIDTH, 18 / made.height, **look))
         middle = token.x + token.width / 2
         made.text(middle, y + 9, token.text.strip() or "␣", TOKEN_SIZE, ha="center")

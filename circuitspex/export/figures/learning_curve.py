@@ -24,7 +24,7 @@ LEFT, TOP, HIGH = 56.0, 84.0, 280.0
 
 
 def draw(circuit: Circuit, path: str | Path | None = None, *, dark: bool = False) -> Figure:
-    """The curve that a circuit's record has, with the R² on the held-out masks as its last point.
+    """The curve that a circuit's record has; its last point is the R² on the held-out masks.
 
     Raises:
         UserError: the search had one stage only.
@@ -33,7 +33,7 @@ def draw(circuit: Circuit, path: str | Path | None = None, *, dark: bool = False
     curve = [_stage(each) for each in stages] if isinstance(stages, list) else []
     found, run = circuit.faithfulness, circuit.run
     spent = sum(run[key] for key in ("gradient_ablations", "plain_ablations") if isinstance(run.get(key), int))
-    if found.r2 is not None and spent:
+    if found.r2 is not None and spent > max((stage.n_ablations for stage in curve), default=0):
         ends = (found.r2, found.r2) if found.low is None or found.high is None else (found.low, found.high)
         curve.append(Stage(spent, found.r2, *ends, found.n_masks))
     return _draw(circuit, curve, path, dark)
@@ -121,8 +121,8 @@ def _paint(made: Paper, curve: Sequence[Stage], target: float, needed: int | Non
         fontsize=SMALL,
         color=ink.text,
     )
-    low = max(min(0.0, float(np.nanmin(ends))), -1.0)
-    axes.set_ylim(low - 0.03, 1.03)
+    low = max(min(target, float(np.nanmin(ends))), -1.0)
+    axes.set_ylim(low - 0.12 * (1 - low), 1 + 0.04 * (1 - low))
     axes.set_xlim(sizes[0] / 1.15, last * 1.2)
     for size, value in zip(sizes, values, strict=True):
         text = number(float(value), 2, sign=False)

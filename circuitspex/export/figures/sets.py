@@ -105,7 +105,7 @@ def _bar(made: Paper, axes: Axes, part: Node | Interaction, at: float, level: bo
     ink = made.palette
     colour = ink.negative if part.effect < 0 else ink.positive
     face = colour if part.measured else ink.background
-    look = {
+    look: dict[str, Any] = {
         "color": face,
         "edgecolor": ink.background if part.measured else colour,
         "linewidth": 0.0 if part.measured else 1.4,

@@ -74,7 +74,7 @@ def dividends(circuit: Circuit) -> dict[tuple[str, ...], float]:
     p = float(keep) if isinstance(keep, int | float) and 0 <= keep <= 1 else 0.5
     order = {node.name: place for place, node in enumerate(circuit.nodes)}
     found: dict[tuple[str, ...], float] = {(node.name,): 0.0 for node in circuit.nodes}
-    effects = [((node.name,), node.effect) for node in circuit.nodes]
+    effects: list[tuple[tuple[str, ...], float]] = [((node.name,), node.effect) for node in circuit.nodes]
     effects += [
         (tuple(sorted(edge.components, key=lambda name: order.get(name, -1))), edge.effect)
         for edge in circuit.interactions
@@ -89,7 +89,7 @@ def dividends(circuit: Circuit) -> dict[tuple[str, ...], float]:
 def steps(circuit: Circuit, ends: Ends) -> list[Step]:
     """All bars, in order: nothing kept, the components, their interactions, the remainder, everything kept."""
     parts = dividends(circuit)
-    nodes = {name: size for name, size in parts.items() if len(name) == 1}
+    nodes: dict[tuple[str, ...], float] = {name: size for name, size in parts.items() if len(name) == 1}
     sets = {name: size for name, size in parts.items() if len(name) > 1}
     found, at = [Step("nothing kept", 0.0, ends.empty, "end")], ends.empty
     rows = [

@@ -16,6 +16,7 @@ from circuitspex.circuits.about import Breakdown
 from circuitspex.circuits.circuit import Circuit, Estimate
 from circuitspex.export.drawing.circuit_layout import layout
 from circuitspex.export.drawing.claims import doubt_text, interval_note, is_hollow
+from circuitspex.export.drawing.group_marks import place_groups
 from circuitspex.export.drawing.style import (
     budget_text,
     decimals,
@@ -25,7 +26,7 @@ from circuitspex.export.drawing.style import (
     reading_order,
     title_of,
 )
-from circuitspex.export.pages.circuit_data import data
+from circuitspex.export.pages.circuit_data import data, groups_of
 from circuitspex.export.pages.parts import MAX_ROWS, bars, drawn_rows, facts, strongest_first, tiles
 from circuitspex.export.pages.rendering import page, render, sized
 from circuitspex.export.pages.story import story
@@ -60,7 +61,9 @@ def render_page(circuit: Circuit) -> str:
     rows = sorted(enumerate(nodes), key=lambda row: (-abs(row[1].effect), row[1].name))
     metric = printable(circuit.task.get("metric") or "the metric")
     found = checks(circuit)
-    given = data(placed, circuit, places, metric)
+    groups = groups_of(circuit)
+    boxes = place_groups(circuit, placed, groups)
+    given = data(placed, circuit, places, metric, groups)
     return page(
         "circuit.html",
         STYLES,
@@ -74,7 +77,8 @@ def render_page(circuit: Circuit) -> str:
         breakdown=_breakdown(circuit),
         heat=given["heat"],
         groups=given["groups"],
-        diagram=Markup(diagram(placed, f"Circuit of {title}", interactive=True)),
+        letters=[box.letter for box in boxes],
+        diagram=Markup(diagram(placed, f"Circuit of {title}", interactive=True, groups=boxes)),
         kinds={node.kind for node in nodes},
         arrows=any(mark.arrow for mark in placed.edges),
         edges=[mark.edge for mark in placed.edges],

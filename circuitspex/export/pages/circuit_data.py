@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
+from circuitspex.circuits.group import Group
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.circuit_layout import Layout
 from circuitspex.export.drawing.claims import is_hollow, measured_label
@@ -33,7 +34,7 @@ _DIGITS = 18
 """Of a number in it, about."""
 
 
-def data(placed: Layout, circuit: Circuit, places: int, metric: str) -> dict[str, Any]:
+def data(placed: Layout, circuit: Circuit, places: int, metric: str, groups: Sequence[Group] = ()) -> dict[str, Any]:
     """Everything that the script needs."""
     strongest = max(placed.nodes, key=lambda mark: abs(mark.node.effect), default=None)
     nodes = [mark.node for mark in placed.nodes]
@@ -62,7 +63,7 @@ def data(placed: Layout, circuit: Circuit, places: int, metric: str) -> dict[str
         "prompts": described.prompts(circuit),
         "described": circuit.description is not None,
         "heat": heat(circuit, nodes),
-        "groups": _groups(circuit),
+        "groups": [{"name": printable(group.name), "members": list(group.members)} for group in groups],
         "identity": str(circuit.model.get("identity") or ""),
         "python": python(circuit),
         "json": _file(circuit),
@@ -74,13 +75,12 @@ def _about(circuit: Circuit, name: str) -> Mapping[str, Any]:
     return {} if found is None or name not in found else {"about": described.about(found[name])}
 
 
-def _groups(circuit: Circuit) -> list[dict[str, Any]]:
-    """Components that belong together, by name; none where the interactions don't allow to tell."""
+def groups_of(circuit: Circuit) -> tuple[Group, ...]:
+    """Components that belong together; none where the interactions don't allow to tell."""
     try:
-        found = circuit.groups()
+        return circuit.groups()
     except UserError:
-        return []
-    return [{"name": printable(group.name), "members": list(group.members)} for group in found]
+        return ()
 
 
 def _file(circuit: Circuit) -> str | None:

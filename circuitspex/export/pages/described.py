@@ -82,7 +82,6 @@ def about(found: About) -> dict[str, Any]:
     if (writes := found.writes) is not None:
         said["writes"] = {
             "direct": three(writes.direct),
-            "per_prompt": [short(each) for each in writes.per_prompt],
             "promotes": _scored(writes.promotes),
             "suppresses": _scored(writes.suppresses),
             "copying": None if writes.copying is None else three(writes.copying),

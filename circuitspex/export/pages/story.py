@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from circuitspex.circuits.about import NO_ROLE, ROLES, About, Feed, Share
 from circuitspex.circuits.circuit import Circuit, Estimate
@@ -56,10 +58,15 @@ def _order(word: str) -> tuple[int, str]:
 
 
 def _phrases(about: About, places: int) -> list[str]:
-    """What it writes, what it looks at, whom it feeds: the first of these that are told from 0."""
-    said = []
+    """What shows its role, what it writes, what it looks at, whom it feeds: the first of these that are told from 0."""
+    said: list[str] = []
+    known: Mapping[str, Any] = {} if about.patterns is None else vars(about.patterns)
+    if (seen := known.get(about.role.word.replace(" ", "_"))) is not None:
+        said.append(f"{percent(seen.value)} of its attention on random tokens")
     if about.role.word == "inhibition":
         said += _feeds(about.feeds, places)
+    if about.role.word == "sink" and about.looks is not None:
+        said.append(f"{percent(about.looks.first.value)} of its attention on the first token")
     if about.writes is not None and _told(about.writes.direct):
         said.append(f"writes {number(about.writes.direct.value, places)}")
     if about.looks is not None and about.looks.positions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 
 from circuitspex.circuits.about import About, At, Description, Feed, Looks, Patterns, Share, Writes
@@ -21,8 +22,10 @@ def render(found: Description) -> str:
     """The description as text: the words for roles first, then each component, then the sum of what all write."""
     count = f"{found.n_prompts} prompt{'' if found.n_prompts == 1 else 's'}"
     lines = [f"What {len(found)} component{'' if len(found) == 1 else 's'} do, on {count}", ""]
-    rows = [("component", "role", "")]
-    rows += [(each.name, each.role.word, "; ".join(map(printable, each.role.evidence))) for each in found.components]
+    rows = [("component", "role", "straight into the logit difference")]
+    for each in found.components:
+        direct = "" if each.writes is None else _interval(each.writes.direct, _places(each))
+        rows.append((each.name, each.role.word, direct))
     lines += in_columns(rows, right=())
     for about in found.components:
         lines += ["", *_component(about)]
@@ -36,19 +39,20 @@ write = file_writer(render)
 
 def _component(about: About) -> list[str]:
     places = _places(about)
-    lines = [f"{about.name}: {about.role.word}"]
+    lines = [f"{about.name}: {about.role.word}", *_row("evidence", "; ".join(about.role.evidence))]
     if about.looks is not None:
         lines += _row("looks at", _looks(about.looks))
     if about.writes is not None:
         lines += _row("writes", _writes(about.writes, places))
-    lines += _row("matters", _list(about.where, lambda at: f"{printable(at.name)} {_at(at, places)}"))
-    for title, feeds, other in (("reads", about.reads, "source"), ("feeds", about.feeds, "target")):
+    measured = [at for at in about.where if at.effect is not None] or about.where
+    lines += _row("matters", _list(measured, lambda at: f"{printable(at.name)} {_at(at, places)}"))
+    for title, feeds, end in (("reads", about.reads, "source"), ("feeds", about.feeds, "target")):
         strongest = sorted(feeds, key=lambda feed: -abs(feed.total.value))
-        lines += _row(title, _list(strongest, lambda feed, end=other: _feed(feed, end, places)))  # type: ignore[misc]
+        lines += _row(title, _list(strongest, functools.partial(_feed, end=end, places=places)))
     if about.patterns is not None:
         lines += _row("random", _patterns(about.patterns))
     if about.fires:
-        shown = [f"{each.unit} at '{printable(each.token)}' ({each.activation:z.2f})" for each in about.fires]
+        shown = [f"{each.unit} at {_quoted(each.token)} ({each.activation:z.2f})" for each in about.fires]
         lines += _row("fires", ", ".join(shown[:MOST]))
     for lack in about.lacks:
         lines += _row("not known", lack)
@@ -75,17 +79,20 @@ def _looks(looks: Looks) -> str:
 
 
 def _shares(shares: Iterable[Share], quoted: bool = False) -> str:
-    quote = "'" if quoted else ""
-    return ", ".join(
-        f"{quote}{printable(each.name)}{quote} {_interval(each.value, 2, '')}" for each in [*shares][:MOST]
-    )
+    said = _quoted if quoted else printable
+    return ", ".join(f"{said(each.name)} {_interval(each.value, 2, '')}" for each in [*shares][:MOST])
+
+
+def _quoted(token: str) -> str:
+    """A token with the space that it begins with."""
+    return f"'{' ' if token.startswith(' ') else ''}{printable(token)}'"
 
 
 def _writes(writes: Writes, places: int) -> str:
     said = [f"{_interval(writes.direct, places)} straight into the logit difference"]
     for word, scored in (("raises", writes.promotes), ("lowers", writes.suppresses)):
         if scored:
-            said.append(f"{word} " + " ".join(f"'{printable(each.token)}'" for each in scored[:MOST]))
+            said.append(f"{word} " + " ".join(_quoted(each.token) for each in scored[:MOST]))
     if writes.copying is not None:
         said.append(f"copying {_interval(writes.copying, 1)}")
     return "; ".join(said)

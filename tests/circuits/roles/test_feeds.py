@@ -17,7 +17,7 @@ from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Latents, parse_component
 from circuitspex.errors import UserError
 from circuitspex.games import ComponentGame
-from circuitspex.tasks import Task
+from circuitspex.tasks import Example, Task
 
 
 def subject_of(model: Any, task: Task, names: Any, **options: Any) -> Subject:
@@ -199,3 +199,25 @@ def test_nothing_stays_on_the_model(tiny: SimpleNamespace, hooks_left: Any) -> N
     assert hooks_left(model) == before
     with measuring(subject) as first, measuring(subject) as second:
         assert first is second  # made once
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_answers_of_several_tokens_are_patched_as_the_engine_does(family: str, tiny: SimpleNamespace) -> None:
+    model = tiny.bridge(family)
+    texts = [" ".join(f"w{(7 * i + 3 * k + j) % 50}" for k in range(6)) for i in range(3) for j in (0, 2)]
+    answers = [(" w50 w51", " w52 w53 w54"), (" w51 w50", " w55 w50 w51"), (" w52 w51", " w53 w53 w50")]
+    examples = [Example(*texts[2 * i : 2 * i + 2], *answers[i]) for i in range(3)]
+    task = Task.from_examples(model, examples, metric="logprob_diff")
+    names = ("L0H1", "L1H2", "L2M")
+    subject = subject_of(model, task, names, baseline="resample")
+    pairs = [("L0H1", "L1H2"), ("L1H2", "L2M")]
+    found = feeds(subject, pairs)
+    game = ComponentGame(model, task, list(subject.components), "resample")
+    ones = np.ones((1, 3), dtype=bool)
+    whole = game.evaluate(ones, progress=False).values[0]
+    for (source, target), feed in zip(pairs, found, strict=True):
+        patched = game.patched(ones, names.index(source), names.index(target), progress=False)
+        assert feed.total.value == pytest.approx(whole - patched.mean(), abs=1e-4)
+    # Each way by itself: with queries, keys and values all of the run without the source, the output is that run's.
+    assert found[0].query is not None
+    assert abs(found[0].query.value) > 1e-5

@@ -131,11 +131,21 @@ def test_named_positions_are_where_each_prompt_has_them() -> None:
 def test_one_length_is_not_enough_for_tokens_by_index(tiny: SimpleNamespace) -> None:
     model = tiny.bridge("llama")
     moved = places_of(task_with(model, [{"x": 1, "y": 3}, {"x": 2, "y": 3}]))
-    assert [(place.name, place.index) for place in moved] == [("x", None), ("y", 3), ("END", 5), ("elsewhere", None)]
+    assert [(place.name, place.index) for place in moved] == [
+        ("token 0", 0),
+        ("x", None),
+        ("y", 3),
+        ("token 4", 4),
+        ("END", 5),
+        ("elsewhere", None),
+    ]
+    assert moved[-1].tokens == ((2,), (1,))  # named in the other prompt
+    swapped = places_of(task_with(model, [{"x": 1, "y": 3}, {"x": 3, "y": 1}]))
+    assert [place.name for place in swapped] == ["token 0", "x", "y", "token 2", "token 4", "END"]
     nameless = places_of(task_with(model, [{}, {}], [4, 5]))
     assert [place.name for place in nameless] == ["END", "elsewhere"]
     twice = places_of(task_with(model, [{"x": 1, "again": 1, "last": -1}, {"x": 2, "again": 2, "last": -1}]))
-    assert [place.name for place in twice] == ["x", "last", "elsewhere"]
+    assert [place.name for place in twice] == ["token 0", "x", "token 3", "token 4", "last", "elsewhere"]
 
 
 def test_slopes_add_up_to_those_of_whole_components(tiny: SimpleNamespace) -> None:
@@ -233,3 +243,43 @@ def test_nothing_stays_on_the_model_and_nothing_is_asked_of_no_components(tiny: 
     assert torch.equal(model(task.tokens), before)
     assert not any("forward" in block.__dict__ for block in model.blocks)
     assert [parameter.requires_grad for parameter in model.parameters()] == wanted
+
+
+@pytest.mark.parametrize("baseline", ["mean", "resample"])
+def test_answers_of_several_tokens_have_a_place(baseline: str, tiny: SimpleNamespace) -> None:
+    """All places together are the whole component, and its tokens after the prompt are one of them."""
+    model = tiny.bridge("llama")
+    texts = [" ".join(f"w{(7 * i + 3 * k + j) % 50}" for k in range(6)) for i in range(3) for j in (0, 2)]
+    answers = [(" w50 w51", " w52 w53 w54"), (" w51 w50", " w55 w50 w51"), (" w52 w51", " w53 w53 w50")]
+    examples = [Example(*texts[2 * i : 2 * i + 2], *answers[i], positions={"x": 2}) for i in range(3)]
+    task = Task.from_examples(model, examples, metric="logprob_diff")
+    names = ("L0H1", "L1M", "L2H3@-1")
+    subject = subject_of(model, task, names, baseline=baseline)
+    found = where(subject)
+    assert [at.name for at in found["L0H1"]] == [
+        "token 0",
+        "token 1",
+        "x",
+        "token 3",
+        "token 4",
+        "END",
+        "answer tokens",
+    ]
+    assert [at.name for at in found["L2H3@-1"]] == ["END"]
+    game = ComponentGame(model, task, list(subject.components), baseline, executor="hooks")
+    run = game.evaluate(np.ones((1, 3)), gradients=True, progress=False)
+    assert run.gradients is not None
+    for name, slope in zip(names, np.asarray(run.gradients)[0], strict=True):
+        assert sum(at.slope.value for at in found[name]) == pytest.approx(slope, abs=1e-4)
+    alone = found["L2H3@-1"][0].effect
+    assert alone is not None
+    off = game.evaluate(1 - np.eye(3), progress=False).values
+    assert alone.value == pytest.approx(run.values[0] - off[2], abs=1e-4)
+    with measuring(subject) as (rows,):
+        assert rows.n_sequences == 2
+        gates = rows.gates(6)
+        gates[:3, 0], gates[3:, 1] = 0, 0
+        for each in (rows, replace(rows, fast=None)):
+            values = each.run(gates, torch.tensor([2, 0, 1, 0, 1, 2]))
+            expected = game.evaluate(1 - np.eye(3), progress=False).per_prompt
+            np.testing.assert_allclose(values, [*expected[0][[2, 0, 1]], *expected[1]], atol=1e-4)

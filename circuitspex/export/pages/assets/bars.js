@@ -15,7 +15,7 @@
   /* One bar; its interval as a line with ends. */
   function bar(row, [low, high], colour) {
     const span = high - low || 1, at = (x) => 2 + 96 * (x - low) / span;
-    const [value, from, to] = ends(row);
+    const [value, from, to] = ends(row).map((x) => Math.min(Math.max(x, low), high));
     const ink = `var(--cx-${colour || row.colour || (value < 0 ? "negative" : "positive")})`;
     const line = (x1, x2, y1, y2, width, stroke) => drawn("line", { x1: `${x1}%`, x2: `${x2}%`, y1, y2, stroke, "stroke-width": width });
     const marks = [drawn("rect", { x: `${at(Math.min(value, 0))}%`, width: `${at(Math.max(value, 0)) - at(Math.min(value, 0))}%`, y: "3", height: "8", rx: "1", fill: row.hollow ? "none" : ink, stroke: row.hollow ? ink : "none" })];
@@ -25,7 +25,8 @@
 
   /* A table of rows {name, value, low, high}: name, bar, number with its interval. */
   function bars(rows, label, options) {
-    const range = rangeOf(rows, options.share && !options.loose ? [1] : []);
+    const whole = options.share && !options.loose; // from none to all, whatever an interval says beyond
+    const range = whole ? [0, 1] : rangeOf(rows);
     const body = rows.map((row) => element("tr", row.class ? { class: row.class } : {},
       element("th", { scope: "row" }, row.name),
       element("td", { class: "drawn" }, bar(row, range)),

@@ -31,8 +31,9 @@
     const { data, state } = ui, prompt = data.prompts[state.prompt], shares = found.attention[state.prompt];
     const from = found.where.map(([name, value]) => found.where.length > 1 ? `${name} (${percent(value)})` : name).join(", ");
     const drawn = prompt && shares ? [cx.promptSelect(ui), cx.attention(shares, prompt)] : [];
+    const missing = found.attention.length && !data.prompts.length ? [para("Over the tokens of each prompt it can't be shown: the file does not hold the prompts, as files of circuits found today do.")] : [];
     const named = [...found.positions.map(rowOf), { ...rowOf(["first token", ...found.first]), colour: "muted" }];
-    return [part("Looks at", ui, para(`Attention${from ? ` from ${from}` : ""}${drawn.length ? "; the darker, the more" : ""}.`), ...drawn,
+    return [part("Looks at", ui, para(`Attention${from ? ` from ${from}` : ""}${drawn.length ? "; the darker, the more" : ""}.`), ...drawn, ...missing,
       para("Over all prompts, to the positions that the task names:"), bars(named, "Attention to named positions", { share: true }),
       ...(found.tokens.length ? [para("To tokens:"), bars(found.tokens.map(([name, ...rest]) => rowOf([piece(name), ...rest])), "Attention to tokens", { share: true })] : []))];
   }

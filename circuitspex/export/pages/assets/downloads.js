@@ -7,9 +7,7 @@
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
     link.download = name;
-    document.body.append(link);
     link.click();
-    link.remove();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
   const saveText = (name, text, type) => save(name, new Blob([text], { type }));
@@ -52,6 +50,14 @@
         try { await act(); } catch { say("This browser could not make that file."); }
       });
     }
+    const menu = document.querySelector(".menu"); // closes by a click elsewhere, and by Escape
+    document.addEventListener("click", (event) => { if (!menu.contains(event.target)) menu.open = false; });
+    menu.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !menu.open) return;
+      event.stopPropagation();
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
     const file = document.getElementById("load");
     document.getElementById("load-notes").addEventListener("click", () => file.click());
     file.addEventListener("change", async () => {

@@ -6,11 +6,13 @@
     const place = new Map(data.nodes.map((node, i) => [node.name, i]));
     const groups = data.groups.map((group) => ({ ...group, nodes: group.members.map((name) => place.get(name)).filter((i) => i !== undefined) }));
     const layer = drawn("g", { class: "folds" });
+    const outlines = [...svg.querySelectorAll("[data-group]")].map((mark) => ({ mark, group: groups[mark.dataset.group.charCodeAt(0) - 65] }));
+    for (const { mark, group } of outlines) mark.prepend(drawn("title", {}, group.name));
     if (groups.length) svg.append(layer);
 
     /* Draws the folded groups; the answer is which nodes and edges their boxes stand for. */
     function apply() {
-      const at = new Map(), nodes = new Set(), edges = new Set(), boxes = [], lines = [];
+      const at = new Map(), nodes = new Set(), edges = new Set(), boxes = [], lines = [], between = new Map();
       for (const group of groups.filter((each) => state.folded.has(each.name) && each.nodes.length)) {
         const middle = [0, 1].map((axis) => group.nodes.reduce((sum, i) => sum + data.nodes[i].at[axis], 0) / group.nodes.length);
         for (const i of group.nodes) { nodes.add(i); at.set(i, middle); }
@@ -21,8 +23,11 @@
         if (!members.some((i) => nodes.has(i))) return;
         edges.add(index);
         const ends = [...new Map(members.map((i) => at.get(i) || data.nodes[i].at).map((end) => [end.join(), end])).values()];
-        if (ends.length > 1) lines.push(line(edge, index, ends));
+        const key = ends.map(String).sort().join(" "), before = between.get(key) || 0; // several between the same two: side by side
+        between.set(key, before + 1);
+        if (ends.length > 1) lines.push(line(edge, index, ends, (before % 2 ? -1 : 1) * Math.ceil(before / 2)));
       });
+      for (const { mark, group } of outlines) mark.classList.toggle("folded", state.folded.has(group.name));
       layer.replaceChildren(...lines, ...boxes);
       return { nodes, edges };
     }
@@ -40,9 +45,10 @@
         drawn("text", { x, y: y + 3.6, "font-size": "10", "font-weight": "650", "text-anchor": "middle", fill: "var(--cx-text)" }, said));
       return button(made, () => choose("group", groups.indexOf(group)), `group ${said}: ${group.members.join(", ")}`);
     }
-    function line(edge, index, ends) {
+    function line(edge, index, ends, bend) {
       const hub = [0, 1].map((axis) => ends.reduce((sum, end) => sum + end[axis], 0) / ends.length);
-      const d = ends.length === 2 ? `M${ends[0]}L${ends[1]}` : ends.map((end) => `M${hub}L${end}`).join("");
+      const [[ax, ay], [bx, by]] = ends, size = Math.hypot(bx - ax, by - ay) || 1, off = 26 * bend / size;
+      const d = ends.length === 2 ? `M${ends[0]}Q${hub[0] + off * (ay - by)},${hub[1] + off * (bx - ax)} ${ends[1]}` : ends.map((end) => `M${hub}L${end}`).join("");
       const look = { d, fill: "none", stroke: `var(--cx-${edge.effect < 0 ? "negative" : "positive"})`, "stroke-width": "2.4", ...(edge.effect < 0 ? { "stroke-dasharray": "5 3" } : {}) };
       const made = drawn("g", { class: "fold-line" }, drawn("path", { ...look, stroke: "transparent", "stroke-width": "14", class: "hit" }), drawn("path", look));
       return button(made, () => choose("edge", index), `${edge.sentence}: ${edge.value}`);
@@ -53,7 +59,8 @@
       return [para(`${group.members.length} components that belong together.`), element("p", {}, element("button", { type: "button", onclick: () => state.toggle(state.folded, group.name) }, folded ? "Unfold" : "Fold into one box")),
         element("table", {}, element("tbody", {}, ...members))];
     }
-    return { groups, apply, card };
+    const groupOf = (mark) => groups.indexOf(outlines.find((each) => each.mark === mark).group);
+    return { groups, apply, card, groupOf };
   }
 
   Object.assign(cx, { folding });

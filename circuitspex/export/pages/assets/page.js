@@ -198,9 +198,10 @@
   }
   svg.addEventListener("click", (event) => {
     if (view.dragged()) return;
-    const mark = event.target.closest(".node, .edge");
+    const mark = event.target.closest(".node, .edge"), box = event.target.closest("[data-group]");
     if (mark) chooseMark(mark);
-    else clear();
+    else if (box) choose("group", folds.groupOf(box));
+    else if (!event.target.closest(".folds")) clear();
   });
   svg.addEventListener("keydown", (event) => {
     const mark = event.target.closest(".node, .edge");

@@ -28,7 +28,7 @@
   function path(edge, ui) {
     if (!edge.path) return [];
     const [value, low, high] = edge.share;
-    return [part("Direction", ui, element("p", {}, edge.path), cx.bars([{ name: "travels so", value, low, high }], "Share that travels along the path", { share: true }),
+    return [part("Direction", ui, element("p", {}, edge.path), cx.bars([{ name: "travels so", value, low, high }], "Share that travels along the path", { share: true, loose: true }),
       para("How much of it travels along that path, with its interval; an arrow is drawn where that is above zero."))];
   }
 
