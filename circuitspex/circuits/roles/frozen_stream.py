@@ -113,9 +113,10 @@ class FrozenStream:
         small = 1e-3 * given / given.abs().max()
         seen = []
         for one in (small[:1], 0 * small[:1]):
+            instead = one.to(self.unembedded)
 
-            def put(x: Tensor, hook: Any, given: Tensor = one.to(self.unembedded)) -> Tensor:
-                return given[:, None].expand_as(x).clone()
+            def put(x: Tensor, hook: Any, instead: Tensor = instead) -> Tensor:
+                return instead[:, None].expand_as(x).clone()
 
             hooks: list[FwdHook] = [("unembed.hook_out", put)]
             seen.append(self.model.run_with_hooks(self.last[:1, None], fwd_hooks=hooks, use_cache=False)[0, -1])
