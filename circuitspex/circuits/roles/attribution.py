@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from circuitspex.circuits.roles.frozen_stream import FrozenStream, Place, Row
+from circuitspex.circuits.roles.frozen_rows import Place, Row
+from circuitspex.circuits.roles.frozen_stream import FrozenStream
 from circuitspex.components import Component
 from circuitspex.typing import FloatArray
 

@@ -10,7 +10,8 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from circuitspex.circuits.roles.frozen_stream import FrozenStream, Row
+from circuitspex.circuits.roles.frozen_rows import Row
+from circuitspex.circuits.roles.frozen_stream import FrozenStream
 from circuitspex.circuits.roles.pattern_hooks import Seen, read_heads
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.statistics import Estimate, over_prompts

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,13 +20,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuitspex.circuits.roles.frozen_norms import Norms
+from circuitspex.circuits.roles.frozen_rows import Place, Row, layer_of, stream_in, units_of
 from circuitspex.components import Layout, ModelStructure, Part
 from circuitspex.components.proof.seen import rounding
 from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.protocol import FwdHook, Model
-
-Place = tuple[str, int]
-"""'entry' of the first layer, 'head', 'mlp', 'neurons' or 'attention' of one, or the number of an 'other' module."""
 
 _LARGEST = 2**25
 """Logits that one pass makes."""
@@ -34,19 +32,6 @@ _TOKENS = 4096
 """Tokens of one pass over prompts."""
 _PAST = 0.3
 """The least cosine of what enters a layer and what leaves it, where the stream goes past the layer's parts."""
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """One prompt with some parts of the model at work.
-
-    ``units`` says which units of a place are: None for all of them. ``numbers`` are put in instead of what was there,
-    ``[units, width]``.
-    """
-
-    prompt: int
-    units: Mapping[Place, Sequence[int] | None] = field(default_factory=dict)
-    numbers: Mapping[Place, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -128,10 +113,10 @@ class FrozenStream:
         small = 1e-3 * given / given.abs().max()
         seen = []
         for one in (small[:1], 0 * small[:1]):
-            given_here = one.to(self.unembedded)
+            instead = one.to(self.unembedded)
 
-            def put(x: Tensor, hook: Any, given: Tensor = given_here) -> Tensor:
-                return given[:, None].expand_as(x).clone()
+            def put(x: Tensor, hook: Any, instead: Tensor = instead) -> Tensor:
+                return instead[:, None].expand_as(x).clone()
 
             hooks: list[FwdHook] = [("unembed.hook_out", put)]
             seen.append(self.model.run_with_hooks(self.last[:1, None], fwd_hooks=hooks, use_cache=False)[0, -1])
@@ -152,9 +137,9 @@ class FrozenStream:
 
                 def look(module: Any, args: Any, options: Any, output: Any, number: int = number) -> None:
                     given = output[0] if isinstance(output, (tuple, list)) else output
-                    ends[number] = [(x[1] - x[0]).double().flatten() for x in (_stream(args, options), given)]
+                    ends[number] = [(x[1] - x[0]).double().flatten() for x in (stream_in(args, options), given)]
 
-                stack.callback(_layer(self.model, number).register_forward_hook(look, with_kwargs=True).remove)
+                stack.callback(layer_of(self.model, number).register_forward_hook(look, with_kwargs=True).remove)
             outputs = self._pass(rows)
         for place, output in zip(self.places("other"), outputs[2:], strict=True):
             layer, _ = self.others[place[1]]
@@ -193,7 +178,7 @@ class FrozenStream:
         ]
 
         def enter(module: Any, args: Any, options: Any) -> None:
-            seen["entry", 0] = _stream(args, options)[:, -1:].detach().clone()
+            seen["entry", 0] = stream_in(args, options)[:, -1:].detach().clone()
 
         def begin(module: Any, args: Any, options: Any) -> None:
             opened.append((module, set()))
@@ -213,10 +198,10 @@ class FrozenStream:
 
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.norms.watched())
-            first = _layer(self.model, 0)
+            first = layer_of(self.model, 0)
             stack.callback(first.register_forward_pre_hook(enter, with_kwargs=True).remove)
             for number in range(self.structure.n_layers):
-                for child in _layer(self.model, number).children():
+                for child in layer_of(self.model, number).children():
                     stack.callback(child.register_forward_pre_hook(begin, with_kwargs=True).remove)
                     of_layer = functools.partial(end, number=number)
                     stack.callback(child.register_forward_hook(of_layer, with_kwargs=True).remove)
@@ -260,7 +245,7 @@ class FrozenStream:
             def change(activation: Tensor, hook: Any) -> Tensor:
                 activation = ended.get(name, activation)
                 units = activation[:, :, None] if layout is None else layout.read(activation)
-                units = self._units(place, rows, units)
+                units = units_of(place, rows, units, self.passed)
                 return units[:, :, 0] if layout is None else layout.write(activation, units)
 
             return change
@@ -269,24 +254,25 @@ class FrozenStream:
         hooks.append(("unembed.hook_out", lambda activation, hook: found.append(activation[:, -1])))
 
         def enter(module: Any, args: Any, options: Any) -> Any:
-            given = self._units(("entry", 0), rows, _stream(args, options)[:, :, None])[:, :, 0]
+            given = units_of(("entry", 0), rows, stream_in(args, options)[:, :, None], self.passed)[:, :, 0]
             return ((given, *args[1:]), options) if args else (args, {**options, "hidden_states": given})
 
         def fewer(module: Any, args: Any, options: Any) -> Any:
-            given = _stream(args, options)[:1]
+            given = stream_in(args, options)[:1]
             return ((given, *args[1:]), options) if args else (args, {**options, "hidden_states": given})
 
         def leave(number: int) -> Any:
             def change(module: Any, args: Any, output: Any) -> Any:
                 many = isinstance(output, (tuple, list))
-                given = self._units(("other", number), rows, (output[0] if many else output)[:, :, None])[:, :, 0]
+                first = (output[0] if many else output)[:, :, None]
+                given = units_of(("other", number), rows, first, self.passed)[:, :, 0]
                 return type(output)((given, *output[1:])) if many else given
 
             return change
 
         with contextlib.ExitStack() as stack:
             ended = stack.enter_context(self.norms.frozen(prompts))
-            first = _layer(self.model, 0)
+            first = layer_of(self.model, 0)
             stack.callback(first.register_forward_pre_hook(enter, with_kwargs=True).remove)
             for module in self.replaced:
                 stack.callback(module.register_forward_pre_hook(fewer, with_kwargs=True).remove)
@@ -296,36 +282,3 @@ class FrozenStream:
             tokens = self.last[prompts.to(self.last.device)][:, None]
             self.model.run_with_hooks(tokens, fwd_hooks=hooks, use_cache=False)
         return found[0]
-
-    def _units(self, place: Place, rows: Sequence[Row], given: Tensor) -> Tensor:
-        """What a place gives in each row, ``[rows, 1, units, width]``: what it gave in the run, or nothing.
-
-        Where a part of it is at work in a place inside of it, or its heads are, that is what comes, less what comes of
-        nothing; what a place of heads is inside of, a whole attention, is let through.
-        """
-        kind, layer = place
-        inner = ("neurons", layer) if kind == "mlp" else ("head", layer) if kind == "attention" else None
-        lets_through = kind == "attention" and inner in self.passed
-        units = given.clone() if lets_through else given.new_zeros(len(rows), *given.shape[1:])
-        own = self.passed[place]
-        for at, row in enumerate(rows):
-            if place in row.numbers:
-                units[at, 0] = row.numbers[place].to(units)
-            elif place in row.units:
-                chosen = row.units[place]
-                index = slice(None) if chosen is None else list(chosen)
-                before = units[0, 0, index] if lets_through else 0.0
-                units[at, 0, index] = own[row.prompt, index].to(units) + before
-            elif inner is not None and not lets_through and inner in row.units:
-                units[at] = given[at] - given[0]
-        return units
-
-
-def _layer(model: Model, number: int) -> Any:
-    """The Hugging Face layer within TransformerLens's block."""
-    return model.blocks[number].original_component
-
-
-def _stream(args: Any, options: Any) -> Tensor:
-    found: Tensor = args[0] if args else options["hidden_states"]
-    return found

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from circuitspex.ablation.frozen import frozen
 from circuitspex.circuits.roles.attribution import attribute
-from circuitspex.circuits.roles.frozen_stream import FrozenStream, Row
+from circuitspex.circuits.roles.frozen_rows import Row
+from circuitspex.circuits.roles.frozen_stream import FrozenStream
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.circuits.roles.writes import first_answers
 from circuitspex.typing import FloatArray
