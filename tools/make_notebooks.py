@@ -5,6 +5,7 @@ python tools/make_notebooks.py --execute 03_training_data.ipynb
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import nbformat
 from head_notebook import WHAT_A_HEAD_DOES
 from nbclient import NotebookClient
 from training_notebook import TRAINING_DATA
+
+# The files stay small: a picture of each circuit, without the page that a running notebook shows.
+os.environ["CIRCUITSPEX_NOTEBOOK"] = "static"
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 

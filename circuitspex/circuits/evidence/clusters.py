@@ -124,7 +124,7 @@ def without_strength(scaled: FloatArray) -> FloatArray:
     centred = scaled - mean
     length = float(np.linalg.norm(mean))
     if length == 0:
-        return centred
+        return np.asarray(centred)
     along = mean / length
     return np.asarray(centred - np.outer(centred @ along, along))
 
@@ -141,7 +141,9 @@ def _gap(rest: FloatArray, sides: list[tuple[int, ...]]) -> float:
     return min(gaps)
 
 
-def _statistics(samples: Float[NDArray, "S P T"], halves: Bool[NDArray, "H T"], most: int) -> Float[NDArray, "S K"]:
+def _statistics(
+    samples: Float[FloatArray, "S P T"], halves: Bool[NDArray[np.bool_], "H T"], most: int
+) -> Float[FloatArray, "S K"]:
     """The mean held-out share of the variance between k kinds, over halvings and both ways; k from 2 to ``most``."""
     samples = samples - samples.mean(1, keepdims=True)
     total = np.zeros((len(samples), most - 1))
@@ -152,11 +154,11 @@ def _statistics(samples: Float[NDArray, "S P T"], halves: Bool[NDArray, "H T"], 
     return total / (2 * len(halves))
 
 
-def share_between(samples: Float[NDArray, "S P T"], labels: Int[NDArray, "S P"], k: int) -> Float[NDArray, " S"]:
+def share_between(samples: Float[FloatArray, "S P T"], labels: Int[IntArray, "S P"], k: int) -> Float[FloatArray, " S"]:
     """The share of the variance of centred samples that lies between the kinds."""
     inside = labels[:, None] == np.arange(k)[:, None]  # (S, k, P)
     counts = inside.sum(2)
     sums = inside.astype(np.float64) @ samples
     between = ((sums**2).sum(2) / np.maximum(counts, 1)).sum(1)
     total = (samples**2).sum((1, 2))
-    return np.divide(between, total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(np.divide(between, total, out=np.zeros_like(total), where=total > 0))

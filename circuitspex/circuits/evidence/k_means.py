@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import NDArray
 
-from circuitspex.typing import FloatArray
+from circuitspex.typing import FloatArray, IntArray
 
 _STEPS = 12
 
 
-def k_means(samples: Float[NDArray, "S P T"], most: int) -> list[Int[NDArray, "S P"]]:
+def k_means(samples: Float[FloatArray, "S P T"], most: int) -> list[Int[IntArray, "S P"]]:
     """The clusters of each point, for each number of clusters from 2 to ``most``; a cluster may become empty."""
     labels, found = np.zeros(samples.shape[:2], dtype=np.int64), []
     for k in range(2, most + 1):
@@ -39,7 +38,7 @@ def _along(centred: FloatArray) -> FloatArray:
     return np.asarray((centred @ direction[:, :, None])[:, :, 0])
 
 
-def _lloyd(samples: FloatArray, labels: Int[NDArray, "S P"], k: int) -> Int[NDArray, "S P"]:
+def _lloyd(samples: FloatArray, labels: Int[IntArray, "S P"], k: int) -> Int[IntArray, "S P"]:
     for _ in range(_STEPS):
         means = _means(samples, labels, k)
         # |x - m|² without the part that is the same for all clusters.
@@ -52,12 +51,12 @@ def _lloyd(samples: FloatArray, labels: Int[NDArray, "S P"], k: int) -> Int[NDAr
     return labels
 
 
-def _means(samples: FloatArray, labels: Int[NDArray, "S P"], k: int) -> FloatArray:
+def _means(samples: FloatArray, labels: Int[IntArray, "S P"], k: int) -> FloatArray:
     inside = (labels[:, None] == np.arange(k)[:, None]).astype(np.float64)
     return np.asarray(inside @ samples / np.maximum(inside.sum(2, keepdims=True), 1.0))
 
 
-def _within(samples: FloatArray, labels: Int[NDArray, "S P"], k: int) -> FloatArray:
+def _within(samples: FloatArray, labels: Int[IntArray, "S P"], k: int) -> FloatArray:
     """The sum of squares around its mean of each cluster, ``(S, k)``."""
     inside = (labels[:, None] == np.arange(k)[:, None]).astype(np.float64)
     squares = (inside @ (samples**2).sum(2)[:, :, None])[:, :, 0]
