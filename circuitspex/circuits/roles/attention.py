@@ -11,8 +11,9 @@ from torch import Tensor
 
 from circuitspex.circuits.about import At, Attended, Looks, Share
 from circuitspex.circuits.roles.kinds import KINDS, kinds_of, shares_of
-from circuitspex.circuits.roles.pattern_hooks import read_patterns
+from circuitspex.circuits.roles.pattern_hooks import Seen
 from circuitspex.circuits.roles.places import places_of
+from circuitspex.circuits.roles.read_once import read_once
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.models.tokens import decode_token
@@ -67,19 +68,19 @@ def looks(subject: Subject, where: Mapping[str, Sequence[At]]) -> dict[str, Look
 
         is_of = kinds_of(group.tokens, group.answers, group.wrong_answers)
 
-        def keep(
-            rows: slice, layer: int, patterns: Tensor, indices: Tensor = group.indices, kinds: _Kinds = is_of
-        ) -> None:
+        def keep(rows: slice, layer: int, seen: Seen, indices: Tensor = group.indices, kinds: _Kinds = is_of) -> None:
             for at, head in enumerate(wanted[layer]):
                 for row, prompt in enumerate(indices[rows].tolist()):
                     weights = reads[str(head)].of_prompt(prompt)
                     if weights:
-                        attention[str(head)][prompt] = _averaged(patterns[row, at], weights)
-                        by_kind[str(head)][prompt] = _by_kind(patterns[row, at], weights, kinds, int(rows.start) + row)
+                        attention[str(head)][prompt] = _averaged(seen.pattern[row, at], weights)
+                        by_kind[str(head)][prompt] = _by_kind(
+                            seen.pattern[row, at], weights, kinds, int(rows.start) + row
+                        )
 
         if still:
             heads = {layer: [head.start for head in own] for layer, own in still.items()}
-            refused |= read_patterns(subject.model, subject.structure, group.tokens, heads, keep)
+            refused |= read_once(subject, group.tokens, heads, keep)
     texts = _texts(subject)
     for layer, own in wanted.items():
         for head in own:

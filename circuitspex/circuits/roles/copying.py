@@ -12,7 +12,8 @@ from torch import Tensor
 
 from circuitspex.circuits.roles.frozen_rows import Row
 from circuitspex.circuits.roles.frozen_stream import FrozenStream
-from circuitspex.circuits.roles.pattern_hooks import Seen, read_heads
+from circuitspex.circuits.roles.pattern_hooks import Seen
+from circuitspex.circuits.roles.read_once import read_once
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.statistics import Estimate, over_prompts
 
@@ -70,7 +71,7 @@ def _read(
 
         still = {layer: own for layer, own in wanted.items() if layer not in refused}
         if still and group.shape[1] > 1:
-            refused |= set(read_heads(subject.model, subject.structure, group, still, keep))
+            refused |= set(read_once(subject, group, still, keep))
     return {(layer, head): about for (layer, head), about in read.items() if layer not in refused}
 
 

@@ -21,17 +21,6 @@ _LARGEST = 2**24
 """Numbers that the attention of one layer has in one batch."""
 
 
-def read_patterns(
-    model: Model,
-    structure: ModelStructure,
-    tokens: Int[Tensor, "rows positions"],
-    heads: Mapping[int, Sequence[int]],
-    keep: Callable[[slice, int, Attention], None],
-) -> dict[int, str]:
-    """As ``read_heads``, for those who want attention alone: ``[rows, heads wanted, query, key]``."""
-    return read_heads(model, structure, tokens, heads, lambda rows, layer, seen: keep(rows, layer, seen.pattern))
-
-
 def read_heads(
     model: Model,
     structure: ModelStructure,

@@ -15,7 +15,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuitspex.circuits.about import Patterns
-from circuitspex.circuits.roles.pattern_hooks import read_patterns
+from circuitspex.circuits.roles.pattern_hooks import Seen
+from circuitspex.circuits.roles.read_once import read_once
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.models.protocol import Model
@@ -75,12 +76,12 @@ def patterns(subject: Subject, *, n_texts: int = N_TEXTS) -> dict[str, Patterns 
         return found | {str(head): texts for own in wanted.values() for head in own}
     shares: dict[str, FloatArray] = {str(head): np.empty((n_texts, 4)) for own in wanted.values() for head in own}
 
-    def keep(rows: slice, layer: int, attention: Tensor) -> None:
+    def keep(rows: slice, layer: int, seen: Seen) -> None:
         for at, head in enumerate(wanted[layer]):
-            shares[str(head)][rows] = _shares(attention[:, at].double().cpu().numpy(), texts.half)
+            shares[str(head)][rows] = _shares(seen.pattern[:, at].double().cpu().numpy(), texts.half)
 
     heads = {layer: [head.start for head in own] for layer, own in wanted.items()}
-    refused = read_patterns(subject.model, subject.structure, texts.tokens, heads, keep)
+    refused = read_once(subject, texts.tokens, heads, keep)
     for layer, own in wanted.items():
         for head in own:
             if layer in refused:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from circuitspex.components import Component, Latents, ModelStructure, model_structure
 from circuitspex.models.protocol import Model
@@ -28,6 +29,8 @@ class Subject:
     baseline: str = "mean"
     latents: Sequence[Latents] = ()
     seed: int = 0
+    read: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What heads did on texts that are asked about more than once: ``read_once``."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", self.task.with_first_tokens())

@@ -11,7 +11,7 @@ import torch
 
 from circuitspex.circuits.about import At
 from circuitspex.circuits.roles.attention import LISTED, STRONGEST, looks
-from circuitspex.circuits.roles.pattern_hooks import read_patterns
+from circuitspex.circuits.roles.pattern_hooks import read_heads
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import model_structure, parse_component, select
 from circuitspex.statistics import Estimate, over_prompts
@@ -241,9 +241,7 @@ def test_a_pattern_that_explains_nothing_is_refused(tiny, wrong):
 
     model.run_with_hooks = run_with_hooks
     try:
-        refused = read_patterns(
-            model, structure, task.tokens, {0: [0, 1], 1: [0, 3]}, lambda *about: kept.append(about)
-        )
+        refused = read_heads(model, structure, task.tokens, {0: [0, 1], 1: [0, 3]}, lambda *about: kept.append(about))
     finally:
         del model.run_with_hooks
     assert point.fwd_hooks == []
@@ -270,7 +268,7 @@ def test_nothing_runs_after_the_last_layer_and_no_hook_stays(tiny, hooks_left):
     try:
         structure = model_structure(model)
         seen.clear()
-        read_patterns(model, structure, tiny.task(model).tokens, {1: [0]}, lambda *about: None)
+        read_heads(model, structure, tiny.task(model).tokens, {1: [0]}, lambda *about: None)
     finally:
         handle.remove()
         late.remove()

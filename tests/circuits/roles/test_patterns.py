@@ -12,7 +12,9 @@ from plain_model import plain_and_bridge
 
 from circuitspex.circuits.about import Patterns
 from circuitspex.circuits.roles import patterns as module
+from circuitspex.circuits.roles.pattern_hooks import read_heads
 from circuitspex.circuits.roles.patterns import RandomTexts, patterns, random_texts
+from circuitspex.circuits.roles.read_once import read_once
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import parse_component
 
@@ -116,7 +118,7 @@ def test_a_layer_that_shows_no_pattern_says_why(tiny: SimpleNamespace, monkeypat
     def refuse(*given: Any) -> dict[int, str]:
         return {1: "has a pattern of its own"}
 
-    monkeypatch.setattr(module, "read_patterns", refuse)
+    monkeypatch.setattr(module, "read_once", refuse)
     found = patterns(subject, n_texts=2)
     assert found["L1H0"] == "layer 1 has a pattern of its own"
     monkeypatch.setattr(module, "random_texts", lambda *_: "too short")
@@ -135,3 +137,27 @@ def test_heads_that_are_known_are_seen() -> None:
         shares = module._shares(attention, half)
         assert shares[:, at].tolist() == [1.0, 1.0]
         assert shares.sum() == 2
+
+
+def test_what_several_measurements_ask_about_is_run_once(tiny: SimpleNamespace) -> None:
+    model = tiny.bridge("llama")
+    subject, tokens, heads = subject_of(tiny, model), tiny.task(model).tokens, {0: [1], 2: [3, 0]}
+    runs: list[int] = []
+    handle = model.blocks[0].register_forward_hook(lambda *about: runs.append(1))
+    try:
+        assert subject.structure.n_layers == 3
+        runs.clear()
+        first, again, plain = [], [], []
+        read_once(subject, tokens, heads, lambda *given: first.append(given))
+        n_runs = len(runs)
+        read_once(subject, tokens, heads, lambda *given: again.append(given))
+        assert len(runs) == n_runs > 0
+        read_once(subject, tokens, {0: [1]}, lambda *given: None)
+        assert len(runs) > n_runs
+    finally:
+        handle.remove()
+    read_heads(model, subject.structure, tokens, heads, lambda *given: plain.append(given))
+    for one, two, three in zip(first, again, plain, strict=True):
+        assert one[2] is two[2]
+        assert torch.equal(one[2].pattern, three[2].pattern)
+        assert torch.equal(one[2].values, three[2].values)
