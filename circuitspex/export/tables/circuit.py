@@ -80,9 +80,9 @@ def _facts(circuit: Circuit) -> list[str]:
 
 
 def section(
-    title: str, kind: str, rows: Sequence[tuple[str, Node | Interaction | Word, str]], places: int
+    title: str, kind: str, rows: Sequence[tuple[str, Node | Interaction | Word, str]], places: int, exact: bool = False
 ) -> list[str]:
-    """The strongest rows under a title: name, effect with interval, decoded effect, label."""
+    """The strongest rows under a title: name, effect with interval (none where effects are exact), decoded, label."""
     if not rows:
         return [f"{title}: none"]
     table = [(kind, "effect", "interval", "decoded", "")]
@@ -90,7 +90,7 @@ def section(
         effect, decoded = f"{part.effect:+z.{places}f}", f"{part.decoded:+z.{places}f}"
         if not is_signed(part):
             effect, decoded = f"|{part.effect:z.{places}f}|", f"|{part.decoded:z.{places}f}|"
-        between = "estimate" if part.shown is None else _interval(part.shown, places)
+        between = "estimate" if part.shown is None else "exact" if exact else _interval(part.shown, places)
         table.append((name, effect, between, decoded, label))
     return [f"{title} ({len(rows)})", *in_columns(table, right=(1, 2, 3)), *left_out(len(rows), "weaker")]
 

@@ -55,7 +55,7 @@ def how_text(found: PromptMap) -> str:
 
 def render(found: PromptMap) -> str:
     """The prompt, its strongest words in the order of their size, and the interactions."""
-    circuit, places = found.circuit, places_of(found)
+    circuit, places, exact = found.circuit, places_of(found), found.is_exact
     lines = textwrap.wrap(f"Prompt: {printable(found.text)}", WIDTH, max_lines=6, placeholder=" …")
     unablated = circuit.task.get("unablated")
     whole = f"; {unablated:+z.{places}f} with nothing ablated" if isinstance(unablated, int | float) else ""
@@ -67,11 +67,11 @@ def render(found: PromptMap) -> str:
     words = sorted(found.words, key=lambda word: (-abs(word.effect), word.start))
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     kind = printable(circuit.run.get("components") or "players").removesuffix("s")
-    lines += ["", *section("Main effects", kind, [(printable(word.name), word, "") for word in words], places)]
+    lines += ["", *section("Main effects", kind, [(printable(word.name), word, "") for word in words], places, exact)]
     named = [
         (printable(" × ".join(edge.components)), edge, shortened(edge.relation.short, MAX_WORDS)) for edge in edges
     ]
-    lines += ["", *section("Interactions", "interaction", named, places)]
+    lines += ["", *section("Interactions", "interaction", named, places, exact)]
     lines += pair_tables(edges, others_text(circuit), places)
     if circuit.dropped:
         count = len(circuit.dropped)
