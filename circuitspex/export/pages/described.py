@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from circuitspex.circuits.about import ROLES, About, Feed, Scored, Share
 from circuitspex.circuits.circuit import Estimate
 from circuitspex.text import printable, signs
 
+_MINUS = re.compile(r"(?<![\w−-])-(?=\d)")  # a sign, not a hyphen
 _ENDS = str.maketrans({"\n": "↵", "\t": "⇥", "\r": "␍"})
 
 
@@ -58,7 +60,7 @@ def about(found: About) -> dict[str, Any]:
             "says": ROLES.get(found.role.word, ""),
             "clear": found.role.is_clear,
             "margin": short(found.role.margin),
-            "evidence": [printable(each) for each in found.role.evidence],
+            "evidence": [_MINUS.sub("−", printable(each)) for each in found.role.evidence],
         },
         "where": [[printable(at.name), three(at.slope), three(at.effect) if at.effect else None] for at in found.where],
         "reads": [_feed(each, each.source) for each in found.reads],
