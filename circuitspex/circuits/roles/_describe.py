@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from tqdm.auto import tqdm
 
 from circuitspex.ablation import check_baseline
-from circuitspex.circuits.about import About, Description
+from circuitspex.circuits.about import About, At, Description
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.circuits.roles.attention import looks
 from circuitspex.circuits.roles.feeds import feeds
@@ -33,6 +33,9 @@ from circuitspex.tasks import Task, check_task, task_of
 from circuitspex.tasks.record import task_record
 
 T = TypeVar("T")
+
+MOST_POSITIONS = 40
+"""How many positions of a component are kept: a long prompt has hundreds."""
 
 
 def describe(
@@ -123,7 +126,7 @@ def describe(
                 kind=component.kind,
                 looks=_or_why(seen, name, "looks at", lacks),
                 writes=_or_why(written.of, name, "writes", lacks),
-                where=tuple(at.get(name, ())),
+                where=_largest(at.get(name, ())),
                 patterns=pattern,
                 fires=_or_why(fired, name, "fires", lacks) or (),
                 reads=tuple(each for each in fed if each.target == name),
@@ -153,6 +156,13 @@ def pairs_of(circuit: Circuit, components: Sequence[Component]) -> list[tuple[st
             if first.layer < second.layer:
                 found.append((str(first), str(second)))
     return list(dict.fromkeys(found))
+
+
+def _largest(places: Sequence[At]) -> tuple[At, ...]:
+    """Of very many positions those that were ablated, and of the others those with the largest slopes, in order."""
+    ranked = sorted(places, key=lambda each: (each.effect is None, -abs(each.slope.value)))
+    kept = set(ranked[:MOST_POSITIONS])
+    return tuple(each for each in places if each in kept)
 
 
 def _prompts(circuit: Circuit, task: Task, model: Model) -> tuple[Mapping[str, Any], ...]:

@@ -151,3 +151,16 @@ def test_nothing_is_left_on_the_model(tiny: SimpleNamespace, hooks_left: Any) ->
     assert hooks_left(model) == before
     assert torch.equal(model(task.tokens), first)
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_of_many_positions_the_largest_are_kept(tiny: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny.bridge("llama")
+    circuit, task = circuit_of(model, ["L2H3"]), tiny.task(model, (12, 12, 12))
+    whole = circuit.describe(model, task, progress=False)["L2H3"].where
+    monkeypatch.setattr("circuitspex.circuits.roles._describe.MOST_POSITIONS", 5)
+    few = circuit.describe(model, task, progress=False)["L2H3"].where
+    assert len(few) == 5 < len(whole)
+    assert [at for at in whole if at in few] == list(few)
+    assert {at.name for at in whole if at.effect is not None} <= {at.name for at in few}
+    left = [abs(at.slope.value) for at in whole if at not in few]
+    assert max(left) <= min(abs(at.slope.value) for at in few if at.effect is None)
