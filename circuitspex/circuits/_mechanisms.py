@@ -13,6 +13,7 @@ from circuitspex.circuits.evidence._strongest import Measurements, parts_of
 from circuitspex.circuits.evidence.clusters import LEAST, Split, kinds
 from circuitspex.circuits.found import Found
 from circuitspex.circuits.mechanism import Mechanism, Mechanisms
+from circuitspex.circuits.record import recorded_main_effects
 from circuitspex.errors import UserError
 from circuitspex.recovery import Interactions, Method, decode
 from circuitspex.recovery.result import LittleExplained
@@ -111,7 +112,13 @@ def _mechanism(found: Found, measured: Measurements, prompts: tuple[int, ...], m
         faithfulness=_faithfulness(decoded),
         verification=None,
         task=_task(found.circuit, prompts, run.per_prompt.shape[1]),
-        run={**found.circuit.run, "method": decoded.method, "gradient_ablations": 0, "plain_ablations": len(run)},
+        run={
+            **{name: value for name, value in found.circuit.run.items() if name != "main_effects"},
+            "method": decoded.method,
+            "gradient_ablations": 0,
+            "plain_ablations": len(run),
+            **recorded_main_effects(decoded),
+        },
         description=None,
     )
     return Mechanism(prompts, circuit, decoded)
@@ -125,8 +132,14 @@ def _faithfulness(decoded: Interactions) -> Faithfulness:
 
 def _task(circuit: Circuit, prompts: tuple[int, ...], n_prompts: int) -> dict[str, Any]:
     """What is known of these prompts; the model's accuracy and metric are of all of them, and left out."""
-    task = {name: value for name, value in circuit.task.items() if name not in ("accuracy", "unablated", "ablated")}
-    texts = task.get("prompts")
+    of_all = ("accuracy", "unablated", "ablated", "identity", "prompts", "example")
+    task = {name: value for name, value in circuit.task.items() if name not in of_all}
+    texts = circuit.task.get("prompts")
     if isinstance(texts, list | tuple) and len(texts) == n_prompts:
-        task |= {"prompts": [texts[i] for i in prompts]}
+        task |= {"prompts": [texts[i] for i in prompts], "example": _example(texts[prompts[0]])}
     return {**task, "n_prompts": len(prompts)}
+
+
+def _example(prompt: dict[str, Any]) -> dict[str, Any]:
+    fields = ("prompt", "counterfactual", "answer", "wrong_answer", "tokens")
+    return {name: prompt[name] for name in fields if name in prompt}

@@ -320,12 +320,15 @@ class Circuit(formats.Drawn, CircuitPlots):
         """This circuit with that description, which its file and its page carry.
 
         Raises:
-            UserError: it describes a component that the circuit does not have.
+            UserError: it describes a component that the circuit does not have, or other prompts without their text.
         """
         names = {node.name for node in self.nodes}
         other = next((name for name in description if name not in names), None)
         if other is not None:
             raise UserError(f"this description is of another circuit: it has {other}, which this circuit has not")
+        of, own = description.task, self.task.get("identity")
+        if not description.prompts and self.task.get("prompts") and own is not None and of != own:
+            raise UserError("this description is of other prompts than this circuit's, and does not have them")
         return replace(self, description=description)
 
     def to_dataframe(self, of: Literal["nodes", "interactions", "prompts"] = "nodes") -> Any:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from circuitspex.recovery import Interactions
+
+MOST_RECORDED = 4096
+"""The main effects of so many components at most are kept in the record, for the heat map of layers and heads."""
 
 _PACKAGES = ("circuitspex", "torch", "transformer-lens", "transformers", "numpy", "scipy", "lightgbm")
 
@@ -32,3 +38,10 @@ def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def recorded_main_effects(found: Interactions) -> dict[str, Any]:
+    """The field of the record with the decoded main effects that are not 0; nothing of very many components."""
+    if found.n_players > MOST_RECORDED:
+        return {}
+    return {"main_effects": {name: float(f"{value:.6g}") for name, value in found.main_effects.items() if value}}

@@ -64,10 +64,16 @@ def task_again(circuit: Circuit, model: Model, name: str | None, n_prompts: int 
             Example(**{field: each[field] for field in fields}, positions=each.get("positions", {}))
             for each in circuit.task["prompts"]
         ]
-        title = str(circuit.task.get("name") or "custom")
-        return Task.from_examples(model, examples, name=title, group_by_length=True, **metric)
+        title, reference = str(circuit.task.get("name") or "custom"), circuit.task.get("reference")
+        made = [
+            Task.from_examples(
+                model, examples, name=title, group_by_length=True, prepend_bos=bos, reference=reference, **metric
+            )
+            for bos in (None, True, False)
+        ]
+        return next((task for task in made if task.identity == circuit.task.get("identity")), made[0])
     if name.endswith(".jsonl"):
-        return build(name, model, **metric)
+        return build(name, model, **metric, group_by_length=True)
     count = circuit.task.get("n_prompts")
     was = count if isinstance(count, int) and count > 0 else 16
     return build(name, model, **metric, n_prompts=n_prompts or was)

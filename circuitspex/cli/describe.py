@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,15 @@ def run(options: argparse.Namespace) -> int:
     folder = writable_folder(options.out or options.circuit.parent, [*names.values(), TEXT] if options.out else [TEXT])
     model = load_model(name, device=options.device, dtype=dtype, revision=options.revision)
     task = task_again(circuit, model, task_name, options.prompts)
+    if options.task is None and options.prompts is None and circuit.task.get("identity") not in (None, task.identity):
+        if task_name is not None and has_prompts(circuit):
+            task = task_again(circuit, model, None)
+        if circuit.task["identity"] != task.identity:
+            warnings.warn(
+                "the prompts here, or those over which baselines are taken, are not those that the circuit was found "
+                "with; give its task with --task",
+                stacklevel=2,
+            )
     found = describe(circuit, model, task, **arguments(options, describe))
     described = circuit.described(found)
     written = [described.export(form, folder / file) for form, file in names.items()]

@@ -31,6 +31,7 @@ _SKIPPED |= {
     "training",
     "forward",
     "_is_hf_initialized",
+    "_output_capturing_hooks_installed",
     "_hf_hook",
     "_old_forward",
     "name_or_path",
@@ -44,6 +45,8 @@ VOLATILE = {"_name_or_path", "transformers_version", "architectures", "quantizat
 VOLATILE |= {"_attn_implementation_autoset", "use_cache", "name_or_path"}
 # Fields of TransformerLens's configuration that are about text, names and how a model was made.
 _OF_TEXT = ("default_p", "tokenizer", "model_name", "original_arch", "device", "seed", "init", "checkpoint", "from_ch")
+# Hooks that a first pass, or a pass that was asked for more than logits, leaves in place; they change nothing.
+_OF_PASSES = ("transformer_lens.", "transformers.utils.output_capturing.")
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _DEEPEST = 4
 
@@ -198,7 +201,8 @@ class _Reader:
         self.foreign += [f"{what} on {path or 'the model'}"] * (len(lens) + len(others))
         # TransformerLens puts hooks of its own in at the first pass; those of other libraries are part of the model.
         standing = [_named(hook) for hook in hooks if _is_library(hook)]
-        named = tuple((kind, name) for name in standing if not name.startswith("transformer_lens."))
+        # So do outputs that transformers was once asked for: its hooks then stay.
+        named = tuple((kind, name) for name in standing if not name.startswith(_OF_PASSES))
         self.note(path, type(self), named)
 
     def _class(self, kind: type) -> Any:

@@ -35,7 +35,15 @@ def task_record(task: Task, tokenizer: Any | None) -> dict[str, Any]:
         "n_prompts": task.n_prompts,
         "example": {**_texts(task.examples[0]), "tokens": _pieces(task, 0, tokenizer)},
         "prompts": prompts,
+        **_reference(task),
     }
+
+
+def _reference(task: Task) -> dict[str, Any]:
+    """The prompts over which means are taken, where they are not the task's own and their counterfactuals."""
+    usual = [*task.prompts, *task.counterfactuals]
+    unusual = list(task.reference) != usual and sum(map(len, task.reference)) <= MOST_CHARACTERS
+    return {"reference": list(task.reference)} if unusual else {}
 
 
 def _pieces(task: Task, prompt: int, tokenizer: Any | None) -> list[str]:

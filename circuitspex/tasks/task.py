@@ -338,7 +338,7 @@ class Task:
                 "token, so that their first tokens can't be compared"
             )
         lengths: dict[str, Any] = {"answer_lengths": None, "wrong_answer_lengths": None, "reference_answers": ()}
-        metric = as_metric("logit_diff")
+        metric = as_metric("logit_diff") if self.metric.continuations else self.metric
         return dataclasses.replace(self, answers=right, wrong_answers=wrong, metric=metric, **lengths)
 
     def fresh(self, n: int, seed: int) -> Task:

@@ -54,7 +54,7 @@ def test_it_prints_and_writes_what_each_component_does(
     assert list(circuit.description) == [node.name for node in circuit.nodes]
     for node in circuit.nodes:
         assert f"\n{node.name}: " in out
-    assert "subject" in out
+    assert all("subject" in [at.name for at in about.where] for about in circuit.description.components)
     assert {path.name for path in tmp_path.iterdir()} == {"circuit.json", "circuit.html", "description.txt"}
     assert (tmp_path / "description.txt").read_text() in out
     before = Circuit.load(folder / "out" / "circuit.json")

@@ -147,13 +147,16 @@ def describe(
 
 
 def pairs_of(circuit: Circuit, components: Sequence[Component]) -> list[tuple[str, str]]:
-    """The interacting pairs in different layers, the earlier first, in which one of these components is."""
+    """The interacting pairs in different layers, the earlier first, in which one of these components is.
+
+    What passes through an expert can't be patched, as it is a choice of the router's: such pairs are left out.
+    """
     described = {str(component) for component in components}
     found = []
     for one in circuit.interactions:
         if one.order == 2 and described & set(one.components):
             first, second = sorted((parse_component(name) for name in one.components), key=lambda each: each.layer)
-            if first.layer < second.layer:
+            if first.layer < second.layer and second.about.has_baseline:
                 found.append((str(first), str(second)))
     return list(dict.fromkeys(found))
 

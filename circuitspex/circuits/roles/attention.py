@@ -146,7 +146,7 @@ def _share(name: str, number: Estimate, total: float) -> Share:
 def _places(at: At, task: Task) -> Sequence[Sequence[int]]:
     """Where a position is in each prompt; nowhere in prompts that are too short for it."""
     for place in places_of(task):
-        if place.name == at.name:
+        if (place.name, place.index) == (at.name, at.index):
             return place.tokens
     if at.name in task.position_names:
         return task.spans(at.name)

@@ -31,7 +31,8 @@ def copying(subject: Subject, stream: FrozenStream, *sets: Sequence[Tokens]) -> 
     matrix into the logits. The score of the token is its own logit among these, in standard deviations over the
     vocabulary from their mean; it does not depend on the scale of the norms. That of a text is the average over the
     tokens after the first, weighted by attention; the first is left out since attention rests there that looks at
-    nothing. Texts on which hardly any attention is left say nothing.
+    nothing. Texts on which hardly any attention is left say nothing;
+    where fewer than two are left, there is no score.
 
     Args:
         subject: the heads and the model.
@@ -50,7 +51,7 @@ def copying(subject: Subject, stream: FrozenStream, *sets: Sequence[Tokens]) -> 
     for place, written in _matrices(stream, able):
         names = [name for name, head in heads.items() if (head.layer, head.start) == place]
         for of_set, estimates in zip(read, found, strict=True):
-            if place in of_set and len(scores := _scores(written, of_set[place])):
+            if place in of_set and len(scores := _scores(written, of_set[place])) > 1:
                 estimates.update(dict.fromkeys(names, over_prompts(scores)))
     return found
 

@@ -16,6 +16,7 @@ from circuitspex.circuits.roles.frozen_rows import Row
 from circuitspex.circuits.roles.frozen_stream import FrozenStream
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.circuits.roles.writes import first_answers
+from circuitspex.models.in_float32 import asked_in_float32
 from circuitspex.typing import FloatArray
 
 _LOGITS = 2**24
@@ -29,17 +30,21 @@ def neuron_writes(subject: Subject, layers: frozenset[int]) -> dict[int, FloatAr
     """
     if not layers or "unembed.hook_out" not in subject.model.hook_dict:
         return None
+    with frozen(subject.model), torch.no_grad():
+        return asked_in_float32(subject.model, lambda _: _written(subject, layers))
+
+
+def _written(subject: Subject, layers: frozenset[int]) -> dict[int, FloatArray] | None:
     groups = [(group.indices, group.tokens) for group in subject.task.groups]
     right, wrong = first_answers(subject.task)
-    with frozen(subject.model), torch.no_grad():
-        stream = FrozenStream.of(subject.model, subject.structure, groups, layers)
-        if attribute(stream, [], right, wrong, {}).off > stream.tolerance:
-            return None
-        found = {}
-        for layer in layers:
-            own = stream.passed["neurons", layer][..., 0]  # P, neurons
-            slopes = _slopes(stream, layer, right, wrong)
-            found[layer] = np.asarray((own.double().cpu() * slopes).numpy() * stream.factor)
+    stream = FrozenStream.of(subject.model, subject.structure, groups, layers)
+    if attribute(stream, [], right, wrong, {}).off > stream.tolerance:
+        return None
+    found = {}
+    for layer in layers:
+        own = stream.passed["neurons", layer][..., 0]  # P, neurons
+        slopes = _slopes(stream, layer, right, wrong)
+        found[layer] = np.asarray((own.double().cpu() * slopes).numpy() * stream.factor)
     return found
 
 

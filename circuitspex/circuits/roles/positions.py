@@ -21,6 +21,9 @@ from circuitspex.circuits.roles.subject import Subject
 from circuitspex.statistics import over_prompts
 from circuitspex.typing import FloatArray
 
+MOST_UNSCREENED = 32
+"""At how many positions a component is ablated where slopes don't tell which; the last ones of the prompt."""
+
 MOST_ABLATED = 3
 """At how many positions each component is ablated, at most."""
 
@@ -63,7 +66,8 @@ def where(subject: Subject) -> dict[str, tuple[At, ...]]:
                 for at, place in enumerate(places):
                     slopes[prompt, :, at] = of_group[number][:, list(place.tokens[prompt])].sum(1)
         own = [_own(subject, number, places) for number in range(n_components)]
-        chosen = [choice for number in range(n_components) for choice in _strongest(slopes, number, own[number])]
+        flat = subject.task.metric.needs_clean
+        chosen = [each for number in range(n_components) for each in _strongest(slopes, number, own[number], flat)]
         for rows in groups:
             for choice, values in zip(chosen, _ablated(rows, chosen, places), strict=True):
                 effects.setdefault(choice, np.empty(n_prompts))[rows.group.indices.numpy()] = values
@@ -95,8 +99,13 @@ def _own(subject: Subject, number: int, places: Sequence[Place]) -> list[int]:
     ]
 
 
-def _strongest(slopes: FloatArray, number: int, own: Sequence[int]) -> list[_Choice]:
-    """Where a component is ablated: its largest slopes, the mean over prompts."""
+def _strongest(slopes: FloatArray, number: int, own: Sequence[int], flat: bool) -> list[_Choice]:
+    """Where a component is ablated: its largest slopes, the mean over prompts.
+
+    A metric that compares with the unablated model has no slope there: then everywhere, up to ``MOST_UNSCREENED``.
+    """
+    if flat:
+        return [_Choice(number, at) for at in own[-MOST_UNSCREENED:]]
     sizes = np.abs(slopes[:, number].mean(0))
     order = sorted(own, key=lambda at: -sizes[at])[:MOST_ABLATED]
     return [_Choice(number, at) for at in order if sizes[at] >= LEAST_SLOPE * sizes[order[0]]]

@@ -19,7 +19,7 @@ from circuitspex.circuits.evidence.curve import sizes_of
 from circuitspex.circuits.evidence.direction import with_directions
 from circuitspex.circuits.evidence.resolution import Resolution
 from circuitspex.circuits.found import Found, Refined, Stage
-from circuitspex.circuits.record import Clock, versions
+from circuitspex.circuits.record import Clock, recorded_main_effects, versions
 from circuitspex.circuits.search._refine import refine
 from circuitspex.circuits.search.doubt import warn_of_doubt
 from circuitspex.circuits.search.footprint import peak_memory
@@ -41,9 +41,6 @@ LEAST_HELDOUT = 4
 """With fewer masks left that no fit has seen, R² is not measured."""
 
 MEASURING = "measuring again"
-
-MOST_RECORDED = 4096
-"""The main effects of so many components at most are kept in the record, for the heat map of layers and heads."""
 
 _RECORDED = ("max_nodes", "max_interactions", "n_contexts", "n_random", "directions")
 
@@ -329,8 +326,7 @@ def _record(options: Options, decoded: Decoded) -> dict[str, Any]:
     """What the record says of the optional stages."""
     out: dict[str, Any] = {"options": {name: getattr(options, name) for name in _RECORDED}}
     trial, refined, found = decoded.pilot, decoded.refined, decoded.interactions
-    if found.n_players <= MOST_RECORDED:
-        out["main_effects"] = {name: float(f"{v:.6g}") for name, v in found.main_effects.items() if v}
+    out |= recorded_main_effects(found)
     if decoded.interactions.likely_budget is not None:
         out["likely_budget"] = decoded.interactions.likely_budget
     if trial is not None:

@@ -57,7 +57,9 @@ def _task(task: Mapping[str, Any]) -> list[str]:
         made = f"task = cx.tasks.build({', '.join([_text(name), 'model', *options])})"
     else:
         file = f"{name}.jsonl" if isinstance(name, str) and name else "PROMPTS.jsonl"
-        made = f"task = cx.Task.from_jsonl({_text(file)}, model)  # the prompts of {_comment(name or 'the task')}"
+        given = ["model", *(option for option in options if option.startswith("metric")), "group_by_length=True"]
+        made = f"task = cx.Task.from_jsonl({_text(file)}, {', '.join(given)})"
+        made += f"  # the prompts of {_comment(name or 'the task')}"
     return [made, *([f"# identity of the prompts: {_comment(task['identity'])}"] if task.get("identity") else [])]
 
 

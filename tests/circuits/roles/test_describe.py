@@ -164,3 +164,48 @@ def test_of_many_positions_the_largest_are_kept(tiny: SimpleNamespace, monkeypat
     assert {at.name for at in whole if at.effect is not None} <= {at.name for at in few}
     left = [abs(at.slope.value) for at in whole if at not in few]
     assert max(left) <= min(abs(at.slope.value) for at in few if at.effect is None)
+
+
+def test_a_metric_without_slopes_is_measured_everywhere(tiny: SimpleNamespace) -> None:
+    """Kullback-Leibler has its minimum at the unablated model: its slopes there are rounding."""
+    model = tiny.bridge("llama")
+    task = tiny.task(model, (5, 5), metric="kl")
+    found = circuit_of(model, ["L0H1", "L2M"]).describe(model, task, progress=False)
+    for about in found.components:
+        assert all(at.effect is not None for at in about.where)
+
+
+def test_pairs_that_end_at_an_expert_are_left_out(tiny: SimpleNamespace) -> None:
+    model = tiny.bridge("mixtral")
+    circuit = circuit_of(model, ["L0H1", "L2H1"], [("L0H1", "L1E2"), ("L0H1", "L2H1")])
+    found = circuit.describe(model, tiny.task(model, (5, 5)), progress=False)
+    assert [feed.target for feed in found["L0H1"].feeds] == ["L2H1"]
+
+
+def test_too_few_texts_give_no_copying_score_and_all_can_be_written(tiny: SimpleNamespace, tmp_path: Any) -> None:
+    model = tiny.bridge("llama")
+    circuit, task = circuit_of(model, ["L0H1"]), tiny.task(model, (1, 1, 4))
+    found = circuit.describe(model, task, progress=False)
+    writes = found["L0H1"].writes
+    assert writes is not None
+    assert writes.copying is None
+    described = circuit.described(found)
+    assert Circuit.load(described.save(tmp_path / "circuit.json")).description == found
+    described.to_html(tmp_path / "circuit.html")
+
+
+def test_a_description_of_other_prompts_is_not_taken_for_one_of_the_circuits(tiny: SimpleNamespace) -> None:
+    model = tiny.bridge("llama")
+    circuit, task = circuit_of(model, ["L0H1"]), tiny.task(model, (5, 5), seed=3)
+    kept = {"prompts": [{"prompt": "kept"}] * 2}
+    found = replace(circuit, task={**kept, "identity": task.identity}).describe(model, task, progress=False)
+    with pytest.raises(UserError, match="of other prompts than this circuit's"):
+        replace(circuit, task={**kept, "identity": "another"}).described(found)
+
+
+def test_outputs_that_were_asked_for_leave_the_model_what_it_was(tiny: SimpleNamespace) -> None:
+    model = tiny.fresh_bridge("gpt2")
+    task = tiny.task(model, (5, 5))
+    circuit = circuit_of(model, ["L0H1"])
+    model.run_with_cache(task.tokens)
+    assert circuit.describe(model, task, progress=False).model == circuit.model["identity"]
