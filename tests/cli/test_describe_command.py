@@ -57,6 +57,7 @@ def test_it_prints_and_writes_what_each_component_does(
     assert all("subject" in [at.name for at in about.where] for about in circuit.description.components)
     assert {path.name for path in tmp_path.iterdir()} == {"circuit.json", "circuit.html", "description.txt"}
     assert (tmp_path / "description.txt").read_text() in out
+    assert circuit.description.task == circuit.task["identity"]  # with the held-out prompts in the mean baseline
     before = Circuit.load(folder / "out" / "circuit.json")
     assert before.description is None
     assert circuit.nodes == before.nodes

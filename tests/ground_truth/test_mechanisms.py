@@ -60,6 +60,11 @@ def test_the_two_halves_are_found_with_a_circuit_each(two):
         assert set(pair.components) == heads
         assert (pair.relation.word, np.sign(pair.effect)) == (word, sign)
         assert mechanism.circuit.task["n_prompts"] == 4
+        # The record is of these prompts, not of all.
+        assert "identity" not in mechanism.circuit.task
+        assert set(mechanism.circuit.run["main_effects"]) <= set(mechanism.interactions.names)
+        for name, effect in mechanism.circuit.run["main_effects"].items():
+            assert effect == pytest.approx(mechanism.interactions.main_effects[name], rel=1e-4)
         assert mechanism.circuit.faithfulness.r2 > 0.9
     assert render(found, "text").startswith("2 mechanisms on 8 prompts")
 
