@@ -323,24 +323,6 @@ class Task:
         """The same prompts under another metric."""
         return dataclasses.replace(self, metric=as_metric(metric))
 
-    def with_first_tokens(self) -> Task:
-        """The same prompts with the first tokens of their answers under 'logit_diff'; itself where all have one.
-
-        Raises :class:`TaskError` where the two answers of a prompt begin with the same token.
-        """
-        if self.answer_lengths is None:
-            return self
-        right, wrong = self.answers[:, 0], self.wrong_answers[:, 0]
-        for prompt in (right == wrong).nonzero()[:, 0].tolist():
-            example = self.examples[prompt]
-            raise TaskError(
-                f"the answers {example.answer!r} and {example.wrong_answer!r} of prompt {prompt} begin with the same "
-                "token, so that their first tokens can't be compared"
-            )
-        lengths: dict[str, Any] = {"answer_lengths": None, "wrong_answer_lengths": None, "reference_answers": ()}
-        metric = as_metric("logit_diff") if self.metric.continuations else self.metric
-        return dataclasses.replace(self, answers=right, wrong_answers=wrong, metric=metric, **lengths)
-
     def fresh(self, n: int, seed: int) -> Task:
         """``n`` new prompts of a built-in task, none of them among this task's, for verification.
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 from long_answers import ANSWERS, WRONG, PlainLlama, example_of, ids_of, long_task
 
-from circuitspex.circuits.roles.subject import Subject
 from circuitspex.errors import ComponentError, TaskError, UserError
 from circuitspex.games import ComponentGame
 from circuitspex.tasks import METRICS, Example, Metric, Task
@@ -265,23 +264,6 @@ def test_what_is_refused(tiny: SimpleNamespace) -> None:
     wide = Task.from_examples(model, spanned, metric=metric)
     with pytest.raises(UserError, match="the position 'subject' of prompt 0 is 2 tokens; it must be one here"):
         ComponentGame(model, wide, "heads")
-
-
-def test_first_tokens_of_long_answers(tiny: SimpleNamespace) -> None:
-    model = tiny.bridge("llama")
-    task = long_task(model).subset([0, 1, 2, 4])
-    first = task.with_first_tokens()
-    assert first.answers.tolist() == [ids_of(text)[0] for text in (ANSWERS[i] for i in (0, 1, 2, 4))]
-    assert first.metric.name == "logit_diff"
-    assert Subject(model, task, ()).task.identity == first.identity
-    cut = [
-        replace(e, answer=f" {e.answer.split()[0]}", wrong_answer=f" {e.wrong_answer.split()[0]}")
-        for e in task.examples
-    ]
-    assert Task.from_examples(model, cut, reference=task.reference).identity == first.identity
-    assert first.with_first_tokens() is first
-    with pytest.raises(TaskError, match="the answers ' w50 w51' and ' w50 w52' of prompt 3 begin with the same token"):
-        long_task(model).with_first_tokens()
 
 
 def test_a_file_of_long_answers(tiny: SimpleNamespace, tmp_path: Any) -> None:

@@ -21,7 +21,7 @@ def hooks_batched(game: Any, masks: np.ndarray) -> np.ndarray:
             tokens = group.forward.tokens.repeat(len(gates), 1)
             logits = game.model.run_with_hooks(tokens, fwd_hooks=hooks, use_cache=False)[:, -1]
             places = torch.arange(len(logits))
-            answers, wrong = (ids.repeat(len(gates)) for ids in (group.answers, group.wrong_answers))
+            answers, wrong = (ids.repeat(len(gates)) for ids in (group.task.answers, group.task.wrong_answers))
             values.append((logits[places, answers] - logits[places, wrong]).reshape(len(gates), -1).double().cpu())
     return torch.cat(values).numpy()[:, np.argsort(group.task.indices.numpy())]
 

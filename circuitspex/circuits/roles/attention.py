@@ -15,6 +15,7 @@ from circuitspex.circuits.roles.pattern_hooks import Seen
 from circuitspex.circuits.roles.places import places_of
 from circuitspex.circuits.roles.read_once import read_once
 from circuitspex.circuits.roles.subject import Subject
+from circuitspex.circuits.roles.writes import first_answers
 from circuitspex.components import Component
 from circuitspex.models.tokens import decode_token
 from circuitspex.statistics import Estimate, over_prompts
@@ -63,10 +64,11 @@ def looks(subject: Subject, where: Mapping[str, Sequence[At]]) -> dict[str, Look
     attention: dict[str, dict[int, Attention]] = {name: {} for name in reads}
     by_kind: dict[str, dict[int, _OfKinds]] = {name: {} for name in reads}
     refused: dict[int, str] = {}
+    right, wrong = first_answers(subject.task)
     for group in subject.task.groups:
         still = {layer: own for layer, own in wanted.items() if layer not in refused}
 
-        is_of = kinds_of(group.tokens, group.answers, group.wrong_answers)
+        is_of = kinds_of(group.tokens, right[group.indices], wrong[group.indices])
 
         def keep(rows: slice, layer: int, seen: Seen, indices: Tensor = group.indices, kinds: _Kinds = is_of) -> None:
             for at, head in enumerate(wanted[layer]):

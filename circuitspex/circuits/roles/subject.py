@@ -16,11 +16,7 @@ from circuitspex.tasks import Task
 class Subject:
     """The components to describe, the model that they are of, and the prompts on which they are described.
 
-    ``baseline`` is what an ablated component outputs instead, as in the search that found them. Of a task whose answers
-    have several tokens, the first tokens are described, under 'logit_diff': what the end of the prompt predicts.
-
-    Raises:
-        TaskError: two answers of a prompt begin with the same token.
+    ``baseline`` is what an ablated component outputs instead, as in the search that found them.
     """
 
     model: Model
@@ -31,9 +27,6 @@ class Subject:
     seed: int = 0
     read: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What heads did on texts that are asked about more than once: ``read_once``."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "task", self.task.with_first_tokens())
 
     @functools.cached_property
     def structure(self) -> ModelStructure:
