@@ -186,7 +186,5 @@ def test_every_form_is_registered(tmp_path):
         assert comparison(4).export(form, tmp_path / f"c.{form}") == Path(tmp_path / f"c.{form}")
     for form, ending in (("json", "json"), ("csv", "csv"), ("plot", "svg"), ("text", "txt")):
         assert series(3, 2).export(form, tmp_path / f"s.{ending}").stat().st_size > 0
-    with pytest.raises(
-        UserError, match="unknown format 'gif' of a comparison; known: csv, html, json, notebook"
-    ):
+    with pytest.raises(UserError, match="unknown format 'gif' of a comparison; known: csv, html, json, notebook"):
         comparison(1).export("gif", tmp_path / "c.gif")

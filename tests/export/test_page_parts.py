@@ -136,7 +136,7 @@ def test_the_python_repeats_the_search(tiny, monkeypatch, tmp_path):
     task = tiny.task(model, (5,) * 4)
     asked = []
     monkeypatch.setattr(cx, "load_model", lambda name, **more: asked.append((name, more)) or model)
-    monkeypatch.setattr(cx.Task, "from_jsonl", classmethod(lambda cls, path, given: asked.append(path) or task))
+    monkeypatch.setattr(cx.Task, "from_jsonl", classmethod(lambda cls, path, given, **more: asked.append(path) or task))
     monkeypatch.chdir(tmp_path)
     few = {"budget": 12, "n_heldout": 8, "n_random": 2, "n_contexts": 2, "max_nodes": 3, "max_interactions": 2}
     first = cx.find_circuit(
