@@ -66,6 +66,8 @@ def _activations(
             return keep
 
         hooks = [site.watch(keeper(site), tokens.shape[1]) for site in sites]
+        if "unembed.hook_in" in model.hook_dict:  # the logits are not looked at
+            hooks.append(("unembed.hook_in", lambda activation, hook: activation[:1, -1:]))
         run_with(model, tokens[rows].to(device), hooks)
         return found
 
