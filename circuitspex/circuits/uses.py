@@ -1,0 +1,56 @@
+"""What is done with a circuit once it is found: its model runs with only it, or without it, for a while or for good."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+from circuitspex.registry import Later
+
+_applied = Later("circuitspex.circuits.use._applied:applied")
+
+
+class CircuitUses:
+    """The methods of a circuit that change its model."""
+
+    def applied(
+        self,
+        model: Any,
+        *,
+        keep: bool | None = None,
+        scale: float | None = None,
+        baseline: str | None = None,
+        prompts: Any = None,
+        among: Any = None,
+        latents: Any = None,
+    ) -> AbstractContextManager[Any]:
+        """Within ``with circuit.applied(model):`` the model runs with only this circuit, on any prompt.
+
+        Every pass counts, those of ``generate`` too, with a cache or without; the block gives the model, and afterwards
+        it is as before, also after an exception. Other threads that run it through this package wait for the end.
+
+        Args:
+            model: a TransformerBridge; of a Hugging Face model, or the name of one, a bridge is made and given.
+            keep: True (the default without ``scale``): all other components that the search was among are ablated;
+                False: the circuit's are.
+            scale: the circuit's components have this gate, ``z' = b + scale (z - b)``; the others are ablated too with
+                ``keep=True`` and stay as they are without.
+            baseline: what ablated components output: 'zero', or 'mean_vector', one vector each; by default the
+                circuit's own, if it is one of these.
+            prompts: what means are taken over, by default the reference prompts of the circuit's task: a task, a list
+                of texts, or rows of tokens.
+            among: a selector of what others there are; by default what the search was among.
+            latents: sparse autoencoders, where the circuit has latents.
+
+        Raises:
+            UserError: a baseline that holds for some prompts only, no circuit of components of a model, one that is
+                applied already, or a wrong ``keep`` or ``scale``.
+            ComponentError: components that the model lacks, or that act at one token position.
+
+        Warns:
+            where the model has other weights than the circuit was found in.
+        """
+        found: AbstractContextManager[Any] = _applied(
+            self, model, keep=keep, scale=scale, baseline=baseline, prompts=prompts, among=among, latents=latents
+        )
+        return found
