@@ -96,7 +96,7 @@ def _players(graph: EdgeGraph) -> tuple[list[Component], list[np.ndarray]]:
         of_edges.append(graph.source == place)
     for place, name in enumerate(graph.targets):
         if name[-2:] in (".q", ".k", ".v"):
-            layer, index = name[1:-2].replace("KV", "H").split("H")
-            components.append(one(int(layer), _KINDS[name[-1]], int(index)))
+            of_layer, _, unit = name[1:-2].replace("KV", "H").partition("H")
+            components.append(one(int(of_layer), _KINDS[name[-1]], int(unit)))
             of_edges.append(graph.target == place)
     return components, of_edges
