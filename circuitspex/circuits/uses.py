@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from circuitspex.registry import Later
 
+if TYPE_CHECKING:
+    from circuitspex.circuits.pruned import Pruned
+
 _applied = Later("circuitspex.circuits.use._applied:applied")
+_prune = Later("circuitspex.circuits.use._prune:prune")
 
 
 class CircuitUses:
@@ -52,5 +57,42 @@ class CircuitUses:
         """
         found: AbstractContextManager[Any] = _applied(
             self, model, keep=keep, scale=scale, baseline=baseline, prompts=prompts, among=among, latents=latents
+        )
+        return found
+
+    def prune(
+        self,
+        model: Any,
+        path: str | Path,
+        *,
+        keep: bool = True,
+        baseline: str | None = None,
+        prompts: Any = None,
+        among: Any = None,
+        overwrite: bool = False,
+    ) -> Pruned:
+        """Write the model without the other components as a Hugging Face checkpoint, which needs no circuitspex.
+
+        Its logits are those of the model with these components ablated under ``baseline``; a mean is folded into the
+        biases after heads and neurons. Heads, key/value groups, neurons and whole layers that nothing needs are cut out
+        as far as the plain configuration of the architecture allows: it has one number of each for all layers, so a
+        layer has as many as the one that needs most, the rest zero. Before it is put in place the checkpoint is read
+        again in plain transformers and its logits are compared with those of the ablated model.
+
+        Args:
+            model: a TransformerBridge, a Hugging Face model, or the name of one.
+            path: the folder to write, which must not exist.
+            keep: False takes the circuit's components out instead, and leaves the others.
+            baseline: 'zero' or 'mean_vector'; by default the circuit's own, if it is one of these.
+            prompts: see ``applied``, as ``among``.
+            overwrite: a folder of a model at that path is replaced.
+
+        Raises:
+            UserError: what ``applied`` raises; a path that exists; a mean where the architecture has no bias to fold it
+                into; or an architecture that can't be pruned exactly. Nothing is written then.
+            ComponentError: components other than heads, attention layers, MLP layers and neurons.
+        """
+        found: Pruned = _prune(
+            self, model, path, keep=keep, baseline=baseline, prompts=prompts, among=among, overwrite=overwrite
         )
         return found
