@@ -192,6 +192,17 @@ def dtype(text: str) -> str:
     return text
 
 
+def number(text: str) -> float:
+    """An option's type: a finite number."""
+    try:
+        found = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    if not abs(found) < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a finite number, not {text}")
+    return found
+
+
 def not_negative(text: str) -> float:
     """An option's type: a number of at least 0."""
     try:
