@@ -27,7 +27,7 @@ class _Unit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Rows, eps: float) -> Rows:
         r = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-        y = x * r
+        y: Tensor = x * r
         ctx.save_for_backward(y, r)
         return y
 
