@@ -1,4 +1,4 @@
-"""``circuitspex export``: a finished circuit in other formats."""
+"""``circuitspex export``: a finished circuit in other formats; also one that another tool wrote."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from circuitspex.circuits import formats
-from circuitspex.cli.options import Named, verb_parser, writable_folder
+from circuitspex.cli.options import Named, verb_parser, whole_number, writable_folder
 from circuitspex.errors import UserError
 
 EXAMPLE = "circuitspex export runs/ioi/circuit.json --to svg,html,mermaid,graphml"
@@ -16,13 +16,29 @@ EXAMPLE = "circuitspex export runs/ioi/circuit.json --to svg,html,mermaid,graphm
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this verb."""
     parser = verb_parser(verbs, "export", "write a circuit.json in other formats", EXAMPLE)
-    parser.add_argument("circuit", type=Path, help="a circuit.json")
+    parser.add_argument("circuit", type=Path, help="a circuit.json, or with --from a file of another tool")
     parser.add_argument(
         "--to",
         required=True,
         choices=Named(formats.names),
         metavar="FORMATS",
         help="formats, separated by commas: %(choices)s",
+    )
+    parser.add_argument(
+        "--from",
+        dest="form",
+        default="json",
+        choices=("json", "eap"),
+        help="what is read: json (the default), or eap: a graph JSON of EAP-IG or MIB",
+    )
+    parser.add_argument(
+        "--top", type=whole_number(1), help="with --from eap: keep so many nodes or edges of the largest scores"
+    )
+    parser.add_argument(
+        "--sign", choices=("unknown", "ablation", "attribution"), help="with --from eap: what a score is (see the docs)"
+    )
+    parser.add_argument(
+        "--level", choices=("auto", "nodes", "edges"), help="with --from eap: whether nodes or edges are read"
     )
     parser.add_argument("--out", type=Path, help="folder to write to (default: beside the circuit.json)")
     parser.set_defaults(run=run)
@@ -36,9 +52,17 @@ def run(options: argparse.Namespace) -> int:
     unknown = [form for form in wanted if form not in formats.names()]
     if unknown or not wanted:
         raise UserError(f"unknown format '{', '.join(unknown)}'; known: {', '.join(formats.names())}")
-    circuit = Circuit.load(options.circuit)
+    given = {name: getattr(options, name) for name in ("top", "sign", "level") if getattr(options, name) is not None}
+    if given and options.form == "json":
+        raise UserError(f"--{next(iter(given))} is for --from eap")
+    circuit = formats.read(Circuit, options.circuit, options.form, **given)
     files = [f"{options.circuit.stem}.{formats.ending('Circuit', form)}" for form in wanted]
-    folder = writable_folder(options.out or options.circuit.parent, files)
+    folder = options.out or options.circuit.parent
+    if any((folder / name).resolve() == options.circuit.resolve() for name in files) and options.form != "json":
+        raise UserError(
+            f"{options.circuit} would be overwritten by what is read from it; give another folder with --out"
+        )
+    folder = writable_folder(folder, files)
     written = [circuit.export(form, folder / name) for form, name in zip(wanted, files, strict=True)]
     for path in [path for path, form in zip(written, wanted, strict=True) if form == "csv"]:
         from circuitspex.export.graphs.csv import interactions_path

@@ -1,0 +1,218 @@
+"""The whole graph of a model as EAP files list it, scored; what is in it is said when it is written.
+
+A circuit is a set of *members*: nodes of a ``NodeGraph`` by the file's names, or edges of an ``EdgeFileGraph`` by ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from circuitspex.circuits.circuit import Circuit
+from circuitspex.components._select_edges import select_edges
+from circuitspex.errors import UserError
+from circuitspex.export.graphs.eap_edges import EdgeNames, kept_nodes, key_value_heads, refuse_positions
+from circuitspex.export.graphs.eap_nodes import Blocks, edge_count, edges
+from circuitspex.export.graphs.eap_scores import Scores, scores_of, weaker_of
+from circuitspex.files import write_atomically
+from circuitspex.recovery import Interactions
+
+MAX_EDGES = 3_000_000
+"""Of a larger model only the kept edges are listed; readers take the others for left out, with a score of 0."""
+
+Line = tuple[str, str, float, bool]
+"""An edge as the file has it: source, target, score, whether it is in the graph."""
+
+
+@dataclass(frozen=True)
+class WholeGraph:
+    """What both kinds have: the sizes of the model, what each layer has (and whether the circuit says it), the members
+    of the circuit, and the scores of all that was searched, by our names."""
+
+    cfg: dict[str, Any]
+    blocks: Blocks
+    says_blocks: bool
+    kept: Set[str]
+    scores: Scores
+
+    @property
+    def parallel(self) -> bool:
+        """Whether attention and MLP of a layer read the same."""
+        return bool(self.cfg["parallel_attn_mlp"])
+
+    @property
+    def n_edges(self) -> int:
+        """How many edges the model has, as the format counts them."""
+        return edge_count(self.blocks, self.parallel)
+
+    def member(self, name: str) -> str:
+        """What a part of our name is called among the members."""
+        raise NotImplementedError
+
+    def nodes(self, kept: Set[str]) -> dict[str, dict[str, Any]]:
+        """The nodes as the file has them, where these members are in the graph."""
+        raise NotImplementedError
+
+    def lines(self, kept: Set[str]) -> Iterator[Line]:
+        """The edges as the file has them, where these members are in the graph."""
+        raise NotImplementedError
+
+    def about(self) -> dict[str, Any]:
+        """What the file says besides."""
+        raise NotImplementedError
+
+    def count(self, kept: Set[str]) -> int:
+        """How many edges are in the graph, as the format counts them, where these members are."""
+        return sum(in_graph for _, _, _, in_graph in self.lines(kept))
+
+
+@dataclass(frozen=True)
+class NodeGraph(WholeGraph):
+    """Of a circuit of nodes: all edges between those that are kept, or were never ablated, are in the graph.
+
+    ``known`` are the nodes that are listed; ``names`` our names of those that were searched.
+    """
+
+    known: tuple[str, ...]
+    names: Mapping[str, str]
+
+    def member(self, name: str) -> str:
+        """The file's name of a component."""
+        return next(node for node, own in self.names.items() if own == name)
+
+    def nodes(self, kept: Set[str]) -> dict[str, dict[str, Any]]:
+        """The nodes as the file has them; those that were never ablated have no score."""
+        found: dict[str, dict[str, Any]] = {}
+        for name in self.known:
+            found[name] = {"in_graph": name in kept or name not in self.names}
+            if name in self.names:
+                found[name]["score"] = self.scores.score[self.names[name]]
+        return found
+
+    def lines(self, kept: Set[str]) -> Iterator[Line]:
+        """The edges as the file has them, each with the score of its weaker end."""
+        strongest = self.scores.strongest
+        score = {node: self.scores.score[own] for node, own in self.names.items()}
+        inside = {name: name in kept or name not in self.names for name in self.known}
+        for source, target in edges(self.blocks, self.parallel):
+            into = target.split("<")[0]
+            if source in inside and into in inside:  # one that was never ablated is as strong as the strongest
+                weaker = weaker_of(score.get(source, strongest), score.get(into, strongest), strongest)
+                yield source, target, weaker, inside[source] and inside[into]
+
+    def count(self, kept: Set[str]) -> int:
+        """How many edges are in the graph: those between its nodes."""
+        inside = {name for name in self.known if name in kept or name not in self.names}
+        heads = [sum(name in inside for name in self.blocks.of_layer(layer)) for layer in range(len(self.blocks.heads))]
+        mlps = [f"m{layer}" in inside for layer in range(len(self.blocks.mlps))]
+        return edge_count(Blocks(tuple(heads), tuple(mlps)), self.parallel)
+
+    def about(self) -> dict[str, Any]:
+        """What the file says of its scores."""
+        return {
+            "level": "nodes",
+            "edges": "not measured: the weaker of both ends' scores, up to a thousandth less as the other is weak",
+            "scores": "effects, measured or decoded; of those placed only a place in a ranking",
+            "placed": list(self.scores.placed),
+            **({"heads": list(self.blocks.heads), "mlps": list(self.blocks.mlps)} if self.says_blocks else {}),
+        }
+
+
+@dataclass(frozen=True)
+class EdgeFileGraph(WholeGraph):
+    """Of a circuit of edges: these, and those that the search left open, are in the graph."""
+
+    edge_names: EdgeNames
+    selector: str
+
+    def member(self, name: str) -> str:
+        """An edge's own name."""
+        return name
+
+    def nodes(self, kept: Set[str]) -> dict[str, dict[str, Any]]:
+        """The nodes, in the graph where its edges reach and leave them."""
+        inside = kept_nodes((source, target) for source, target, _, in_graph in self.lines(kept) if in_graph)
+        ends = ["input", *(end for ends in self.edge_names.by_ends for end in ends)]
+        return {name: {"in_graph": name in inside} for name in dict.fromkeys(end.split("<")[0] for end in ends)}
+
+    def lines(self, kept: Set[str]) -> Iterator[Line]:
+        """The edges; those that the search left open have the strongest score, which keeps them in every ranking."""
+        score, sharing, strongest = self.scores.score, self.edge_names.sharing, self.scores.strongest
+        for (source, target), name in self.edge_names.by_ends.items():
+            if name in score:
+                yield source, target, score[name] / sharing[name], name in kept
+            else:
+                yield source, target, strongest, True
+
+    def about(self) -> dict[str, Any]:
+        """What the file says of its scores."""
+        graph = self.edge_names.graph
+        return {
+            "level": "edges",
+            "components": self.selector,
+            "scores": "effects, measured or decoded; of those placed only a place in a ranking",
+            "placed": list(self.scores.placed),
+            "heads": list(self.blocks.heads),
+            "mlps": list(self.blocks.mlps),
+            "key_value_heads": [layer.n_kv for layer in graph.layers],
+            "ungrouped": graph.ungrouped,
+        }
+
+
+def edges_of(circuit: Circuit, cfg: dict[str, Any], blocks: Blocks, function: Interactions | None) -> EdgeFileGraph:
+    """The graph of a circuit of edges.
+
+    Raises:
+        UserError: it has edges that its model does not have, or at single tokens.
+    """
+    groups = key_value_heads(circuit.model.get("key_value_heads"), blocks, "the circuit's model.key_value_heads")
+    ungrouped = circuit.run.get("ungrouped") is True or groups is None
+    names = EdgeNames.of(blocks, groups, parallel=bool(cfg["parallel_attn_mlp"]), ungrouped=ungrouped)
+    selector = str(circuit.run.get("components") or ("edges:ungrouped" if ungrouped else "edges"))
+    inside = [node.name for node in circuit.nodes]
+    refuse_positions(inside)
+    try:
+        for name in inside:
+            names.graph.number(name)
+        players = select_edges(names.graph, selector)
+    except UserError as error:
+        raise UserError(f"an EAP graph can't hold this circuit: {error}") from None
+    refuse_positions(players.names)
+    searched = [name for name in names.sharing if name in {*players.names, *inside}]
+    scores = scores_of(circuit, searched, function)
+    return EdgeFileGraph(cfg, blocks, True, frozenset(inside), scores, names, selector)
+
+
+def write_graph(graph: WholeGraph, kept: Set[str], path: Path, *, sign: str, scored: bool = True, **about: Any) -> Path:
+    """Write the graph with these members in it.
+
+    Args:
+        graph: of the model.
+        kept: the members of the circuit.
+        path: the file.
+        sign: of the scores: 'ablation' or 'unknown'.
+        scored: whether nodes have their scores; edges need one in the format, and have 0 without.
+        about: what the file says besides.
+
+    Raises:
+        UserError: the path can't be written.
+    """
+    nodes = graph.nodes(kept)
+    if not scored:
+        nodes = {name: {"in_graph": node["in_graph"]} for name, node in nodes.items()}
+    every = graph.n_edges <= MAX_EDGES
+    listed = ",\n".join(
+        f'"{source}->{target}": {{"score": {score if scored else 0.0!r}, "in_graph": {json.dumps(in_graph)}}}'
+        for source, target, score, in_graph in graph.lines(kept)
+        if in_graph or every
+    )
+    top = {"cfg": graph.cfg, "circuitspex": {"sign": sign, **graph.about(), **about}, "nodes": nodes}
+    text = (
+        "{"
+        + ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in top.items())
+        + f',\n"edges": {{{listed}}}}}\n'
+    )
+    return write_atomically(path, text.encode())
