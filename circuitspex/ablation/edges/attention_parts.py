@@ -75,7 +75,7 @@ class EdgeLayerParts:
         n_q, n_k = len(self.q[0]), len(self.k[0])
         q, k, v = (
             _projected(part, some)
-            for part, some in zip((self.q, self.k, self.v), x.split([n_q, n_k, n_k], dim=1), strict=True)
+            for part, some in zip((self.q, self.k, self.v), torch.split(x, [n_q, n_k, n_k], dim=1), strict=True)
         )
         q = q if a.q_norm is None else a.q_norm(q)
         k = k if a.k_norm is None else a.k_norm(k)

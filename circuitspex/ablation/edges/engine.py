@@ -156,7 +156,9 @@ class EdgeEngine:
             return self._open(len(gates)).index_copy(1, self._numbers, gates)
         n = group.n_prompt_tokens
         full = self._open(len(gates), group.length)
-        places, columns, numbers = [], [], []
+        places: list[int] = []
+        columns: list[int] = []
+        numbers: list[int] = []
         for column, (number, at) in enumerate(
             zip(self.selection.numbers.tolist(), self.selection.positions, strict=True)
         ):
@@ -217,7 +219,7 @@ class EdgeEngine:
         with frozen(self.model):
             for group in self._groups:
                 for masks, prompts, metric, slope in self._batches(group, gates, gradients):
-                    values[np.ix_(range(len(gates))[masks], group.task.indices.numpy()[prompts])] = metric
+                    values[np.ix_(np.arange(len(gates))[masks], group.task.indices.numpy()[prompts])] = metric
                     if slopes is not None and slope is not None:
                         slopes[masks] += slope / n_prompts
                     done(metric.size / n_prompts)

@@ -166,9 +166,9 @@ class _Run:
         if g.ndim == 3:
             x = torch.baddbmm(base.reshape(1, 1, -1), g, written)
         else:
-            by_place = torch.einsum("mtus,mupsd->mtpsd", g, written.unflatten(2, self.shape))
+            by_place = torch.einsum("mtus,mupsd->mtpsd", g, _apart(written, self.shape))
             x = by_place.flatten(2) + base.reshape(1, 1, -1)
-        return x.unflatten(2, self.shape)
+        return x.view(*x.shape[:2], *self.shape)
 
     def outputs(self, stage: Stage, x: Read) -> Tensor:
         """What the sources of a stage write."""
@@ -192,7 +192,7 @@ class _Run:
 
     def _write(self, at: int, out: Tensor) -> None:
         """Into the buffer, less the baseline."""
-        places = self.buffer[:, at : at + out.shape[1]].unflatten(2, self.shape)
+        places = _apart(self.buffer[:, at : at + out.shape[1]], self.shape)
         if self.given.base is None:
             places.copy_(out)
         else:
@@ -227,7 +227,7 @@ class _Pass(torch.autograd.Function):
                 else:
                     out = run.outputs(stage, x)
                     at -= out.shape[1]
-                    slope = given[:, at : at + out.shape[1]].unflatten(2, run.shape)
+                    slope = _apart(given[:, at : at + out.shape[1]], run.shape)
                 (dx,) = torch.autograd.grad(out, x, slope.to(out.dtype))
             run.read[number] = x.new_empty(0)  # it has served
             _add(run, stage, dx.flatten(2), given, slopes[:, int(first[stage.first]) : int(first[stage.last])])
@@ -242,9 +242,14 @@ def _add(run: _Run, stage: Stage, dx: Tensor, given: Tensor, slopes: Tensor) -> 
         slopes.copy_(torch.bmm(dx, written.transpose(1, 2)).flatten(1))
         before.baddbmm_(g.transpose(1, 2), dx)
         return
-    by_place, dx = written.unflatten(2, run.shape), dx.unflatten(2, run.shape)
+    by_place, dx = _apart(written, run.shape), _apart(dx, run.shape)
     slopes.copy_(torch.einsum("mtpsd,mupsd->mtus", dx, by_place).flatten(1, 2))
-    before.unflatten(2, run.shape).add_(torch.einsum("mtus,mtpsd->mupsd", g, dx))
+    _apart(before, run.shape).add_(torch.einsum("mtus,mtpsd->mupsd", g, dx))
+
+
+def _apart(flat: Tensor, shape: torch.Size) -> Tensor:
+    """``[masks, parts, prompts * pos * d_model]`` with the last axis as three."""
+    return flat.view(*flat.shape[:2], *shape)
 
 
 def numbers_a_row(graph: EdgeGraph, d_model: int, d_mlp: int, n_positions: int, *, gradients: bool) -> int:

@@ -97,7 +97,7 @@ class EdgesHooks:
         for name, constant in self._open_streams().items():
             wide = constant.double()
             spread = (wide - wide.mean((0, 1))).abs().max()
-            if float(spread) > 1e-4 * self._largest[name]:
+            if float(spread) > 1e-4 * self._largest.get(name, self._largest["logits"]):
                 return name
         return None
 
@@ -187,7 +187,8 @@ class _Block:
         seen = self._run(rows, x.flatten(0, 1), {}, [self._hook(kind) for kind in ("query", "key", "value")])
 
         def units(kind: str) -> Tensor:  # targets, prompts, pos, unit, width
-            return _read(self.parts[kind], seen[self._hook(kind)]).unflatten(0, (n, prompts))
+            passed = _read(self.parts[kind], seen[self._hook(kind)])
+            return passed.reshape(n, prompts, *passed.shape[1:])
 
         n_k = self.graph.n_keys(self.layer)
         each = self.n_heads // self.n_kv
@@ -219,6 +220,7 @@ class _Block:
         if self.graph.parallel:
             hook = self._hook("mlp")
             return self._run(tokens, x, {}, [hook])[hook]
+        # The stream after attention passes the hook; what the MLP reads is put in its place.
         seen = self._run(tokens, x, {"middle": x}, [self.middle, out])
         return seen[out] - seen[self.middle]
 
@@ -231,15 +233,16 @@ class _Block:
         else:
             place = self._hook("attention") if self.graph.parallel else self.middle
         seen = self._run(tokens.repeat(n, 1), x.repeat(n, 1, 1), {"head": alone.flatten(0, 1)}, [place])[place]
-        each = seen.unflatten(0, (n, prompts))
+        each = seen.reshape(n, prompts, *seen.shape[1:])
         added = each[:-1] - each[-1]
         if self.norm_after is None:
-            return added
+            return torch.as_tensor(added)
         norm = self.norm_after
         total = added.sum(0) + each[-1]
         if norm.centred:
             added, total = added - added.mean(-1, keepdim=True), total - total.mean(-1, keepdim=True)
-        return added * torch.rsqrt(total.square().mean(-1, keepdim=True) + norm.eps) * norm.scale.to(added)
+        scale: Tensor = torch.rsqrt(total.square().mean(-1, keepdim=True) + norm.eps) * norm.scale.to(added)
+        return added * scale
 
     def _run(self, tokens: Tokens, x: Tensor, put: dict[str, Tensor], look_at: list[str]) -> dict[str, Tensor]:
         """The block alone, on this stream, with some of its activations replaced; what passes these hooks."""
