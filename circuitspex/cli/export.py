@@ -10,6 +10,8 @@ from circuitspex.circuits import formats
 from circuitspex.cli.options import Named, verb_parser, whole_number, writable_folder
 from circuitspex.errors import UserError
 
+MIB = "mib"
+"""What is no file but a folder, and needs the decoded function."""
 EXAMPLE = "circuitspex export runs/ioi/circuit.json --to svg,html,mermaid,graphml"
 
 
@@ -20,7 +22,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--to",
         required=True,
-        choices=Named(formats.names),
+        choices=Named(_names),
         metavar="FORMATS",
         help="formats, separated by commas: %(choices)s",
     )
@@ -40,22 +42,37 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument(
         "--level", choices=("auto", "nodes", "edges"), help="with --from eap: whether nodes or edges are read"
     )
+    parser.add_argument(
+        "--interactions", type=Path, help="with --to mib: the decoded function (default: interactions.json beside it)"
+    )
     parser.add_argument("--out", type=Path, help="folder to write to (default: beside the circuit.json)")
     parser.set_defaults(run=run)
+
+
+def _names() -> tuple[str, ...]:
+    """The formats of a file, and the folder for MIB."""
+    return tuple(sorted((*formats.names(), MIB)))
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
     from circuitspex.circuits import Circuit
+    from circuitspex.recovery import Interactions
 
     wanted = [form.strip() for form in options.to.split(",") if form.strip()]
-    unknown = [form for form in wanted if form not in formats.names()]
+    unknown = [form for form in wanted if form not in _names()]
     if unknown or not wanted:
-        raise UserError(f"unknown format '{', '.join(unknown)}'; known: {', '.join(formats.names())}")
+        raise UserError(f"unknown format '{', '.join(unknown)}'; known: {', '.join(_names())}")
+    if options.interactions is not None and MIB not in wanted:
+        raise UserError("--interactions is for --to mib")
     given = {name: getattr(options, name) for name in ("top", "sign", "level") if getattr(options, name) is not None}
     if given and options.form == "json":
         raise UserError(f"--{next(iter(given))} is for --from eap")
     circuit = formats.read(Circuit, options.circuit, options.form, **given)
+    function = None
+    if MIB in wanted:
+        function = Interactions.load(options.interactions or options.circuit.with_name("interactions.json"))
+        wanted = [form for form in wanted if form != MIB]
     files = [f"{options.circuit.stem}.{formats.ending('Circuit', form)}" for form in wanted]
     folder = options.out or options.circuit.parent
     if any((folder / name).resolve() == options.circuit.resolve() for name in files) and options.form != "json":
@@ -68,6 +85,10 @@ def run(options: argparse.Namespace) -> int:
         from circuitspex.export.graphs.csv import interactions_path
 
         written.append(interactions_path(path))
+    if function is not None:
+        from circuitspex.export.graphs import mib
+
+        written += mib.write(circuit, function, folder / f"{options.circuit.stem}.mib")
     if options.json:
         print(json.dumps({"files": [str(path) for path in written]}))
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,13 @@ class NodeGraph(WholeGraph):
     known: tuple[str, ...]
     names: Mapping[str, str]
 
+    @cached_property
+    def _node_of(self) -> dict[str, str]:
+        return {own: node for node, own in self.names.items()}
+
     def member(self, name: str) -> str:
         """The file's name of a component."""
-        return next(node for node, own in self.names.items() if own == name)
+        return self._node_of[name]
 
     def nodes(self, kept: Set[str]) -> dict[str, dict[str, Any]]:
         """The nodes as the file has them; those that were never ablated have no score."""
@@ -138,6 +143,15 @@ class EdgeFileGraph(WholeGraph):
         ends = ["input", *(end for ends in self.edge_names.by_ends for end in ends)]
         return {name: {"in_graph": name in inside} for name in dict.fromkeys(end.split("<")[0] for end in ends)}
 
+    def count(self, kept: Set[str]) -> int:
+        """How many edges are in the graph: those of the circuit, and those that the search left open."""
+        sharing = self.edge_names.sharing
+        return self._n_open + sum(sharing[name] for name in kept)
+
+    @cached_property
+    def _n_open(self) -> int:
+        return sum(n for name, n in self.edge_names.sharing.items() if name not in self.scores.score)
+
     def lines(self, kept: Set[str]) -> Iterator[Line]:
         """The edges; those that the search left open have the strongest score, which keeps them in every ranking."""
         score, sharing, strongest = self.scores.score, self.edge_names.sharing, self.scores.strongest
@@ -186,33 +200,32 @@ def edges_of(circuit: Circuit, cfg: dict[str, Any], blocks: Blocks, function: In
     return EdgeFileGraph(cfg, blocks, True, frozenset(inside), scores, names, selector)
 
 
-def write_graph(graph: WholeGraph, kept: Set[str], path: Path, *, sign: str, scored: bool = True, **about: Any) -> Path:
+def write_graph(
+    graph: WholeGraph, kept: Set[str] | None, path: Path, *, sign: str, every: bool = True, **about: Any
+) -> Path:
     """Write the graph with these members in it.
 
     Args:
         graph: of the model.
-        kept: the members of the circuit.
+        kept: the members of the circuit; None writes a graph with nothing in it, not even what no search ablated.
         path: the file.
         sign: of the scores: 'ablation' or 'unknown'.
-        scored: whether nodes have their scores; edges need one in the format, and have 0 without.
+        every: list all edges, as far as the model has at most ``MAX_EDGES``; else those in the graph.
         about: what the file says besides.
 
     Raises:
         UserError: the path can't be written.
     """
-    nodes = graph.nodes(kept)
-    if not scored:
-        nodes = {name: {"in_graph": node["in_graph"]} for name, node in nodes.items()}
-    every = graph.n_edges <= MAX_EDGES
+    nodes, lines = graph.nodes(kept or frozenset()), graph.lines(kept or frozenset())
+    if kept is None:
+        nodes = {name: {**node, "in_graph": False} for name, node in nodes.items()}
+        lines = ((source, target, score, False) for source, target, score, _ in lines)
+    every = every and graph.n_edges <= MAX_EDGES
     listed = ",\n".join(
-        f'"{source}->{target}": {{"score": {score if scored else 0.0!r}, "in_graph": {json.dumps(in_graph)}}}'
-        for source, target, score, in_graph in graph.lines(kept)
+        f'"{source}->{target}": {{"score": {score!r}, "in_graph": {json.dumps(in_graph)}}}'
+        for source, target, score, in_graph in lines
         if in_graph or every
     )
     top = {"cfg": graph.cfg, "circuitspex": {"sign": sign, **graph.about(), **about}, "nodes": nodes}
-    text = (
-        "{"
-        + ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in top.items())
-        + f',\n"edges": {{{listed}}}}}\n'
-    )
-    return write_atomically(path, text.encode())
+    text = "{" + ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in top.items())
+    return write_atomically(path, (text + f',\n"edges": {{{listed}}}}}\n').encode())

@@ -1,6 +1,6 @@
 """A score for every part of a circuit's search, so that a ranking means something: the decoded function's main effects.
 
-Effects that were measured stand before those that were decoded. Parts whose decoded main effect is 0 are all alike to a
+Parts of the circuit have the effects that were measured. Others whose decoded main effect is 0 are all alike to a
 sparse decoder, and a sort would order them at random: they get a place of their own instead, a score far below all
 others. First come those that the function has in interactions, the strongest first; then those nearer to the logits.
 """
@@ -43,7 +43,7 @@ def scores_of(circuit: Circuit, searched: Iterable[str], function: Interactions 
     decoded: Mapping[str, float] = circuit.run.get("main_effects") or {}
     if function is not None:
         decoded = function.main_effects
-    known = {node.name: node.effect for node in (*circuit.dropped_nodes, *circuit.nodes)}
+    known = {node.name: node.effect for node in circuit.nodes}
     score = {name: float(known.get(name, decoded.get(name, 0.0))) for name in names}
     shared = _in_interactions(circuit, function)
     silent = [name for name in reversed(names) if score[name] == 0]
