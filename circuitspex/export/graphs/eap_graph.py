@@ -57,8 +57,8 @@ class WholeGraph:
         """The nodes as the file has them, where these members are in the graph."""
         raise NotImplementedError
 
-    def lines(self, kept: Set[str]) -> Iterator[Line]:
-        """The edges as the file has them, where these members are in the graph."""
+    def lines(self, kept: Set[str], every: bool = True) -> Iterator[Line]:
+        """The edges as the file has them, where these members are in the graph; all, or only those in the graph."""
         raise NotImplementedError
 
     def about(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class WholeGraph:
 
     def count(self, kept: Set[str]) -> int:
         """How many edges are in the graph, as the format counts them, where these members are."""
-        return sum(in_graph for _, _, _, in_graph in self.lines(kept))
+        return sum(1 for _ in self.lines(kept, False))
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,19 @@ class NodeGraph(WholeGraph):
                 found[name]["score"] = self.scores.score[self.names[name]]
         return found
 
-    def lines(self, kept: Set[str]) -> Iterator[Line]:
+    def lines(self, kept: Set[str], every: bool = True) -> Iterator[Line]:
         """The edges as the file has them, each with the score of its weaker end."""
         strongest = self.scores.strongest
         score = {node: self.scores.score[own] for node, own in self.names.items()}
         inside = {name: name in kept or name not in self.names for name in self.known}
         for source, target in edges(self.blocks, self.parallel):
             into = target.split("<")[0]
-            if source in inside and into in inside:  # one that was never ablated is as strong as the strongest
+            both = inside.get(source, False) and inside.get(into, False)
+            if both or (
+                every and source in inside and into in inside
+            ):  # one that was never ablated is as strong as the strongest
                 weaker = weaker_of(score.get(source, strongest), score.get(into, strongest), strongest)
-                yield source, target, weaker, inside[source] and inside[into]
+                yield source, target, weaker, both
 
     def count(self, kept: Set[str]) -> int:
         """How many edges are in the graph: those between its nodes."""
@@ -139,7 +142,7 @@ class EdgeFileGraph(WholeGraph):
 
     def nodes(self, kept: Set[str]) -> dict[str, dict[str, Any]]:
         """The nodes, in the graph where its edges reach and leave them."""
-        inside = kept_nodes((source, target) for source, target, _, in_graph in self.lines(kept) if in_graph)
+        inside = kept_nodes((source, target) for source, target, _, in_graph in self.lines(kept, False) if in_graph)
         ends = ["input", *(end for ends in self.edge_names.by_ends for end in ends)]
         return {name: {"in_graph": name in inside} for name in dict.fromkeys(end.split("<")[0] for end in ends)}
 
@@ -152,12 +155,13 @@ class EdgeFileGraph(WholeGraph):
     def _n_open(self) -> int:
         return sum(n for name, n in self.edge_names.sharing.items() if name not in self.scores.score)
 
-    def lines(self, kept: Set[str]) -> Iterator[Line]:
+    def lines(self, kept: Set[str], every: bool = True) -> Iterator[Line]:
         """The edges; those that the search left open have the strongest score, which keeps them in every ranking."""
         score, sharing, strongest = self.scores.score, self.edge_names.sharing, self.scores.strongest
         for (source, target), name in self.edge_names.by_ends.items():
             if name in score:
-                yield source, target, score[name] / sharing[name], name in kept
+                if every or name in kept:
+                    yield source, target, score[name] / sharing[name], name in kept
             else:
                 yield source, target, strongest, True
 
@@ -216,15 +220,15 @@ def write_graph(
     Raises:
         UserError: the path can't be written.
     """
-    nodes, lines = graph.nodes(kept or frozenset()), graph.lines(kept or frozenset())
+    every = every and graph.n_edges <= MAX_EDGES
+    nodes, lines = graph.nodes(kept or frozenset()), graph.lines(kept or frozenset(), every)
     if kept is None:
         nodes = {name: {**node, "in_graph": False} for name, node in nodes.items()}
-        lines = ((source, target, score, False) for source, target, score, _ in lines)
-    every = every and graph.n_edges <= MAX_EDGES
+        lines = ((source, target, score, False) for source, target, score, _ in lines if every)
+    said = {True: "true", False: "false"}
     listed = ",\n".join(
-        f'"{source}->{target}": {{"score": {score!r}, "in_graph": {json.dumps(in_graph)}}}'
+        f'"{source}->{target}": {{"score": {score!r}, "in_graph": {said[in_graph]}}}'
         for source, target, score, in_graph in lines
-        if in_graph or every
     )
     top = {"cfg": graph.cfg, "circuitspex": {"sign": sign, **graph.about(), **about}, "nodes": nodes}
     text = "{" + ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in top.items())

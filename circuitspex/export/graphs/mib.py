@@ -11,6 +11,7 @@ nodes are kept as fit into a share. Where not even one does (a search among head
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -101,14 +102,22 @@ class _Sizes:
 
     def largest(self, budget: int) -> frozenset[str] | None:
         """The circuit of as many members as there can be with at most so many edges; None where none fits."""
-        fits, beyond = 0, self.function.n_players + 1
+        n = self.function.n_players
         if self._of(0)[2] > budget:
             return None
+        if self._of(n)[2] <= budget:
+            return self._of(n)[1]
+        fits, beyond, halve = 0, n, False
+        for size in sorted(self.made):
+            fits, beyond = (size, beyond) if self.made[size][2] <= budget else (fits, min(beyond, size))
         while beyond - fits > 1:
-            size = (fits + beyond) // 2
-            _, _, count = self._of(size)
-            fits, beyond = (size, beyond) if count <= budget else (fits, size)
-            if self.function.n_players > _MANY and _CLOSE * budget <= count <= budget:
+            # The edges between k nodes grow like its square.
+            low, goal, high = (math.sqrt(count) for count in (self._of(fits)[2], budget, self._of(beyond)[2]))
+            guess = fits + round((beyond - fits) * (goal - low) / (high - low))
+            size = (fits + beyond) // 2 if halve else min(max(guess, fits + 1), beyond - 1)
+            count = self._of(size)[2]
+            fits, beyond, halve = (size, beyond, not halve) if count <= budget else (fits, size, not halve)
+            if n > _MANY and _CLOSE * budget <= count <= budget:
                 break
         return self._of(fits)[1]
 
