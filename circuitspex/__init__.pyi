@@ -12,6 +12,9 @@ from .circuits import (
     PromptMap as PromptMap,
 )
 from .circuits import (
+    attribution_scores as attribution_scores,
+)
+from .circuits import (
     coarse_to_fine as coarse_to_fine,
 )
 from .circuits import (

@@ -19,6 +19,8 @@ from .comparison import Change as Change
 from .comparison import Comparison as Comparison
 from .comparison import Point as Point
 from .comparison import Series as Series
+from .evidence._attribution_scores import AttributionScores as AttributionScores
+from .evidence._attribution_scores import attribution_scores as attribution_scores
 from .evidence._measure import estimate as estimate
 from .evidence._measure import measure as measure
 from .evidence._verify import verify as verify
