@@ -39,6 +39,9 @@ from .games import (
     ComponentGame as ComponentGame,
 )
 from .games import (
+    EdgeGame as EdgeGame,
+)
+from .games import (
     FunctionGame as FunctionGame,
 )
 from .games import (

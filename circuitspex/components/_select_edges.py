@@ -128,13 +128,12 @@ def _selected(graph: EdgeGraph, text: str, part: str) -> IntArray:
         match = _END.fullmatch(text)
         if match is None or match["word"] != "edges":
             raise ComponentError(_unknown(part))
-        every = np.arange(len(graph))
         if match["slice"] is None and match["layer"] is None:
-            return every
+            return np.arange(len(graph))
         layers = _layers(graph, match, part)
         sources = np.array([layer_of(name) in layers for name in graph.sources])
         targets = np.array([layer_of(name) in layers for name in graph.targets])
-        return every[sources[graph.source] & targets[graph.target]]
+        return np.flatnonzero(sources[graph.source] & targets[graph.target])
     if text.count("->") != 1:
         raise ComponentError(_unknown(part))
     source, target = text.split("->")

@@ -1,4 +1,5 @@
 from .component_game import ComponentGame as ComponentGame
+from .edge_game import EdgeGame as EdgeGame
 from .function_game import FunctionGame as FunctionGame
 from .function_game import as_game as as_game
 from .function_game import per_prompt_of as per_prompt_of
