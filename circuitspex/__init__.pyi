@@ -32,6 +32,9 @@ from .circuits import (
 from .circuits import (
     find_circuit as find_circuit,
 )
+from .circuits import (
+    mib_scores as mib_scores,
+)
 from .components import Component as Component
 from .components import Latents as Latents
 from .errors import UserError as UserError
