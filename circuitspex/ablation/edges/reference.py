@@ -97,7 +97,7 @@ class EdgesHooks:
         for name, constant in self._open_streams().items():
             wide = constant.double()
             spread = (wide - wide.mean((0, 1))).abs().max()
-            if float(spread) > 1e-4 * self._largest[name]:
+            if float(spread) > 1e-4 * self._largest.get(name, self._largest["logits"]):
                 return name
         return None
 
