@@ -2,8 +2,8 @@
 
 Mueller et al., 'MIB: A Mechanistic Interpretability Benchmark', 2025, and the evaluation that its track is run with:
 what is not in the circuit gives its output on the counterfactual prompt; circuits have 0.1, 0.2, 0.5, 1, 2, 5, 10, 20,
-50 and 100 % of all nodes, or of all edges, rounded down; means over the prompts are taken before f is; the empty circuit
-is the counterfactual's own run; areas by the trapezoidal rule over the shares.
+50 and 100 % of all nodes, or of all edges, rounded down; means over the prompts are taken before f is; the empty
+circuit is the counterfactual's own run; areas by the trapezoidal rule over the shares.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from circuitspex.games import LensGame, RememberingGame
 from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions
 from circuitspex.scale import check_seed
+from circuitspex.statistics import over_prompts
 from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray, Term
 
@@ -91,6 +92,7 @@ def mib_scores(
         empty=float(empty.mean()),
         curves=made,
         gains=tuple(gains),
+        span=over_prompts(full - empty),
         edges=n_edges_of(game, circuits),
         passes={name: spent[name] for name in made if name in spent},
         about={

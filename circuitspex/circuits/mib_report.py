@@ -10,6 +10,7 @@ from typing import Any, Literal
 from circuitspex.circuits import formats
 from circuitspex.circuits.evidence.curve import Curve
 from circuitspex.circuits.report import Gain
+from circuitspex.statistics import Estimate
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class MIBReport(formats.Result):
     ``curves`` by way: faithfulness f at MIB's ten shares of all ``n_players`` nodes or edges, CPR and CMD, with 95 %
     intervals over prompts. Scores are ranked signed, and by absolute value as '|…|'. CPR has no upper end (circuits
     without what works against a behaviour show more of it than the model), so CMD and the curve stand beside it.
-    ``full`` and ``empty`` are the metric of the model and with everything replaced, the counterfactual's own run.
+    ``full`` and ``empty`` are the metric of the model and with everything replaced, the counterfactual's own run, and
+    ``span`` their difference, of which f is a share: where its interval holds 0, f means little.
     ``edges`` is how many edges each circuit has as MIB counts them (of a circuit of nodes, all between kept nodes);
     empty where the model can't be cut into edges. ``passes`` is how many passes with a gradient each way took, where
     that is known. ``gains`` are differences on the same prompts.
@@ -30,6 +32,7 @@ class MIBReport(formats.Result):
     n_prompts: int
     full: float
     empty: float
+    span: Estimate
     curves: Mapping[str, Curve]
     gains: tuple[Gain, ...] = ()
     edges: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

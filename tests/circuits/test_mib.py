@@ -30,38 +30,40 @@ def nodes(tiny: SimpleNamespace) -> tuple[Any, Any]:
 
 def plain_metric(plain: Plain, task: Any, kept: set[str]) -> np.ndarray:
     """The logit difference of each prompt where other heads and MLPs give what they give on the counterfactual."""
-    found = []
-    for i in range(task.n_prompts):
-        tokens, other = task.tokens[i : i + 1], task.counterfactual_tokens[i : i + 1]
-        with torch.no_grad():
-            corrupt: dict[str, torch.Tensor] = {}
-            handles = []
+    pairs = zip(task.tokens, task.counterfactual_tokens, task.answers, task.wrong_answers, strict=True)
+    return np.array([plain_difference(plain, *each, kept) for each in pairs])
 
-            def heads(module: Any, args: Any, layer: int) -> Any:
-                z = args[0]
-                if f"z{layer}" not in corrupt:
-                    corrupt[f"z{layer}"] = z
-                    return None
-                gate = torch.tensor([f"L{layer}H{h}" in kept for h in range(plain.n_heads)])
-                gate = gate.repeat_interleave(z.shape[-1] // plain.n_heads)
-                return (torch.where(gate, z, corrupt[f"z{layer}"]),)
 
-            def mlp(module: Any, args: Any, output: Any, layer: int) -> Any:
-                if f"m{layer}" not in corrupt:
-                    corrupt[f"m{layer}"] = output
-                    return None
-                return output if f"L{layer}M" in kept else corrupt[f"m{layer}"]
+def plain_difference(plain: Plain, tokens: Any, other: Any, answer: Any, wrong: Any, kept: set[str]) -> float:
+    """The same of one prompt."""
+    corrupt: dict[str, torch.Tensor] = {}
 
-            for layer, block in enumerate(plain.layers):
-                pre = plain.out_projection(layer).register_forward_pre_hook
-                handles.append(pre(lambda m, a, layer=layer: heads(m, a, layer)))
-                handles.append(block.mlp.register_forward_hook(lambda m, a, o, layer=layer: mlp(m, a, o, layer)))
-            plain.model(input_ids=other)
-            logits = plain.model(input_ids=tokens).logits[0, -1]
-            for handle in handles:
-                handle.remove()
-        found.append(float(logits[task.answers[i]] - logits[task.wrong_answers[i]]))
-    return np.array(found)
+    def heads(module: Any, args: Any, layer: int) -> Any:
+        z = args[0]
+        if f"z{layer}" not in corrupt:
+            corrupt[f"z{layer}"] = z
+            return None
+        gate = torch.tensor([f"L{layer}H{h}" in kept for h in range(plain.n_heads)])
+        gate = gate.repeat_interleave(z.shape[-1] // plain.n_heads)
+        return (torch.where(gate, z, corrupt[f"z{layer}"]),)
+
+    def mlp(module: Any, args: Any, output: Any, layer: int) -> Any:
+        if f"m{layer}" not in corrupt:
+            corrupt[f"m{layer}"] = output
+            return None
+        return output if f"L{layer}M" in kept else corrupt[f"m{layer}"]
+
+    handles = []
+    for layer, block in enumerate(plain.layers):
+        pre = plain.out_projection(layer).register_forward_pre_hook
+        handles.append(pre(lambda m, a, layer=layer: heads(m, a, layer)))
+        handles.append(block.mlp.register_forward_hook(lambda m, a, o, layer=layer: mlp(m, a, o, layer)))
+    with torch.no_grad():
+        plain.model(input_ids=other[None])
+        logits = plain.model(input_ids=tokens[None]).logits[0, -1]
+    for handle in handles:
+        handle.remove()
+    return float(logits[answer] - logits[wrong])
 
 
 def test_areas_are_those_of_mibs_evaluation(tiny: SimpleNamespace, nodes: tuple[Any, Any]) -> None:
@@ -138,7 +140,7 @@ def test_ten_circuits_are_taken_as_they_are(nodes: tuple[Any, Any]) -> None:
     report = mib_scores(game, {"ranked": scores, "given": by_name}, passes={"given": 3}, progress=False)
     assert report.curves["given"].cpr == report.curves["ranked"].cpr
     assert report.passes["given"] == 3
-    with pytest.raises(UserError, match="keeps 1 of 15 where MIB's 0.1% are 0"):
+    with pytest.raises(UserError, match=r"keeps 1 of 15 where MIB's 0\.1% are 0"):
         mib_scores(game, {"given": [["L0H0"], *by_name[1:]]}, progress=False)
     with pytest.raises(UserError, match="keeps L9H9, which is not among the 15"):
         mib_scores(game, {"given": [*by_name[:-1], ["L9H9"]]}, progress=False)

@@ -37,8 +37,8 @@ def draw(report: MIBReport, dark: bool = False) -> Figure:
             frame(axes, palette)
             axes.tick_params(colors=palette.muted, labelsize=8)
         _curves(curve, report, looks, palette)
-        _areas(cpr, report, "cpr", "CPR: the area under the curve", looks, palette)
-        _areas(cmd, report, "cmd", "CMD: the area between the curve and 1", looks, palette)
+        _areas(cpr, report, "cpr", "CPR, 95 % over prompts", looks, palette)
+        _areas(cmd, report, "cmd", "CMD, 95 % over prompts", looks, palette)
         about = report.about
         title = " · ".join(printable(about[key]) for key in ("model", "task", "metric") if about.get(key))
         figure.suptitle(
@@ -92,7 +92,7 @@ def _areas(axes: Axes, report: MIBReport, area: str, title: str, looks: dict[str
         axes.plot([found.value], [row], color=colour, marker=marker, markersize=5)
     axes.set_yticks(range(len(names)), [shorten(name, 7, 160) for name in names], color=palette.text)
     axes.tick_params("y", labelsize=7)
-    axes.set_title(f"{title}, 95 % over prompts", fontsize=9, color=palette.text, loc="left")
+    axes.set_title(title, fontsize=9, color=palette.text, loc="left")
 
 
 def _look(place: int) -> tuple[str, str]:

@@ -19,6 +19,7 @@ def render(report: MIBReport) -> str:
         f"MIB's protocol over {report.n_players} {report.level}: {title}",
         f"{report.n_prompts} prompts{few_text(report.n_prompts)}; metric {report.full:+z.2f} of the model, "
         f"{report.empty:+z.2f} of the counterfactual's run",
+        *_doubt(report),
         "",
         *_curves(report),
         "",
@@ -30,6 +31,12 @@ def render(report: MIBReport) -> str:
 
 
 write = file_writer(render)
+
+
+def _doubt(report: MIBReport) -> list[str]:
+    if report.span.low * report.span.high > 0:
+        return []
+    return [f"the two may be the same (difference {report.span:z.2f}): shares of it mean little on these prompts"]
 
 
 def _curves(report: MIBReport) -> list[str]:
