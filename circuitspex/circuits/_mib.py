@@ -22,7 +22,7 @@ from circuitspex.circuits.found import Found
 from circuitspex.circuits.mib_report import MIBReport
 from circuitspex.circuits.report import Gain
 from circuitspex.errors import UserError
-from circuitspex.games import LensGame, RememberingGame
+from circuitspex.games import ComponentGame, EdgeGame, LensGame, RememberingGame
 from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions
 from circuitspex.scale import check_seed
@@ -37,7 +37,7 @@ CHOSEN, MATCHED = "chosen", "matched"
 
 
 def mib_scores(
-    game: LensGame,
+    game: ComponentGame | EdgeGame,
     ways: Mapping[str, Way],
     heldout: Task | None = None,
     *,

@@ -24,8 +24,8 @@ def check_circuit(path: Path, circuit: Any) -> None:
     baseline = circuit.run.get("baseline", "mean")
     if baseline != "resample":
         raise UserError(
-            f"{path} was found under the baseline '{baseline}'; MIB's protocol is counterfactual patching: find it with "
-            "--baseline resample"
+            f"{path} was found under the baseline '{baseline}'; MIB's protocol is counterfactual patching: find it "
+            "with --baseline resample"
         )
 
 

@@ -16,6 +16,7 @@ class Plain:
         self.model = model
         self.llama = hasattr(model.model if hasattr(model, "model") else model, "layers")
         self.layers = model.model.layers if self.llama else model.transformer.h
+        self.ruled = False
         self.n_heads = model.config.num_attention_heads
 
     def out_projection(self, layer: int) -> Any:
@@ -110,8 +111,10 @@ class Plain:
             else:
                 handles.append(block.attn.c_attn.register_forward_hook(joined))
                 handles.append(block.mlp.act.register_forward_hook(activation))
+        self.ruled = True
         try:
             yield
         finally:
+            self.ruled = False
             for handle in handles:
                 handle.remove()

@@ -107,7 +107,8 @@ def test_it_takes_a_model_or_a_game_and_says_names(tiny: SimpleNamespace) -> Non
     assert found.about["task"]["name"] == task.name
     assert "nap of 12 components, 1 passes" in str(found)
     for bad, words in (
-        ({"method": "eap-ig"}, "allowed: nap"),
+        ({"method": "acdc"}, "allowed: nap"),
+        ({"method": "eap-ig-inputs"}, "scores edges; for components there are: nap, nap-ig, nap-ig-inputs, relp"),
         ({"steps": 0}, "steps must be"),
         ({"method": "nap", "task": task}, "its own task"),
     ):
@@ -125,5 +126,5 @@ def test_it_takes_a_model_or_a_game_and_says_names(tiny: SimpleNamespace) -> Non
 
 def test_a_game_of_something_else_has_gates_alone() -> None:
     game = cx.FunctionGame(lambda masks: masks.sum(1) * 1.0, n_players=4)
-    with pytest.raises(UserError, match="is of components of a model"):
+    with pytest.raises(UserError, match="of components or edges of a model"):
         cx.attribution_scores(game, method="relp")

@@ -60,7 +60,7 @@ def test_it_writes_and_prints_the_report(folder: Path, tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("mean", "find it with --baseline resample"), ("heads", "12 of 15; take 'heads+mlps'")]
+    ("name", "said"), [("mean", "with --baseline resample"), ("heads", "12 of 15; take 'heads+mlps'")]
 )
 def test_a_circuit_without_what_it_needs_is_one_line(
     folder: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]

@@ -12,8 +12,9 @@ import numpy as np
 from circuitspex.circuits.evidence.attribution import nap, nap_ig, ranked
 from circuitspex.circuits.evidence.learned_masks import learned_top_k
 from circuitspex.components import Selector
+from circuitspex.components.edges import is_of_edges
 from circuitspex.errors import UserError
-from circuitspex.games import ComponentGame, LensGame, RememberingGame
+from circuitspex.games import ComponentGame, EdgeGame, LensGame, RememberingGame
 from circuitspex.models.given import GivenModel
 from circuitspex.scale import MOST, check_seed, whole
 from circuitspex.tasks import Task
@@ -87,12 +88,34 @@ METHODS: dict[str, Method] = {
     ),
     "nap-ig-inputs": Method(
         "slopes with the embeddings at 1/steps, 2/steps, … 1 of the way from the counterfactual's to the prompt's",
-        lambda game, steps, seed, progress: _node_slopes(game).along_inputs(np.arange(1, steps + 1) / steps),
+        lambda game, steps, seed, progress: _slopes(game).along_inputs(np.arange(1, steps + 1) / steps),
         "components",
+    ),
+    "eap": Method(
+        "the slope of each edge's gate with nothing ablated (edge attribution patching)",
+        lambda game, steps, seed, progress: nap(game, progress=progress),
+        "edges",
+        _one,
+    ),
+    "eap-ig": Method(
+        "the same, averaged with all gates at the middles of equal parts of the way from 0 to 1",
+        lambda game, steps, seed, progress: nap_ig(game, steps=steps, progress=progress),
+        "edges",
+    ),
+    "eap-ig-inputs": Method(
+        "slopes with the embeddings at 0, 1/steps, … of the way from the counterfactual's to the prompt's",
+        lambda game, steps, seed, progress: _slopes(game).along_inputs(np.arange(steps) / steps),
+        "edges",
+    ),
+    "eap-ig-activations": Method(
+        "slopes with what one layer's heads, its MLP or the embeddings write on the way, one after the other",
+        lambda game, steps, seed, progress: _slopes(game).along_activations(np.arange(1, steps + 1) / steps),
+        "edges",
+        lambda game, steps: steps * (1 + 2 * game.structure.n_layers),  # type: ignore[attr-defined]
     ),
     "relp": Method(
         "relevance patching: the coefficients of relevance propagation in place of slopes",
-        lambda game, steps, seed, progress: _node_slopes(game).by_relevance(),
+        lambda game, steps, seed, progress: _slopes(game).by_relevance(),
         "",
         _one,
     ),
@@ -124,7 +147,12 @@ def attribution_scores(
       embeddings are at ``k / steps`` of the way from the counterfactual's to the prompt's, k = 1 … steps, and the slope
       in a component's output is multiplied by its difference between the two prompts. Its MLPs have the slope at their
       output here, where the code of EAP-IG takes that at their input.
-    - 'relp': relevance patching (Jafari et al. 2025), one pass; dense transformers.
+    - 'eap', 'eap-ig': the first two on edges (Syed et al. 2023): d metric / d gate of each edge.
+    - 'eap-ig-inputs': EAP-IG (Hanna et al. 2024) as the field runs it: the embeddings at ``k / steps``, k = 0 … steps -
+      1, the slope in what an edge's destination reads times the difference in what its source writes.
+    - 'eap-ig-activations': what one layer's heads, its MLP or the embeddings write is at ``k / steps``, k = 1 … steps,
+      one after the other, and slopes are averaged over all of them: ``steps`` times as many passes as there are such.
+    - 'relp': relevance patching (Jafari et al. 2025), one pass; on components or edges; dense transformers.
     - 'topk-masks': the highest scores are kept, and learned by the slopes there; ``steps`` passes.
 
     A score is by how much the metric, the mean over the prompts, would fall without the component: it is not divided by
@@ -133,8 +161,8 @@ def attribution_scores(
     Args:
         game: a game, or a model, of which the next three arguments make one.
         task: the prompts and the metric; where ``game`` is a model.
-        components: a selector; where ``game`` is a model.
-        method: a name from the list.
+        components: a selector, of edges too ('edges'); where ``game`` is a model.
+        method: a name from the list: 'nap…' of components, 'eap…' of edges, the others of both.
         steps: passes with a gradient; for methods of one pass it is not used.
         baseline: what stands in for what is ablated; where ``game`` is a model.
         seed: of 'topk-masks'.
@@ -167,6 +195,8 @@ def _game(game: Any, task: Any, components: Any, baseline: str) -> LensGame:
         return game
     if task is None:
         raise UserError("attribution_scores takes a game, or a model and a task")
+    if is_of_edges(components):
+        return EdgeGame(game, task, components, baseline)
     return ComponentGame(game, task, components, baseline)
 
 
@@ -174,11 +204,14 @@ def _players(game: LensGame) -> str:
     return "edges" if game.lens == "edges" else "components"
 
 
-def _node_slopes(game: LensGame) -> Any:
+def _slopes(game: LensGame) -> Any:
     """Slopes in passes of the game's model."""
+    from circuitspex.ablation.attribution.edge_slopes import EdgeSlopes
     from circuitspex.ablation.attribution.node_slopes import NodeSlopes
 
-    if not isinstance(game, ComponentGame):
-        raise UserError(f"this attribution is of components of a model, not of a game of {game.lens}")
+    if not isinstance(game, ComponentGame | EdgeGame):
+        raise UserError(f"this attribution is of components or edges of a model, not of a game of {game.lens}")
     with game._ready():
+        if isinstance(game, EdgeGame):
+            return EdgeSlopes(game.model, game.structure, game.selection, game.task, game.baseline)
         return NodeSlopes(game.model, game.structure, game.components, game.task, game.baseline)
