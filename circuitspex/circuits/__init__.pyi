@@ -19,6 +19,8 @@ from .comparison import Change as Change
 from .comparison import Comparison as Comparison
 from .comparison import Point as Point
 from .comparison import Series as Series
+from .edge_circuits import EdgeCircuit as EdgeCircuit
+from .edge_circuits import EdgeCircuits as EdgeCircuits
 from .evidence._measure import estimate as estimate
 from .evidence._measure import measure as measure
 from .evidence._verify import verify as verify
@@ -43,4 +45,5 @@ from .relation import Relation as Relation
 from .report import Report as Report
 from .search._coarse_to_fine import coarse_to_fine as coarse_to_fine
 from .search._refine import refine as refine
+from .search.edges._find_edges import find_edges as find_edges
 from .series import compare_series as compare_series

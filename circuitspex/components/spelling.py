@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import cast
 
 from circuitspex.components._select import Selector, _select_part
+from circuitspex.components._select_edges import check_edge_selector
 from circuitspex.components.component import Component
+from circuitspex.components.edges import EdgeSelector, is_of_edges
 from circuitspex.components.kinds import KINDS, how_selected
 from circuitspex.components.layer_view import Part
 from circuitspex.components.structure import LayerStructure, ModelStructure
@@ -35,6 +39,10 @@ def check_selector(selector: Selector, n_layers: int | None = None, name: str = 
     Raises:
         ComponentError: no selector or component is spelled so, or one is in a layer that the model does not have.
     """
+    if is_of_edges(selector):
+        check_edge_selector(cast("EdgeSelector", selector))
+        _check_layers_of_edges(selector, n_layers, name)
+        return
     parts = {word: Part(1, "any", n_experts=1 if kind.in_expert else None) for word, kind in KINDS.items()}
     anything = _Anything(name, (LayerStructure(parts),) * (n_layers or _MOST_LAYERS))
     if not isinstance(selector, str | Component | Sequence):
@@ -48,6 +56,14 @@ def check_selector(selector: Selector, n_layers: int | None = None, name: str = 
                 list(_select_part(anything, part.strip()))
         else:
             raise ComponentError(f"{item!r} is not a component or selector; selectors are {how_selected()}")
+
+
+def _check_layers_of_edges(selector: object, n_layers: int | None, name: str) -> None:
+    """Refuse an edge at a layer that the model lacks, where it is known how many there are."""
+    items = selector if isinstance(selector, list | tuple) else [selector]
+    for layer in [int(found) for item in items for found in re.findall(r"\bL(\d+)", str(item))]:
+        if n_layers is not None and layer >= n_layers:
+            raise ComponentError(f"L{layer}: {name} has {n_layers} layers, L0 to L{n_layers - 1}")
 
 
 def check_levels_spelled(levels: Sequence[str], n_layers: int | None = None, name: str = "the model") -> None:
