@@ -59,6 +59,7 @@ class EdgeCircuits:
         selection: the edges that were players, in the order of columns.
         scores: ``(n,)`` the main effect of each edge: the slope of the metric in its gate, on average over the masks
             of all shares. A ranking of all edges.
+        sizes_of_slopes: ``(n,)`` how large its slope is on the way from all closed to all open, whatever its sign.
         sizes: for which circuits were run.
         scores_at: ``(len(sizes), n)`` the same, on average over masks of nearly that size.
         highest, nearest: the circuits at these sizes; see ``chosen`` and ``matched``.
@@ -71,6 +72,7 @@ class EdgeCircuits:
 
     selection: EdgeSelection
     scores: FloatArray
+    sizes_of_slopes: FloatArray
     sizes: tuple[int, ...]
     scores_at: FloatArray
     highest: tuple[EdgeCircuit, ...]

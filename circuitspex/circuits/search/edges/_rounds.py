@@ -21,10 +21,12 @@ from circuitspex.circuits.search.edges.slopes import PATH, Slopes
 from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame
 from circuitspex.scale import whole
-from circuitspex.typing import FloatArray, PerPrompt
+from circuitspex.typing import FloatArray, Masks, PerPrompt
 
 GAIN = 0.01
 """Rounds go on while the area under the shares grows by this part of it."""
+PATIENCE = 2
+"""Rounds end after so many in a row without such a gain: the first slopes at circuits often lead through worse ones."""
 _FROM, _TO = 0.004, 0.6
 """Slopes are taken at circuits of these shares: smaller ones are dead, larger ones nearly the model."""
 
@@ -49,7 +51,7 @@ def search_edges(
     budget = check_edge_budget(budget)
     wanted = _sizes(n, sizes)
     asked, other = RememberingGame.of(game, progress), RememberingGame.of(left_out, progress)
-    ends = other.evaluate(np.array([[True] * n, [False] * n]), stage="all and nothing").per_prompt
+    ends = other.evaluate(_ends(n), stage="all and nothing").per_prompt
     if ends[0].mean() == ends[1].mean():
         raise UserError(
             "the metric is the same with all edges closed: there is no behaviour to find a circuit of; take other "
@@ -64,29 +66,34 @@ def search_edges(
     while True:
         tried = _run(other, [_chosen(game, toward * slopes.near(size / n), size) for size in wanted])
         before = best
-        best = tried if not best else [max(pair, key=lambda each: toward * _value(each)) for pair in zip(best, tried, strict=True)]
+        best = (
+            tried
+            if not best
+            else [max(pair, key=lambda each: toward * _value(each)) for pair in zip(best, tried, strict=True)]
+        )
         area = _area(best, ends, n)
         better = not before or area > _area(before, ends, n) + GAIN * abs(_area(before, ends, n))
         rounds.append(EdgeRound(len(slopes), _shares(tried, ends), area, better))
         here = [each for each in tried if _FROM <= each.size / n <= _TO] or tried[:-1] or tried
-        if not better or len(slopes) + len(here) > budget:
+        if not any(each.kept for each in rounds[-PATIENCE:]) or len(slopes) + len(here) > budget:
             break
         _take(asked, _masks(here, n), slopes)
     scores_at = np.stack([slopes.near(size / n) for size in wanted])
     nearest = matched(
         best,
         toward * slopes.mean(len(PATH)),
-        ends,
+        _on_all(asked, other, _ends(n)[:1])[0],
         lambda scores, size: _chosen(game, scores, size),
-        lambda circuits: _run(other, circuits),
+        lambda circuits: _on_all(asked, other, _masks(circuits, n)),
     )
     return EdgeCircuits(
         selection=game.selection,
         scores=slopes.mean(),
+        sizes_of_slopes=slopes.size(len(PATH)),
         sizes=tuple(wanted),
         scores_at=scores_at.astype(np.float32),
         highest=tuple(best),
-        nearest=tuple(nearest),
+        nearest=tuple(_run(other, nearest)),
         whole=ends[0],
         empty=ends[1],
         rounds=tuple(rounds),
@@ -131,7 +138,22 @@ def _run(other: RememberingGame, circuits: list[EdgeCircuit]) -> list[EdgeCircui
     return [EdgeCircuit(c.columns, c.names, c.budget, row) for c, row in zip(circuits, found, strict=True)]
 
 
-def _masks(circuits: Sequence[EdgeCircuit], n: int) -> Any:
+def _on_all(asked: RememberingGame, other: RememberingGame, masks: Masks) -> FloatArray:
+    """The mean metric of each mask over all prompts, also those that slopes were taken on.
+
+    A circuit that is to be like the model is chosen by few numbers, so that the prompts hardly fit; more are better.
+    """
+    if not len(masks):
+        return np.zeros(0)
+    found = [game.evaluate(masks, stage="circuits like the model").per_prompt for game in (asked, other)]
+    return np.asarray(np.concatenate(found, axis=1).mean(1))
+
+
+def _ends(n: int) -> Masks:
+    return np.array([[True] * n, [False] * n])
+
+
+def _masks(circuits: Sequence[EdgeCircuit], n: int) -> Masks:
     masks = np.zeros((len(circuits), n), dtype=np.bool_)
     for row, circuit in zip(masks, circuits, strict=True):
         row[circuit.columns] = True

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from circuitspex.circuits.edge_circuits import EdgeCircuit
 from circuitspex.circuits.search.edges.slopes import ranked
-from circuitspex.typing import FloatArray, PerPrompt
+from circuitspex.typing import FloatArray
 
 OPPOSING = (0.125, 0.25, 0.5, 1.0, 2.0)
 """How much the size of an opposing effect counts beside that of a helping one."""
@@ -17,41 +15,35 @@ OPPOSING = (0.125, 0.25, 0.5, 1.0, 2.0)
 def matched(
     highest: Sequence[EdgeCircuit],
     scores: FloatArray,
-    ends: PerPrompt,
+    whole: float,
     choose: Callable[[FloatArray, int], EdgeCircuit],
-    run: Callable[[list[EdgeCircuit]], list[EdgeCircuit]],
+    values: Callable[[Sequence[EdgeCircuit]], FloatArray],
 ) -> list[EdgeCircuit]:
     """For each size the circuit, of those run, whose metric is nearest to the whole model's.
 
     Where the circuit with most of the behaviour has less than the model, it is likely the nearest. Where it has more,
-    edges are ordered with their opposing ones among them: from helping ones alone to all by their size.
+    edges are ordered with their opposing ones among them: from helping ones alone to all by their size, and between two
+    such orders with the model's value between theirs.
 
     Args:
-        highest: the circuits with most of the behaviour, run.
-        scores: main effects ``(n,)``.
-        ends: the metric ``(2, P)`` with everything open, and with nothing.
+        highest: the circuits with most of the behaviour.
+        scores: main effects ``(n,)``, positive where an edge helps the behaviour.
+        whole: the metric with everything open, on the prompts of ``values``.
         choose: from what edges are ordered by, and a size, to a circuit.
-        run: gives circuits their metric.
+        values: the mean metric of circuits.
     """
-    whole = float(ends[0].mean())
-
-    def distance(circuit: EdgeCircuit) -> float:
-        return np.inf if circuit.value is None else abs(circuit.value - whole)
-
-    n = len(scores)
-    sizes = [each.budget for each in highest]
-    tried = [run([choose(ranked(scores, weight), size) for weight in OPPOSING]) for size in sizes if size < n]
-    found = []
-    for place, (size, high) in enumerate(zip(sizes, highest, strict=True)):
-        if size == n:
-            found.append(high)
-            continue
-        row = tried[place]
-        best = min([high, *row], key=distance)
-        for one, two, low, above in zip(row, row[1:], OPPOSING, OPPOSING[1:], strict=False):
-            if one.value is not None and two.value is not None and (one.value - whole) * (two.value - whole) < 0:
-                part = (whole - one.value) / (two.value - one.value)
-                between = run([choose(ranked(scores, float(low * (above / low) ** part)), size)])
-                best = min([best, *between], key=distance)
-        found.append(best)
-    return found
+    sizes = [each.budget for each in highest if each.budget < len(scores)]
+    tried = [[choose(ranked(scores, weight), size) for weight in OPPOSING] for size in sizes]
+    given = iter(values([*highest, *(each for row in tried for each in row)]).tolist())
+    candidates = [[(next(given), each)] for each in highest]
+    between: list[tuple[int, EdgeCircuit]] = []
+    for place, (size, row) in enumerate(zip(sizes, tried, strict=True)):
+        found = [next(given) for _ in row]
+        candidates[place] += zip(found, row, strict=True)
+        for one, two, low, above in zip(found, found[1:], OPPOSING, OPPOSING[1:], strict=False):
+            if (one - whole) * (two - whole) < 0:
+                weight = low * (above / low) ** ((whole - one) / (two - one))
+                between.append((place, choose(ranked(scores, weight), size)))
+    for value, (place, circuit) in zip(values([each for _, each in between]).tolist(), between, strict=True):
+        candidates[place].append((value, circuit))
+    return [min(each, key=lambda pair: abs(pair[0] - whole))[1] for each in candidates]

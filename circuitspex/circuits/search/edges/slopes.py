@@ -40,6 +40,10 @@ class Slopes:
         """The average ``(n,)`` over all masks, or over the first so many."""
         return np.asarray(np.mean(np.stack(self.rows[:first]), axis=0, dtype=np.float64))
 
+    def size(self, first: int) -> FloatArray:
+        """The average size ``(n,)`` of slopes over the first so many masks, whatever their signs."""
+        return np.asarray(np.mean(np.abs(np.stack(self.rows[:first])), axis=0, dtype=np.float64))
+
     def near(self, share: float) -> FloatArray:
         """The average ``(n,)`` at a share: a mask of another weighs ``exp(-|log ratio| / WIDTH)``."""
         weights = np.exp(-np.abs(np.log(np.array(self.shares)) - np.log(share)) / WIDTH)
