@@ -12,7 +12,7 @@ from circuitspex.circuits.evidence.attribution import nap, nap_ig, ranked
 from circuitspex.circuits.evidence.curve import curves, share_of, sizes_of
 from circuitspex.circuits.report import Gain, Part, Report, Stability
 from circuitspex.errors import NoGradientError, UserError
-from circuitspex.games import ComponentGame, RememberingGame
+from circuitspex.games import ComponentGame, EdgeGame, RememberingGame
 from circuitspex.masks import sample_masks
 from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions, decode
@@ -28,7 +28,7 @@ CHOSEN, MATCHED = "chosen", "matched"
 
 
 def examine(
-    game: ComponentGame,
+    game: ComponentGame | EdgeGame,
     circuit: Circuit,
     interactions: Interactions,
     heldout: Task,
@@ -125,7 +125,7 @@ def examine(
     )
 
 
-def _places(game: ComponentGame, names: Iterable[str]) -> Term:
+def _places(game: ComponentGame | EdgeGame, names: Iterable[str]) -> Term:
     place = {name: i for i, name in enumerate(game.names)}
     missing = [name for name in names if name not in place]
     if missing:
@@ -172,7 +172,12 @@ def _share(values: FloatArray, full: FloatArray, empty: FloatArray) -> Estimate:
 
 
 def _stability(
-    game: ComponentGame, circuit: Circuit, interactions: Interactions, repeats: int, seed: int, progress: bool | None
+    game: ComponentGame | EdgeGame,
+    circuit: Circuit,
+    interactions: Interactions,
+    repeats: int,
+    seed: int,
+    progress: bool | None,
 ) -> Stability:
     """The strongest parts, decoded again from as many new masks on other prompts, beside the strongest of before."""
     counts = len(circuit.nodes), len(circuit.interactions)

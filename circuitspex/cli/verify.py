@@ -49,15 +49,15 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.circuits import Circuit, examine, formats
     from circuitspex.components import Latents
     from circuitspex.export.files.report import to_json
-    from circuitspex.games import ComponentGame
+    from circuitspex.games import ComponentGame, EdgeGame
     from circuitspex.models import load_model, model_identity
     from circuitspex.models.sources import check_model
     from circuitspex.recovery import Interactions
 
     circuit = Circuit.load(options.circuit)
     lens = circuit.run.get("lens", "components")
-    if lens != "components":
-        raise UserError(f"{options.circuit} is no circuit of single components of a model (its lens is '{lens}')")
+    if lens not in ("components", "edges"):
+        raise UserError(f"{options.circuit} is no circuit of parts or edges of a model (its lens is '{lens}')")
     beside = options.interactions or options.circuit.with_name("interactions.json")
     interactions = Interactions.load(beside)
     name = options.model or said(circuit.model, "name", "--model")
@@ -77,13 +77,11 @@ def run(options: argparse.Namespace) -> int:
         )
     found_on, heldout = _tasks(options, circuit, model, task_name)
     # The decoded function names the components in their order; the selector need not be read again.
-    game = ComponentGame(
-        model,
-        found_on,
-        list(interactions.names),
-        circuit.run.get("baseline", "mean"),
-        latents=latents,
-        store=store,
+    names, baseline = list(interactions.names), circuit.run.get("baseline", "mean")
+    game = (
+        EdgeGame(model, found_on, names, baseline, ungrouped=bool(circuit.run.get("ungrouped")), store=store)
+        if lens == "edges"
+        else ComponentGame(model, found_on, names, baseline, latents=latents, store=store)
     )
     report = examine(game, circuit, interactions, heldout, **arguments(options, examine))
     written = [formats.write(report, form, folder / name) for form, name in FILES.items()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import cast
 
 from circuitspex.components._select import Selector, _select_part
 from circuitspex.components._select_edges import check_edge_selector
@@ -28,19 +27,27 @@ class _Anything(ModelStructure):
         return component
 
 
-def check_selector(selector: Selector, n_layers: int | None = None, name: str = "the model") -> None:
+def check_selector(
+    selector: Selector | EdgeSelector, n_layers: int | None = None, name: str = "the model", *, edges: bool = True
+) -> None:
     """Refuse a selector that no model has components for.
 
     Args:
         selector: what ``select`` takes.
         n_layers: how many layers the model has, where that is known before it is loaded.
         name: what the model is called.
+        edges: whether edges may be selected.
 
     Raises:
-        ComponentError: no selector or component is spelled so, or one is in a layer that the model does not have.
+        ComponentError: no selector or component is spelled so, edges are selected where they may not be, or one is in
+            a layer that the model does not have.
     """
     if is_of_edges(selector):
-        check_edge_selector(cast("EdgeSelector", selector))
+        check_edge_selector(selector)
+        if not edges:
+            raise ComponentError(
+                "edges are searched by find_circuit (find) alone; here, select heads, MLPs and the like"
+            )
         _check_layers_of_edges(selector, n_layers, name)
         return
     parts = {word: Part(1, "any", n_experts=1 if kind.in_expert else None) for word, kind in KINDS.items()}
@@ -76,4 +83,4 @@ def check_levels_spelled(levels: Sequence[str], n_layers: int | None = None, nam
         text = str(level).strip()
         if place == 0 and text.startswith("layers") and "." not in text:
             text = f"{text}.heads" if "[" in text else "heads" if text == "layers" else text
-        check_selector(text, n_layers, name)
+        check_selector(text, n_layers, name, edges=False)

@@ -37,7 +37,7 @@ def check_edge_options(options: Options, baseline: str) -> None:
     check_edge_budget(options.budget)
     if options.refine:
         raise UserError("a search among edges refines by itself, round by round; refine=… (--refine) is not for edges")
-    if options.latents is not None and options.latents != []:
+    if options.latents:
         raise UserError("edges are between the embeddings, heads, MLPs and the logits; latents can't go with them")
     if options.precision != "model":
         raise UserError("edges are sums over all sources, which half precision blurs; leave precision as it is")
