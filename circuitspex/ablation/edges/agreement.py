@@ -53,7 +53,8 @@ def _both(
     group = replace(group, counterfactual_tokens=other.cpu())
     written: Callable[..., torch.Tensor] = EdgesFused(graph, dense, clean_pass(model, other), None, group.reads).written
     fused = EdgesFused(graph, dense, clean_pass(model, tokens), written(), group.reads)
-    components, of_edges = _players(graph)
+    # Where a norm follows attention, a head that is ablated changes the norm's scale, and closing its edges does not.
+    components, of_edges = _players(graph, heads=all(layer.post_1 is None for layer in dense.layers))
     given = given_of(model, structure, tuple(components), "resample", group)
     hooks = HooksForward(model, *given.arguments)
     rng = np.random.default_rng(0)
@@ -86,12 +87,14 @@ def _first_of(group: TaskGroup) -> TaskGroup:
     )
 
 
-def _players(graph: EdgeGraph) -> tuple[list[Component], list[np.ndarray]]:
+def _players(graph: EdgeGraph, *, heads: bool) -> tuple[list[Component], list[np.ndarray]]:
     """Components, and for each which edges are closed where it is ablated."""
     components: list[Component] = []
     of_edges: list[np.ndarray] = []
     for place, name in enumerate(graph.sources[1:], start=1):
         layer, index = int(name[1:].rstrip("M").split("H")[0]), name.split("H")[1:]
+        if index and not heads:
+            continue
         components.append(head(layer, int(index[0])) if index else mlp(layer))
         of_edges.append(graph.source == place)
     for place, name in enumerate(graph.targets):
