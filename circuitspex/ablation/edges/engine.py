@@ -34,6 +34,8 @@ from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
 EdgeExecutor = Literal["auto", "fused", "hooks"]
 _MOST_ROWS = {"cpu": 32, "other": 2048}
+_FEW_ROWS = 16
+"""With fewer rows than this in a pass with gradients, layers are rather computed again."""
 
 
 def check_edge_executor(executor: str) -> None:
@@ -53,6 +55,7 @@ class _Group:
     task: TaskGroup
     forward: EdgesFused | EdgesHooks
     clean_logits: ReadLogits | None
+    places: tuple[Tensor, Tensor, Tensor]
 
 
 class EdgeEngine:
@@ -122,7 +125,7 @@ class EdgeEngine:
             return "hooks", f"hooks: one mask at a time; not fused: {error}", None
 
     def _prepare(self, group: TaskGroup, dense: DenseModel | None) -> _Group:
-        tokens = group.tokens.to(self._device)
+        places, tokens = self._places(group), group.tokens.to(self._device)
 
         def forward(tokens: Tensor, base: Tensor | None) -> EdgesFused | EdgesHooks:
             reads = group.reads if len(group.reads) == len(tokens) else group.reads[:1].expand(len(tokens), -1)
@@ -143,38 +146,37 @@ class EdgeEngine:
         if self.task.metric.needs_clean:
             with torch.no_grad():
                 clean = made(self._open(1), slice(None))
-        return _Group(group.with_answers_on(self._device), made, clean)
+        return _Group(group.with_answers_on(self._device), made, clean, places)
 
     def _open(self, n_masks: int, length: int | None = None) -> Tensor:
         """Gates of all edges, open."""
         shape = (n_masks, len(self._graph), *(() if length is None else (length,)))
         return torch.ones(shape, device=self._device, dtype=self._dtype)
 
-    def _full(self, gates: Tensor, group: TaskGroup) -> Tensor:
+    def _full(self, gates: Tensor, group: _Group) -> Tensor:
         """Gates of all edges from those of the selection."""
         if not self._placed:
             return self._open(len(gates)).index_copy(1, self._numbers, gates)
+        numbers, places, columns = group.places
+        full = self._open(len(gates), group.task.length)
+        full[:, numbers, places] = gates[:, columns]
+        return full
+
+    def _places(self, group: TaskGroup) -> tuple[Tensor, Tensor, Tensor]:
+        """Which edges of the graph, at which positions, take which columns of the masks, where any has a position."""
         n = group.n_prompt_tokens
-        full = self._open(len(gates), group.length)
         places: list[int] = []
         columns: list[int] = []
-        numbers: list[int] = []
-        for column, (number, at) in enumerate(
-            zip(self.selection.numbers.tolist(), self.selection.positions, strict=True)
-        ):
-            where = range(group.length) if at is None else [self._place(at, n)]
+        for column, at in enumerate(self.selection.positions if self._placed else ()):
+            if at is not None and not -n <= at < n:
+                raise ComponentError(
+                    f"{self.selection.names[column]}: the prompt has {n} tokens, positions {-n} to {n - 1}"
+                )
+            where = range(group.length) if at is None else [at % n]
             places += where
             columns += [column] * len(where)
-            numbers += [number] * len(where)
-        index = (slice(None), torch.tensor(numbers), torch.tensor(places))
-        found = full.clone()
-        found[index] = gates[:, columns]
-        return found
-
-    def _place(self, position: int, n: int) -> int:
-        if not -n <= position < n:
-            raise ComponentError(f"position {position}: the prompt has {n} tokens, positions {-n} to {n - 1}")
-        return position % n
+        at_columns = torch.tensor(columns, dtype=torch.long, device=self._device)
+        return self._numbers[at_columns], torch.tensor(places, dtype=torch.long, device=self._device), at_columns
 
     def masks_in_batch(self, *, gradients: bool) -> int:
         """How many masks run at once, for the largest group of prompts."""
@@ -185,12 +187,23 @@ class EdgeEngine:
     def _rows(self, group: TaskGroup, gradients: bool) -> int:
         if self.batch_rows is not None:
             return self.batch_rows
+        most = _MOST_ROWS["cpu" if self._device.type == "cpu" else "other"]
+        fits = self._fits(group, gradients, recomputes=False)
+        recomputes = gradients and fits < min(most, _FEW_ROWS)
+        for each in self._groups:
+            if isinstance(each.forward, EdgesFused):
+                each.forward.recomputes = recomputes
+        return max(1, min(most, self._fits(group, gradients, recomputes=True) if recomputes else fits))
+
+    def _fits(self, group: TaskGroup, gradients: bool, *, recomputes: bool) -> int:
+        """How many rows the free memory holds."""
         cfg = self.model.cfg
         d_mlp = int(getattr(cfg, "d_mlp", None) or 4 * int(cfg.d_model))
-        numbers = numbers_a_row(self._graph, int(cfg.d_model), d_mlp, group.length, gradients=gradients)
+        numbers = numbers_a_row(
+            self._graph, int(cfg.d_model), d_mlp, group.length, gradients=gradients, recomputes=recomputes
+        )
         size = torch.finfo(self._dtype).bits // 8
-        rows = int(free_memory(self._device) * SHARE / (numbers * size * group.n_sequences))
-        return max(1, min(rows, _MOST_ROWS["cpu" if self._device.type == "cpu" else "other"]))
+        return int(free_memory(self._device) * SHARE / (numbers * size * group.n_sequences))
 
     def evaluate(
         self, gates: FloatArray, *, gradients: bool = False, done: Callable[[float], object] = lambda _: None
@@ -256,7 +269,7 @@ class EdgeEngine:
         leaf = torch.tensor(gates, device=self._device, dtype=self._dtype, requires_grad=gradients)
         with torch.set_grad_enabled(gradients):
             rows = group.task.sequences(prompts)
-            logits = group.forward(self._full(leaf, group.task), rows).to(self._device)
+            logits = group.forward(self._full(leaf, group), rows).to(self._device)
             clean = None if group.clean_logits is None else group.clean_logits[rows]
             metric = group.task.measure(self.task.metric, logits, prompts, n_masks, clean)
             values = metric.reshape(n_masks, -1)

@@ -33,4 +33,10 @@ def edge_graph(model: Model, structure: ModelStructure, *, ungrouped: bool = Fal
             )
         layers.append(EdgeLayer(n_heads, n_kv))
     parallel = bool(getattr(model.cfg, "parallel_attn_mlp", False))
+    latent = getattr(getattr(model.original_model, "config", None), "kv_lora_rank", None)
+    if latent and not ungrouped:
+        raise ComponentError(
+            f"the heads of {structure.name} share latents from which their keys and values are made; 'edges:ungrouped' "
+            "gives each head keys and values that read a residual stream of their own"
+        )
     return EdgeGraph(tuple(layers), parallel, ungrouped, structure.name)

@@ -54,6 +54,7 @@ class EdgesHooks:
         self.tokens = tokens
         self._blocks = [_Block(model, structure, layer, graph) for layer in range(len(graph.layers))]
         self._constants: dict[str, Tensor] | None = None
+        self._rest: dict[str, Tensor] | None = None
         self._largest: dict[str, float] = {}
 
     def __call__(self, gates: Float[Tensor, "one edges *pos"], prompts: slice) -> ReadLogits:
@@ -94,7 +95,7 @@ class EdgesHooks:
 
     def not_a_sum(self) -> str | None:
         """What reads a stream that is not the sum of what was written, but for biases, which all tokens share."""
-        for name, constant in self._open_streams().items():
+        for name, constant in self._rests().items():
             wide = constant.double()
             spread = (wide - wide.mean((0, 1))).abs().max()
             if float(spread) > 1e-4 * self._largest.get(name, self._largest["logits"]):
@@ -108,8 +109,19 @@ class EdgesHooks:
     def _open_streams(self) -> dict[str, Tensor]:
         """By stage of the pass: what is in the stream and no source wrote, biases; ``[prompts, pos, d_model]``."""
         if self._constants is None:
-            self._constants = self._open()[1]
+            self._constants = {name: self._without_rounding(name, rest) for name, rest in self._rests().items()}
         return self._constants
+
+    def _rests(self) -> dict[str, Tensor]:
+        if self._rest is None:
+            self._rest = self._open()[1]
+        return self._rest
+
+    def _without_rounding(self, name: str, rest: Tensor) -> Tensor:
+        """Biases are the same at every token; what is no more than rounding is no bias, which a norm would blow up."""
+        bias = rest.double().mean((0, 1), keepdim=True).expand_as(rest).to(rest)
+        largest = self._largest.get(name, self._largest["logits"])
+        return bias * float(bias.abs().max() > 64 * torch.finfo(rest.dtype).eps * largest)
 
     def _open(self) -> tuple[Tensor, dict[str, Tensor]]:
         """What sources write in the model's own pass, and of each stage's stream there what none of them wrote."""
@@ -176,7 +188,10 @@ class _Block:
         }
         self.n_heads = graph.layers[layer].n_heads
         self.n_kv = graph.layers[layer].n_kv
-        self.middle = f"blocks.{layer}.ln2.hook_in"
+        # What the MLP reads, before its norm where it has one.
+        self.middle = next(
+            (hook for name in ("ln2", "mlp") if (hook := f"blocks.{layer}.{name}.hook_in") in model.hook_dict), ""
+        )
         self.after = f"blocks.{layer}.ln1_post.hook_in"
         self.norm_after = self._norm_after()
 
