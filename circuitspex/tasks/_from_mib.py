@@ -107,9 +107,8 @@ def _example(row: Row, vocabulary: Vocabulary) -> Example | str:
     if tokens[0] == tokens[1]:
         return "same"
     texts = [_text(token, row.prompt, vocabulary) for token in tokens if token is not None]
-    if None in texts:
-        return "answer"
-    return Example(row.prompt, row.counterfactual, *(text for text in texts if text is not None))
+    right, wrong = texts
+    return "answer" if right is None or wrong is None else Example(row.prompt, row.counterfactual, right, wrong)
 
 
 def _text(token: int, prompt: str, vocabulary: Vocabulary) -> str | None:

@@ -112,9 +112,9 @@ def _of_record(record: Any, place: str, wanted: str | None) -> Row:
     try:
         if kind == "ioi":
             about = record["metadata"]
-            names = tuple(f" {about[key]}" for key in ("indirect_object", "subject"))
+            names = (f" {about['indirect_object']}", f" {about['subject']}")
             third = (f" {about['random_c']}",) if about.get("random_c") is not None else ()
-            return Row(place, record["prompt"], str(other["prompt"]), *names, alike=(*names, *third))
+            return Row(place, record["prompt"], str(other["prompt"]), names[0], names[1], (*names, *third))
         answers = (
             (_choice(record), _choice(other)) if kind == "choices" else (str(record["label"]), str(other["label"]))
         )
