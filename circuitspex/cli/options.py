@@ -75,7 +75,7 @@ def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict
             "required": True,
             "choices": Named(lambda: TASKS),
             "metavar": "TASK",
-            "help": "%(choices)s, or a .jsonl file of your own examples",
+            "help": "%(choices)s, a .jsonl file of your own examples, or a file of MIB's or EAP-IG's data",
         },
         "components": {
             "help": f"selector of {kinds}; such as heads (the default), heads+mlps, layers[20:30].heads.v, residuals@-1"
