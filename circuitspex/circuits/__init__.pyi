@@ -20,6 +20,8 @@ from .comparison import Change as Change
 from .comparison import Comparison as Comparison
 from .comparison import Point as Point
 from .comparison import Series as Series
+from .edge_circuits import EdgeCircuit as EdgeCircuit
+from .edge_circuits import EdgeCircuits as EdgeCircuits
 from .evidence._attribution_scores import AttributionScores as AttributionScores
 from .evidence._attribution_scores import attribution_scores as attribution_scores
 from .evidence._measure import estimate as estimate
@@ -47,4 +49,5 @@ from .relation import Relation as Relation
 from .report import Report as Report
 from .search._coarse_to_fine import coarse_to_fine as coarse_to_fine
 from .search._refine import refine as refine
+from .search.edges._find_edges import find_edges as find_edges
 from .series import compare_series as compare_series

@@ -14,7 +14,7 @@ from circuitspex.circuits.record import recorded_prompts
 from circuitspex.circuits.report import Gain, Part, Report, Stability
 from circuitspex.circuits.search.prompts import not_seen
 from circuitspex.errors import NoGradientError, UserError
-from circuitspex.games import ComponentGame, RememberingGame
+from circuitspex.games import ComponentGame, EdgeGame, RememberingGame
 from circuitspex.masks import sample_masks
 from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions, decode
@@ -30,7 +30,7 @@ CHOSEN, MATCHED = "chosen", "matched"
 
 
 def examine(
-    game: ComponentGame,
+    game: ComponentGame | EdgeGame,
     circuit: Circuit,
     interactions: Interactions,
     heldout: Task,
@@ -129,7 +129,7 @@ def examine(
     )
 
 
-def _places(game: ComponentGame, names: Iterable[str]) -> Term:
+def _places(game: ComponentGame | EdgeGame, names: Iterable[str]) -> Term:
     place = {name: i for i, name in enumerate(game.names)}
     missing = [name for name in names if name not in place]
     if missing:
@@ -176,7 +176,12 @@ def _share(values: FloatArray, full: FloatArray, empty: FloatArray) -> Estimate:
 
 
 def _stability(
-    game: ComponentGame, circuit: Circuit, interactions: Interactions, repeats: int, seed: int, progress: bool | None
+    game: ComponentGame | EdgeGame,
+    circuit: Circuit,
+    interactions: Interactions,
+    repeats: int,
+    seed: int,
+    progress: bool | None,
 ) -> Stability:
     """The strongest parts, decoded again from as many new masks on other prompts, beside the strongest of before."""
     counts = len(circuit.nodes), len(circuit.interactions)

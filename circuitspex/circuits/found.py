@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Verification
+from circuitspex.circuits.edge_circuits import EdgeCircuits
 from circuitspex.circuits.evidence._strongest import Measurements
 from circuitspex.circuits.formats import Shown
 from circuitspex.circuits.mechanism import Mechanisms
@@ -110,7 +111,8 @@ class Found(FoundPlots):
     stage, and last on the held-out masks; ``pilot`` how the share kept was picked, where it was; ``refined`` the
     circuits that were chosen and run, where ``refine`` was asked for; ``n_stored`` how many ablations of the whole
     search came from the store, ``n_run`` how many were run; ``levels`` all levels of a search from coarse to fine;
-    ``measurements`` what paired ablations gave on each prompt, which ``mechanisms`` needs.
+    ``measurements`` what paired ablations gave on each prompt, which ``mechanisms`` needs; ``edges`` the circuits of
+    edges at every size, where edges were searched.
     """
 
     circuit: Circuit
@@ -124,6 +126,7 @@ class Found(FoundPlots):
     refined: Refined | None = None
     levels: tuple[Level, ...] = ()
     measurements: Measurements | None = None
+    edges: EdgeCircuits | None = None
 
     def mechanisms(self, **options: Any) -> Mechanisms:
         """One mechanism or several: the kinds of prompts by their own effects, and a circuit for each; no ablations.

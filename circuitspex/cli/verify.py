@@ -57,15 +57,15 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.components import Latents
     from circuitspex.export.files.mib import to_json as mib_to_json
     from circuitspex.export.files.report import to_json
-    from circuitspex.games import ComponentGame
+    from circuitspex.games import ComponentGame, EdgeGame
     from circuitspex.models import load_model, model_identity
     from circuitspex.models.sources import check_model
     from circuitspex.recovery import Interactions
 
     circuit = Circuit.load(options.circuit)
     lens = circuit.run.get("lens", "components")
-    if lens != "components":
-        raise UserError(f"{options.circuit} is no circuit of single components of a model (its lens is '{lens}')")
+    if lens not in ("components", "edges"):
+        raise UserError(f"{options.circuit} is no circuit of parts or edges of a model (its lens is '{lens}')")
     mib = options.protocol == "mib"
     if mib:
         verify_mib.check_circuit(options.circuit, circuit)
@@ -98,13 +98,11 @@ def run(options: argparse.Namespace) -> int:
         circuit, model, found_on, heldout=options.heldout, n_prompts=options.prompts, path=options.circuit
     )
     # The decoded function names the components in their order; the selector need not be read again.
-    game = ComponentGame(
-        model,
-        task,
-        list(interactions.names),
-        circuit.run.get("baseline", "mean"),
-        latents=latents,
-        store=store,
+    names, baseline = list(interactions.names), circuit.run.get("baseline", "mean")
+    game = (
+        EdgeGame(model, task, names, baseline, ungrouped=bool(circuit.run.get("ungrouped")), store=store)
+        if lens == "edges"
+        else ComponentGame(model, task, names, baseline, latents=latents, store=store)
     )
     if mib:
         scores = verify_mib.report_of(game, interactions, heldout, options)

@@ -74,7 +74,7 @@ class ComponentGame(ModelGame):
         store: Store | str | Path | None = None,
     ) -> None:
         check_task(task)
-        check_selector(components)
+        check_selector(components, edges=False)
         self.baseline = check_baseline(baseline)
         model = model_of(model)
         task = task_of(task, model)

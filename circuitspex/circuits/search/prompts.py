@@ -8,6 +8,7 @@ from pathlib import Path
 
 from circuitspex.ablation import check_baseline
 from circuitspex.components import Selector, check_levels_spelled, check_selector
+from circuitspex.components.edges import EdgeSelector
 from circuitspex.errors import TaskError
 from circuitspex.models import model_of
 from circuitspex.models.given import GivenModel
@@ -15,7 +16,9 @@ from circuitspex.models.protocol import Model
 from circuitspex.tasks import Task, build, check_task, is_file, task_of
 
 
-def check_given(task: Task | str | Path, baseline: str, components: Selector) -> None:
+def check_given(
+    task: Task | str | Path, baseline: str, components: Selector | EdgeSelector, *, edges: bool = False
+) -> None:
     """What can be said of these before a model is loaded.
 
     Raises:
@@ -23,7 +26,7 @@ def check_given(task: Task | str | Path, baseline: str, components: Selector) ->
     """
     check_task(task)
     check_baseline(baseline)
-    check_selector(components)
+    check_selector(components, edges=edges)
 
 
 def prepared(
@@ -31,7 +34,7 @@ def prepared(
     task: Task | str | Path,
     baseline: str,
     heldout: Task | str | Path | None,
-    components: Selector,
+    components: Selector | EdgeSelector,
     levels: Sequence[str] | None = None,
 ) -> tuple[Model, Task, Task | None]:
     """The model, the task and the held-out task that were given, by name or as they are; names are checked first.
@@ -43,7 +46,7 @@ def prepared(
     Warns:
         where it would be found on some of them, which are left out.
     """
-    check_given(task, baseline, components if levels is None else "heads")
+    check_given(task, baseline, components if levels is None else "heads", edges=True)
     check_levels_spelled(() if levels is None else levels)
     if heldout is not None:
         check_task(heldout)
