@@ -9,7 +9,7 @@ circuit is the counterfactual's own run; areas by the trapezoidal rule over the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -30,8 +30,28 @@ from circuitspex.statistics import over_prompts
 from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray, Term
 
-Way = AttributionScores | Interactions | Found | FloatArray | Sequence[Iterable[str | int]]
-"""What circuits are made of: scores, a decoded function, or ten circuits."""
+
+@runtime_checkable
+class CircuitsBySize(Protocol):
+    """What chooses a circuit of each size, as ``find_edges`` gives: each has the ``names`` of what it keeps."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that circuits are chosen among."""
+
+    @property
+    def passes(self) -> int:
+        """Passes with a gradient that it took."""
+
+    def chosen(self, size: int) -> Any:
+        """The circuit of at most this size with most of the behaviour."""
+
+    def matched(self, size: int) -> Any:
+        """The circuit of at most this size that is most like the model."""
+
+
+Way = AttributionScores | Interactions | Found | CircuitsBySize | FloatArray | Sequence[Iterable[str | int]]
+"""What circuits are made of: scores, a decoded function, what chooses by size, or ten circuits."""
 
 CHOSEN, MATCHED = "chosen", "matched"
 
@@ -51,8 +71,9 @@ def mib_scores(
         game: of all heads and MLPs of a model (``ComponentGame(…, "heads+mlps", "resample")``), or of all its edges.
         ways: by name, what circuits are made of. Scores ``(n,)`` or ``AttributionScores`` are ranked signed, and by
             absolute value under '|name|'; a decoded function gives 'chosen' (``choose``, most of the behaviour) and
-            'matched' (``match``, most like the model); ten circuits, by the names or numbers of what they keep, are
-            taken as they are, each with at most as many as its share of all.
+            'matched' (``match``, most like the model), and so does what chooses by size (``find_edges``); ten
+            circuits, by the names or numbers of what they keep, are taken as they are, each with at most as many as
+            its share of all.
         heldout: the prompts to score on; by default the game's own, which scores may be fitted to.
         passes: how many passes with a gradient ways took, where they don't say.
         seed: of the bootstrap over prompts.
@@ -123,7 +144,7 @@ def _counterfactual(game: Any, task: Task) -> FloatArray:
 
 def _is_scores(way: Any) -> bool:
     """Whether a way is scores or a function of masks, and not circuits."""
-    if isinstance(way, AttributionScores | Interactions | Found):
+    if isinstance(way, AttributionScores | Interactions | Found | CircuitsBySize):
         return True
     return len(way) > 0 and all(isinstance(each, int | float | np.number) for each in way)
 
@@ -134,14 +155,16 @@ def _circuits(
     """The ten circuits of each way, and the passes that it says it took."""
     found: dict[str, list[Term]] = {}
     spent: dict[str, int] = {}
-    decoded = [name for name, way in ways.items() if isinstance(way, Interactions | Found)]
+    choosing = [name for name, way in ways.items() if isinstance(way, Interactions | Found | CircuitsBySize)]
     for name, way in ways.items():
-        if isinstance(way, Interactions | Found):
-            function = way.interactions if isinstance(way, Found) else way
+        if isinstance(way, Interactions | Found | CircuitsBySize):
+            by_size = _by_size(way)
+            function = by_size or (way.interactions if isinstance(way, Found) else way)
             _check_names(game, function.names, name)
-            ending = "" if len(decoded) == 1 else f" ({name})"
-            for label, circuits in _decoded(function, sizes).items():
-                found[label + ending], spent[label + ending] = circuits, function.n_gradients
+            taken = function.passes if by_size else function.n_gradients
+            ending = "" if len(choosing) == 1 else f" ({name})"
+            for label, circuits in (_of_sizes(game, by_size, sizes) if by_size else _decoded(function, sizes)).items():
+                found[label + ending], spent[label + ending] = circuits, taken
         elif _is_scores(way):
             if isinstance(way, AttributionScores):
                 _check_names(game, way.names, name)
@@ -158,6 +181,20 @@ def _circuits(
         else:
             found[name] = _given(game, list(way), sizes, name)  # type: ignore[arg-type]
     return found, spent
+
+
+def _by_size(way: Any) -> Any:
+    """What chooses a circuit of each size by itself: what was given, or the edges of a search among edges."""
+    if isinstance(way, Found):
+        way = getattr(way, "edges", None)
+    return way if isinstance(way, CircuitsBySize) and not isinstance(way, Interactions) else None
+
+
+def _of_sizes(game: LensGame, way: CircuitsBySize, sizes: tuple[int, ...]) -> dict[str, list[Term]]:
+    found = {}
+    for label, choose in ((CHOSEN, way.chosen), (MATCHED, way.matched)):
+        found[label] = _given(game, [choose(size).names if size else () for size in sizes], sizes, label)
+    return found
 
 
 def _decoded(function: Interactions, sizes: tuple[int, ...]) -> dict[str, list[Term]]:

@@ -23,7 +23,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser = verb_parser(verbs, "verify", "examine a circuit on held-out prompts", EXAMPLE)
     parser.add_argument("circuit", type=Path, help="a circuit.json that find wrote, with interactions.json beside it")
     parser.add_argument("--interactions", type=Path, help="the decoded function (default: interactions.json beside it)")
-    about = "MIB's circuit track (all heads and MLPs under --baseline resample; CPR, CMD) instead of an examination"
+    about = "MIB's circuit track (heads+mlps, or edges, under --baseline resample; CPR, CMD) instead of an examination"
     parser.add_argument("--protocol", choices=["mib"], help=about)
     parser.add_argument("--model", help="the model (default: the one that the circuit names)")
     about = "the task that it was found on (default: the one that it names); of a .jsonl of your own, prompts that the "
@@ -105,7 +105,10 @@ def run(options: argparse.Namespace) -> int:
         else ComponentGame(model, task, names, baseline, latents=latents, store=store)
     )
     if mib:
-        scores = verify_mib.report_of(game, interactions, heldout, options)
+        if lens == "edges":
+            scores = verify_mib.report_of_edges(circuit, model, task, heldout, store, options)
+        else:
+            scores = verify_mib.report_of(game, interactions, heldout, options)
         files = [formats.write(scores, form, folder / name) for form, name in verify_mib.FILES.items()]
         files += [scores.plot(folder / f"mib.{form}") for form in ("png", "svg")]
         return finish(options, "report", lambda: mib_to_json(scores), str(scores), files)

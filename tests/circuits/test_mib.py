@@ -148,6 +148,29 @@ def test_ten_circuits_are_taken_as_they_are(nodes: tuple[Any, Any]) -> None:
         mib_scores(game, {"given": by_name[1:]}, progress=False)
 
 
+def test_what_chooses_by_size_gives_chosen_and_matched(nodes: tuple[Any, Any]) -> None:
+    game, _ = nodes
+    order = [game.names[i] for i in np.random.default_rng(2).permutation(game.n_players)]
+
+    class Finder:
+        names = game.names
+        passes = 9
+
+        def chosen(self, size: int) -> Any:
+            return SimpleNamespace(names=order[:size])
+
+        def matched(self, size: int) -> Any:
+            return SimpleNamespace(names=order[::-1][:size])
+
+    sizes = sizes_of(game.n_players)
+    given = {"one": [order[:size] for size in sizes], "other": [order[::-1][:size] for size in sizes]}
+    report = mib_scores(game, {"found": Finder(), **given}, progress=False)
+    assert list(report.curves) == ["chosen", "matched", "one", "other"]
+    assert report.curves["chosen"].cpr == report.curves["one"].cpr
+    assert report.curves["matched"].cpr == report.curves["other"].cpr
+    assert report.passes["chosen"] == 9
+
+
 def test_what_is_no_protocol_of_mib_is_one_line(tiny: SimpleNamespace, nodes: tuple[Any, Any]) -> None:
     game, task = nodes
     scores = np.zeros(game.n_players)

@@ -35,6 +35,8 @@ def folder(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> P
             ("nodes", "heads+mlps", "resample"),
             ("heads", "heads", "resample"),
             ("mean", "heads+mlps", "mean"),
+            ("edges", "edges", "resample"),
+            ("some", "edges->logits", "resample"),
         ):
             options = ["--components", components, "--baseline", baseline, "--heldout", "8", "--contexts", "4"]
             assert main([*find, *options, "--out", str(folder / name)]) == 0
@@ -60,7 +62,12 @@ def test_it_writes_and_prints_the_report(folder: Path, tmp_path: Path, capsys: p
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("mean", "with --baseline resample"), ("heads", "12 of 15; take 'heads+mlps'")]
+    ("name", "said"),
+    [
+        ("mean", "with --baseline resample"),
+        ("heads", "12 of 15; take 'heads+mlps'"),
+        ("some", "among edges->logits; MIB's protocol is of all"),
+    ],
 )
 def test_a_circuit_without_what_it_needs_is_one_line(
     folder: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]
@@ -69,3 +76,16 @@ def test_a_circuit_without_what_it_needs_is_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert len(error.splitlines()) == 1
+
+
+def test_circuits_of_edges_are_scored_at_every_size(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(verify(folder, "edges", "--steps", "2", "--out", str(tmp_path), "--json")) == 0
+    report = json.loads(capsys.readouterr().out)["report"]
+    assert (report["level"], report["n_players"]) == ("edges", 190)
+    assert {"chosen", "matched", "EAP", "|EAP-IG inputs|", "RelP"} <= set(report["curves"])
+    found = json.loads((folder / "edges" / "circuit.json").read_text())["run"]["edges"]
+    assert report["passes"]["chosen"] == found["gradient_passes"]
+    assert report["passes"]["EAP-IG inputs"] == 2
+    assert report["curves"]["chosen"]["values"][-1]["value"] == pytest.approx(1, abs=1e-3)
