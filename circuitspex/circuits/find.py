@@ -86,8 +86,9 @@ def find_circuit(
             ``components``: see ``coarse_to_fine``.
         until: stop early, once R² on new masks is at least this: the ablations are run in stages (an eighth, a quarter,
             a half and all of the budget, of 16 or more), and end when the lower end of the interval of R² reaches it.
-        heldout: prompts for the verification. By default fresh prompts of a built-in task; of any other task a
-            quarter of the prompts is set aside, and the circuit is found on the rest.
+        heldout: prompts for the verification: a task, or the name of one, or a ``.jsonl`` file. Those that are also
+            prompts of ``task`` are left out, with a warning. By default fresh prompts of a built-in task; of any other
+            task a quarter of the prompts is set aside, and the circuit is found on the rest.
         executor: how the model is run; see ``ComponentGame``.
         precision: of its matrix products; see ``ComponentGame``.
         store: where finished ablations are kept and taken from; see ``ComponentGame``. With one, the same call after an
@@ -96,7 +97,8 @@ def find_circuit(
         progress: progress bars; by default where standard error is a terminal.
 
     Raises:
-        UserError: an argument out of range; ComponentError, TaskError: as in ``ComponentGame``.
+        UserError: an argument out of range; all held-out prompts are those that the circuit would be found on;
+            ComponentError, TaskError: as in ``ComponentGame``.
 
     Warns:
         where the model can't do the task, where the decoded function explains little, and where ``until`` was not

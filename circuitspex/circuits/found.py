@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Verification
@@ -21,6 +22,7 @@ from circuitspex.tasks import TaskReport
 from circuitspex.text import message
 from circuitspex.typing import Term
 
+_to_mib = Later("circuitspex.export.graphs.mib:write")
 _mechanisms = Later("circuitspex.circuits._mechanisms:mechanisms")
 
 LEAST = 16
@@ -132,6 +134,18 @@ class Found(FoundPlots):
         See ``circuitspex.circuits._mechanisms.mechanisms`` for options and errors.
         """
         found: Mechanisms = _mechanisms(self, **options)
+        return found
+
+    def to_mib(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write what the circuit track of MIB (the Mechanistic Interpretability Benchmark) takes; the files' paths.
+
+        A score for every node and edge, and one circuit a share of the edges, as ``choose`` and ``match`` make them:
+        see ``circuitspex.export.graphs.mib``.
+
+        Raises:
+            UserError: the circuit is not of heads and MLPs, or of edges; or the folder can't be written to.
+        """
+        found: tuple[Path, ...] = _to_mib(self.circuit, self.interactions, folder)
         return found
 
     @property

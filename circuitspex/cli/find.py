@@ -25,7 +25,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     shared_options(parser, "prompts", "metric")
     parser.add_argument("--group-by-length", action="store_true", help="allow prompts of different token lengths")
     about = "how the model is run (default: the fastest that gives what plain hooks give)"
-    shared_options(parser, "heldout", "contexts", "executor", executor={"help": about})
+    shared_options(parser, "heldout", "heldout-masks", "contexts", "executor", executor={"help": about})
     parser.add_argument(
         "--precision", default="model", choices=("model", "bfloat16"), help="of the matrix products (default: model)"
     )
@@ -61,6 +61,9 @@ def run(options: argparse.Namespace) -> int:
     if not isinstance(options.refine, int):
         warn_renamed("--refine LEVELS", "--levels LEVELS")
         options.levels, options.refine = options.refine, 0
+    if isinstance(options.heldout, int):
+        warn_renamed("--heldout MASKS", "--heldout-masks MASKS")
+        options.n_heldout, options.heldout = options.heldout, None
     if options.levels and (options.components or options.refine):
         other = "--components" if options.components else "--refine"
         raise UserError(f"--levels and {other} can't be combined; give one of the two")
