@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from circuitspex.circuits import find_circuit, find_edges
 from circuitspex.games import EdgeGame
