@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from circuitspex.circuits.circuit import Circuit, Combination, Estimate, Interaction, Node, Verification
@@ -69,6 +69,8 @@ def _facts(circuit: Circuit) -> list[str]:
     facts = [faithfulness_text(circuit), doubt_text(circuit)]
     spent = budget_text(circuit)
     how = [printable(run[key]) for key in ("method", "components") if run.get(key)]
+    if isinstance(run.get("edges"), Mapping) and how:  # of many, which all have names
+        how[-1] = f"the strongest {run.get('n_components')} of {printable(run['edges'].get('searched'))}"
     if run.get("baseline"):
         how.append(f"{printable(run['baseline'])} baseline")
     if run.get("seed") is not None:
