@@ -1,7 +1,7 @@
 r"""Draws every plot that a circuit has the data for, into a folder.
 
     circuitspex find --model smollm2-135m --task ioi --components "layers[20:30].heads" --prompts 4 --budget 48 \
-      --until 0.99 --heldout 30 --contexts 6 --out runs/ioi
+      --until 0.99 --heldout-masks 30 --contexts 6 --out runs/ioi
     circuitspex describe runs/ioi/circuit.json
     python tools/plots.py runs/ioi/circuit.json runs/ioi/plots
 """

@@ -52,16 +52,34 @@ def _activations(
     lengths: Int[torch.Tensor, " prompts"] | None = None,
 ) -> dict[str, BaselineOfSite]:
     """What passes the sites; as the mean, over those that have a token at each position where ``lengths`` are given."""
-    device = next(model.parameters()).device
+    if not mean:
+        parts = passing(model, sites, tokens, lambda value, rows: value.clone())
+        return {site.hook: torch.cat([part[site.hook] for part in parts]) for site in sites}
     there = None if lengths is None else torch.arange(tokens.shape[1]) < lengths[:, None]
+    parts = passing(model, sites, tokens, lambda value, rows: _sum(value, there if there is None else there[rows]))
+    dtype = next(model.parameters()).dtype
+    sums = {site.hook: torch.stack([part[site.hook] for part in parts]).sum(0) for site in sites}
+    if there is None:
+        return {name: (total / len(tokens)).to(dtype) for name, total in sums.items()}
+    counts = there.sum(0)
+    return {name: (total / _along(counts[None], total)).to(dtype) for name, total in sums.items()}
 
-    def run(rows: slice) -> dict[str, BaselineOfSite]:
-        found: dict[str, BaselineOfSite] = {}
+
+def passing(
+    model: Model, sites: Sequence[Site], tokens: Tokens, kept: Callable[[Activation, slice], torch.Tensor]
+) -> list[dict[str, torch.Tensor]]:
+    """What is ``kept`` of what passes each site, by hook name: one such for each batch of the prompts, in their order.
+
+    ``kept`` is given what ``Site.read`` gives, and which prompts those are.
+    """
+    device = next(model.parameters()).device
+
+    def run(rows: slice) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = {}
 
         def keeper(site: Site) -> Callable[[Activation], None]:
             def keep(value: Activation) -> None:
-                # Sums in double precision, so that the mean does not depend on how the prompts were batched.
-                found[site.hook] = _sum(value, there if there is None else there[rows]) if mean else value.clone()
+                found[site.hook] = kept(value, rows)
 
             return keep
 
@@ -72,20 +90,12 @@ def _activations(
         return found
 
     with torch.no_grad():
-        parts = in_parts(len(tokens), _BATCH, run)
-    dtype = next(model.parameters()).dtype
-    if mean:
-        sums = {site.hook: torch.stack([part[site.hook] for part in parts]).sum(0) for site in sites}
-        if there is None:
-            return {name: (total / len(tokens)).to(dtype) for name, total in sums.items()}
-        counts = there.sum(0)
-        return {name: (total / _along(counts[None], total)).to(dtype) for name, total in sums.items()}
-    return {site.hook: torch.cat([part[site.hook] for part in parts]) for site in sites}
+        return in_parts(len(tokens), _BATCH, run)
 
 
 def _sum(value: Activation, there: Bool[torch.Tensor, "rows pos"] | None) -> BaselineOfSite:
     """The sum over the rows, where they have a token."""
-    wide = value.double()
+    wide = value.double()  # so that the mean does not depend on how the prompts were batched
     return (wide if there is None else wide.masked_fill(~_along(there, wide), 0.0)).sum(0, keepdim=True)
 
 

@@ -26,27 +26,41 @@ class Baseline:
 
     Args:
         about: what it is, in a line.
-        needs: what of the task it needs: 'reference prompts', 'counterfactuals', or nothing.
+        needs: what of the task it needs: 'reference prompts' (those of the prompts' length), 'all reference prompts',
+            'counterfactuals', or nothing.
         activations: from the model, sites and prompts of one length to the baseline of each site, by the hook's name:
             ``[1, pos, ...]`` for all prompts or ``[prompts, pos, ...]``, the rest as ``Site.read`` gives it. A site
             that is missing has zeros.
+        vectors: of a baseline that is the same at every position of every prompt, so that it holds for prompts that
+            are not the task's (``Circuit.applied``, ``Circuit.prune``): from the model, sites and prompts as lists of
+            tokens to ``[1, 1, ...]`` by the hook's name. None where there is no such thing.
     """
 
     about: str
-    needs: Literal["", "reference prompts", "counterfactuals"]
+    needs: Literal["", "reference prompts", "all reference prompts", "counterfactuals"]
     activations: Callable[[Any, Sequence[Site], TaskGroup], Mapping[str, BaselineOfSite]]
+    vectors: Callable[[Any, Sequence[Site], Sequence[Sequence[int]]], Mapping[str, BaselineOfSite]] | None = None
 
 
 BASELINES: Table[Baseline] = Table("baseline", Baseline, "circuitspex.baselines")
 """All baselines, by name."""
 
-BASELINES.add("zero", Baseline("zeros", "", lambda model, sites, group: {}))
+BASELINES.add("zero", Baseline("zeros", "", lambda model, sites, group: {}, lambda model, sites, prompts: {}))
 BASELINES.add(
     "mean",
     Baseline(
         "the mean over the reference prompts, by position",
         "reference prompts",
         Later("circuitspex.ablation.baseline_activations:mean"),
+    ),
+)
+BASELINES.add(
+    "mean_vector",
+    Baseline(
+        "the mean over the reference prompts and their positions: one vector, for any prompt",
+        "all reference prompts",
+        Later("circuitspex.ablation.mean_vectors:mean_vector"),
+        Later("circuitspex.ablation.mean_vectors:mean_vectors"),
     ),
 )
 BASELINES.add(

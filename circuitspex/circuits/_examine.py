@@ -10,9 +10,11 @@ from circuitspex.circuits._choose import choose_curve, match
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.circuits.evidence.attribution import nap, nap_ig, ranked
 from circuitspex.circuits.evidence.curve import curves, share_of, sizes_of
+from circuitspex.circuits.record import recorded_prompts
 from circuitspex.circuits.report import Gain, Part, Report, Stability
+from circuitspex.circuits.search.prompts import not_seen
 from circuitspex.errors import NoGradientError, UserError
-from circuitspex.games import ComponentGame, RememberingGame
+from circuitspex.games import ComponentGame, EdgeGame, RememberingGame
 from circuitspex.masks import sample_masks
 from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions, decode
@@ -28,7 +30,7 @@ CHOSEN, MATCHED = "chosen", "matched"
 
 
 def examine(
-    game: ComponentGame,
+    game: ComponentGame | EdgeGame,
     circuit: Circuit,
     interactions: Interactions,
     heldout: Task,
@@ -45,7 +47,8 @@ def examine(
         game: the game that the circuit was found in; its task gives the baselines of attribution.
         circuit: what ``find_circuit`` found.
         interactions: the decoded function, from which the circuits of each size are chosen.
-        heldout: prompts that played no part in finding it.
+        heldout: prompts that played no part in finding it; those on which it was found, by the game's task or by the
+            circuit's record, are left out with a warning.
         n_random: random orders of the components that the curves are compared with.
         steps: of NAP-IG; by default as many gradient ablations as the circuit had, at most 100.
         stability: how often to find it again from new masks and new prompts; each costs the circuit's budget.
@@ -54,7 +57,7 @@ def examine(
 
     Raises:
         UserError: the circuit or the function has other components than the game, or is empty; a metric that does not
-            change when everything is ablated.
+            change when everything is ablated; the circuit was found on all held-out prompts.
     """
     n = game.n_players
     if interactions.names != game.names:
@@ -62,6 +65,7 @@ def examine(
     members = _places(game, [node.name for node in circuit.nodes])
     if not members:
         raise UserError("the circuit has no components: there is nothing to examine")
+    heldout = not_seen(heldout, [*game.task.prompts, *recorded_prompts(circuit.task)])
     n_random, stability = whole(n_random, "n_random", 1, MOST), whole(stability, "stability", 0, MOST)
     steps = None if steps is None else whole(steps, "steps", 1, MOST)
     seed = check_seed(seed)
@@ -125,7 +129,7 @@ def examine(
     )
 
 
-def _places(game: ComponentGame, names: Iterable[str]) -> Term:
+def _places(game: ComponentGame | EdgeGame, names: Iterable[str]) -> Term:
     place = {name: i for i, name in enumerate(game.names)}
     missing = [name for name in names if name not in place]
     if missing:
@@ -172,7 +176,12 @@ def _share(values: FloatArray, full: FloatArray, empty: FloatArray) -> Estimate:
 
 
 def _stability(
-    game: ComponentGame, circuit: Circuit, interactions: Interactions, repeats: int, seed: int, progress: bool | None
+    game: ComponentGame | EdgeGame,
+    circuit: Circuit,
+    interactions: Interactions,
+    repeats: int,
+    seed: int,
+    progress: bool | None,
 ) -> Stability:
     """The strongest parts, decoded again from as many new masks on other prompts, beside the strongest of before."""
     counts = len(circuit.nodes), len(circuit.interactions)

@@ -22,6 +22,7 @@ from circuitspex.circuits.about import About, Description
 from circuitspex.circuits.group import Group
 from circuitspex.circuits.plots import CircuitPlots
 from circuitspex.circuits.relation import PairEffects, Relation, by_sign
+from circuitspex.circuits.uses import CircuitUses
 from circuitspex.errors import UserError
 from circuitspex.registry import Later
 from circuitspex.renamed import renamed_fields, warn_renamed
@@ -244,7 +245,7 @@ class Verification:
 
 @renamed_fields(edges="interactions")
 @dataclass(frozen=True)
-class Circuit(formats.Drawn, CircuitPlots):
+class Circuit(formats.Drawn, CircuitPlots, CircuitUses):
     """A circuit graph with everything needed to reproduce it.
 
     ``model``, ``task`` and ``run`` are plain JSON objects; their fields are described in the JSON schema of

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.found import Found
 from circuitspex.circuits.search._coarse_to_fine import search_levels
 from circuitspex.circuits.search._search import MEASURING, search
+from circuitspex.circuits.search.edges._search_edges import check_edge_options, search_of_edges
 from circuitspex.circuits.search.options import Options
 from circuitspex.circuits.search.prompts import hold_out, prepared
 from circuitspex.components import Latents, Selector, model_structure, select
+from circuitspex.components.edges import EdgeSelector, is_of_edges
 from circuitspex.errors import UserError
 from circuitspex.games import LensGame, as_game
 from circuitspex.masks import Keep
@@ -23,13 +25,15 @@ from circuitspex.renamed import warn_renamed
 from circuitspex.tasks import Task
 from circuitspex.typing import Game, Masks
 
+BUDGET, EDGE_BUDGET = 100, 40
+
 
 def find_circuit(
     model: GivenModel,
     task: Task | str | Path,
-    components: Selector = "heads",
-    baseline: str = "mean",
-    budget: int = 100,
+    components: Selector | EdgeSelector = "heads",
+    baseline: str | None = None,
+    budget: int | None = None,
     *,
     latents: Latents | Sequence[Latents] | None = None,
     keep: Keep | Literal["auto"] = 0.5,
@@ -59,10 +63,13 @@ def find_circuit(
     Args:
         model: a TransformerBridge, from ``load_model`` for example; a Hugging Face model, or the name of one.
         task: prompts and metric; or the name of a built-in task, or a ``.jsonl`` file.
-        components: a selector such as 'heads' or 'heads+mlps', or a list of components.
-        baseline: 'mean', 'resample' or 'zero'.
+        components: a selector such as 'heads' or 'heads+mlps', or a list of components; or of edges, such as 'edges',
+            'edges:ungrouped' or 'edges->logits': then ``find_edges`` chooses circuits of every size (``found.edges``),
+            and the graph is of the strongest edges, measured while all others are open.
+        baseline: 'mean', 'resample' or 'zero'; by default 'mean', of edges 'resample'.
         latents: sparse autoencoders whose latents are among the components; see ``ComponentGame``.
-        budget: ablations to decode from; each with a backward pass where the method uses gradients.
+        budget: ablations to decode from; each with a backward pass where the method uses gradients. By default 100, of
+            edges 40, and as many again for their interactions.
         keep: the share of components that a random mask keeps; ``(low, high)`` lets each mask draw its own; 'auto'
             picks it by a pilot (see ``circuitspex.masks._pilot``), whose ablations come on top of the budget.
         method: as in ``decode``: 'auto' uses gradients where the metric has them; 'spex' runs the masks of its own
@@ -79,8 +86,9 @@ def find_circuit(
             ``components``: see ``coarse_to_fine``.
         until: stop early, once R² on new masks is at least this: the ablations are run in stages (an eighth, a quarter,
             a half and all of the budget, of 16 or more), and end when the lower end of the interval of R² reaches it.
-        heldout: prompts for the verification. By default fresh prompts of a built-in task; of any other task a
-            quarter of the prompts is set aside, and the circuit is found on the rest.
+        heldout: prompts for the verification: a task, or the name of one, or a ``.jsonl`` file. Those that are also
+            prompts of ``task`` are left out, with a warning. By default fresh prompts of a built-in task; of any other
+            task a quarter of the prompts is set aside, and the circuit is found on the rest.
         executor: how the model is run; see ``ComponentGame``.
         precision: of its matrix products; see ``ComponentGame``.
         store: where finished ablations are kept and taken from; see ``ComponentGame``. With one, the same call after an
@@ -89,7 +97,8 @@ def find_circuit(
         progress: progress bars; by default where standard error is a terminal.
 
     Raises:
-        UserError: an argument out of range; ComponentError, TaskError: as in ``ComponentGame``.
+        UserError: an argument out of range; all held-out prompts are those that the circuit would be found on;
+            ComponentError, TaskError: as in ``ComponentGame``.
 
     Warns:
         where the model can't do the task, where the decoded function explains little, and where ``until`` was not
@@ -98,12 +107,19 @@ def find_circuit(
     if isinstance(refine, Sequence):
         warn_renamed("find_circuit(refine=[levels])", "levels=[levels]")
         levels, refine = refine, 0
+    edges = levels is None and is_of_edges(components)
+    baseline = baseline or ("resample" if edges else "mean")
+    budget = budget if budget is not None else EDGE_BUDGET if edges else BUDGET
     options = Options.of(locals())
+    if edges:
+        check_edge_options(options, baseline)
     if levels is not None and refine:
         raise UserError("refine (rounds) and levels can't be combined; give one of the two")
     model, task, heldout = prepared(model, task, baseline, heldout, components, levels)
     if levels is not None:
         return search_levels(model, task, levels, baseline, options, heldout)
+    if edges:
+        return search_of_edges(model, task, cast("EdgeSelector", components), baseline, options, heldout)
     options.check_memory(len(select(model_structure(model, latents), components)))
     if heldout is None:
         task, heldout = hold_out(task, seed)

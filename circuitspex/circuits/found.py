@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Verification
+from circuitspex.circuits.edge_circuits import EdgeCircuits
 from circuitspex.circuits.evidence._strongest import Measurements
 from circuitspex.circuits.formats import Shown
 from circuitspex.circuits.mechanism import Mechanisms
@@ -20,6 +22,7 @@ from circuitspex.tasks import TaskReport
 from circuitspex.text import message
 from circuitspex.typing import Term
 
+_to_mib = Later("circuitspex.export.graphs.mib:write")
 _mechanisms = Later("circuitspex.circuits._mechanisms:mechanisms")
 
 LEAST = 16
@@ -108,7 +111,8 @@ class Found(FoundPlots):
     stage, and last on the held-out masks; ``pilot`` how the share kept was picked, where it was; ``refined`` the
     circuits that were chosen and run, where ``refine`` was asked for; ``n_stored`` how many ablations of the whole
     search came from the store, ``n_run`` how many were run; ``levels`` all levels of a search from coarse to fine;
-    ``measurements`` what paired ablations gave on each prompt, which ``mechanisms`` needs.
+    ``measurements`` what paired ablations gave on each prompt, which ``mechanisms`` needs; ``edges`` the circuits of
+    edges at every size, where edges were searched.
     """
 
     circuit: Circuit
@@ -122,6 +126,7 @@ class Found(FoundPlots):
     refined: Refined | None = None
     levels: tuple[Level, ...] = ()
     measurements: Measurements | None = None
+    edges: EdgeCircuits | None = None
 
     def mechanisms(self, **options: Any) -> Mechanisms:
         """One mechanism or several: the kinds of prompts by their own effects, and a circuit for each; no ablations.
@@ -129,6 +134,18 @@ class Found(FoundPlots):
         See ``circuitspex.circuits._mechanisms.mechanisms`` for options and errors.
         """
         found: Mechanisms = _mechanisms(self, **options)
+        return found
+
+    def to_mib(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write what the circuit track of MIB (the Mechanistic Interpretability Benchmark) takes; the files' paths.
+
+        A score for every node and edge, and one circuit a share of the edges, as ``choose`` and ``match`` make them:
+        see ``circuitspex.export.graphs.mib``.
+
+        Raises:
+            UserError: the circuit is not of heads and MLPs, or of edges; or the folder can't be written to.
+        """
+        found: tuple[Path, ...] = _to_mib(self.circuit, self.interactions, folder)
         return found
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -38,6 +38,11 @@ def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def recorded_prompts(task: Mapping[str, Any]) -> tuple[str, ...]:
+    """The prompts that the record of a circuit's task holds: those that it was found on, or the first of them."""
+    return tuple(str(each["prompt"]) for each in task.get("prompts") or ())
 
 
 def recorded_main_effects(found: Interactions) -> dict[str, Any]:

@@ -45,9 +45,10 @@ def known_task(path: Path, circuit: Circuit, given: str | None, why: str = "") -
 
 
 def has_prompts(circuit: Circuit) -> bool:
-    """Whether the file holds all prompts that the circuit was found on."""
+    """Whether the file holds all prompts that the circuit was found on, with what a task is made of."""
     kept = circuit.task.get("prompts")
-    return isinstance(kept, list | tuple) and bool(kept) and len(kept) == circuit.task.get("n_prompts")
+    whole = isinstance(kept, list | tuple) and bool(kept) and len(kept) == circuit.task.get("n_prompts")
+    return whole and all("counterfactual" in each for each in kept or ())
 
 
 def task_again(circuit: Circuit, model: Model, name: str | None, n_prompts: int | None = None) -> Task:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,10 @@ def check_before_loading(
         UserError: the first thing that is wrong, in one line.
     """
     check_names(options)  # before anything heavy is imported
+    from circuitspex.circuits.search.edges._search_edges import check_edge_options
     from circuitspex.circuits.search.options import Options
     from circuitspex.components import Latents, check_levels_spelled, check_selector
+    from circuitspex.components.edges import is_of_edges
     from circuitspex.models.sources import check_model, layers_of
     from circuitspex.tasks import check_task
 
@@ -46,13 +48,17 @@ def check_before_loading(
                 raise
             raise UserError(f"{_FLAGS[option]} is not for --task {options.task}") from None
     components, levels = getattr(options, "components", None), getattr(options, "levels", None)
-    check_selector(components or "heads")
+    finds = hasattr(options, "refine")
+    check_selector(components or "heads", edges=finds)
     check_levels_spelled(levels or ())
     given = {field.name: getattr(options, field.name) for field in fields(Options) if hasattr(options, field.name)}
     if hasattr(options, "budget"):
         if options.budget is None:  # by the number of players, which is not known yet
             del given["budget"]
         options.store = Options.of(given | {"latents": None}).store or "off"
+    if levels is None and is_of_edges(components or "heads"):
+        of_edges = replace(Options.of(given | {"latents": None}), latents=options.latents or None)
+        check_edge_options(of_edges, options.baseline or "resample")
     for name, revision in models:
         check_model(
             name,
@@ -62,7 +68,7 @@ def check_before_loading(
             device_map=getattr(options, "device_map", None),
         )
         n_layers = layers_of(name, revision)
-        check_selector(components or "heads", n_layers, name)
+        check_selector(components or "heads", n_layers, name, edges=finds)
         check_levels_spelled(levels or (), n_layers, name)
     if getattr(options, "latents", None):
         options.latents = [Latents.load(path) for path in options.latents]

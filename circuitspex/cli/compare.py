@@ -45,8 +45,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--fdr", "--rate", type=share, default=0.05, help="false discovery rate (default: 0.05)")
     shared_options(
         parser,
-        *("heldout", "contexts", "executor", "store", "seed", "device", "dtype", "out"),
-        heldout={"default": 100},
+        *("heldout-masks", "contexts", "executor", "store", "seed", "device", "dtype", "out"),
+        **{"heldout-masks": {"default": 100}},
         out={"help": "folder for comparison.json, the page and the diagrams"},
     )
     parser.set_defaults(run=run, usage_error=parser.error)

@@ -31,7 +31,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     shared_options(
         parser,
-        *("budget", "until", "keep", "method", "heldout", "contexts", "seed", "out"),
+        *("budget", "until", "keep", "method", "heldout-masks", "contexts", "seed", "out"),
         budget={"help": "masks to decode from (default: 100)"},
         keep={"help": "share of players kept by a mask (default: 0.5)"},
     )

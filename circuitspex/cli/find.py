@@ -8,17 +8,24 @@ from circuitspex.cli.checks import check_before_loading, task_options
 from circuitspex.cli.options import arguments, levels, rounds, shared_options, verb_parser
 from circuitspex.cli.result import WRITTEN, show
 
+EDGES = "or of edges, in quotes where it has an arrow: edges, edges:ungrouped, 'edges->logits', 'L5H1->L9H3.q'"
 EXAMPLE = "circuitspex find --model smollm2-135m --task ioi --components heads --budget 100 --out runs/ioi"
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this verb."""
     parser = verb_parser(verbs, "find", "find the circuit that a model uses for a task", EXAMPLE)
-    shared_options(parser, "model", "task", "components", "latents", "baseline", "budget", "until", "keep", "method")
+    shared_options(parser, "model", "task", "components")
+    shared_options(
+        parser,
+        *("latents", "baseline", "budget", "until", "keep", "method"),
+        baseline={"default": None},
+        budget={"default": None, "help": "ablations to decode from (default: 100; of edges 40, and as many again)"},
+    )
     shared_options(parser, "prompts", "metric")
     parser.add_argument("--group-by-length", action="store_true", help="allow prompts of different token lengths")
     about = "how the model is run (default: the fastest that gives what plain hooks give)"
-    shared_options(parser, "heldout", "contexts", "executor", executor={"help": about})
+    shared_options(parser, "heldout", "heldout-masks", "contexts", "executor", executor={"help": about})
     parser.add_argument(
         "--precision", default="model", choices=("model", "bfloat16"), help="of the matrix products (default: model)"
     )
@@ -54,19 +61,27 @@ def run(options: argparse.Namespace) -> int:
     if not isinstance(options.refine, int):
         warn_renamed("--refine LEVELS", "--levels LEVELS")
         options.levels, options.refine = options.refine, 0
+    if isinstance(options.heldout, int):
+        warn_renamed("--heldout MASKS", "--heldout-masks MASKS")
+        options.n_heldout, options.heldout = options.heldout, None
     if options.levels and (options.components or options.refine):
         other = "--components" if options.components else "--refine"
         raise UserError(f"--levels and {other} can't be combined; give one of the two")
     folder = check_before_loading(options, models=[(options.model, options.revision)], files=WRITTEN)
+    from circuitspex.ablation.edges.graph import edge_graph
     from circuitspex.circuits import find_circuit
     from circuitspex.components import check_levels, model_structure, select
+    from circuitspex.components._select_edges import select_edges, wants_ungrouped
+    from circuitspex.components.edges import is_of_edges
     from circuitspex.models import load_model
     from circuitspex.tasks import build
 
     model = load_model(options.model, **arguments(options, load_model))
     structure = model_structure(model, options.latents)
     components = options.components or "heads"
-    if options.levels is None:
+    if is_of_edges(components):
+        select_edges(edge_graph(model, structure, ungrouped=wants_ungrouped(components)), components)
+    elif options.levels is None:
         select(structure, components)  # a wrong selector is named before anything is printed
     else:
         check_levels(structure, options.levels)
@@ -75,4 +90,6 @@ def run(options: argparse.Namespace) -> int:
         print(task.report(model), end="\n\n", flush=True)
     given = arguments(options, find_circuit)
     found = find_circuit(model, task, components, options.baseline, options.budget, **given)
+    if found.edges is not None and not options.json:
+        print(found.edges, end="\n\n")
     return show(found, folder, options)

@@ -116,12 +116,18 @@ def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict
             "metavar": "METRIC",
             "help": "what is measured: %(choices)s (default: %(default)s)",
         },
-        "heldout": {
+        "heldout-masks": {
             "type": whole_number(2),
             "default": 200,
             "dest": "n_heldout",
-            "metavar": "HELDOUT",
+            "metavar": "MASKS",
             "help": "held-out masks for the R² (default: %(default)s)",
+        },
+        "heldout": {
+            "type": heldout_prompts,
+            "metavar": "FILE",
+            "help": "a .jsonl file of held-out prompts to verify the circuit on; those that it was found on are left "
+            "out (default: fresh prompts of a built-in task, else a quarter of the task's)",
         },
         "contexts": {
             "type": whole_number(2),
@@ -145,6 +151,8 @@ def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict
     }
     for name in names:
         parser.add_argument(f"--{name}", **known[name] | changed.get(name, {}))
+        if name == "heldout-masks" and "heldout" not in names:
+            parser.add_argument("--heldout", **known[name] | {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS})
 
 
 def arguments(options: argparse.Namespace, function: Callable[..., Any]) -> dict[str, Any]:
@@ -161,6 +169,8 @@ def check_names(options: argparse.Namespace) -> None:
     """
     if getattr(options, "task", None):
         check_name(options.task)
+    if getattr(options, "heldout", None):
+        check_name(options.heldout)
     if options.metric is not None:
         METRICS[options.metric]
     DECODERS[options.method]
@@ -181,6 +191,11 @@ def whole_number(least: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def heldout_prompts(text: str) -> str | int:
+    """An option's type: a task by name or file; a number of held-out masks, as the option was, for one release."""
+    return whole_number(2)(text) if text.lstrip("-").isdigit() else text
 
 
 def dtype(text: str) -> str:

@@ -57,12 +57,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     shared_options(
         parser,
-        *("metric", "budget", "keep", "method", "heldout", "contexts", "executor", "store", "seed", "device", "dtype"),
-        *("revision", "out"),
+        *("metric", "budget", "keep", "method", "heldout-masks", "contexts", "executor", "store", "seed", "device"),
+        *("dtype", "revision", "out"),
         metric={"default": None, "help": "what is measured: %(choices)s (default: by the answers given)"},
         budget={"default": None, "help": "masks to run (default: all of them for up to 10 words, else 200)"},
         keep={"help": "share of words kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)"},
-        heldout={"default": 100},
+        **{"heldout-masks": {"default": 100}},
         executor={"choices": ("auto", "batched", "hooks"), "help": "how the model is run"},
         out={"help": "folder for prompt.json, circuit.json, the pictures and the function"},
     )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import warnings
 from pathlib import Path
-from typing import Any
 
-from circuitspex.cli.again import known_task, said, task_again
+from circuitspex.cli import verify_mib
+from circuitspex.cli.again import has_prompts, known_task, said
+from circuitspex.cli.heldout import prompts_to_verify
 from circuitspex.cli.options import arguments, shared_options, verb_parser, whole_number, writable_folder
 from circuitspex.cli.result import finish
-from circuitspex.errors import TaskError, UserError
-from circuitspex.models.protocol import Model
+from circuitspex.errors import UserError
+from circuitspex.tasks.catalogue import check_name
 
 EXAMPLE = "circuitspex verify runs/ioi/circuit.json"
 FILES = {"json": "verification.json", "text": "verification.txt"}
@@ -24,8 +23,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser = verb_parser(verbs, "verify", "examine a circuit on held-out prompts", EXAMPLE)
     parser.add_argument("circuit", type=Path, help="a circuit.json that find wrote, with interactions.json beside it")
     parser.add_argument("--interactions", type=Path, help="the decoded function (default: interactions.json beside it)")
+    about = "MIB's circuit track (all heads and MLPs under --baseline resample; CPR, CMD) instead of an examination"
+    parser.add_argument("--protocol", choices=["mib"], help=about)
     parser.add_argument("--model", help="the model (default: the one that the circuit names)")
-    parser.add_argument("--task", help="the task (default: the one that the circuit names); a .jsonl of your own")
+    about = "the task that it was found on (default: the one that it names); of a .jsonl of your own, prompts that the "
+    parser.add_argument("--task", help=about + "circuit was not found on are held out")
     about = "other held-out prompts, so many (default: those that find verified it on)"
     parser.add_argument("--prompts", type=whole_number(2), help=about)
     about = "random orders beside it (default: 10)"
@@ -36,7 +38,12 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     shared_options(
         parser,
-        *("latents", "store", "seed", "device", "dtype", "revision", "out"),
+        *("heldout", "latents", "store", "seed", "device", "dtype", "revision", "out"),
+        heldout={
+            "type": str,
+            "help": "a .jsonl file of held-out prompts; those that the circuit was found on are left out "
+            "(default: those that find verified it on)",
+        },
         dtype={"help": "float32, float64, bfloat16 or float16 (default: the circuit's)"},
         out={"help": "folder to write to (default: beside the circuit.json)"},
     )
@@ -48,26 +55,38 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.ablation import store_at
     from circuitspex.circuits import Circuit, examine, formats
     from circuitspex.components import Latents
+    from circuitspex.export.files.mib import to_json as mib_to_json
     from circuitspex.export.files.report import to_json
-    from circuitspex.games import ComponentGame
+    from circuitspex.games import ComponentGame, EdgeGame
     from circuitspex.models import load_model, model_identity
     from circuitspex.models.sources import check_model
     from circuitspex.recovery import Interactions
 
     circuit = Circuit.load(options.circuit)
     lens = circuit.run.get("lens", "components")
-    if lens != "components":
-        raise UserError(f"{options.circuit} is no circuit of single components of a model (its lens is '{lens}')")
+    if lens not in ("components", "edges"):
+        raise UserError(f"{options.circuit} is no circuit of parts or edges of a model (its lens is '{lens}')")
+    mib = options.protocol == "mib"
+    if mib:
+        verify_mib.check_circuit(options.circuit, circuit)
+        if options.stability:
+            raise UserError("--stability belongs to the examination; --protocol mib does not find the circuit again")
     beside = options.interactions or options.circuit.with_name("interactions.json")
     interactions = Interactions.load(beside)
     name = options.model or said(circuit.model, "name", "--model")
     dtype = options.dtype or circuit.model.get("dtype")
     why = "it is verified on its own task"
-    task_name = known_task(options.circuit, circuit, options.task, why)
+    found_on = None
+    if options.heldout is not None:
+        check_name(options.heldout)
+        if options.prompts is not None:
+            raise UserError("--heldout and --prompts can't be combined: a file's prompts are taken as they are")
+    if options.heldout is None or options.task is not None or not has_prompts(circuit):
+        found_on = known_task(options.circuit, circuit, options.task, why)
     check_model(name, device=options.device, dtype=dtype, revision=options.revision)
     latents = [Latents.load(path) for path in options.latents]
     store = store_at(options.store)
-    folder = writable_folder(options.out or options.circuit.parent, WRITTEN)
+    folder = writable_folder(options.out or options.circuit.parent, verify_mib.WRITTEN if mib else WRITTEN)
     model = load_model(name, device=options.device, dtype=dtype, revision=options.revision)
     wanted = circuit.model.get("identity")
     if wanted and model_identity(model) != wanted:
@@ -75,38 +94,22 @@ def run(options: argparse.Namespace) -> int:
             f"{name} has other weights than the model of {options.circuit} (identity {model_identity(model)[:12]}…, "
             f"the circuit's {str(wanted)[:12]}…): a circuit is verified on the model that it was found in"
         )
-    found_on, heldout = _tasks(options, circuit, model, task_name)
-    # The decoded function names the components in their order; the selector need not be read again.
-    game = ComponentGame(
-        model,
-        found_on,
-        list(interactions.names),
-        circuit.run.get("baseline", "mean"),
-        latents=latents,
-        store=store,
+    task, heldout = prompts_to_verify(
+        circuit, model, found_on, heldout=options.heldout, n_prompts=options.prompts, path=options.circuit
     )
+    # The decoded function names the components in their order; the selector need not be read again.
+    names, baseline = list(interactions.names), circuit.run.get("baseline", "mean")
+    game = (
+        EdgeGame(model, task, names, baseline, ungrouped=bool(circuit.run.get("ungrouped")), store=store)
+        if lens == "edges"
+        else ComponentGame(model, task, names, baseline, latents=latents, store=store)
+    )
+    if mib:
+        scores = verify_mib.report_of(game, interactions, heldout, options)
+        files = [formats.write(scores, form, folder / name) for form, name in verify_mib.FILES.items()]
+        files += [scores.plot(folder / f"mib.{form}") for form in ("png", "svg")]
+        return finish(options, "report", lambda: mib_to_json(scores), str(scores), files)
     report = examine(game, circuit, interactions, heldout, **arguments(options, examine))
     written = [formats.write(report, form, folder / name) for form, name in FILES.items()]
     written += [report.plot(folder / f"verification.{form}") for form in ("png", "svg")]
     return finish(options, "report", lambda: to_json(report), str(report), written)
-
-
-def _tasks(options: argparse.Namespace, circuit: Any, model: Model, name: str) -> tuple[Any, Any]:
-    """The prompts that attribution is taken on, and held-out ones that are none of them."""
-    from circuitspex.circuits.search.prompts import hold_out
-
-    task = task_again(circuit, model, name)
-    seed = int(circuit.run.get("seed") or 0)
-    found_on, heldout = hold_out(task, seed)  # as find does
-    if heldout is None:
-        raise UserError(f"task '{name}' has one prompt: there is none to hold out")
-    if options.prompts is not None:
-        with contextlib.suppress(TaskError):
-            heldout = task.fresh(options.prompts, seed=seed + 104729)
-    if circuit.task.get("identity") not in (None, task.identity, found_on.identity):
-        warnings.warn(
-            f"the prompts of task '{name}' here are not those that the circuit was found on: its baselines may differ, "
-            "and the held-out prompts may be among those that it was found on",
-            stacklevel=2,
-        )
-    return found_on, heldout

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from circuitspex.ablation import AblationEngine, Executor, Plan, Precision, Store, check_baseline
+from circuitspex.ablation import BASELINES, AblationEngine, Executor, Plan, Precision, Store, check_baseline
 from circuitspex.checks import check_gates
 from circuitspex.components import Latents, Selector, check_selector, model_structure, select
 from circuitspex.errors import UserError
@@ -39,7 +39,8 @@ class ComponentGame(ModelGame):
         components: a selector such as 'heads' or 'heads+mlps', a component, or a list of them.
         latents: sparse autoencoders whose latents are among the components, as ``Latents``, at most one a layer.
         baseline: what ablated components output: 'mean' (over the task's reference prompts, by position),
-            'resample' (their output on the paired counterfactual prompt) or 'zero'.
+            'mean_vector' (over them and their positions: one vector a component, which serves any prompt), 'resample'
+            (their output on the paired counterfactual prompt) or 'zero'.
         executor: 'auto', 'fused' (dense transformers: shared and ablated work is skipped), 'batched' (many masks a pass
             through TransformerLens hooks) or 'hooks' (one mask at a time, the plain reference). 'auto' is 'fused' where
             a trial on this model gives the logits of plain hooks, else 'batched'; ``executor`` then says why.
@@ -73,7 +74,7 @@ class ComponentGame(ModelGame):
         store: Store | str | Path | None = None,
     ) -> None:
         check_task(task)
-        check_selector(components)
+        check_selector(components, edges=False)
         self.baseline = check_baseline(baseline)
         model = model_of(model)
         task = task_of(task, model)
@@ -233,6 +234,7 @@ class ComponentGame(ModelGame):
             "task": self.task.identity,
             "components": list(self.names),
             "baseline": self.baseline,
+            **self._all_references(),
             **({"latents": of_latents} if of_latents else {}),
             "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
             "device": next(self.model.parameters()).device.type,
@@ -240,6 +242,12 @@ class ComponentGame(ModelGame):
             "precision": self._engine.precision,
             **self._how(),
         }
+
+    def _all_references(self) -> dict[str, Any]:
+        """Reference prompts of lengths that no prompt has, which the task's identity leaves out, where they count."""
+        if BASELINES[self.baseline].needs != "all reference prompts":
+            return {}
+        return {"references": [tokens.tolist() for tokens in self.task.all_references]}
 
     def _about(self) -> dict[str, Any]:
         """What people want to know of a run."""

@@ -17,6 +17,7 @@ from circuitspex.models.causal import check_config, needs_own_code, read_config
 from circuitspex.models.gguf import read_gguf
 from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, tokenizer_for, tokenizer_in
 from circuitspex.models.identity import identity_of_given, remember_identity, weights_hash
+from circuitspex.models.own_tokenizer import remember_tokenizer
 from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
 from circuitspex.models.sources import check_model, is_offline, known_names, one_line, torch_device, torch_dtype
@@ -197,6 +198,7 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     if tokenizer is None:
         bridge.tokenizer = None
     check_runs(bridge, prompts, own, name)
+    remember_tokenizer(bridge, tokenizer)
     return bridge
 
 

@@ -28,6 +28,13 @@ def trial_prompts(model: Any) -> torch.Tensor:
     """Tokens ``[2, LENGTH]`` of a Hugging Face model: ordinary ones, and two prompts that differ in the last."""
     import torch
 
+    ordinary = ordinary_tokens(model)
+    chosen = [ordinary[(7 * i + 3) % len(ordinary)] for i in range(LENGTH + 1)]
+    return torch.tensor([chosen[:LENGTH], [*chosen[: LENGTH - 1], chosen[LENGTH]]])
+
+
+def ordinary_tokens(model: Any) -> list[int]:
+    """Up to 200 tokens of a Hugging Face model that are no special ones, images for example."""
     size = int(model.get_input_embeddings().weight.shape[0])
     config = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config
     special: set[Any] = set()
@@ -35,9 +42,7 @@ def trial_prompts(model: Any) -> torch.Tensor:
         for name, value in vars(about).items():
             if name.endswith(("_token_id", "_token_index", "_token_ids")):
                 special.update(value if isinstance(value, (list, tuple)) else [value])
-    ordinary = [token for token in range(min(size, 200)) if token not in special] or [0]
-    chosen = [ordinary[(7 * i + 3) % len(ordinary)] for i in range(LENGTH + 1)]
-    return torch.tensor([chosen[:LENGTH], [*chosen[: LENGTH - 1], chosen[LENGTH]]])
+    return [token for token in range(min(size, 200)) if token not in special] or [0]
 
 
 def own_logits(model: Any, tokens: torch.Tensor, where: str) -> torch.Tensor:

@@ -11,6 +11,7 @@ from .catalogue import NamedTask as NamedTask
 from .catalogue import build as build
 from .catalogue import check_name as check_name
 from .catalogue import check_task as check_task
+from .catalogue import is_file as is_file
 from .catalogue import task_of as task_of
 from .example import Example as Example
 from .groups import TaskGroup as TaskGroup

@@ -61,7 +61,7 @@ def check_name(name_or_path: str | Path) -> None:
         UserError: no task has this name, another package's can't be loaded, or the file can't be read.
     """
     name = str(name_or_path)
-    if name in TASKS or not name.endswith(".jsonl"):
+    if not is_file(name):
         TASKS[name]
     else:
         from circuitspex.tasks.jsonl import read_lines
@@ -101,12 +101,14 @@ def build(name_or_path: str | Path, model: Model, **options: Any) -> Task:
     ``options`` are those of the named task, or of :meth:`Task.from_jsonl`; another one is a :class:`TaskError`.
     """
     name, model = str(name_or_path), bridged(model)
-    if _is_file(name):
+    if is_file(name):
         return _builder(name, options)(name_or_path, model, **options)
     return _builder(name, options)(model, **options)
 
 
-def _is_file(name: str) -> bool:
+def is_file(name_or_path: str | Path) -> bool:
+    """Whether it is the path of a task file, by its ending, and no name of a task."""
+    name = str(name_or_path)
     return name not in TASKS and name.endswith(".jsonl")
 
 
@@ -114,8 +116,8 @@ def _builder(name: str, options: Mapping[str, Any]) -> Callable[..., Task]:
     """What builds a task; all of the options are its own."""
     from circuitspex.tasks.task import Task
 
-    builder: Callable[..., Task] = Task.from_jsonl if _is_file(name) else TASKS[name].build
-    allowed = list(inspect.signature(builder).parameters)[2 if _is_file(name) else 1 :]
+    builder: Callable[..., Task] = Task.from_jsonl if is_file(name) else TASKS[name].build
+    allowed = list(inspect.signature(builder).parameters)[2 if is_file(name) else 1 :]
     for option in options:
         if option not in allowed:
             raise TaskError(f"task '{name}' has no option '{option}'; its options are {', '.join(allowed)}")

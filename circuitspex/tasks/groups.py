@@ -27,6 +27,8 @@ class TaskGroup:
     shorter ones are padded at their end, which no read position sees. ``n_prompt_tokens`` is the length of the prompts
     alone. The answers are ``(rows, longest)``, padded, with their lengths. Reference prompts are followed by answers
     too; ``reference_lengths`` is where each ends.
+
+    ``all_references`` are the reference prompts of every length, ``(prompts, length)`` each, without answers.
     """
 
     indices: Int[Tensor, " rows"]
@@ -41,6 +43,7 @@ class TaskGroup:
     reference_lengths: Int[Tensor, " references"] | None = None
     n_sequences: int = 1
     prompt_length: int | None = None
+    all_references: tuple[Int[Tensor, "references length"], ...] = ()
 
     @property
     def length(self) -> int:

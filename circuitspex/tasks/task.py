@@ -246,9 +246,16 @@ class Task:
                     answers=self.answers[rows],
                     wrong_answers=self.wrong_answers[rows],
                     reads=torch.stack([self.position(name)[rows] for name in self.metric.positions], dim=1),
+                    all_references=self.all_references,
                 )
             )
         return tuple(groups)
+
+    @cached_property
+    def all_references(self) -> tuple[Int[Tensor, "references length"], ...]:
+        """The tokens of the reference prompts by length, shortest first; without answers."""
+        lengths = self.reference_lengths
+        return tuple(self.reference_tokens[lengths == n, :n] for n in sorted(set(lengths.tolist())))
 
     @cached_property
     def sequences(self) -> tuple[TaskGroup, ...]:
@@ -260,7 +267,8 @@ class Task:
         ``'wrong_answer'``) where any has several tokens; see ``circuitspex.tasks.sequences``."""
         if self.answer_lengths is None or self.wrong_answer_lengths is None:
             return self.groups
-        return sequences_of(ToFollow.of(self), answers)
+        found = sequences_of(ToFollow.of(self), answers)
+        return tuple(dataclasses.replace(group, all_references=self.all_references) for group in found)
 
     @cached_property
     def identity(self) -> str:

@@ -68,3 +68,51 @@ def test_one_of_ones_own_is_gated_like_the_others(monkeypatch, tiny):
         logits = model.run_with_hooks(task.tokens, fwd_hooks=hooks)[:, -1]
     right, wrong = (logits.gather(1, answers[:, None]) for answers in (task.answers, task.wrong_answers))
     np.testing.assert_allclose(found, [float((right - wrong).mean())], atol=1e-4)
+
+
+@pytest.mark.parametrize("executor", ["hooks", "batched", "fused"])
+def test_the_mean_vector_is_one_over_all_positions_of_all_reference_prompts(tiny, executor):
+    """Against plain hooks, for prompts of two lengths, with reference prompts of a third."""
+    model = tiny.bridge("llama")
+    task = tiny.task(model, lengths=(5, 5, 4), reference=["w1 w2 w3 w4 w5", "w6 w7 w8 w9", "w3 w1"])
+    places = {"blocks.1.attn.hook_z": 0, "blocks.2.hook_mlp_out": None}
+    kept = {place: [] for place in places}
+    with torch.no_grad():
+        for row, n in zip(task.reference_tokens, task.reference_lengths.tolist(), strict=True):
+            hooks = [(place, lambda z, hook, place=place: kept[place].append(z[0])) for place in places]
+            model.run_with_hooks(row[None, :n], fwd_hooks=hooks)
+    vectors = {place: torch.cat(rows).mean(0) for place, rows in kept.items()}
+    assert all(len(rows) == 3 for rows in kept.values())
+
+    def put(z, hook, place):
+        z = z.clone()
+        if places[place] is None:
+            return vectors[place].expand_as(z)
+        z[:, :, 0] = vectors[place][0]
+        return z
+
+    wanted = []
+    for row, n, right, wrong in zip(task.tokens, task.lengths, task.answers, task.wrong_answers, strict=True):
+        hooks = [(place, lambda z, hook, place=place: put(z, hook, place)) for place in places]
+        with torch.no_grad():
+            logits = model.run_with_hooks(row[None, : int(n)], fwd_hooks=hooks)[0, -1]
+        wanted.append(float(logits[right] - logits[wrong]))
+    game = ComponentGame(model, task, "L1H0+L2M", "mean_vector", executor=executor)
+    run = game.evaluate(np.array([[False, False]]), progress=False)
+    np.testing.assert_allclose(run.per_prompt[0], wanted, atol=1e-4)
+
+
+def test_reference_prompts_of_other_lengths_are_no_other_game_unless_they_count(tiny):
+    """With a mean by position they change nothing; with one over positions the store must tell the two apart."""
+    model = tiny.bridge("llama")
+    tasks = [tiny.task(model, lengths=(5, 5), reference=["w1 w2 w3 w4 w5", other]) for other in ("w6", "w7 w8")]
+    facts = {b: [ComponentGame(model, task, "heads", b)._facts() for task in tasks] for b in ("mean", "mean_vector")}
+    assert facts["mean"][0] == facts["mean"][1]
+    assert facts["mean_vector"][0] != facts["mean_vector"][1]
+
+
+def test_a_mean_over_no_prompts_is_refused(tiny):
+    from circuitspex.ablation.mean_vectors import mean_vectors
+
+    with pytest.raises(UserError, match=r"^there are no prompts to take the mean over"):
+        mean_vectors(tiny.bridge("llama"), [], [[]])

@@ -23,8 +23,9 @@ def planted():
     model = plants.build(plants.USUAL)
     task = plants.task(model)
     game = cx.ComponentGame(model, task)
-    found = find_circuit(model, task, budget=96, n_heldout=40, max_interactions=12, heldout=task, progress=False)
-    return game, task, found
+    other = plants.heldout(model)
+    found = find_circuit(model, task, budget=96, n_heldout=40, max_interactions=12, heldout=other, progress=False)
+    return game, other, found
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +110,23 @@ def test_wrong_circuits_are_one_line(planted):
     foreign = Circuit((Node("L9H9", 9, "head", 1.0),), (), none)
     with pytest.raises(UserError, match="L9H9 is not among the 10 components"):
         examine(game, foreign, found.interactions, task, progress=False)
-    other = cx.ComponentGame(game.model, task, "heads+mlps")
+    other = cx.ComponentGame(game.model, game.task, "heads+mlps")
     with pytest.raises(UserError, match="of 10 other components"):
         examine(other, found.circuit, found.interactions, task, progress=False)
+
+
+def test_prompts_that_the_circuit_was_found_on_are_not_held_out(planted, report):
+    game, other, found = planted
+    with pytest.raises(UserError, match="found on all 8 held-out prompts of 'planted': none is held out"):
+        examine(game, found.circuit, found.interactions, game.task, progress=False)
+    examples = (*game.task.examples[:3], *other.examples)
+    mixed = cx.Task.from_examples(game.model, examples, prepend_bos=True, reference=other.reference)
+    with pytest.warns(UserWarning, match="found on 3 of the 11 held-out prompts of 'custom'.* 8 are held out"):
+        again = examine(game, found.circuit, found.interactions, mixed, n_random=6, progress=False)
+    assert (again.n_prompts, again.kept, again.full) == (8, report.kept, report.full)
+    elsewhere = cx.ComponentGame(game.model, other)  # the circuit's record knows its prompts, whatever the game's are
+    with pytest.raises(UserError, match="none is held out"):
+        examine(elsewhere, found.circuit, found.interactions, game.task, progress=False)
 
 
 def test_refinement_runs_what_it_chooses_and_learns_from_it(planted):
@@ -137,9 +152,9 @@ def test_refinement_runs_what_it_chooses_and_learns_from_it(planted):
 
 
 def test_find_circuit_refines_when_asked(planted):
-    game, task, _ = planted
+    game, other, _ = planted
     found = find_circuit(
-        game.model, task, budget=48, n_heldout=20, heldout=task, refine=2, directions=False, progress=False
+        game.model, game.task, budget=48, n_heldout=20, heldout=other, refine=2, directions=False, progress=False
     )
     assert found.refined is not None
     assert len(found.run) == found.circuit.run["gradient_ablations"] > 48

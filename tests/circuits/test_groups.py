@@ -175,7 +175,7 @@ def test_an_interaction_of_what_is_no_node_is_refused():
 def test_planted_groups_are_found_on_the_model():
     model = plants.build(plants.USUAL)
     task = plants.task(model)
-    found = find_circuit(model, task, budget=96, n_heldout=20, heldout=task, progress=False)
+    found = find_circuit(model, task, budget=96, n_heldout=20, heldout=plants.heldout(model), progress=False)
     groups = {frozenset(group.members): group.relation for group in found.circuit.groups()}
     planted = {frozenset(group.heads): group.kind for group in plants.USUAL.groups if group.kind != "single"}
     assert set(groups) == set(planted)

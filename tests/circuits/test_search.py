@@ -38,7 +38,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, bool, bytes]]:
 @pytest.fixture
 def made(tiny):
     model = tiny.bridge("llama")
-    return model, tiny.task(model, (5,) * 6)
+    return model, *tiny.task(model, (5,) * 12).split(0.5)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -52,8 +52,8 @@ def made(tiny):
     ],
 )
 def test_no_mask_runs_twice(made, calls, options) -> None:
-    model, task = made
-    found = cx.find_circuit(model, task, heldout=task, **{**FEW, **options})
+    model, task, heldout = made
+    found = cx.find_circuit(model, task, heldout=heldout, **{**FEW, **options})
     assert calls
     twice = [key for key, count in calls.items() if count > 1]
     assert not twice
@@ -69,8 +69,8 @@ def test_no_mask_runs_twice(made, calls, options) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_no_mask_runs_twice_from_coarse_to_fine_and_in_comparisons(made, tiny, calls) -> None:
-    model, task = made
-    cx.coarse_to_fine(model, task, ("layers", "heads+mlps"), budget=24, heldout=task, **FEW)
+    model, task, heldout = made
+    cx.coarse_to_fine(model, task, ("layers", "heads+mlps"), budget=24, heldout=heldout, **FEW)
     cx.compare(model, tiny.fresh_bridge("llama", seed=1), task, "heads", budget=24, **FEW)
     assert calls
     assert max(calls.values()) == 1
@@ -79,18 +79,18 @@ def test_no_mask_runs_twice_from_coarse_to_fine_and_in_comparisons(made, tiny, c
 @pytest.mark.filterwarnings("ignore")
 def test_examining_runs_no_mask_twice(tiny, calls) -> None:
     model = tiny.bridge("llama")
-    task = tiny.task(model, (5,) * 24)
-    found = cx.find_circuit(model, task, budget=40, heldout=task, **{**FEW, "n_contexts": 16})
+    task, heldout = tiny.task(model, (5,) * 24), tiny.task(model, (5,) * 48).subset(range(24, 48))
+    found = cx.find_circuit(model, task, budget=40, heldout=heldout, **{**FEW, "n_contexts": 16})
     if not found.circuit.nodes:
         pytest.fail("this model's circuit must not be empty")
     game = ComponentGame(model, task, "heads")
     calls.clear()
-    examine(game, found.circuit, found.interactions, task, n_random=3, steps=4, progress=False)
+    examine(game, found.circuit, found.interactions, heldout, n_random=3, steps=4, progress=False)
     assert max(calls.values()) == 1
 
 
 def test_options_are_checked_once_for_all(made) -> None:
-    model, task = made
+    model, task, _ = made
     for wrong, said in (
         ({"budget": 1}, "budget must be at least 2, not 1"),
         ({"n_random": 0}, "n_random must be at least 1, not 0"),
@@ -103,14 +103,14 @@ def test_options_are_checked_once_for_all(made) -> None:
 
 @pytest.mark.filterwarnings("ignore:the model")
 def test_old_names_go_on_with_a_warning(made, tiny) -> None:
-    model, task = made
+    model, task, heldout = made
     with pytest.warns(FutureWarning, match="is now levels="):
-        found = cx.find_circuit(model, task, refine=["layers", "heads+mlps"], budget=16, heldout=task, **FEW)
+        found = cx.find_circuit(model, task, refine=["layers", "heads+mlps"], budget=16, heldout=heldout, **FEW)
     assert [level.selector for level in found.levels] == ["layers", "heads+mlps"]
     with pytest.warns(FutureWarning, match="is now Level.expanded"):
         assert found.levels[0].opened == found.levels[0].expanded
     with pytest.warns(FutureWarning, match="is now threshold="):
-        cx.coarse_to_fine(model, task, ("layers", "heads"), budget=16, share=0.2, heldout=task, **FEW)
+        cx.coarse_to_fine(model, task, ("layers", "heads"), budget=16, share=0.2, heldout=heldout, **FEW)
     with pytest.warns(FutureWarning, match="is now Circuit.interactions"):
         assert found.circuit.edges == found.circuit.interactions
     with pytest.warns(FutureWarning, match="is now Interaction"):
@@ -125,8 +125,8 @@ def test_old_names_go_on_with_a_warning(made, tiny) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("keep", [0.5, 0.7])
 def test_the_record_has_the_main_effects_and_the_options(made, keep) -> None:
-    model, task = made
-    found = cx.find_circuit(model, task, heldout=task, budget=24, keep=keep, **FEW)
+    model, task, heldout = made
+    found = cx.find_circuit(model, task, heldout=heldout, budget=24, keep=keep, **FEW)
     run, decoded = found.circuit.run, found.interactions
     for name in decoded.names:
         assert run["main_effects"].get(name, 0.0) == pytest.approx(decoded.effect(name), rel=1e-5, abs=1e-12)

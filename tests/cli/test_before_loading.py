@@ -187,7 +187,7 @@ def test_with_debug_the_users_traceback_is_kept(here):
     ("said", "in_words_of_the_verb"),
     [
         ("use group_by_length=True to run them", "use --group-by-length to run them"),
-        ("device='cpu' and keep=0.5; n_heldout must be", "--device cpu and --keep 0.5; --heldout must be"),
+        ("device='cpu' and keep=0.5; n_heldout must be", "--device cpu and --keep 0.5; --heldout-masks must be"),
         ("latents=circuitspex.Latents(hook=1) or path=x", "latents=circuitspex.Latents(hook=1) or path=x"),
         ("the file n_heldout.json, 'n_heldout'", "the file n_heldout.json, 'n_heldout'"),
         ("gradients=False, group_by_length=False", "gradients=False, group_by_length=False"),

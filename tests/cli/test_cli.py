@@ -46,7 +46,7 @@ def finished(folder: Path) -> Path:
 
 def find_command(folder: Path, *more: str) -> list[str]:
     command = ["find", "--model", str(folder / "model"), "--task", str(folder / "task.jsonl")]
-    return [*command, "--budget", "30", "--heldout", "20", "--contexts", "3", *more]
+    return [*command, "--budget", "30", "--heldout-masks", "20", "--contexts", "3", *more]
 
 
 def test_find_writes_whole_files(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ def folder(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> P
     ]
     (folder / "task.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     find = ["find", "--model", str(folder / "one"), "--task", str(folder / "task.jsonl"), "--components", "heads+mlps"]
-    quick = ["--budget", "40", "--heldout", "20", "--contexts", "4", "--out", str(folder / "out")]
+    quick = ["--budget", "40", "--heldout-masks", "20", "--contexts", "4", "--out", str(folder / "out")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert main([*find, *quick]) == 0

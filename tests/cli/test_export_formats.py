@@ -84,3 +84,31 @@ def test_text_formats_render_without_a_file(saved: Path) -> None:
     circuit = Circuit.load(saved)
     assert formats.render(circuit, "dot").startswith("graph circuit {")
     assert "flowchart BT" in formats.render(circuit, "mermaid")
+
+
+def test_a_graph_of_another_tool_is_read_and_never_overwritten(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    circuit = Circuit.load(saved)
+    graph = tmp_path / "importances.json"
+    circuit.export("eap", graph)
+    data = json.loads(graph.read_text())
+    for part in (*data["nodes"].values(), *data["edges"].values()):
+        part["in_graph"] = False  # as attribution writes it
+    data.pop("circuitspex")
+    graph.write_text(json.dumps(data))
+    command = ["export", str(graph), "--from", "eap", "--to", "json,eap"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 1
+    assert "no head or MLP is in the graph" in capsys.readouterr().err
+    assert main([*command, "--top", "3", "--sign", "ablation", "--out", str(tmp_path / "out")]) == 0
+    read = Circuit.load(tmp_path / "out" / "importances.json")
+    assert {n.name for n in read.nodes} == {"L0H0", "L1M", "L2H0"}
+    assert main([*command, "--top", "12", "--level", "edges", "--out", str(tmp_path / "out")]) == 0
+    assert Circuit.load(tmp_path / "out" / "importances.json").run["lens"] == "edges"
+    capsys.readouterr()
+    assert main([*command, "--top", "3"]) == 1
+    assert "would be overwritten" in capsys.readouterr().err
+    assert main(["export", str(saved), "--to", "svg", "--top", "3"]) == 1
+    assert "--top is for --from eap" in capsys.readouterr().err
+    assert main(["export", str(graph), "--to", "svg"]) == 1
+    assert "not a circuit file" in capsys.readouterr().err

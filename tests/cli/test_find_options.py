@@ -78,7 +78,7 @@ def command(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> 
     ]
     (folder / "task.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     find = ["find", "--model", str(folder / "model"), "--task", str(folder / "task.jsonl")]
-    return [*find, "--budget", "40", "--heldout", "20", "--contexts", "3", "--keep", "auto", "--until", "0.999"]
+    return [*find, "--budget", "40", "--heldout-masks", "20", "--contexts", "3", "--keep", "auto", "--until", "0.999"]
 
 
 def test_the_pilot_and_the_curve_are_printed(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +101,7 @@ def test_the_pilot_and_the_curve_are_in_the_json(command: list[str], capsys: pyt
 def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = [*command[:5], "--budget", "12", "--heldout", "8", "--contexts", "2"]
+    few = [*command[:5], "--budget", "12", "--heldout-masks", "8", "--contexts", "2"]
     assert main([*few, "--levels", "layers,heads+mlps,neurons:16", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "coarse to fine\n  layers: 3 components" in out

@@ -26,7 +26,7 @@ def model(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def command(model: Path, *more: str, prompt: str = PROMPT) -> list[str]:
-    few = ["--budget", "40", "--heldout", "20", "--contexts", "4"]
+    few = ["--budget", "40", "--heldout-masks", "20", "--contexts", "4"]
     return ["tokens", "--model", str(model), "--prompt", prompt, "--answer", " w9", *few, *more]
 
 

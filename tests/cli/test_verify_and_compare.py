@@ -33,7 +33,7 @@ def folder(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> P
     find = ["find", "--model", str(folder / "one"), "--task", str(folder / "task.jsonl"), "--budget", "40"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert main([*find, "--heldout", "20", "--contexts", "12", "--out", str(folder / "out")]) == 0
+        assert main([*find, "--heldout-masks", "20", "--contexts", "12", "--out", str(folder / "out")]) == 0
     return folder
 
 
@@ -43,7 +43,7 @@ def verify(folder: Path, *more: str) -> list[str]:
 
 def compare(folder: Path, *more: str, other: str = "two") -> list[str]:
     models = ["--model", str(folder / "one"), "--model", str(folder / other)]
-    quick = ["--budget", "30", "--heldout", "20", "--contexts", "4"]
+    quick = ["--budget", "30", "--heldout-masks", "20", "--contexts", "4"]
     return ["compare", *models, "--task", str(folder / "task.jsonl"), *quick, *more]
 
 
@@ -104,6 +104,87 @@ def test_verify_on_another_task_is_refused_and_on_other_prompts_said(
     other.write_text("".join(row.replace("w3", "w13") + "\n" for row in rows))
     assert main([*verify(folder)[:2], "--task", str(other), "--random", "1", "--out", str(tmp_path)]) == 0
     assert "are not those that the circuit was found on" in capsys.readouterr().err
+
+
+def rows(folder: Path, name: str, words: range) -> Path:
+    """A file of prompts like those of the task, with these words."""
+    path = folder / f"{name}.jsonl"
+    lines = [
+        {"prompt": f"w1 w{i} w3 w4", "counterfactual": f"w2 w{i + 9} w5 w6", "answer": " w50", "wrong_answer": " w51"}
+        for i in words
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_verify_takes_a_file_of_held_out_prompts_and_leaves_out_what_the_search_has_seen(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    circuit = str(folder / "out" / "circuit.json")
+    seen = {each["prompt"] for each in Circuit.load(circuit).task["prompts"]}
+    assert len(seen) == 6  # of the eight of the file, two are held out
+    quick = ["--random", "1", "--out", str(tmp_path)]
+    # The circuit's own prompts are those in its file: its task need not be given.
+    assert main(["verify", circuit, "--heldout", str(rows(tmp_path, "new", range(20, 25))), *quick, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["report"]["n_prompts"] == 5
+    assert "left out" not in err
+    assert main(["verify", circuit, "--heldout", str(rows(tmp_path, "more", range(11))), *quick, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["report"]["n_prompts"] == 5
+    assert "found on 6 of the 11 held-out prompts of 'more': these are left out, and 5 are held out" in err
+    few = [i for i in range(8) if f"w1 w{i} w3 w4" in seen]
+    assert main(["verify", circuit, "--heldout", str(rows(tmp_path, "same", range(few[0], few[0] + 1))), *quick]) == 1
+    assert "found on all 1 held-out prompts of 'same': none is held out" in capsys.readouterr().err
+    assert main(["verify", circuit, "--heldout", "none.jsonl", *quick]) == 1
+    assert "can't read task file none.jsonl" in capsys.readouterr().err
+    assert main(["verify", circuit, "--heldout", "ioi", "--prompts", "4"]) == 1
+    assert "can't be combined" in capsys.readouterr().err
+
+
+def test_verify_on_a_file_that_has_grown_takes_only_what_is_new(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["verify", str(folder / "out" / "circuit.json"), "--random", "1", "--out", str(tmp_path), "--json"]
+    assert main([*command, "--task", str(rows(tmp_path, "task", range(12)))]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["report"]["n_prompts"] == 6  # 12 without the 6 that it was found on
+    assert "found on 6 of the 12" in err
+    data = json.loads((folder / "out" / "circuit.json").read_text())
+    del data["task"]["prompts"]  # as files of before
+    (tmp_path / "circuit.json").write_text(json.dumps(data))
+    (tmp_path / "interactions.json").write_bytes((folder / "out" / "interactions.json").read_bytes())
+    command[1] = str(tmp_path / "circuit.json")
+    assert main([*command, "--task", str(tmp_path / "task.jsonl")]) == 1
+    assert "none can be called held out" in capsys.readouterr().err
+    assert main([*command, "--task", str(folder / "task.jsonl")]) == 0  # the same prompts, by their identity
+    assert json.loads(capsys.readouterr().out)["report"]["n_prompts"] == 2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_find_with_a_held_out_file_searches_on_all_prompts_and_verify_asks_for_the_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, new = folder / "task.jsonl", rows(tmp_path, "new", range(6, 12))
+    find = ["find", "--model", str(folder / "one"), "--task", str(task), "--budget", "40", "--contexts", "12"]
+    find += ["--heldout-masks", "20", "--out", str(tmp_path), "--heldout"]
+    assert main([*find, str(new)]) == 0
+    assert "found on 2 of the 6 held-out prompts of 'new'" in capsys.readouterr().err
+    circuit = Circuit.load(tmp_path / "circuit.json")
+    assert (circuit.task["n_prompts"], circuit.run["heldout"]["n_prompts"]) == (8, 4)
+    assert circuit.verification is not None
+    assert circuit.verification.n_prompts == 4
+    verify = ["verify", str(tmp_path / "circuit.json"), "--random", "1"]
+    assert main([*verify, "--task", str(task)]) == 1
+    assert "none is held out; give others with --heldout FILE (find verified it on 'new')" in capsys.readouterr().err
+    assert main([*verify, "--heldout", str(new), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)["report"]
+    assert report["n_prompts"] == 4
+    assert circuit.verification.faithfulness == pytest.approx(report["kept"]["value"])
+    assert main([*find, str(task)]) == 1
+    assert "found on all 8 held-out prompts of 'task'" in capsys.readouterr().err
+    assert main([*find, "20", "--json"]) == 0  # as the option was
+    assert "--heldout MASKS is now --heldout-masks MASKS" in capsys.readouterr().err
 
 
 def test_verify_of_a_component_that_the_model_lacks(

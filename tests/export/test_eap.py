@@ -14,7 +14,7 @@ from circuitspex.circuits import formats
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Interaction, Node
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.export.drawing.style import LIGHT
-from circuitspex.export.graphs import eap
+from circuitspex.export.graphs import eap, eap_graph
 from circuitspex.export.graphs.eap_nodes import Blocks, components_of, edge_count, edges, n_outgoing
 
 NONE = Faithfulness(None, None, None, 0)
@@ -87,14 +87,21 @@ def test_the_loader_takes_the_whole_graph(seed, shape, tmp_path):
             assert math.isnan(score)
         else:
             assert in_graph == (name in effects)
-            assert score == effects.get(name, 0.0)
+            assert score == effects.get(name, score)
     kept = {name for name, (in_graph, _) in nodes.items() if in_graph}
     strongest = max(map(abs, effects.values()), default=1.0)
+    scores = [score for name, (_, score) in nodes.items() if name not in ("input", "logits")]
+    assert all(scores)
+    assert len(set(scores)) == len(scores)  # no ties: an order is never left to the sort
+    least = min(map(abs, effects.values()), default=1.0)
+    assert all(0 < nodes[name][1] < least / 900 for name in set(nodes) - kept)
+    strongest = max(strongest, *map(abs, scores)) if effects else max(scores)
     for name, (in_graph, score) in edges.items():
         source, target = name.split("<")[0].split("->")
         assert in_graph == ({source, target} <= kept)
-        ends = [abs(effects[end]) for end in (source, target) if end in effects]
-        assert abs(score) == (min(ends, default=strongest) if in_graph else 0.0)
+        ends = [abs(nodes[end][1]) for end in (source, target) if end not in ("input", "logits")]
+        weaker = min(ends, default=strongest)
+        assert 0.999 * weaker <= abs(score) <= weaker
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -141,13 +148,14 @@ def test_parallel_blocks_are_known_by_their_architecture(name, parallel, tmp_pat
 
 
 def test_of_a_large_model_only_kept_edges_are_listed(tmp_path, monkeypatch):
-    monkeypatch.setattr(eap, "MAX_EDGES", 10)
+    monkeypatch.setattr(eap_graph, "MAX_EDGES", 10)
     circuit = found(3, (5, 4, False))
     _, _, edges, data = load(eap.write(circuit, tmp_path / "c.json"))
     assert set(data["edges"]) == {name for name, (kept, _) in edges.items() if kept}
     monkeypatch.undo()
     assert load(eap.write(circuit, tmp_path / "d.json"))[1:3] != ({}, {})
-    assert load(tmp_path / "d.json")[2] == edges
+    whole = load(tmp_path / "d.json")[2]
+    assert {name: both for name, both in whole.items() if both[0]} == {n: both for n, both in edges.items() if both[0]}
 
 
 UNIFORM = {"n_layers": 4, "n_heads": 2}
@@ -200,13 +208,16 @@ def _graph(**changes):
     return {**data, **changes}
 
 
+NODES = _graph(nodes={"a0.h0": {"in_graph": True, "score": -1.5}, "m0": {"in_graph": False, "score": 9.0}}, edges={})
+
+
 def _read(data, path, **options):
     path.write_text(data if isinstance(data, str) else json.dumps(data))
     return eap.read(path, **options)
 
 
 def test_where_only_edges_have_scores_a_node_sums_those_that_leave_it(tmp_path):
-    circuit = _read(_graph(), tmp_path / "c.json", sign="ablation")
+    circuit = _read(_graph(), tmp_path / "c.json", sign="ablation", level="nodes")
     assert [(n.name, n.decoded) for n in circuit.nodes] == [("L0H0", -1.5)]
     assert circuit.run["effects"] == "read from an EAP graph: sums of the scores of outgoing edges; sign: ablation"
     assert circuit.model["d_model"] == 4
@@ -215,31 +226,31 @@ def test_where_only_edges_have_scores_a_node_sums_those_that_leave_it(tmp_path):
 
 def test_unscored_nodes_among_scored_ones_are_no_part_of_the_search(tmp_path):
     nodes = {"a0.h0": {"in_graph": True, "score": 3}, "m0": {"in_graph": True, "score": math.nan}}
-    circuit = _read(_graph(nodes=nodes), tmp_path / "c.json")
+    circuit = _read(_graph(nodes=nodes), tmp_path / "c.json", level="nodes")
     assert [(n.name, n.decoded) for n in circuit.nodes] == [("L0H0", 3.0)]
     assert circuit.run["components"] == "L0H0"
 
 
 def test_older_files_say_true_and_false_for_nodes(tmp_path):
-    circuit = _read(_graph(nodes={"a0.h0": False, "m0": True}), tmp_path / "c.json")
+    circuit = _read(_graph(nodes={"a0.h0": False, "m0": True}), tmp_path / "c.json", level="nodes")
     # The edge that leaves it is not in the graph, and is a part of its effect all the same.
     assert [(n.name, n.decoded) for n in circuit.nodes] == [("L0M", 9.0)]
 
 
 def test_a_score_has_no_sign_unless_the_caller_says_what_it_is(tmp_path):
     found = {
-        sign: [(n.decoded, n.signed) for n in _read(_graph(), tmp_path / "c.json", sign=sign).nodes]
+        sign: [(n.decoded, n.signed) for n in _read(NODES, tmp_path / "c.json", sign=sign).nodes]
         for sign in ("unknown", "ablation", "attribution")
     }
     assert found == {"unknown": [(1.5, False)], "ablation": [(-1.5, True)], "attribution": [(1.5, True)]}
-    assert _read(_graph(), tmp_path / "c.json").nodes[0] == Node("L0H0", 0, "head", 1.5, signed=False)
+    assert _read(NODES, tmp_path / "c.json").nodes[0] == Node("L0H0", 0, "head", 1.5, signed=False)
     assert formats.read(Circuit, tmp_path / "c.json", "eap", sign="attribution").nodes[0].signed
     with pytest.raises(UserError, match="sign must be one of unknown, ablation, attribution, not 'ours'"):
         eap.read(tmp_path / "c.json", sign="ours")
 
 
 def test_a_size_without_a_sign_is_shown_without_one_and_claimed_nowhere(tmp_path):
-    circuit = _read(_graph(), tmp_path / "c.json")
+    circuit = _read(NODES, tmp_path / "c.json")
     for form in ("text", "svg", "dot", "mermaid", "html"):
         text = circuit.export(form, tmp_path / f"x.{form}").read_text().replace("#124;", "|").replace("#43;", "+")
         assert "|1.5" in text, form
@@ -255,7 +266,7 @@ def test_a_size_without_a_sign_is_shown_without_one_and_claimed_nowhere(tmp_path
     assert Circuit.load(circuit.save(tmp_path / "circuit.json")) == circuit
     again = eap.read(circuit.export("eap", tmp_path / "again.json"))
     assert [(n.decoded, n.signed) for n in again.nodes] == [(1.5, False)]
-    signed = _read(_graph(), tmp_path / "c.json", sign="ablation")
+    signed = _read(NODES, tmp_path / "c.json", sign="ablation")
     assert '"signed"' not in signed.save(tmp_path / "circuit.json").read_text()
 
 
@@ -273,18 +284,22 @@ def test_a_file_of_ours_says_its_sign(tmp_path):
 
 def test_a_graph_that_keeps_nothing_is_no_empty_circuit(tmp_path):
     nodes = {"input": {"in_graph": True}, "a0.h0": {"in_graph": False, "score": 1.0}, "m0": {"in_graph": False}}
-    with pytest.raises(FileFormatError, match="no head or MLP is in the graph"):
-        _read(_graph(nodes=nodes), tmp_path / "c.json")
-    with pytest.raises(FileFormatError, match="no head or MLP is in the graph"):
-        _read(_graph(nodes={}), tmp_path / "c.json")
+    edges = {name: {**edge, "in_graph": False} for name, edge in _graph()["edges"].items()}
+    with pytest.raises(
+        FileFormatError, match=r"no head or MLP is in the graph.*only scores: say how many to keep .eap"
+    ):
+        _read(_graph(nodes=nodes, edges=edges), tmp_path / "c.json")
+    for level in ("auto", "edges"):
+        with pytest.raises(FileFormatError, match="no edge is in the graph"):
+            _read(_graph(nodes={}, edges=edges), tmp_path / "c.json", level=level)
 
 
 def test_an_effect_that_no_score_says_is_refused_and_a_sum_of_some_edges_says_so(tmp_path):
     with pytest.raises(FileFormatError, match=r"nodes.a0.h0 is in the graph, but neither it nor an edge"):
-        _read(_graph(edges={}), tmp_path / "c.json")
+        _read(_graph(edges={}), tmp_path / "c.json", level="nodes")
     edges = {"a0.h0->logits": {"in_graph": True, "score": -2.0}}
     with pytest.warns(UserWarning, match=r"not all edges that leave 1 of the 1 nodes in the graph \(of a0.h0 1 of 2\)"):
-        circuit = _read(_graph(edges=edges), tmp_path / "c.json")
+        circuit = _read(_graph(edges=edges), tmp_path / "c.json", level="nodes")
     assert "(of a0.h0 1 of 2): their effects add up those that it has" in circuit.run["effects"]
 
 
@@ -322,7 +337,8 @@ def test_an_old_circuit_of_layers_that_may_differ_states_only_its_own_components
     assert data["nodes"]["m0"] == {"in_graph": True}
     alike = dataclasses.replace(old, run={"components": "heads", "n_components": 8})
     data = json.loads(eap.write(alike, tmp_path / "d.json").read_text())
-    assert data["nodes"]["a0.h3"] == {"in_graph": False, "score": 0.0}
+    assert data["nodes"]["a0.h3"]["in_graph"] is False
+    assert 0 < data["nodes"]["a0.h3"]["score"] < 1e-3  # its place
 
 
 @pytest.mark.parametrize(

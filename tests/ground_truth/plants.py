@@ -29,7 +29,7 @@ from transformers import PreTrainedTokenizerFast
 from circuitspex.tasks import Example, Task
 
 LABELS = tuple(f"{sign}{i}" for sign in ("plus", "minus") for i in range(4))
-WORDS = ("<s>", "<unk>", "question", "yes", "no", *LABELS)
+WORDS = ("<s>", "<unk>", "question", "yes", "no", *LABELS, "query")
 # Places in the residual stream.
 SIGN, OUT, DECOY, FIRST_GROUP = 0, 1, 2, 3
 N_HEADS, D_HEAD, D_MODEL, D_MLP = 5, 2, 24, 32
@@ -152,13 +152,18 @@ def build(plant: Plant) -> Any:
     return model.eval()
 
 
-def task(model: Any) -> Task:
+def heldout(model: Any) -> Task:
+    """Other prompts with the same values: the model reads nothing of their last word."""
+    return task(model, "query")
+
+
+def task(model: Any, word: str = "question") -> Task:
     """A prompt for each label; the mean baseline is taken over all of them."""
     examples = []
     for i, label in enumerate(LABELS):
         right, wrong = (" yes", " no") if label.startswith("plus") else (" no", " yes")
         other = LABELS[(i + len(LABELS) // 2) % len(LABELS)]
-        examples.append(Example(f"{label} question", f"{other} question", right, wrong))
+        examples.append(Example(f"{label} {word}", f"{other} {word}", right, wrong))
     return Task.from_examples(model, examples, name="planted", prepend_bos=True)
 
 

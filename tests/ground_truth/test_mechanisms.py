@@ -40,7 +40,9 @@ def two():
 
 def searched(model):
     task = plants.task(model)
-    return find_circuit(model, task, budget=64, n_heldout=20, heldout=task, directions=False, progress=False)
+    return find_circuit(
+        model, task, budget=64, n_heldout=20, heldout=plants.heldout(model), directions=False, progress=False
+    )
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,9 @@ def test_attribution_patching_misses_the_backups_and_that_is_why_interactions_ar
 def test_what_find_circuit_reports_replicates_and_is_all_of_the_plant():
     model = plants.build(plants.USUAL)
     task = plants.task(model)
-    found = find_circuit(model, task, budget=BUDGET, n_heldout=60, max_interactions=12, heldout=task, progress=False)
+    found = find_circuit(
+        model, task, budget=BUDGET, n_heldout=60, max_interactions=12, heldout=plants.heldout(model), progress=False
+    )
     edges = {tuple(sorted(edge.components)): edge.effect for edge in found.circuit.interactions}
     wanted = plants.USUAL.interactions()
     assert set(edges) == set(wanted)

@@ -115,7 +115,7 @@ def test_each_is_used_from_python(installed: Path, folder: Path) -> None:
 def test_each_is_used_from_the_command_line(installed: Path, folder: Path) -> None:
     find = ["-m", "circuitspex", "find", "--model", str(folder / "model"), "--task", "words", "--prompts", "8"]
     what = ["--components", "norms+heads", "--baseline", "nothing", "--metric", "subject_and_end"]
-    more = [*what, "--method", "mean-effects", "--budget", "24", "--heldout", "12"]
+    more = [*what, "--method", "mean-effects", "--budget", "24", "--heldout-masks", "12"]
     out = ["--contexts", "2", "--store", "off", "--out", str(folder / "out")]
     done = run(*find, *more, *out, path=installed)
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from circuitspex.ablation.edges.unit_norm import unit_norm
 from circuitspex.ablation.executors.attention import attention, rotated
 from circuitspex.ablation.executors.clean import Positions
 from circuitspex.ablation.executors.dense import DenseAttention, DenseLayer, NotDenseError
@@ -36,6 +37,8 @@ class EdgeLayerParts:
     o: Tensor
     constant: Tensor | None
     after: NormParts | None
+    before: NormParts | None
+    """The norm whose weights are in those of ``q``, ``k`` and ``v``; None where the norm itself is asked."""
 
     @classmethod
     def of(cls, layer: DenseLayer, *, ungrouped: bool) -> EdgeLayerParts:
@@ -50,16 +53,19 @@ class EdgeLayerParts:
         constant = a.o.bias
         if after is not None and (constant is not None or after.shift is not None):
             raise NotDenseError("a bias is added before or in the norm after attention, which no head writes")
-        k, v = (_by_head(part, a.n_kv, a.d_head, repeat=heads_of) for part in (a.k, a.v))
+        before = layer.norm_1.parts if a.q.weight.dtype in (torch.float32, torch.float64) else None
+        q = _by_head(_normed(a.q, before), a.n_heads, a.d_head)
+        k, v = (_by_head(_normed(part, before), a.n_kv, a.d_head, repeat=heads_of) for part in (a.k, a.v))
         return cls(
             layer,
             replace(a, n_kv=a.n_heads) if ungrouped else a,
-            _by_head(a.q, a.n_heads, a.d_head),
+            q,
             k,
             v,
             a.o.weight.T.reshape(a.n_heads, a.d_head, -1).contiguous(),
             constant,
             after,
+            before,
         )
 
     @property
@@ -71,7 +77,7 @@ class EdgeLayerParts:
         """What each head adds to the stream, from what its query, key and value read: queries first, then keys."""
         a = self.attention
         masks, _, prompts, length, _ = x.shape
-        x = self.layer.norm_1(x)
+        x = self.layer.norm_1(x) if self.before is None else unit_norm(x, self.before)
         n_q, n_k = len(self.q[0]), len(self.k[0])
         q, k, v = (
             _projected(part, some)
@@ -99,6 +105,17 @@ def _projected(part: tuple[Tensor, Tensor | None], x: Read) -> Float[Tensor, "ro
     flat = x.transpose(0, 1).reshape(heads, -1, width)
     found = torch.bmm(flat, weight) if bias is None else torch.baddbmm(bias, flat, weight)
     return found.reshape(heads, masks * prompts, length, -1).permute(1, 2, 0, 3)
+
+
+def _normed(part: Linear, norm: NormParts | None) -> Linear:
+    """A projection of what a norm gives, from what it gives without its weights."""
+    if norm is None:
+        return part
+    weight, bias = part.weight.double(), part.bias
+    if norm.shift is not None:
+        moved = weight @ norm.shift.to(weight)
+        bias = (moved if bias is None else moved + bias).to(part.weight.dtype)
+    return Linear((weight * norm.scale.to(weight)).to(part.weight.dtype), bias)
 
 
 def _by_head(part: Linear, n_heads: int, d_head: int, repeat: int = 1) -> tuple[Tensor, Tensor | None]:

@@ -34,6 +34,8 @@ from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
 EdgeExecutor = Literal["auto", "fused", "hooks"]
 _MOST_ROWS = {"cpu": 32, "other": 2048}
+_FEW_ROWS = 16
+"""With fewer rows than this in a pass with gradients, layers are rather computed again."""
 
 
 def check_edge_executor(executor: str) -> None:
@@ -185,12 +187,23 @@ class EdgeEngine:
     def _rows(self, group: TaskGroup, gradients: bool) -> int:
         if self.batch_rows is not None:
             return self.batch_rows
+        most = _MOST_ROWS["cpu" if self._device.type == "cpu" else "other"]
+        fits = self._fits(group, gradients, recomputes=False)
+        recomputes = gradients and fits < min(most, _FEW_ROWS)
+        for each in self._groups:
+            if isinstance(each.forward, EdgesFused):
+                each.forward.recomputes = recomputes
+        return max(1, min(most, self._fits(group, gradients, recomputes=True) if recomputes else fits))
+
+    def _fits(self, group: TaskGroup, gradients: bool, *, recomputes: bool) -> int:
+        """How many rows the free memory holds."""
         cfg = self.model.cfg
         d_mlp = int(getattr(cfg, "d_mlp", None) or 4 * int(cfg.d_model))
-        numbers = numbers_a_row(self._graph, int(cfg.d_model), d_mlp, group.length, gradients=gradients)
+        numbers = numbers_a_row(
+            self._graph, int(cfg.d_model), d_mlp, group.length, gradients=gradients, recomputes=recomputes
+        )
         size = torch.finfo(self._dtype).bits // 8
-        rows = int(free_memory(self._device) * SHARE / (numbers * size * group.n_sequences))
-        return max(1, min(rows, _MOST_ROWS["cpu" if self._device.type == "cpu" else "other"]))
+        return int(free_memory(self._device) * SHARE / (numbers * size * group.n_sequences))
 
     def evaluate(
         self, gates: FloatArray, *, gradients: bool = False, done: Callable[[float], object] = lambda _: None

@@ -8,9 +8,9 @@ which is the residual stream without what its closed edges would have carried. T
 layer come from the same sources, the first ones of the model; so all of them are one product of the gates ``[masks,
 targets, sources]`` with the buffer ``[masks, sources, prompts * pos * d_model]``.
 
-Gradients are taken backwards layer by layer, by hand: each layer is computed again from what it read, so that beside
-the buffer, its gradient and what was read nothing is kept. What sources wrote has its gradient in one buffer too, to
-which each destination adds before the source is reached.
+Gradients are taken backwards layer by layer, by hand. What sources wrote has its gradient in one buffer too, to which
+each destination adds before the source is reached. A layer is computed again from what it read, so that beside the
+buffer, its gradient and what was read nothing is kept; or, where there is room, what it made is kept.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ class EdgesFused:
         base: what the sources write in the baseline ``[sources, prompts or 1, pos, d_model]``; None for zero.
         reads: the positions whose logits are wanted, ``[prompts, reads]``.
 
+    ``recomputes`` says whether layers are computed again for gradients, which takes a fraction of the memory.
+
     Raises:
         NotDenseError: heads have no share of what their layer adds.
     """
@@ -82,6 +84,7 @@ class EdgesFused:
         self, graph: EdgeGraph, dense: DenseModel, clean: CleanPass, base: Tensor | None, reads: Reads
     ) -> None:
         self.graph, self.dense, self.clean, self.base = graph, dense, clean, base
+        self.recomputes = True
         self.reads = reads.cpu()
         self.stages = stages_of(graph)
         self.layers = [EdgeLayerParts.of(layer, ungrouped=graph.ungrouped) for layer in dense.layers]
@@ -126,7 +129,7 @@ class EdgesFused:
 
 
 class _Run:
-    """One pass over some masks and prompts; ``read`` has what each stage read, where it is kept."""
+    """One pass over some masks and prompts; ``read`` and ``made`` are what each stage read and gave, where kept."""
 
     def __init__(self, given: EdgesFused, gates: EdgeGates, prompts: slice, *, keep: bool = False) -> None:
         self.given, self.gates, self.prompts = given, gates, prompts
@@ -135,7 +138,7 @@ class _Run:
         self.shape = self.entry.shape  # prompts, pos, d_model
         self.buffer = self.entry.new_empty((self.masks, len(given.graph.sources), self.entry.numel()))
         self.read: list[Read] | None = [] if keep else None
-        self.last: Tensor | None = None
+        self.made: list[Tensor] | None = [] if keep and not given.recomputes else None
 
     def logits(self) -> ReadLogits:
         """The pass itself."""
@@ -145,9 +148,13 @@ class _Run:
             x = self.mixed(number, stage)
             if self.read is not None:
                 self.read.append(x)
+            with torch.set_grad_enabled(self.made is not None):
+                out = self.outputs(stage, x if self.made is None else x.requires_grad_(True))
+            if self.made is not None:
+                self.made.append(out)
+                out = out.detach()
             if stage.kind == "logits":
-                return self.unembedded(x)
-            out = self.outputs(stage, x)
+                return out
             self._write(at, out)
             at += out.shape[1]
         raise AssertionError("a graph ends at the logits")
@@ -171,13 +178,15 @@ class _Run:
         return x.view(*x.shape[:2], *self.shape)
 
     def outputs(self, stage: Stage, x: Read) -> Tensor:
-        """What the sources of a stage write."""
+        """What the sources of a stage write; at the end the logits."""
+        if stage.kind == "logits":
+            return self._unembedded(x)
         parts = self.given.layers[stage.layer]
         if stage.kind == "mlp":
             return parts.mlp(x)
         return parts.heads(x, self.given.clean.positions[stage.layer])
 
-    def unembedded(self, x: Read) -> ReadLogits:
+    def _unembedded(self, x: Read) -> ReadLogits:
         """The logits of what the last destination reads, where they are wanted."""
         given, reads = self.given, self.given.reads[self.prompts]
         rows = x[:, 0, torch.arange(len(reads))[:, None], reads]  # masks, prompts, reads, d_model
@@ -215,20 +224,22 @@ class _Pass(torch.autograd.Function):
         run: _Run = ctx.run
         assert run.read is not None
         slopes = torch.zeros_like(run.gates)
-        given = torch.zeros_like(run.buffer)  # the gradient of what sources wrote
+        given = torch.empty_like(run.buffer)  # the gradient of what sources wrote; the logits read all of it first
         first = run.given.graph.first
         at = run.buffer.shape[1]
         for number in reversed(range(len(run.given.stages))):
             stage = run.given.stages[number]
             x = run.read[number].requires_grad_(True)
-            with torch.enable_grad():
-                if stage.kind == "logits":
-                    out, slope = run.unembedded(x), grads[0]
-                else:
+            if run.made is not None:
+                out = run.made.pop()
+            else:
+                with torch.enable_grad():
                     out = run.outputs(stage, x)
-                    at -= out.shape[1]
-                    slope = _apart(given[:, at : at + out.shape[1]], run.shape)
-                (dx,) = torch.autograd.grad(out, x, slope.to(out.dtype))
+            slope = grads[0]
+            if stage.kind != "logits":
+                at -= out.shape[1]
+                slope = _apart(given[:, at : at + out.shape[1]], run.shape)
+            (dx,) = torch.autograd.grad(out, x, slope.to(out.dtype))
             run.read[number] = x.new_empty(0)  # it has served
             _add(run, stage, dx.flatten(2), given, slopes[:, int(first[stage.first]) : int(first[stage.last])])
         return slopes, None, None
@@ -240,10 +251,12 @@ def _add(run: _Run, stage: Stage, dx: Tensor, given: Tensor, slopes: Tensor) -> 
     g = run.gates_of(stage)
     if g.ndim == 3:
         slopes.copy_(torch.bmm(dx, written.transpose(1, 2)).flatten(1))
-        before.baddbmm_(g.transpose(1, 2), dx)
+        before.baddbmm_(g.transpose(1, 2), dx, beta=0.0 if stage.kind == "logits" else 1.0)
         return
     by_place, dx = _apart(written, run.shape), _apart(dx, run.shape)
     slopes.copy_(torch.einsum("mtpsd,mupsd->mtus", dx, by_place).flatten(1, 2))
+    if stage.kind == "logits":
+        before.zero_()
     _apart(before, run.shape).add_(torch.einsum("mtus,mtpsd->mupsd", g, dx))
 
 
@@ -252,10 +265,13 @@ def _apart(flat: Tensor, shape: torch.Size) -> Tensor:
     return flat.view(*flat.shape[:2], *shape)
 
 
-def numbers_a_row(graph: EdgeGraph, d_model: int, d_mlp: int, n_positions: int, *, gradients: bool) -> int:
+def numbers_a_row(
+    graph: EdgeGraph, d_model: int, d_mlp: int, n_positions: int, *, gradients: bool, recomputes: bool = True
+) -> int:
     """How many numbers a mask on one prompt needs in a pass, about."""
     n_sources, n_targets = len(graph.sources), len(graph.targets)
     widest = max(layer.n_heads + 2 * graph.n_keys(at) for at, layer in enumerate(graph.layers))
     of_layer = widest * d_model * 6 + 6 * d_mlp
     kept = (n_sources + n_targets) * d_model if gradients else 0
-    return n_positions * (n_sources * d_model + kept + of_layer * (2 if gradients else 1))
+    n_layers = len(graph.layers) if gradients and not recomputes else 1 + int(gradients)
+    return n_positions * (n_sources * d_model + kept + of_layer * n_layers)

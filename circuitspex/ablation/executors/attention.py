@@ -20,12 +20,13 @@ def rotated(x: ByPosition, places: Positions, start: int) -> ByPosition:
     cos, sin = (part[:, start : start + x.shape[1], None].to(x.device) for part in (places.cos, places.sin))
     size = cos.shape[-1]
     middle = size // 2
-    first, second = x[..., :middle], x[..., middle:size]
+    # Split and not sliced: a slice's gradient is written into zeros of the whole size.
+    first, second, rest = torch.split(x, [middle, size - middle, x.shape[-1] - size], dim=-1)
     turned = [
         torch.addcmul(first * cos[..., :middle], second, sin[..., :middle], value=-1),
         torch.addcmul(second * cos[..., middle:], first, sin[..., middle:]),
     ]
-    return torch.cat([*turned, x[..., size:]] if size < x.shape[-1] else turned, dim=-1)
+    return torch.cat([*turned, rest] if size < x.shape[-1] else turned, dim=-1)
 
 
 def attention(q: ByHead, k: ByHead, v: ByHead, a: DenseAttention, places: Positions) -> ByHead:

@@ -209,6 +209,7 @@ def search(
             "memory_estimate_bytes": estimate,
             **_record(options, decoded),
             **({"exact_over_masks": True} if evidence.exact else {}),
+            **({} if heldout is None else {"heldout": _about_heldout(heldout)}),
             **(record or {}),
         },
     )
@@ -320,6 +321,10 @@ def drawn(n_players: int, count: int, keep: Keep, seed: int) -> Masks:
     if keep == 0.5 and n_players <= MOST_PLAYERS and 2**n_players <= 2 * count:
         return every_mask(n_players, seed=seed)[:count]
     return sample_masks(n_players, count, keep=keep, seed=seed)
+
+
+def _about_heldout(heldout: Task) -> dict[str, Any]:
+    return {"name": heldout.name, "identity": heldout.identity, "n_prompts": heldout.n_prompts}
 
 
 def _record(options: Options, decoded: Decoded) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from circuitspex.circuits.relation import RELATIONS
 from circuitspex.components import KINDS
 from circuitspex.components.component import Component, parse_component
+from circuitspex.components.edges import layer_of, parse_edge
 from circuitspex.errors import UserError
 from circuitspex.export import schemas
 from circuitspex.strict_json import short
@@ -51,7 +52,8 @@ def _graph_problem(data: dict[str, Any]) -> str | None:
     of_model = data["run"].get("lens", "components") == "components"
     model = data["model"] if of_model else None
     names: set[str] = set()
-    problem = _nodes_problem(data["nodes"], "nodes", names, model)
+    problem = _edges_problem(data) if data["run"].get("lens") == "edges" else None
+    problem = problem or _nodes_problem(data["nodes"], "nodes", names, model)
     problem = problem or _nodes_problem(data.get("dropped_nodes", ()), "dropped_nodes", set(names), model)
     if problem:
         return problem
@@ -105,6 +107,21 @@ def unlikely_r2(found: dict[str, Any]) -> str | None:
     known = [found[key] for key in ("low", "r2", "high") if found[key] is not None]
     if known != sorted(known):
         return f"faithfulness: R² {found['r2']} is not in its interval from {found['low']} to {found['high']}"
+    return None
+
+
+def _edges_problem(data: dict[str, Any]) -> str | None:
+    """The first node of a circuit of edges that is none, or goes beyond the file's layers, in one line."""
+    n_layers = data["model"].get("n_layers")
+    for where in ("nodes", "dropped_nodes"):
+        for i, node in enumerate(data.get(where, ())):
+            try:
+                edge = parse_edge(node["name"])
+            except UserError as error:
+                return f"{where}[{i}].name: {error}"
+            last = max(layer_of(end) or 0 for end in (edge.source, edge.target))
+            if n_layers is not None and last >= n_layers:
+                return f"{where}[{i}].name: {edge} is in layer {last}; the file's model has {n_layers} layers"
     return None
 
 

@@ -4,22 +4,22 @@ Its graph is the whole computation of the model: nodes ``input``, ``a{layer}.h{h
 an edge from every node to each that can read it (for heads one each into ``<q>``, ``<k>`` and ``<v>``). A part is in
 the circuit or not, and has a score. ``read`` is in ``eap_read``.
 
-A component's score is its effect, which says how much the metric falls without it. One that was ablated and not kept
-has the score 0, by which the format ranks it last; a part that the search never ablated (MLPs in a search among heads)
-is in the graph without a score, which the format reads as 'always kept'. Heads and MLPs that the model does not have
-are not written; where an old circuit does not say what its model has, only what it names is. Every edge between two
-kept nodes is kept, scored by the weaker of its ends, so that a ranking of edges keeps to the ranking of components.
+A component's score is its effect, which says how much the metric falls without it: measured, or decoded (also of what a
+search ablated and did not keep; see ``eap_scores``). A part that the search never ablated (MLPs in a search among
+heads) is in the graph without a score, which the format reads as 'always kept'. Heads and MLPs that the model does not
+have are not written; where an old circuit does not say what its model has, only what it names is. Every edge between
+two kept nodes is kept, scored by the weaker of its ends, so that a ranking of edges keeps to the ranking of components.
 Interactions and intervals have no place in the format.
 
-The object ``circuitspex`` beside ``cfg`` says these things in the file: the sign of the scores, that edges were not
-measured, and which layers have how many heads and an MLP. The format's own readers pass it over.
+Of a circuit of edges exactly its edges are in the graph, and those that the search left open; nodes have no score.
+
+The object ``circuitspex`` beside ``cfg`` says these things in the file: the sign of the scores, what was not measured,
+and which layers have how many heads and an MLP. The format's own readers pass it over.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,15 @@ from circuitspex.circuits.circuit import Circuit
 from circuitspex.components import Component, LayerStructure, ModelStructure, Part, select
 from circuitspex.components.component import parse_component
 from circuitspex.errors import ComponentError, UserError
+from circuitspex.export.graphs.eap_graph import NodeGraph, WholeGraph, edges_of, write_graph
 from circuitspex.export.graphs.eap_nodes import Blocks, components_of, edge_count, edges
 from circuitspex.export.graphs.eap_read import MAX_HEADS, read
+from circuitspex.export.graphs.eap_scores import scores_of
 from circuitspex.export.graphs.parts import parts_of
-from circuitspex.files import write_atomically
+from circuitspex.recovery import Interactions
 
 __all__ = ["edge_count", "edges", "read", "write"]
 
-MAX_EDGES = 3_000_000
-"""Of a larger model only the kept edges are listed; readers take the others for left out, with a score of 0."""
 # Selectors of other components than heads and MLPs.
 _OTHER_KINDS = re.compile(r"neurons|heads\.[qkv]|attns|residuals|experts|latents|L\d+(?:H\d+\.|[ARNES])")
 PARALLEL = frozenset(
@@ -44,60 +44,58 @@ PARALLEL = frozenset(
 """Architectures whose MLP does not read the attention of its own layer, for circuits that don't say it."""
 
 
-def write(circuit: Circuit, path: Path) -> Path:
+def write(circuit: Circuit, path: Path, function: Interactions | None = None) -> Path:
     """Write the graph.
+
+    Args:
+        circuit: what is in the graph.
+        path: the file.
+        function: the decoded function, from which parts outside of the circuit have their scores; by default the main
+            effects in the circuit's record.
 
     Raises:
         UserError: the circuit does not say how many layers and heads its model has, or has components that the
             format can't say (neurons, single positions), or the path can't be written.
     """
+    graph = graph_of(circuit, function)
+    return write_graph(graph, graph.kept, path, sign="ablation" if all(n.signed for n in circuit.nodes) else "unknown")
+
+
+def graph_of(circuit: Circuit, function: Interactions | None = None) -> WholeGraph:
+    """The graph of a circuit's model, with what the circuit keeps.
+
+    Raises:
+        UserError: what ``write`` raises of the circuit.
+    """
     lens = circuit.run.get("lens", "components")
-    if lens != "components":
-        raise UserError(f"an EAP graph has heads and MLPs of a model only; this circuit is of another lens ({lens})")
+    if lens not in ("components", "edges"):
+        raise UserError(f"an EAP graph has parts of a model only; this circuit is of another lens ({lens})")
     cfg = _config(circuit)
-    score: dict[str, float] = {}
-    for part in parts_of(circuit).components:
-        score[_name(_component(part.node.name), part.node.name)] = float(part.node.effect)
     recorded = _recorded(circuit, cfg["n_layers"], cfg["n_heads"])
+    if lens == "edges":
+        return edges_of(circuit, cfg, recorded or Blocks.uniform(cfg["n_layers"], cfg["n_heads"]), function)
+    inside = {_name(_component(part.node.name), part.node.name) for part in parts_of(circuit).components}
     blocks = recorded or Blocks.uniform(cfg["n_layers"], cfg["n_heads"])
     known = components_of(blocks)
-    beyond = [name for name in score if name not in known]
+    beyond = [name for name in inside if name not in known]
     if beyond:
         has = f"{cfg['n_layers']} layers of {cfg['n_heads']} heads" if recorded is None else "no such component"
-        raise UserError(f"this circuit's model has {has}, so that {beyond[0]} can't be in it")
-    searched = _searched(circuit, blocks)
+        raise UserError(f"this circuit's model has {has}, so that {sorted(beyond)[0]} can't be in it")
+    searched = _searched(circuit, blocks) | inside
     if recorded is None and not _is_counted(circuit, searched):
         # Some layers may have fewer heads, or none: what was ablated is known of the circuit's own components alone.
-        known = {name: part for name, part in known.items() if name in score or name not in searched}
-    kept = {name for name in known if name in score or name not in searched}
-    nodes: dict[str, dict[str, Any]] = {}
-    for name in known:
-        nodes[name] = {"in_graph": name in kept}
-        if name in searched or name in score:
-            nodes[name]["score"] = score.get(name, 0.0)
-
-    strongest = max(map(abs, score.values()), default=1.0)
-
-    def lines() -> Iterator[str]:
-        small = edge_count(blocks, cfg["parallel_attn_mlp"]) <= MAX_EDGES
-        for source, target in edges(blocks, cfg["parallel_attn_mlp"]):
-            into = target.split("<")[0]
-            if source in kept and into in kept:
-                weaker = min((score[end] for end in (source, into) if end in score), key=abs, default=strongest)
-                yield f'"{source}->{target}": {{"score": {weaker!r}, "in_graph": true}}'
-            elif small and source in known and into in known:
-                yield f'"{source}->{target}": {{"score": 0.0, "in_graph": false}}'
-
-    about = {
-        "sign": "ablation" if all(node.signed for node in circuit.nodes) else "unknown",
-        "edges": "not measured: an edge between two kept nodes has the weaker of their scores, any other 0",
-        "not_kept": "ablated and not among the components kept; 0 is their place in a ranking",
-        **({} if recorded is None else {"heads": list(recorded.heads), "mlps": list(recorded.mlps)}),
-    }
-    listed = ",\n".join(lines())
-    top = [f'"{key}": {json.dumps(value)}' for key, value in (("cfg", cfg), ("circuitspex", about), ("nodes", nodes))]
-    text = "{" + ",\n".join(top) + f',\n"edges": {{{listed}}}}}\n'
-    return write_atomically(path, text.encode())
+        known = {name: part for name, part in known.items() if name in inside or name not in searched}
+    parts = {str(part): name for name, part in known.items() if name in searched}
+    scores = scores_of(circuit, parts, function)
+    return NodeGraph(
+        cfg,
+        blocks,
+        recorded is not None,
+        inside,
+        scores,
+        known=tuple(known),
+        names={name: own for own, name in parts.items()},
+    )
 
 
 def _config(circuit: Circuit) -> dict[str, Any]:

@@ -163,3 +163,17 @@ def test_what_is_kept_in_a_store_is_what_was_run(tiny, edge_task, some_gates, tm
     other = EdgeGame(model, task, baseline="zero", store=tmp_path / "edges.sqlite")
     other.evaluate(gates)
     assert other.n_stored == 0
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_layers_that_are_computed_again_have_the_same_slopes(tiny, edge_task, some_gates, family, monkeypatch):
+    model = tiny.bridge(family)
+    gates = some_gates(EdgeGame(model, edge_task(model)).n_players)
+    slopes = []
+    for few in (0, 10**6):  # never again, or always
+        monkeypatch.setattr("circuitspex.ablation.edges.engine._FEW_ROWS", few)
+        monkeypatch.setattr("circuitspex.ablation.edges.engine._MOST_ROWS", {"cpu": 10**6})
+        monkeypatch.setattr("circuitspex.ablation.edges.engine.free_memory", lambda device: 2**20)
+        slopes.append(EdgeGame(model, edge_task(model)).evaluate(gates, gradients=True).gradients)
+    np.testing.assert_allclose(slopes[0], slopes[1], atol=1e-6)
+    assert np.abs(slopes[0]).max() > 0.1

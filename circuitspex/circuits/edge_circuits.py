@@ -1,0 +1,184 @@
+"""Circuits of edges at every size: most of the behaviour, and most like the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuitspex.components.connection import connected
+from circuitspex.components.edges import EdgeSelection
+from circuitspex.errors import UserError
+from circuitspex.scale import whole
+from circuitspex.typing import FloatArray, IntArray, Masks, PerPrompt
+
+
+@dataclass(frozen=True)
+class EdgeCircuit:
+    """One circuit: ``columns`` are the players that stay open, ``names`` what they are called.
+
+    ``budget`` is how many edges were allowed; what lies on no path from the embeddings to the logits is left out, so
+    there may be fewer. ``per_prompt`` ``(P,)`` is the metric on the prompts left out, with only these open; None where
+    the circuit was not run.
+    """
+
+    columns: IntArray
+    names: tuple[str, ...]
+    budget: int
+    per_prompt: PerPrompt | None = None
+
+    @property
+    def size(self) -> int:
+        """How many edges are open."""
+        return len(self.columns)
+
+    @property
+    def value(self) -> float | None:
+        """The mean metric on the prompts left out."""
+        return None if self.per_prompt is None else float(self.per_prompt.mean())
+
+
+@dataclass(frozen=True)
+class EdgeRound:
+    """One round: ``passes`` with gradients so far, and the share of the behaviour at each size on the prompts left out.
+
+    ``kept`` says whether the round's circuits are better than those before it.
+    """
+
+    passes: int
+    shares: tuple[float, ...]
+    area: float
+    kept: bool
+
+
+@dataclass(frozen=True, repr=False)
+class EdgeCircuits:
+    """What ``find_edges`` gives: a circuit with most of the behaviour and one most like the model, at each size.
+
+    Attributes:
+        selection: the edges that were players, in the order of columns.
+        scores: ``(n,)`` the main effect of each edge: the slope of the metric in its gate, on average over the masks
+            of all shares. A ranking of all edges.
+        sizes_of_slopes: ``(n,)`` how large its slope is on the way from all closed to all open, whatever its sign.
+        sizes: for which circuits were run.
+        scores_at: ``(len(sizes), n)`` the same, on average over masks of nearly that size.
+        highest, nearest: the circuits at these sizes; see ``chosen`` and ``matched``.
+        whole, empty: ``(P,)`` the metric on the prompts left out with all edges open, and with all closed.
+        rounds: how the search went.
+        passes: passes with gradients; each is over the prompts that gradients are taken on.
+        plain_passes: passes without, over the prompts left out.
+        seconds: of the whole search.
+    """
+
+    selection: EdgeSelection
+    scores: FloatArray
+    sizes_of_slopes: FloatArray
+    sizes: tuple[int, ...]
+    scores_at: FloatArray
+    highest: tuple[EdgeCircuit, ...]
+    nearest: tuple[EdgeCircuit, ...]
+    whole: PerPrompt
+    empty: PerPrompt
+    rounds: tuple[EdgeRound, ...]
+    n_prompts: int
+    passes: int
+    plain_passes: int
+    seconds: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the edges are called, in the order of columns."""
+        return self.selection.names
+
+    def chosen(self, size: int) -> EdgeCircuit:
+        """The circuit of at most so many edges with most of the behaviour.
+
+        Of ``sizes`` it is the best of those that were run; of any other size it is read off the main effects at the
+        sizes beside it, and was not run.
+
+        Raises:
+            UserError: a size below 1, or more than there are edges.
+        """
+        return self._of(self.highest, size)
+
+    def matched(self, size: int) -> EdgeCircuit:
+        """The circuit of at most so many edges whose metric is nearest to the whole model's; see ``chosen``."""
+        return self._of(self.nearest, size)
+
+    def masks(self, circuits: tuple[EdgeCircuit, ...]) -> Masks:
+        """The masks ``(len(circuits), n)`` that keep them open."""
+        out = np.zeros((len(circuits), len(self.selection)), dtype=np.bool_)
+        for row, circuit in zip(out, circuits, strict=True):
+            row[circuit.columns] = True
+        return out
+
+    def share(self, circuit: EdgeCircuit) -> float | None:
+        """How much of the way from nothing open to everything open its metric is, on the prompts left out."""
+        if circuit.value is None:
+            return None
+        return float((circuit.value - self.empty.mean()) / (self.whole.mean() - self.empty.mean()))
+
+    def scores_for(self, size: int) -> FloatArray:
+        """The main effects ``(n,)`` at a size: those of the sizes beside it, weighted by the logarithm of the share."""
+        place = np.interp(np.log(max(size, 1)), np.log(self.sizes), np.arange(len(self.sizes)))
+        below = int(np.floor(place))
+        above, part = min(below + 1, len(self.sizes) - 1), float(place - below)
+        return np.asarray((1 - part) * self.scores_at[below] + part * self.scores_at[above])
+
+    def _of(self, circuits: tuple[EdgeCircuit, ...], size: int) -> EdgeCircuit:
+        size = whole(size, "size", 1, len(self.selection))
+        for circuit in circuits:
+            if circuit.budget == size:
+                return circuit
+        near = min(circuits, key=lambda each: abs(np.log(each.budget / size)))
+        scores = self.scores_for(size) * np.sign(self.whole.mean() - self.empty.mean())
+        inside = np.zeros(len(scores), dtype=np.bool_)
+        inside[near.columns] = True
+        # A larger circuit than the nearest has all of it; a smaller one is a part of it.
+        order = np.lexsort((-scores, ~inside))
+        columns = largest_connected(self.selection, order, size)
+        return EdgeCircuit(columns, tuple(self.names[i] for i in columns.tolist()), size)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{len(self.selection)} edges, {self.passes} passes with gradients on {self.n_prompts} prompts, "
+            f"{self.plain_passes} plain passes on {len(self.whole)} prompts left out, {self.seconds:.0f} s",
+            "edges  chosen: share of the behaviour  matched: share",
+        ]
+        for size, high, near in zip(self.sizes, self.highest, self.nearest, strict=True):
+            lines.append(f"{size:>7}  {self.share(high):z.2f} ({high.size})  {self.share(near):z.2f} ({near.size})")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def largest_connected(selection: EdgeSelection, order: IntArray, size: int) -> IntArray:
+    """Of an order of columns, the longest beginning whose connected part has at most so many edges: that part, sorted.
+
+    The connected part of a longer beginning holds that of a shorter one, so its length is found by halving. Where the
+    players are not all edges of the model, the others are open, and nothing is left out.
+
+    Raises:
+        UserError: a size below 1.
+    """
+    if size < 1:
+        raise UserError(f"a circuit has at least one edge, not {size}")
+    if len(selection) < len(selection.graph) or any(at is not None for at in selection.positions):
+        return np.sort(order[:size])
+
+    def part(length: int) -> IntArray:
+        return connected(selection.graph, selection.numbers[order[:length]])
+
+    low, high = size, len(order)
+    if len(part(high)) <= size:
+        low = high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if len(part(middle)) <= size:
+            low = middle
+        else:
+            high = middle
+    column = np.empty(len(selection.graph), dtype=np.int64)
+    column[selection.numbers] = np.arange(len(selection))
+    return np.sort(column[part(low)])

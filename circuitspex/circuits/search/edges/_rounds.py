@@ -1,0 +1,178 @@
+"""Rounds of finding edges: slopes at the circuits chosen so far, circuits chosen by all slopes, until they fit no more.
+
+Each round chooses a circuit of each size by the main effects at that size, runs it on prompts on which no slope was
+taken, and takes the slopes at it. Main effects of a fixed model are those of its own neighbourhood; the circuits chosen
+by them are elsewhere, so each round's slopes are of where the last one went. Slopes are taken on few prompts, which
+later rounds fit: they stop once the prompts left out say that circuits are no better.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from circuitspex.circuits.edge_circuits import EdgeCircuit, EdgeCircuits, EdgeRound, largest_connected
+from circuitspex.circuits.evidence.curve import SHARES
+from circuitspex.circuits.search.edges.matching import matched
+from circuitspex.circuits.search.edges.slopes import PATH, Slopes
+from circuitspex.errors import UserError
+from circuitspex.games import RememberingGame
+from circuitspex.scale import whole
+from circuitspex.typing import FloatArray, Masks, PerPrompt
+
+GAIN = 0.01
+"""Rounds go on while the area under the shares grows by this part of it."""
+PATIENCE = 2
+"""Rounds end after so many in a row without such a gain: the first slopes at circuits often lead through worse ones."""
+_FROM, _TO = 0.004, 0.6
+"""Slopes are taken at circuits of these shares: smaller ones are dead, larger ones nearly the model."""
+
+
+def search_edges(
+    game: Any, left_out: Any, budget: int = 40, sizes: Sequence[int] = (), *, progress: bool | None = None
+) -> EdgeCircuits:
+    """Circuits of every size among the edges of a game.
+
+    Args:
+        game: an ``EdgeGame`` on the prompts that slopes are taken on.
+        left_out: the same edges on the prompts by which rounds stop and circuits are chosen.
+        budget: passes with gradients, at most; 5 for the start, and one for each of about seven sizes a round.
+        sizes: of circuits; by default MIB's shares.
+        progress: progress bars; by default where standard error is a terminal.
+
+    Raises:
+        UserError: a budget below 6, or sizes that there are not.
+    """
+    started = time.perf_counter()
+    n = game.n_players
+    budget = check_edge_budget(budget)
+    wanted = _sizes(n, sizes)
+    asked, other = RememberingGame.of(game, progress), RememberingGame.of(left_out, progress)
+    ends = other.evaluate(_ends(n), stage="all and nothing").per_prompt
+    if ends[0].mean() == ends[1].mean():
+        raise UserError(
+            "the metric is the same with all edges closed: there is no behaviour to find a circuit of; take other "
+            "prompts, edges or another baseline"
+        )
+    toward = 1.0 if ends[0].mean() > ends[1].mean() else -1.0  # where the behaviour is a lower metric
+    slopes = Slopes(n)
+    gates = np.repeat(np.array(PATH)[:, None], n, axis=1)
+    _take(asked, gates, slopes)
+    best: list[EdgeCircuit] = []
+    rounds: list[EdgeRound] = []
+    while True:
+        tried = _run(other, [_chosen(game, toward * slopes.near(size / n), size) for size in wanted])
+        before = best
+        best = (
+            tried
+            if not best
+            else [max(pair, key=lambda each: toward * _value(each)) for pair in zip(best, tried, strict=True)]
+        )
+        area = _area(best, ends, n)
+        better = not before or area > _area(before, ends, n) + GAIN * abs(_area(before, ends, n))
+        rounds.append(EdgeRound(len(slopes), _shares(tried, ends), area, better))
+        here = [each for each in tried if _FROM <= each.size / n <= _TO] or tried[:-1] or tried
+        if not any(each.kept for each in rounds[-PATIENCE:]) or len(slopes) + len(here) > budget:
+            break
+        _take(asked, _masks(here, n), slopes)
+    scores_at = np.stack([slopes.near(size / n) for size in wanted])
+    nearest = matched(
+        best,
+        toward * slopes.mean(len(PATH)),
+        _on_all(asked, other, _ends(n)[:1])[0],
+        lambda scores, size: _chosen(game, scores, size),
+        lambda circuits: _on_all(asked, other, _masks(circuits, n)),
+    )
+    return EdgeCircuits(
+        selection=game.selection,
+        scores=slopes.mean(),
+        sizes_of_slopes=slopes.size(len(PATH)),
+        sizes=tuple(wanted),
+        scores_at=scores_at.astype(np.float32),
+        highest=tuple(best),
+        nearest=tuple(_run(other, nearest)),
+        whole=ends[0],
+        empty=ends[1],
+        rounds=tuple(rounds),
+        n_prompts=game.n_samples,
+        passes=len(slopes),
+        plain_passes=len(other),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def check_edge_budget(budget: int) -> int:
+    """The budget itself.
+
+    Raises:
+        UserError: too few passes for a start and one circuit.
+    """
+    return whole(budget, "the budget of a search among edges", len(PATH) + 1)
+
+
+def _sizes(n: int, sizes: Sequence[int]) -> list[int]:
+    if not len(sizes):
+        return sorted({size for size in (int(share * n) for share in SHARES) if size} | {n})
+    return sorted({whole(size, "a size", 1, n) for size in sizes})
+
+
+def _take(asked: RememberingGame, gates: Any, slopes: Slopes) -> None:
+    """Slopes at these, kept with their shares."""
+    run = asked.evaluate(gates, gradients=True, stage="slopes of edges")
+    if run.gradients is None:
+        raise UserError("edges are found by the slopes of the metric, and this metric has none")
+    rows = [np.asarray(run.gradients[place], dtype=np.float32) for place in range(len(gates))]
+    slopes.add(np.stack(rows), np.asarray(gates, dtype=np.float64).mean(1))
+
+
+def _chosen(game: Any, scores: FloatArray, size: int) -> EdgeCircuit:
+    columns = largest_connected(game.selection, np.argsort(-scores, kind="stable"), size)
+    return EdgeCircuit(columns, tuple(game.names[i] for i in columns.tolist()), size)
+
+
+def _run(other: RememberingGame, circuits: list[EdgeCircuit]) -> list[EdgeCircuit]:
+    found = other.evaluate(_masks(circuits, other.n_players), stage="circuits on prompts left out").per_prompt
+    return [EdgeCircuit(c.columns, c.names, c.budget, row) for c, row in zip(circuits, found, strict=True)]
+
+
+def _on_all(asked: RememberingGame, other: RememberingGame, masks: Masks) -> FloatArray:
+    """The mean metric of each mask over all prompts, also those that slopes were taken on.
+
+    A circuit that is to be like the model is chosen by few numbers, so that the prompts hardly fit; more are better.
+    """
+    if not len(masks):
+        return np.zeros(0)
+    found = [game.evaluate(masks, stage="circuits like the model").per_prompt for game in (asked, other)]
+    return np.asarray(np.concatenate(found, axis=1).mean(1))
+
+
+def _ends(n: int) -> Masks:
+    return np.array([[True] * n, [False] * n])
+
+
+def _masks(circuits: Sequence[EdgeCircuit], n: int) -> Masks:
+    masks = np.zeros((len(circuits), n), dtype=np.bool_)
+    for row, circuit in zip(masks, circuits, strict=True):
+        row[circuit.columns] = True
+    return masks
+
+
+def _value(circuit: EdgeCircuit) -> float:
+    if circuit.value is None:
+        raise ValueError("this circuit was not run")
+    return circuit.value
+
+
+def _shares(circuits: Sequence[EdgeCircuit], ends: PerPrompt) -> tuple[float, ...]:
+    empty, span = ends[1].mean(), ends[0].mean() - ends[1].mean()
+    return tuple(float((_value(each) - empty) / span) for each in circuits)
+
+
+def _area(circuits: Sequence[EdgeCircuit], ends: PerPrompt, n: int) -> float:
+    """The area under the shares of the behaviour over the share of edges."""
+    at = np.array([each.budget / n for each in circuits])
+    shares = np.array(_shares(circuits, ends))
+    return float(((shares[1:] + shares[:-1]) / 2 * np.diff(at)).sum()) if len(at) > 1 else float(shares[0])

@@ -1,0 +1,77 @@
+"""Which components of a model a circuit has, and which others the search was among."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from circuitspex.circuits.circuit import Circuit
+from circuitspex.components import KINDS, Component, ModelStructure, Selector, parse_component, select
+from circuitspex.errors import ComponentError, UserError
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components of a circuit, and the others of those that it was searched among."""
+
+    members: tuple[Component, ...]
+    others: tuple[Component, ...]
+
+    @property
+    def all(self) -> tuple[Component, ...]:
+        """The circuit's first."""
+        return (*self.members, *self.others)
+
+
+def check_lens(circuit: Circuit) -> None:
+    """Nothing if the circuit is one of components of a model.
+
+    Raises:
+        UserError: it is one of edges, of words, of training examples; or it is empty.
+    """
+    lens = circuit.run.get("lens", "components")
+    if lens == "edges" or any("->" in node.name for node in circuit.nodes):
+        raise UserError("this is a circuit of edges; only circuits of heads, MLPs, neurons and the like can be used so")
+    if not circuit.has_layers:
+        raise UserError(f"this is no circuit of components of a model (its lens is '{lens}')")
+    if not circuit.nodes:
+        raise UserError("the circuit has no components")
+
+
+def parts_of(circuit: Circuit, structure: ModelStructure, among: Selector | None = None) -> Parts:
+    """The circuit's components in a model, and the others.
+
+    Args:
+        circuit: the circuit.
+        structure: the model's.
+        among: a selector of what the others are of; by default what the search was among, or where the circuit does not
+            say that (it was read from another tool) all of the kinds of its components.
+
+    Raises:
+        UserError: no circuit of components of a model, or an empty one.
+        ComponentError: components that the model does not have, or that act at one token position.
+    """
+    check_lens(circuit)
+    groups = circuit.run.get("groups") or {}
+
+    def spelled(names: Iterable[str]) -> list[str]:
+        return [part for name in names for part in str(groups.get(name, name)).split("+")]
+
+    members = select(structure, [parse_component(name) for name in spelled(node.name for node in circuit.nodes)])
+    found: tuple[Component, ...]
+    if among is not None:
+        found = select(structure, among)
+    elif said := circuit.run.get("components"):
+        found = select(structure, spelled(str(said).split("+")))
+    else:
+        found = select(structure, list(dict.fromkeys(KINDS[each.kind].word for each in members)))
+    for component in (*members, *found):
+        if component.position is not None:
+            raise ComponentError(
+                f"{component} acts at one token position, which other prompts need not have; allowed are components "
+                "without a position"
+            )
+    own = set(members)
+    parts = Parts(members, tuple(each for each in found if each not in own))
+    select(structure, list(parts.all))  # refuses those that overlap
+    return parts
