@@ -147,10 +147,10 @@ def _offsets(
         order = sorted(members, key=lambda i: (edges[i].high[0] + edges[i].low[0], edges[i].high_row, i))
         widths = [edges[i].width + AIR for i in order]
         scale = min(1.0, WIDEST * min(max(room, 6.0), STEP) / sum(widths))
-        at = -sum(widths) / 2
+        aside = -sum(widths) / 2
         for i, width in zip(order, widths, strict=True):
-            found[row, i] = round((at + width / 2) * scale, 1)
-            at += width
+            found[row, i] = round((aside + width / 2) * scale, 1)
+            aside += width
     return found
 
 

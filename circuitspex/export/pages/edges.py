@@ -46,9 +46,10 @@ FEWEST = 50
 MOST_JSON = 200_000
 """A ``circuit.json`` of more characters than this is not carried by the page of so many edges."""
 _CLOSED = {
-    "resample": "its source writes on the counterfactual",
-    "mean": "its source writes on average",
-    "zero": "leaves its source out",
+    "resample": "what its source writes on the counterfactual prompt",
+    "mean": "what its source writes on average",
+    "mean_vector": "what its source writes on average",
+    "zero": "nothing from its source",
 }
 
 
@@ -89,7 +90,7 @@ def _page_of(circuit: Circuit, most: int) -> str:
         edges=[mark.edge for mark in placed.edges],
         dropped=circuit.dropped,
         left_out=placed.note,
-        closed=_CLOSED.get(str(circuit.run.get("baseline")), "is left of its source"),
+        closed=_CLOSED.get(str(circuit.run.get("baseline")), "the baseline of its source"),
         ranks={node.name: rank for rank, node in enumerate(nodes)},
         note=interval_note(circuit),
         looked_for=circuit.looked_for_interactions,
