@@ -39,7 +39,8 @@ def data(
     placed: Layout | EdgeLayout, circuit: Circuit, places: int, metric: str, groups: Sequence[Group] = ()
 ) -> dict[str, Any]:
     """Everything that the script needs."""
-    strongest = max(placed.nodes, key=lambda mark: abs(mark.node.effect), default=None)
+    marks: list[Any] = list(placed.nodes)
+    strongest = max(marks, key=lambda mark: abs(mark.node.effect), default=None)
     nodes = [mark.node for mark in placed.nodes]
     of_others = circuit.description is not None and bool(circuit.description.prompts)
     rank = {node.name: i for i, node in enumerate(sorted(nodes, key=reading_order))}
