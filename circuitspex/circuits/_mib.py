@@ -159,7 +159,7 @@ def _circuits(
     for name, way in ways.items():
         if isinstance(way, Interactions | Found | CircuitsBySize):
             by_size = _by_size(way)
-            function = by_size or (way.interactions if isinstance(way, Found) else way)
+            function: Any = by_size or (way.interactions if isinstance(way, Found) else way)
             _check_names(game, function.names, name)
             taken = function.passes if by_size else function.n_gradients
             ending = "" if len(choosing) == 1 else f" ({name})"
