@@ -159,11 +159,15 @@ def _circuits(
     for name, way in ways.items():
         if isinstance(way, Interactions | Found | CircuitsBySize):
             by_size = _by_size(way)
-            function: Any = by_size or (way.interactions if isinstance(way, Found) else way)
-            _check_names(game, function.names, name)
-            taken = function.passes if by_size else function.n_gradients
             ending = "" if len(choosing) == 1 else f" ({name})"
-            for label, circuits in (_of_sizes(game, by_size, sizes) if by_size else _decoded(function, sizes)).items():
+            if by_size is not None:
+                _check_names(game, by_size.names, name)
+                taken, chosen = by_size.passes, _of_sizes(game, by_size, sizes)
+            else:
+                function: Interactions = way.interactions if isinstance(way, Found) else way  # type: ignore[assignment]
+                _check_names(game, function.names, name)
+                taken, chosen = function.n_gradients, _decoded(function, sizes)
+            for label, circuits in chosen.items():
                 found[label + ending], spent[label + ending] = circuits, taken
         elif _is_scores(way):
             if isinstance(way, AttributionScores):

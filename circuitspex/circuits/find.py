@@ -120,11 +120,12 @@ def find_circuit(
         return search_levels(model, task, levels, baseline, options, heldout)
     if edges:
         return search_of_edges(model, task, cast("EdgeSelector", components), baseline, options, heldout)
-    options.check_memory(len(select(model_structure(model, latents), components)))
+    selector = cast("Selector", components)
+    options.check_memory(len(select(model_structure(model, latents), selector)))
     if heldout is None:
         task, heldout = hold_out(task, seed)
     report = task.report(model)
-    done = search(options.game(model, task, components, baseline), options, heldout=heldout)
+    done = search(options.game(model, task, selector, baseline), options, heldout=heldout)
     return done.found(report=report)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import cast
 
 from circuitspex.components._select import Selector, _select_part
 from circuitspex.components._select_edges import check_edge_selector
@@ -43,7 +44,7 @@ def check_selector(
             a layer that the model does not have.
     """
     if is_of_edges(selector):
-        check_edge_selector(selector)
+        check_edge_selector(cast("EdgeSelector", selector))
         if not edges:
             raise ComponentError(
                 "edges are searched by find_circuit (find) alone; here, select heads, MLPs and the like"

@@ -28,7 +28,7 @@ def task_file(tiny, tmp_path):
 def test_find_writes_a_circuit_of_edges_and_verify_examines_it(loads, task_file, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["find", "--model", "tiny", "--task", str(task_file), "--components", "edges", "--budget", "20"]
-    few = ["--heldout", "12", "--contexts", "4", "--store", "off", "--out", str(out)]
+    few = ["--heldout-masks", "12", "--contexts", "4", "--store", "off", "--out", str(out)]
     assert main([*command, *few]) == 0
     text = capsys.readouterr().out
     assert "190 edges" in text

@@ -7,6 +7,7 @@ from circuitspex.circuits.circuit import Circuit, Combination, Estimate, Faithfu
 from circuitspex.components.edges import EdgeGraph, EdgeLayer, layer_of
 
 SMALL = EdgeGraph((EdgeLayer(6, 2),) * 6, name="small")
+UNUSUAL = EdgeGraph((EdgeLayer(4, 4),) * 4, ungrouped=True, name="each head has keys and values")
 SMOLLM2 = EdgeGraph((EdgeLayer(9, 3),) * 30, name="SmolLM2-135M")
 
 

@@ -94,7 +94,7 @@ def test_heads_that_share_keys_and_values_stand_in_their_frame():
     assert feeds
     assert len(placed.frames) == len(shared)
     for kv, head in feeds:
-        (frame,) = [frame for frame in placed.frames if frame.contains(boxes[kv])]
+        (frame,) = [frame for _, frame in placed.frames if frame.contains(boxes[kv])]
         assert frame.contains(boxes[head])
         assert sum(frame.overlaps(box) for box in boxes.values()) == 1 + sum(one == kv for one, _ in feeds)
 

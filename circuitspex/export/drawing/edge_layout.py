@@ -84,15 +84,15 @@ class EdgeLayout:
     """The coordinates of the drawing of an edge circuit.
 
     ``nodes`` are the edges, which are the circuit's components, and ``edges`` the interactions among them, as in
-    ``circuit_layout.Layout``. ``bands`` are layers with their upper and lower ends, ``frames`` stand around heads that
-    share keys and values. ``note`` says what is not drawn, ``message`` why nothing is.
+    ``circuit_layout.Layout``. ``bands`` are layers with their upper and lower ends, ``frames`` the names of heads
+    that share keys and values with the box around them. ``note`` says what is not drawn, ``message`` why nothing is.
     """
 
     width: float
     height: float
     bands: tuple[tuple[int, float, float], ...] = ()
     parts: tuple[PlacedPart, ...] = ()
-    frames: tuple[Box, ...] = ()
+    frames: tuple[tuple[tuple[str, ...], Box], ...] = ()
     nodes: tuple[PlacedEdge, ...] = ()
     edges: tuple[PlacedInteraction, ...] = ()
     feeds: tuple[tuple[str, str], ...] = ()
@@ -169,9 +169,12 @@ def _rows(found: EdgeParts, blocks: Sequence[Block], block_of: Mapping[str, Bloc
     return rows[::-1]
 
 
-def _parts(blocks: Sequence[Block], rows: Sequence[Row]) -> tuple[dict[str, PlacedPart], tuple[Box, ...]]:
+def _parts(
+    blocks: Sequence[Block], rows: Sequence[Row]
+) -> tuple[dict[str, PlacedPart], tuple[tuple[tuple[str, ...], Box], ...]]:
     """The parts by name, and the frames around heads that share keys and values."""
-    parts, frames = {}, []
+    parts: dict[str, PlacedPart] = {}
+    frames = list[tuple[tuple[str, ...], Box]]()
     for block in blocks:
         middle = (rows[block.row].top + rows[block.row].bottom) / 2
         boxes = block.boxes(middle)
@@ -180,7 +183,8 @@ def _parts(blocks: Sequence[Block], rows: Sequence[Row]) -> tuple[dict[str, Plac
         }
         if block.framed:
             left, right = block.ends
-            frames.append(Box(left, middle - block.height / 2, right, middle + block.height / 2))
+            box = Box(left, middle - block.height / 2, right, middle + block.height / 2)
+            frames.append((tuple(part.name for part in block.parts), box))
     return parts, tuple(frames)
 
 

@@ -30,8 +30,9 @@ def edge_diagram(pen: Pen, placed: EdgeLayout, labels: bool = True) -> None:
             y = (top + bottom) / 2
             pen.text(MARGIN + 8, y - 5, "layer", 6.5, pen.palette.muted)
             pen.text(MARGIN + 8, y + 5, str(layer), NAME_SIZE, pen.palette.muted, bold=True)
-    for frame in placed.frames:
-        pen.box(frame, Look(pen.palette.line, pen.palette.muted, 0.8, (1.5, 2.5), opacity=0.5), 12.0)
+    for i, (_, box) in enumerate(placed.frames):
+        with pen.group("frame", data_frame=i):
+            pen.box(box, Look(pen.palette.line, pen.palette.muted, 0.8, (1.5, 2.5), opacity=0.5), 12.0)
     mixed = is_mixed(placed)
     for i, edge in sorted(enumerate(placed.nodes), key=lambda at: abs(at[1].node.effect)):
         _edge(pen, i, edge, placed.places, mixed)
@@ -85,7 +86,7 @@ def _part(pen: Pen, index: int, placed: PlacedPart) -> None:
 
 def spoken_kind(kind: str) -> str:
     """What a screen reader says before the name of a part."""
-    return {"head": "head", "shared": "shared keys and values", "mlp": "MLP"}.get(kind, "")
+    return {"head": "head", "shared": "shared keys and values", "mlp": "MLP"}.get(kind, "part")
 
 
 def _interaction(pen: Pen, index: int, placed: PlacedInteraction, places: int) -> None:

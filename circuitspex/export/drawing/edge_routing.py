@@ -29,6 +29,8 @@ NEW = 18.0
 """The cost of a place that no edge takes yet."""
 WIDEST = 0.9
 """The share of the room between two places that a bundle fills at most."""
+STRAIGHT = 1.5
+"""Points that are not further apart than this across the page are straight above each other."""
 AIR = 1.0
 """Between two lines of a bundle."""
 
@@ -145,10 +147,10 @@ def _offsets(
         order = sorted(members, key=lambda i: (edges[i].high[0] + edges[i].low[0], edges[i].high_row, i))
         widths = [edges[i].width + AIR for i in order]
         scale = min(1.0, WIDEST * min(max(room, 6.0), STEP) / sum(widths))
-        at = -sum(widths) / 2
+        aside = -sum(widths) / 2
         for i, width in zip(order, widths, strict=True):
-            found[row, i] = round((at + width / 2) * scale, 1)
-            at += width
+            found[row, i] = round((aside + width / 2) * scale, 1)
+            aside += width
     return found
 
 
@@ -159,6 +161,8 @@ def _path(rows: Sequence[Row], ends: Ends, xs: Sequence[float]) -> Path:
     points.append(ends.high)
     slim = [points[0]]  # what lies between two points straight above each other says nothing
     for k in range(1, len(points) - 1):
-        if not (abs(points[k][0] - slim[-1][0]) < 0.6 and abs(points[k][0] - points[k + 1][0]) < 0.6):
+        x = points[k][0]
+        if not (abs(x - slim[-1][0]) < STRAIGHT and abs(x - points[k + 1][0]) < STRAIGHT):
             slim.append(points[k])
-    return curve([*slim, points[-1]])
+    first, *inner, last = curve([*slim, points[-1]])
+    return (first, *((x, float(round(y))) for x, y in inner), last)  # files of many edges stay small

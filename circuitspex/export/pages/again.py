@@ -19,7 +19,7 @@ def python(circuit: Circuit) -> str:
     lens = run.get("lens", "components")
     if "effects" in run:
         return f"# The effects of this circuit came from {_comment(run['effects'])}; there was no search to repeat.\n"
-    if lens not in ("components", "groups"):
+    if lens not in ("components", "groups", "edges"):
         return (
             f"# This result is of the lens {_comment(lens)}, whose game the file does not hold.\n"
             "# With that game it is found again so:\n\nimport circuitspex as cx\n\n"
@@ -30,7 +30,11 @@ def python(circuit: Circuit) -> str:
     if circuit.model.get("identity"):
         lines.append(f"# identity of the weights: {_comment(circuit.model['identity'])}")
     lines += [*_task(task), ""]
-    options = {"components": run.get("components"), "baseline": run.get("baseline"), **_search(run)}
+    options = {
+        "components": searched_edges(run) or run.get("components"),
+        "baseline": run.get("baseline"),
+        **_search(run),
+    }
     levels = run.get("levels")
     if isinstance(levels, list | tuple) and levels:
         named = [each.get("components") for each in levels if isinstance(each, Mapping)]
@@ -47,6 +51,12 @@ def python(circuit: Circuit) -> str:
     if run.get("latents"):
         lines.insert(2, "# give find_circuit(latents=...) the sparse autoencoders that the record names")
     return "\n".join(lines) + "\n"
+
+
+def searched_edges(run: Mapping[str, Any]) -> Any:
+    """The selector of edges of which the circuit's are the strongest; None of other searches."""
+    edges = run.get("edges")
+    return edges.get("searched") if isinstance(edges, Mapping) else None
 
 
 def _task(task: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,10 @@ GAIN = 0.01
 """Rounds go on while the area under the shares grows by this part of it."""
 PATIENCE = 2
 """Rounds end after so many in a row without such a gain: the first slopes at circuits often lead through worse ones."""
+_AT_MOST = 7
+"""Slopes are taken at so many circuits a round."""
+_FEW = 10
+"""Up to so many edges a pass of the budget, each is also closed alone: gates that saturate have no slopes."""
 _FROM, _TO = 0.004, 0.6
 """Slopes are taken at circuits of these shares: smaller ones are dead, larger ones nearly the model."""
 
@@ -61,6 +65,9 @@ def search_edges(
     slopes = Slopes(n)
     gates = np.repeat(np.array(PATH)[:, None], n, axis=1)
     _take(asked, gates, slopes)
+    if n <= _FEW * budget:
+        _close_each(asked, slopes)
+    start = len(slopes.rows)
     best: list[EdgeCircuit] = []
     rounds: list[EdgeRound] = []
     while True:
@@ -73,15 +80,16 @@ def search_edges(
         )
         area = _area(best, ends, n)
         better = not before or area > _area(before, ends, n) + GAIN * abs(_area(before, ends, n))
-        rounds.append(EdgeRound(len(slopes), _shares(tried, ends), area, better))
+        rounds.append(EdgeRound(slopes.passes, _shares(tried, ends), area, better))
         here = [each for each in tried if _FROM <= each.size / n <= _TO] or tried[:-1] or tried
-        if not any(each.kept for each in rounds[-PATIENCE:]) or len(slopes) + len(here) > budget:
+        here = [here[i] for i in np.unique(np.linspace(0, len(here) - 1, _AT_MOST).round().astype(int))]
+        if not any(each.kept for each in rounds[-PATIENCE:]) or slopes.passes + len(here) > budget:
             break
         _take(asked, _masks(here, n), slopes)
     scores_at = np.stack([slopes.near(size / n) for size in wanted])
     nearest = matched(
         best,
-        toward * slopes.mean(len(PATH)),
+        toward * slopes.mean(start),
         _on_all(asked, other, _ends(n)[:1])[0],
         lambda scores, size: _chosen(game, scores, size),
         lambda circuits: _on_all(asked, other, _masks(circuits, n)),
@@ -89,7 +97,7 @@ def search_edges(
     return EdgeCircuits(
         selection=game.selection,
         scores=slopes.mean(),
-        sizes_of_slopes=slopes.size(len(PATH)),
+        sizes_of_slopes=slopes.size(start),
         sizes=tuple(wanted),
         scores_at=scores_at.astype(np.float32),
         highest=tuple(best),
@@ -98,7 +106,7 @@ def search_edges(
         empty=ends[1],
         rounds=tuple(rounds),
         n_prompts=game.n_samples,
-        passes=len(slopes),
+        passes=slopes.passes,
         plain_passes=len(other),
         seconds=time.perf_counter() - started,
     )
@@ -126,6 +134,13 @@ def _take(asked: RememberingGame, gates: Any, slopes: Slopes) -> None:
         raise UserError("edges are found by the slopes of the metric, and this metric has none")
     rows = [np.asarray(run.gradients[place], dtype=np.float32) for place in range(len(gates))]
     slopes.add(np.stack(rows), np.asarray(gates, dtype=np.float64).mean(1))
+
+
+def _close_each(asked: RememberingGame, slopes: Slopes) -> None:
+    """What closing each edge alone changes, as slopes over the whole of its gate."""
+    n = asked.n_players
+    values = asked.evaluate(np.concatenate([_ends(n)[:1], ~np.eye(n, dtype=np.bool_)]), stage="single edges").values
+    slopes.add((values[0] - values[1:])[None], np.array([1 - 1 / n]), gradients=False)
 
 
 def _chosen(game: Any, scores: FloatArray, size: int) -> EdgeCircuit:

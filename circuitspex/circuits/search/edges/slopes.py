@@ -28,11 +28,12 @@ class Slopes:
     rows: list[FloatArray] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    passes: int = 0
+    """How many of them took a pass with gradients."""
 
-    def add(self, slopes: FloatArray, shares: FloatArray) -> None:
-        """Those of further masks."""
+    def add(self, slopes: FloatArray, shares: FloatArray, *, gradients: bool = True) -> None:
+        """Those of further masks, by gradients or by differences."""
+        self.passes += len(slopes) if gradients else 0
         self.rows += [np.asarray(row, dtype=np.float32) for row in slopes]
         self.shares += [float(share) for share in shares]
 
