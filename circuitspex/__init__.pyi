@@ -12,6 +12,9 @@ from .circuits import (
     PromptMap as PromptMap,
 )
 from .circuits import (
+    attribution_scores as attribution_scores,
+)
+from .circuits import (
     coarse_to_fine as coarse_to_fine,
 )
 from .circuits import (
@@ -28,6 +31,9 @@ from .circuits import (
 )
 from .circuits import (
     find_circuit as find_circuit,
+)
+from .circuits import (
+    mib_scores as mib_scores,
 )
 from .components import Component as Component
 from .components import Latents as Latents

@@ -5,6 +5,7 @@ from ._choose import match as match
 from ._choose import smallest as smallest
 from ._compare import compare as compare
 from ._examine import examine as examine
+from ._mib import mib_scores as mib_scores
 from .about import About as About
 from .about import Description as Description
 from .circuit import Circuit as Circuit
@@ -21,6 +22,8 @@ from .comparison import Point as Point
 from .comparison import Series as Series
 from .edge_circuits import EdgeCircuit as EdgeCircuit
 from .edge_circuits import EdgeCircuits as EdgeCircuits
+from .evidence._attribution_scores import AttributionScores as AttributionScores
+from .evidence._attribution_scores import attribution_scores as attribution_scores
 from .evidence._measure import estimate as estimate
 from .evidence._measure import measure as measure
 from .evidence._verify import verify as verify
@@ -36,6 +39,7 @@ from .found import Tried as Tried
 from .group import Group as Group
 from .mechanism import Mechanism as Mechanism
 from .mechanism import Mechanisms as Mechanisms
+from .mib_report import MIBReport as MIBReport
 from .prompt_map import PromptMap as PromptMap
 from .prompt_map import Word as Word
 from .relation import RELATIONS as RELATIONS

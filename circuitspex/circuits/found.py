@@ -145,7 +145,7 @@ class Found(FoundPlots):
         Raises:
             UserError: the circuit is not of heads and MLPs, or of edges; or the folder can't be written to.
         """
-        found: tuple[Path, ...] = _to_mib(self.circuit, self.interactions, folder)
+        found: tuple[Path, ...] = _to_mib(self.circuit, self.edges or self.interactions, folder)
         return found
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import TaskError, UserError
-from circuitspex.tasks import check_name
+from circuitspex.tasks import check_name, is_file
 
 if TYPE_CHECKING:
     from circuitspex.circuits import Circuit
@@ -33,7 +33,7 @@ def known_task(path: Path, circuit: Circuit, given: str | None, why: str = "") -
     """
     name = given or said(circuit.task, "name", "--task")
     was = circuit.task.get("name")
-    if why and was and name != was and not name.endswith(".jsonl"):
+    if why and was and name != was and not is_file(name):
         raise UserError(f"{path} was found on the task '{was}', not '{name}': {why}")
     try:
         check_name(name)
@@ -73,7 +73,7 @@ def task_again(circuit: Circuit, model: Model, name: str | None, n_prompts: int 
             for bos in (None, True, False)
         ]
         return next((task for task in made if task.identity == circuit.task.get("identity")), made[0])
-    if name.endswith(".jsonl"):
+    if is_file(name):
         return build(name, model, **metric, group_by_length=True)
     count = circuit.task.get("n_prompts")
     was = count if isinstance(count, int) and count > 0 else 16

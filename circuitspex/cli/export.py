@@ -70,6 +70,11 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"--{next(iter(given))} is for --from eap")
     circuit = formats.read(Circuit, options.circuit, options.form, **given)
     function = None
+    if MIB in wanted and circuit.run.get("lens") == "edges":
+        raise UserError(
+            "what a search found of all edges is not in circuit.json: write the folder for MIB where it is found, with "
+            "found.to_mib(folder), or circuitspex find --mib"
+        )
     if MIB in wanted:
         function = Interactions.load(options.interactions or options.circuit.with_name("interactions.json"))
         wanted = [form for form in wanted if form != MIB]

@@ -50,6 +50,11 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="spread a large model over several GPUs: auto, balanced or sequential",
     )
     shared_options(parser, "dtype", "revision", "out")
+    parser.add_argument(
+        "--mib",
+        action="store_true",
+        help="also write the folder that MIB's circuit track takes, circuit.mib (see export)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -67,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
     if options.levels and (options.components or options.refine):
         other = "--components" if options.components else "--refine"
         raise UserError(f"--levels and {other} can't be combined; give one of the two")
+    if options.mib and options.out is None:
+        raise UserError("--mib writes to the folder of --out: give one")
     folder = check_before_loading(options, models=[(options.model, options.revision)], files=WRITTEN)
     from circuitspex.ablation.edges.graph import edge_graph
     from circuitspex.circuits import find_circuit
@@ -92,4 +99,9 @@ def run(options: argparse.Namespace) -> int:
     found = find_circuit(model, task, components, options.baseline, options.budget, **given)
     if found.edges is not None and not options.json:
         print(found.edges, end="\n\n")
-    return show(found, folder, options)
+    code = show(found, folder, options)
+    if options.mib and folder is not None:
+        written = found.to_mib(folder / "circuit.mib")
+        if not options.json:
+            print(f"  {folder / 'circuit.mib'} ({len(written)} files)")
+    return code

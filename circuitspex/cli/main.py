@@ -21,7 +21,10 @@ from circuitspex.text import escaped, message
 if TYPE_CHECKING:
     from circuitspex.cli.options import Parser
 
-VERBS = ("find", "tokens", "explain", "compare", "verify", "describe", "export", "runs", "models", "info")
+VERBS = (
+    *("find", "tokens", "explain", "compare", "verify", "describe", "apply", "prune", "export"),
+    *("runs", "models", "info"),
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -75,7 +75,7 @@ def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict
             "required": True,
             "choices": Named(lambda: TASKS),
             "metavar": "TASK",
-            "help": "%(choices)s, or a .jsonl file of your own examples",
+            "help": "%(choices)s, a .jsonl file of your own examples, or a file of MIB's or EAP-IG's data",
         },
         "components": {
             "help": f"selector of {kinds}; such as heads (the default), heads+mlps, layers[20:30].heads.v, residuals@-1"
@@ -205,6 +205,17 @@ def dtype(text: str) -> str:
     if text not in DTYPES:
         raise argparse.ArgumentTypeError(f"unknown dtype '{text}'; allowed: {', '.join(DTYPES)}")
     return text
+
+
+def number(text: str) -> float:
+    """An option's type: a finite number."""
+    try:
+        found = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    if not abs(found) < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a finite number, not {text}")
+    return found
 
 
 def not_negative(text: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from circuitspex.cli import verify_mib
 from circuitspex.cli.again import has_prompts, known_task, said
 from circuitspex.cli.heldout import prompts_to_verify
 from circuitspex.cli.options import arguments, shared_options, verb_parser, whole_number, writable_folder
@@ -22,6 +23,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser = verb_parser(verbs, "verify", "examine a circuit on held-out prompts", EXAMPLE)
     parser.add_argument("circuit", type=Path, help="a circuit.json that find wrote, with interactions.json beside it")
     parser.add_argument("--interactions", type=Path, help="the decoded function (default: interactions.json beside it)")
+    about = "MIB's circuit track (heads+mlps, or edges, under --baseline resample; CPR, CMD) instead of an examination"
+    parser.add_argument("--protocol", choices=["mib"], help=about)
     parser.add_argument("--model", help="the model (default: the one that the circuit names)")
     about = "the task that it was found on (default: the one that it names); of a .jsonl of your own, prompts that the "
     parser.add_argument("--task", help=about + "circuit was not found on are held out")
@@ -52,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.ablation import store_at
     from circuitspex.circuits import Circuit, examine, formats
     from circuitspex.components import Latents
+    from circuitspex.export.files.mib import to_json as mib_to_json
     from circuitspex.export.files.report import to_json
     from circuitspex.games import ComponentGame, EdgeGame
     from circuitspex.models import load_model, model_identity
@@ -62,6 +66,11 @@ def run(options: argparse.Namespace) -> int:
     lens = circuit.run.get("lens", "components")
     if lens not in ("components", "edges"):
         raise UserError(f"{options.circuit} is no circuit of parts or edges of a model (its lens is '{lens}')")
+    mib = options.protocol == "mib"
+    if mib:
+        verify_mib.check_circuit(options.circuit, circuit)
+        if options.stability:
+            raise UserError("--stability belongs to the examination; --protocol mib does not find the circuit again")
     beside = options.interactions or options.circuit.with_name("interactions.json")
     interactions = Interactions.load(beside)
     name = options.model or said(circuit.model, "name", "--model")
@@ -77,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     check_model(name, device=options.device, dtype=dtype, revision=options.revision)
     latents = [Latents.load(path) for path in options.latents]
     store = store_at(options.store)
-    folder = writable_folder(options.out or options.circuit.parent, WRITTEN)
+    folder = writable_folder(options.out or options.circuit.parent, verify_mib.WRITTEN if mib else WRITTEN)
     model = load_model(name, device=options.device, dtype=dtype, revision=options.revision)
     wanted = circuit.model.get("identity")
     if wanted and model_identity(model) != wanted:
@@ -95,6 +104,14 @@ def run(options: argparse.Namespace) -> int:
         if lens == "edges"
         else ComponentGame(model, task, names, baseline, latents=latents, store=store)
     )
+    if mib:
+        if lens == "edges":
+            scores = verify_mib.report_of_edges(circuit, model, task, heldout, store, options)
+        else:
+            scores = verify_mib.report_of(game, interactions, heldout, options)
+        files = [formats.write(scores, form, folder / name) for form, name in verify_mib.FILES.items()]
+        files += [scores.plot(folder / f"mib.{form}") for form in ("png", "svg")]
+        return finish(options, "report", lambda: mib_to_json(scores), str(scores), files)
     report = examine(game, circuit, interactions, heldout, **arguments(options, examine))
     written = [formats.write(report, form, folder / name) for form, name in FILES.items()]
     written += [report.plot(folder / f"verification.{form}") for form in ("png", "svg")]

@@ -59,6 +59,11 @@ _REPORT = {
     "text": Format(_in("tables.report:write"), None, _in("tables.report:render"), "txt"),
     "plot": Format(_in("figures.report:write"), ending="png"),
 }
+_MIB = {
+    "json": Format(_in("files.mib:write"), ending="json"),
+    "text": Format(_in("tables.mib:write"), None, _in("tables.mib:render"), "txt"),
+    "plot": Format(_in("figures.mib:write"), ending="png"),
+}
 _PROMPT = {
     "json": Format(_in("files.prompt:write"), _in("files.prompt:read"), ending="json"),
     "html": Format(_in("pages.prompt:write"), None, _in("pages.prompt:render_cell"), "html"),
@@ -82,6 +87,7 @@ _ALL = {
     "Comparison": _COMPARISON,
     "Series": _SERIES,
     "Report": _REPORT,
+    "MIBReport": _MIB,
     "PromptMap": _PROMPT,
     "Mechanisms": _MECHANISMS,
 }

@@ -2,6 +2,7 @@ from ._capitals import capitals as capitals
 from ._counterfactuals import Swap as Swap
 from ._counterfactuals import Swaps as Swaps
 from ._counterfactuals import counterfactuals as counterfactuals
+from ._from_mib import from_mib as from_mib
 from ._gendered_pronoun import gendered_pronoun as gendered_pronoun
 from ._greater_than import greater_than as greater_than
 from ._induction import induction as induction

@@ -48,7 +48,7 @@ TASKS: Table[NamedTask] = Table(
         "capitals": _built_in("capitals", "the capital of a country"),
         "gendered_pronoun": _built_in("gendered_pronoun", "the pronoun that fits a name"),
     },
-    besides=", or the path of a .jsonl file",
+    besides=", or the path of a .jsonl, .json or .csv file",
     error=TaskError,
 )
 """All tasks by name."""
@@ -65,8 +65,9 @@ def check_name(name_or_path: str | Path) -> None:
         TASKS[name]
     else:
         from circuitspex.tasks.jsonl import read_lines
+        from circuitspex.tasks.mib_rows import is_rows, read_rows
 
-        read_lines(name)
+        (read_rows if is_rows(name) else read_lines)(name)
 
 
 def check_task(given: object, **options: Any) -> None:
@@ -80,7 +81,7 @@ def check_task(given: object, **options: Any) -> None:
     if isinstance(given, Task):
         return
     if not isinstance(given, str | Path):
-        raise TaskError(f"a task is a Task, a name ({', '.join(TASKS)}) or a .jsonl file, not {type(given).__name__}")
+        raise TaskError(f"a task is a Task, a name ({', '.join(TASKS)}) or a file, not {type(given).__name__}")
     check_name(given)
     _builder(str(given), options)
 
@@ -96,9 +97,10 @@ def task_of(given: Task | str | Path, model: Model) -> Task:
 
 
 def build(name_or_path: str | Path, model: Model, **options: Any) -> Task:
-    """A task by its name, or the task of a ``.jsonl`` file.
+    """A task by its name, or the task of a file: our own ``.jsonl``, or one of MIB's or EAP-IG's data sets.
 
-    ``options`` are those of the named task, or of :meth:`Task.from_jsonl`; another one is a :class:`TaskError`.
+    ``options`` are those of the named task, of :meth:`Task.from_jsonl`, or of ``from_mib``; another one is a
+    :class:`TaskError`.
     """
     name, model = str(name_or_path), bridged(model)
     if is_file(name):
@@ -109,14 +111,21 @@ def build(name_or_path: str | Path, model: Model, **options: Any) -> Task:
 def is_file(name_or_path: str | Path) -> bool:
     """Whether it is the path of a task file, by its ending, and no name of a task."""
     name = str(name_or_path)
-    return name not in TASKS and name.endswith(".jsonl")
+    return name not in TASKS and name.endswith((".jsonl", ".csv", ".json"))
+
+
+def _of_file(name: str) -> Callable[..., Task]:
+    """What makes a task of a file: our own kind, or rows of MIB's or EAP-IG's data sets."""
+    from circuitspex.tasks._from_mib import from_mib
+    from circuitspex.tasks.mib_rows import is_rows
+    from circuitspex.tasks.task import Task
+
+    return from_mib if is_rows(name) else Task.from_jsonl
 
 
 def _builder(name: str, options: Mapping[str, Any]) -> Callable[..., Task]:
     """What builds a task; all of the options are its own."""
-    from circuitspex.tasks.task import Task
-
-    builder: Callable[..., Task] = Task.from_jsonl if is_file(name) else TASKS[name].build
+    builder: Callable[..., Task] = _of_file(name) if is_file(name) else TASKS[name].build
     allowed = list(inspect.signature(builder).parameters)[2 if is_file(name) else 1 :]
     for option in options:
         if option not in allowed:

@@ -148,4 +148,4 @@ def test_help_lists_what_is_in_the_tables(verb: str, capsys: pytest.CaptureFixtu
     said = " ".join(capsys.readouterr().out.split())
     assert f"decoder: {', '.join(DECODERS)}" in said
     assert (f"what is measured: {', '.join(METRICS)}" in said) == (verb != "explain")
-    assert (f"{', '.join(TASKS)}, or a .jsonl file" in said) == (verb in ("find", "compare"))
+    assert (f"{', '.join(TASKS)}, a .jsonl file" in said) == (verb in ("find", "compare"))

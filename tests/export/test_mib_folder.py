@@ -109,7 +109,7 @@ def test_a_search_among_heads_says_which_shares_are_empty(tmp_path, searched) ->
     assert not any(in_graph for in_graph, _ in edges.values())
     assert not any(in_graph for name, (in_graph, _) in nodes.items() if name != "logits")
     assert all(in_graph for in_graph, _ in load(files[10])[2].values())  # chosen/1.json
-    with pytest.raises(UserError, match="of 2 other components than"):
+    with pytest.raises(UserError, match="of 2 other parts than"):
         mib.write(circuit, function_of(["L0H0", "L1M"]), tmp_path)
 
 
@@ -138,6 +138,31 @@ def test_circuits_of_edges_are_counted_as_the_format_counts_them(shape, tmp_path
     assert len(json.loads((tmp_path / "chosen" / "1.json").read_text())["edges"]) == len(scores)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_search_among_edges_gives_the_circuits_that_it_ran(tiny: SimpleNamespace, tmp_path, capsys) -> None:
+    model = tiny.bridge("llama")
+    options = {"n_heldout": 20, "n_contexts": 4, "max_nodes": 4, "progress": False, "directions": False}
+    searched = cx.find_circuit(model, tiny.task(model, (5,) * 8), "edges", "resample", 24, **options)
+    assert searched.edges is not None
+    files = searched.to_mib(tmp_path)
+    data, graph = json.loads(files[0].read_text()), searched.edges.selection.graph
+    inside = {name for name, edge in data["edges"].items() if edge["in_graph"]}
+    assert inside == {each for node in searched.circuit.nodes for each in in_file(node.name, graph)}
+    for name, score in zip(searched.edges.names, searched.edges.scores.tolist(), strict=True):
+        parts = [data["edges"][each]["score"] for each in in_file(name, graph)]
+        assert math.fsum(parts) == pytest.approx(score, abs=1e-3 * np.abs(searched.edges.scores).max())
+    for way in ("chosen", "matched"):
+        for share in SHARES:
+            kept = json.loads((tmp_path / way / f"{share:g}.json").read_text())["edges"]
+            assert len(kept) <= share * len(data["edges"])
+            assert all(edge["in_graph"] for edge in kept.values())
+            assert share < 0.1 or kept
+    circuit = searched.circuit.save(tmp_path / "circuit.json")
+    searched.interactions.save(tmp_path / "interactions.json")
+    assert main(["export", str(circuit), "--to", "mib"]) == 1
+    assert "found.to_mib(folder), or circuitspex find --mib" in capsys.readouterr().err
+
+
 def test_the_command_reads_the_function_beside_the_circuit(searched, tmp_path, capsys) -> None:
     circuit = searched.circuit.save(tmp_path / "circuit.json")
     command = ["export", str(circuit), "--to", "mib,text", "--json"]
@@ -151,3 +176,19 @@ def test_the_command_reads_the_function_beside_the_circuit(searched, tmp_path, c
     assert Interactions.load(tmp_path / "interactions.json").names == searched.interactions.names
     assert main(["export", str(circuit), "--to", "svg", "--interactions", "x.json"]) == 1
     assert "--interactions is for --to mib" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_find_writes_the_folder_where_it_is_asked_to(tiny: SimpleNamespace, tmp_path, capsys) -> None:
+    tiny.hf_model("llama", seed=0).save_pretrained(tmp_path / "one")
+    tiny.tokenizer.save_pretrained(tmp_path / "one")
+    row = {"prompt": "w1 w2 w3", "counterfactual": "w4 w5 w6", "answer": " w50", "wrong_answer": " w51"}
+    rows = [{**row, "prompt": f"w1 w{i} w3"} for i in range(10, 18)]
+    (tmp_path / "task.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    find = ["find", "--model", str(tmp_path / "one"), "--task", str(tmp_path / "task.jsonl"), "--mib"]
+    assert main(find) == 1
+    assert "--mib writes to the folder of --out" in capsys.readouterr().err
+    find += ["--components", "heads+mlps", "--budget", "30", "--heldout-masks", "8", "--contexts", "2"]
+    assert main([*find, "--out", str(tmp_path / "out")]) == 0
+    assert "circuit.mib (21 files)" in capsys.readouterr().out
+    assert (tmp_path / "out" / "circuit.mib" / "chosen" / "0.2.json").exists()

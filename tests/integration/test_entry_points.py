@@ -224,5 +224,5 @@ def test_an_unknown_name_lists_all_there_are() -> None:
         with pytest.raises(UserError, match=f"unknown {table.word} 'no such'; known: ") as caught:
             table["no such"]
         assert all(name in str(caught.value) for name in table)
-    with pytest.raises(TaskError, match=r"or the path of a \.jsonl file"):
+    with pytest.raises(TaskError, match=r"or the path of a \.jsonl, \.json or \.csv file"):
         TASKS["no such"]

@@ -82,8 +82,9 @@ def _places(layer: Any, prefix: str) -> LayerPlaces:
         weight = getattr(module, "weight", None)
         kind = type(module).__name__
         if kind in ("Linear", "Conv1D") and weight is not None and weight.ndim == 2:
-            sizes = tuple(weight.shape) if kind == "Conv1D" else tuple(weight.shape)[::-1]
-            products[name] = Projection(prefix + name, *sizes, kind == "Conv1D")
+            transposed = kind == "Conv1D"
+            n_out, n_in = weight.shape[::-1] if transposed else weight.shape
+            products[name] = Projection(prefix + name, int(n_in), int(n_out), transposed)
     of_attention = {name: each for name, each in products.items() if set(name.split(".")[:-1]) & {*_ATTENTION}}
     others = {name: each for name, each in products.items() if name not in of_attention}
     after_heads, after_neurons = _one(of_attention, _AFTER_HEADS), _one(others, _AFTER_NEURONS)

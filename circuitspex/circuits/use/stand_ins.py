@@ -83,7 +83,9 @@ def _own(circuit: Circuit, model: Model) -> list[list[int]]:
     if texts is None and complete:
         texts = [each[side] for side in ("prompt", "counterfactual") for each in kept or ()]
     if not texts:
-        raise UserError("the circuit does not say what prompts its means are over; give prompts=, a task or a list")
+        raise UserError(
+            "the circuit does not say which prompts means are over; give prompts=…, a task or a list of texts"
+        )
     for begins in (None, True, False):
         if not kept or [decode_token(model, t) for t in _row(model, kept[0]["prompt"], begins)] == kept[0]["tokens"]:
             break

@@ -9,6 +9,7 @@ from circuitspex.circuits.circuit import Circuit
 from circuitspex.export.drawing.circuit_layout import MARGIN, layout
 from circuitspex.export.drawing.circuit_marks import diagram, legend
 from circuitspex.export.drawing.claims import doubt_text, measured_label
+from circuitspex.export.drawing.edge_parts import is_of_edges
 from circuitspex.export.drawing.group_marks import LINE, group_boxes, group_letters, group_lines, place_groups
 from circuitspex.export.drawing.pen import Pen
 from circuitspex.export.drawing.sheet import Sheet, writer
@@ -20,6 +21,7 @@ from circuitspex.export.drawing.style import (
     shorten,
     title_of,
 )
+from circuitspex.export.figures.edges import edge_sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,8 +35,10 @@ def sheet(circuit: Circuit) -> Sheet:
 
     Blue is positive, vermillion negative and dashed; solid was measured, hollow is an estimate. A component's size and
     an interaction's width grow with the size of the effect. Groups (``Circuit.groups``) are boxes with a letter, or a
-    letter at each member where other components stand between them.
+    letter at each member where other components stand between them. A circuit of edges is drawn by ``figures.edges``.
     """
+    if is_of_edges(circuit):
+        return edge_sheet(circuit)
     placed = layout(circuit)
     groups = place_groups(circuit, placed)
     title, room = title_of(circuit), placed.width - 2 * MARGIN

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.components import KINDS
+from circuitspex.export.drawing.edge_parts import is_of_edges
 from circuitspex.export.drawing.style import (
     LIGHT,
     colour_of,
@@ -20,9 +21,10 @@ from circuitspex.export.drawing.style import (
     shape_of,
     title_of,
 )
+from circuitspex.export.graphs import edge_dot
+from circuitspex.export.graphs.edge_dot import quoted
 from circuitspex.export.graphs.parts import InteractionPart, Part, parts_of
 from circuitspex.files import file_writer
-from circuitspex.text import printable
 
 MAX_WITH_EFFECTS = 40
 """Up to this many components, effects are written beside components and interactions, and not only in tooltips."""
@@ -45,6 +47,8 @@ def render(circuit: Circuit) -> str:
     Raises:
         UserError: what ``parts_of`` refuses.
     """
+    if is_of_edges(circuit):
+        return edge_dot.render(circuit)
     parts, places = parts_of(circuit), decimals(circuit)
     shown = len(parts.components) <= MAX_WITH_EFFECTS
     title = quoted(title_of(circuit), faithfulness_text(circuit))
@@ -71,12 +75,6 @@ def render(circuit: Circuit) -> str:
 
 
 write = file_writer(render)
-
-
-def quoted(*lines: str) -> str:
-    """Text as one of DOT's quoted strings, in which quotes, backslashes and entities stand for themselves."""
-    escaped = (printable(line).replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") for line in lines)
-    return '"' + "\\n".join(escaped) + '"'
 
 
 def _component(part: Part, places: int, shown: bool) -> str:

@@ -11,7 +11,7 @@ have are not written; where an old circuit does not say what its model has, only
 two kept nodes is kept, scored by the weaker of its ends, so that a ranking of edges keeps to the ranking of components.
 Interactions and intervals have no place in the format.
 
-Of a circuit of edges exactly its edges are in the graph, and those that the search left open; nodes have no score.
+Of a circuit of edges exactly its edges are in the graph; nodes have no score.
 
 The object ``circuitspex`` beside ``cfg`` says these things in the file: the sign of the scores, what was not measured,
 and which layers have how many heads and an MLP. The format's own readers pass it over.
@@ -30,9 +30,8 @@ from circuitspex.errors import ComponentError, UserError
 from circuitspex.export.graphs.eap_graph import NodeGraph, WholeGraph, edges_of, write_graph
 from circuitspex.export.graphs.eap_nodes import Blocks, components_of, edge_count, edges
 from circuitspex.export.graphs.eap_read import MAX_HEADS, read
-from circuitspex.export.graphs.eap_scores import scores_of
+from circuitspex.export.graphs.eap_scores import Function, scores_of
 from circuitspex.export.graphs.parts import parts_of
-from circuitspex.recovery import Interactions
 
 __all__ = ["edge_count", "edges", "read", "write"]
 
@@ -44,14 +43,14 @@ PARALLEL = frozenset(
 """Architectures whose MLP does not read the attention of its own layer, for circuits that don't say it."""
 
 
-def write(circuit: Circuit, path: Path, function: Interactions | None = None) -> Path:
+def write(circuit: Circuit, path: Path, function: Function | None = None) -> Path:
     """Write the graph.
 
     Args:
         circuit: what is in the graph.
         path: the file.
-        function: the decoded function, from which parts outside of the circuit have their scores; by default the main
-            effects in the circuit's record.
+        function: what was decoded (``found.interactions``, or ``found.edges``), from which parts outside of the circuit
+            have their scores; by default the main effects in the circuit's record.
 
     Raises:
         UserError: the circuit does not say how many layers and heads its model has, or has components that the
@@ -61,7 +60,7 @@ def write(circuit: Circuit, path: Path, function: Interactions | None = None) ->
     return write_graph(graph, graph.kept, path, sign="ablation" if all(n.signed for n in circuit.nodes) else "unknown")
 
 
-def graph_of(circuit: Circuit, function: Interactions | None = None) -> WholeGraph:
+def graph_of(circuit: Circuit, function: Function | None = None) -> WholeGraph:
     """The graph of a circuit's model, with what the circuit keeps.
 
     Raises:

@@ -121,7 +121,7 @@ class GraphFile:
 
     def model(self) -> dict[str, Any]:
         """What ``circuit.json`` says of the model."""
-        found = {
+        found: dict[str, Any] = {
             key: self.cfg[key] for key in ("n_layers", "n_heads", "d_model", "parallel_attn_mlp") if key in self.cfg
         }
         if self.blocks is not None:

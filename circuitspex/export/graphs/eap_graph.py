@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit
-from circuitspex.components._select_edges import select_edges
 from circuitspex.errors import UserError
 from circuitspex.export.graphs.eap_edges import EdgeNames, kept_nodes, key_value_heads, refuse_positions
 from circuitspex.export.graphs.eap_nodes import Blocks, edge_count, edges
-from circuitspex.export.graphs.eap_scores import Scores, scores_of, weaker_of
+from circuitspex.export.graphs.eap_scores import Function, Scores, scores_of, weaker_of
 from circuitspex.files import write_atomically
-from circuitspex.recovery import Interactions
 
 MAX_EDGES = 3_000_000
 """Of a larger model only the kept edges are listed; readers take the others for left out, with a score of 0."""
@@ -131,10 +129,10 @@ class NodeGraph(WholeGraph):
 
 @dataclass(frozen=True)
 class EdgeFileGraph(WholeGraph):
-    """Of a circuit of edges: these, and those that the search left open, are in the graph."""
+    """Of a circuit of edges: exactly these are in the graph."""
 
     edge_names: EdgeNames
-    selector: str
+    run: Mapping[str, Any]
 
     def member(self, name: str) -> str:
         """An edge's own name."""
@@ -147,30 +145,22 @@ class EdgeFileGraph(WholeGraph):
         return {name: {"in_graph": name in inside} for name in dict.fromkeys(end.split("<")[0] for end in ends)}
 
     def count(self, kept: Set[str]) -> int:
-        """How many edges are in the graph: those of the circuit, and those that the search left open."""
-        sharing = self.edge_names.sharing
-        return self._n_open + sum(sharing[name] for name in kept)
-
-    @cached_property
-    def _n_open(self) -> int:
-        return sum(n for name, n in self.edge_names.sharing.items() if name not in self.scores.score)
+        """How many edges are in the graph."""
+        return sum(self.edge_names.sharing[name] for name in kept)
 
     def lines(self, kept: Set[str], every: bool = True) -> Iterator[Line]:
-        """The edges; those that the search left open have the strongest score, which keeps them in every ranking."""
-        score, sharing, strongest = self.scores.score, self.edge_names.sharing, self.scores.strongest
+        """The edges, each with its part of the score of ours."""
+        score, sharing = self.scores.score, self.edge_names.sharing
         for (source, target), name in self.edge_names.by_ends.items():
-            if name in score:
-                if every or name in kept:
-                    yield source, target, score[name] / sharing[name], name in kept
-            else:
-                yield source, target, strongest, True
+            if every or name in kept:
+                yield source, target, score[name] / sharing[name], name in kept
 
     def about(self) -> dict[str, Any]:
         """What the file says of its scores."""
         graph = self.edge_names.graph
         return {
             "level": "edges",
-            "components": self.selector,
+            **{key: self.run[key] for key in ("components", "n_components") if key in self.run},
             "scores": "effects, measured or decoded; of those placed only a place in a ranking",
             "placed": list(self.scores.placed),
             "heads": list(self.blocks.heads),
@@ -180,7 +170,7 @@ class EdgeFileGraph(WholeGraph):
         }
 
 
-def edges_of(circuit: Circuit, cfg: dict[str, Any], blocks: Blocks, function: Interactions | None) -> EdgeFileGraph:
+def edges_of(circuit: Circuit, cfg: dict[str, Any], blocks: Blocks, function: Function | None) -> EdgeFileGraph:
     """The graph of a circuit of edges.
 
     Raises:
@@ -189,19 +179,15 @@ def edges_of(circuit: Circuit, cfg: dict[str, Any], blocks: Blocks, function: In
     groups = key_value_heads(circuit.model.get("key_value_heads"), blocks, "the circuit's model.key_value_heads")
     ungrouped = circuit.run.get("ungrouped") is True or groups is None
     names = EdgeNames.of(blocks, groups, parallel=bool(cfg["parallel_attn_mlp"]), ungrouped=ungrouped)
-    selector = str(circuit.run.get("components") or ("edges:ungrouped" if ungrouped else "edges"))
     inside = [node.name for node in circuit.nodes]
     refuse_positions(inside)
     try:
         for name in inside:
             names.graph.number(name)
-        players = select_edges(names.graph, selector)
     except UserError as error:
         raise UserError(f"an EAP graph can't hold this circuit: {error}") from None
-    refuse_positions(players.names)
-    searched = [name for name in names.sharing if name in {*players.names, *inside}]
-    scores = scores_of(circuit, searched, function)
-    return EdgeFileGraph(cfg, blocks, True, frozenset(inside), scores, names, selector)
+    scores = scores_of(circuit, names.sharing, function)
+    return EdgeFileGraph(cfg, blocks, True, frozenset(inside), scores, names, circuit.run)
 
 
 def write_graph(

@@ -156,24 +156,24 @@ def _of_edges(file: GraphFile, sign: Sign, top: int | None, absolute: bool) -> t
         how = f"; the {top} of the largest {'sizes' if absolute else 'scores'}{left}"
     elif not kept and not ours:
         raise FileFormatError(f"no edge is in the graph, so that there is no circuit; {_STRAIGHT}")
-    open_ = _always_open(ours, names)
     score = _summed(scored, names)
     silent = next((ends for ends in names.by_ends if ends in kept and ends not in scored), None)
     if silent is not None:
         raise FileFormatError(
             f"edges.{'->'.join(silent)} is in the graph and has no score, so that its effect is not known"
         )
-    inside = dict.fromkeys(name for ends, name in names.by_ends.items() if ends in kept and name not in open_)
+    inside = dict.fromkeys(name for ends, name in names.by_ends.items() if ends in kept)
+    said = ours.get("n_components")
     model = {**file.model(), "heads": list(blocks.heads), "mlps": list(blocks.mlps)}
     model["key_value_heads"] = list(blocks.heads if groups is None else groups)
     run = {
         "lens": "edges",
         "components": str(ours.get("components") or ("edges:ungrouped" if ungrouped else "edges")),
         "ungrouped": ungrouped,
-        "n_components": len(names.graph) - len(open_),
+        "n_components": said if isinstance(said, int) and not isinstance(said, bool) else len(names.graph),
         "n_edges_of_model": len(names.graph),
         "effects": f"read from an EAP graph: scores of edges{how}; sign: {sign}",
-        **_others({name: value for name, value in score.items() if name not in open_}, file, sign),
+        **_others(score, file, sign),
     }
     nodes = tuple(_node(name, names.layer(name), "edge", score[name], sign) for name in inside)
     return Circuit(nodes, (), Faithfulness(None, None, None, 0), model=model, run=run), ""
@@ -202,19 +202,6 @@ def _summed(scored: dict[Ends, float], names: EdgeNames) -> dict[str, float]:
     for ends, value in scored.items():
         parts.setdefault(names.by_ends[ends], []).append(value)
     return {name: math.fsum(values) for name, values in parts.items()}
-
-
-def _always_open(ours: dict[str, Any], names: EdgeNames) -> set[str]:
-    """The edges that the search of a file of ours left open."""
-    from circuitspex.components._select_edges import select_edges
-
-    if not isinstance(ours.get("components"), str):
-        return set()
-    try:
-        players = select_edges(names.graph, ours["components"]).names
-    except UserError as error:
-        raise FileFormatError(f"circuitspex.components can't be read: {error}") from None
-    return set(names.sharing) - set(players)
 
 
 def _others(score: dict[str, float], file: GraphFile, sign: Sign) -> dict[str, Any]:

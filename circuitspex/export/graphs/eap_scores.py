@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from circuitspex.circuits.circuit import Circuit
+from circuitspex.circuits.edge_circuits import EdgeCircuits
 from circuitspex.recovery import Interactions
 
 _PLACES = 1e-3
@@ -30,20 +31,27 @@ class Scores:
         return max(map(abs, self.score.values()), default=0.0) or 1.0
 
 
-def scores_of(circuit: Circuit, searched: Iterable[str], function: Interactions | None = None) -> Scores:
+Function = Interactions | EdgeCircuits
+"""What a search decoded: of components, or of all edges."""
+
+
+def scores_of(circuit: Circuit, searched: Iterable[str], function: Function | None = None) -> Scores:
     """The score of each part that was searched, by its name in the circuit, in the order of computation.
 
     Args:
         circuit: its parts have their effects.
         searched: the names of all parts that the search could ablate.
-        function: the decoded function, for all others; without it the record of the circuit, which has the main effects
-            of up to 4096 parts.
+        function: what was decoded, for all others; without it the record of the circuit, which has the main effects of
+            up to 4096 parts. Of a search among edges the main effects of all edges, also of those in the circuit: what
+            was measured of these was measured with all other edges open.
     """
     names = list(searched)
-    decoded: Mapping[str, float] = circuit.run.get("main_effects") or {}
-    if function is not None:
-        decoded = function.main_effects
     known = {node.name: node.effect for node in circuit.nodes}
+    decoded: Mapping[str, float] = circuit.run.get("main_effects") or {}
+    if isinstance(function, EdgeCircuits):
+        decoded, known = dict(zip(function.names, function.scores.tolist(), strict=True)), {}
+    elif function is not None:
+        decoded = function.main_effects
     score = {name: float(known.get(name, decoded.get(name, 0.0))) for name in names}
     shared = _in_interactions(circuit, function)
     silent = [name for name in reversed(names) if score[name] == 0]
@@ -53,10 +61,10 @@ def scores_of(circuit: Circuit, searched: Iterable[str], function: Interactions 
     return Scores(score, tuple(silent))
 
 
-def _in_interactions(circuit: Circuit, function: Interactions | None) -> dict[str, float]:
+def _in_interactions(circuit: Circuit, function: Function | None) -> dict[str, float]:
     """How much each part takes part in interactions: the sum of their sizes."""
     found: dict[str, float] = {}
-    if function is not None:
+    if isinstance(function, Interactions):
         sets = [(tuple(function.names[i] for i in term), function.effect(*term)) for term in function.terms]
     else:
         sets = [(each.components, each.decoded) for each in (*circuit.interactions, *circuit.dropped)]

@@ -2,7 +2,7 @@
 
 The graph is that of ``graph_of``. An edge's weight is the size of its effect, which layouts need to be positive; the
 attribute 'effect' has the sign. The attribute 'label' is called 'interaction', since nodes and edges of a GEXF file
-have a label of their own.
+have a label of their own. Interactions among edges, of a circuit of edges, stand as JSON in the file's keywords.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 from circuitspex.circuits.circuit import Circuit
+from circuitspex.export.drawing.edge_parts import is_of_edges
 from circuitspex.export.drawing.style import LIGHT
+from circuitspex.export.graphs.edge_graph import graph_of_edges
 from circuitspex.export.graphs.parts import graph_of
 from circuitspex.files import file_writer
 
@@ -27,10 +29,11 @@ def render(circuit: Circuit) -> bytes:
     Raises:
         UserError: what ``parts_of`` refuses.
     """
-    import networkx
-    from networkx.readwrite.gexf import GEXFWriter
+    return _document(_drawn_edges(graph_of_edges(circuit)) if is_of_edges(circuit) else _drawn(graph_of(circuit)))
 
-    graph = graph_of(circuit)
+
+def _drawn(graph: Any) -> Any:
+    """The graph with labels, weights, colours and sizes."""
     nodes, edges = dict(graph.nodes(data=True)), list(graph.edges(keys=True, data=True))
     components = [about for about in nodes.values() if about["role"] == "component"]
     largest = max((abs(about["effect"]) for about in components), default=0.0) or 1.0
@@ -47,13 +50,35 @@ def render(circuit: Circuit) -> bytes:
             about["interaction"] = about.pop("label")
     for about in nodes.values():
         about["label"] = about["name"]
-    simple = networkx.Graph(graph)  # else the keys of edges become an attribute, which only parallel edges need
+    return graph
+
+
+def _drawn_edges(graph: Any) -> Any:
+    """The graph of the model's parts with labels, weights and colours."""
+    for about in (about for _, about in graph.nodes(data=True)):
+        about |= {"label": about["name"], "viz": {"color": _of(LIGHT.muted), "size": NODE_SIZE[0]}}
+    for _, _, key, about in graph.edges(keys=True, data=True):
+        look = (
+            {"color": _rgb(about), "shape": "dashed" if about["effect"] < 0 else "solid"} if "effect" in about else {}
+        )
+        about |= {"id": key, "weight": abs(about.get("effect", 0.0)), "viz": look or {"color": _of(LIGHT.line)}}
+    return graph
+
+
+def _document(graph: Any) -> bytes:
+    import networkx
+    from networkx.readwrite.gexf import GEXFWriter
+
+    simple = (networkx.DiGraph if graph.is_directed() else networkx.Graph)(graph)
+    # Else the keys of edges become an attribute, which only parallel edges need.
     writer = GEXFWriter(simple if simple.size() == graph.size() else graph, version="1.3")
     meta = writer.xml.find("meta")
     meta.clear()  # it names the day, which would make every file a new one
     ET.SubElement(meta, "creator").text = "circuitspex"
     ET.SubElement(meta, "title").text = graph.graph["title"]
     ET.SubElement(meta, "description").text = graph.graph["faithfulness"]
+    if "interactions" in graph.graph:
+        ET.SubElement(meta, "keywords").text = graph.graph["interactions"]
     file = io.BytesIO()
     writer.write(file)
     return file.getvalue()
@@ -63,5 +88,8 @@ write = file_writer(render)
 
 
 def _rgb(about: dict[str, Any]) -> dict[str, int]:
-    colour = LIGHT.negative if about["effect"] < 0 else LIGHT.positive if about.get("signed", True) else LIGHT.muted
+    return _of(LIGHT.negative if about["effect"] < 0 else LIGHT.positive if about.get("signed", True) else LIGHT.muted)
+
+
+def _of(colour: str) -> dict[str, int]:
     return {name: int(colour[i : i + 2], 16) for name, i in (("r", 1), ("g", 3), ("b", 5))}

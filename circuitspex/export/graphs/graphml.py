@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 
 from circuitspex.circuits.circuit import Circuit
+from circuitspex.export.drawing.edge_parts import is_of_edges
+from circuitspex.export.graphs.edge_graph import graph_of_edges
 from circuitspex.export.graphs.parts import graph_of
 from circuitspex.files import file_writer
 
@@ -17,7 +19,7 @@ def render(circuit: Circuit) -> bytes:
     """
     from networkx.readwrite.graphml import GraphMLWriter
 
-    writer = GraphMLWriter(graph_of(circuit))
+    writer = GraphMLWriter(graph_of_edges(circuit) if is_of_edges(circuit) else graph_of(circuit))
     flags = {key for (_, kind, _), key in writer.keys.items() if kind == "boolean"}
     for data in writer.xml.iter("data"):
         if data.get("key") in flags:

@@ -12,16 +12,13 @@ import json
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.components import KINDS
+from circuitspex.export.drawing.edge_parts import is_of_edges
 from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, is_signed, shape_of, title_of
+from circuitspex.export.graphs import edge_mermaid
+from circuitspex.export.graphs.mermaid_text import MAX_LINKS, MAX_TEXT, escaped
 from circuitspex.export.graphs.parts import InteractionPart, Part, Parts, parts_of
 from circuitspex.files import file_writer
-from circuitspex.text import printable
 
-MAX_TEXT = 50_000
-"""The longest diagram that Mermaid renders unless its page says otherwise, in UTF-16 units."""
-MAX_LINKS = 500
-"""The most links that Mermaid renders unless its page says otherwise."""
-_PLAIN = frozenset(" .,:@+−×·_²–[]()=%/")
 # What stands for the marks of our own drawings.
 _SHAPES = {
     "circle": ("([", "])"),
@@ -41,6 +38,8 @@ def render(circuit: Circuit) -> str:
     Raises:
         UserError: what ``parts_of`` refuses.
     """
+    if is_of_edges(circuit):
+        return edge_mermaid.render(circuit)
     parts, places, title = parts_of(circuit), decimals(circuit), title_of(circuit)[:200]
     strongest = sorted(parts.components, key=lambda part: (-abs(part.node.effect), int(part.id[1:])))
     kept = len(strongest)
@@ -53,12 +52,6 @@ def render(circuit: Circuit) -> str:
 
 
 write = file_writer(render)
-
-
-def escaped(text: str) -> str:
-    """Text for a quoted Mermaid label; everything but letters, digits and plain punctuation becomes an entity."""
-    line = printable(text)
-    return "".join(c if (c.isascii() and c.isalnum()) or c in _PLAIN else f"#{ord(c)};" for c in line)
 
 
 def _strongest(parts: Parts, components: list[Part]) -> Parts:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ from circuitspex.circuits.group import Group
 from circuitspex.components import KINDS, parse_component
 from circuitspex.errors import UserError
 from circuitspex.export import schemas
+from circuitspex.export.drawing.edge_parts import edge_parts, is_of_edges
 from circuitspex.export.drawing.style import decimals, effect_text, faithfulness_text, title_of
+from circuitspex.export.graphs.edge_graph import LONG_NAMES, edge_fields, interactions_of
 from circuitspex.export.graphs.parts import Part, Parts, interaction_fields, needs_signs, parts_of
 from circuitspex.files import write_atomically
 from circuitspex.text import printable
@@ -48,12 +50,13 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
         UserError: what ``parts_of`` and ``needs_signs`` refuse, or a token position outside the prompt.
     """
     needs_signs(circuit, "an attribution graph")
+    if is_of_edges(circuit):
+        return _checked(_of_edges(circuit))
     parts, places = parts_of(circuit), decimals(circuit)
-    tokens, cut = _tokens(circuit, parts)
+    tokens, cut = _tokens(circuit, parts.components)
     groups = circuit.groups()
     ids = {part.id: _id(part) for part in parts.components}
-    name = _text(circuit.model.get("name")) or "unnamed model"
-    task, metric = (_text(circuit.task.get(key)) for key in ("name", "metric"))
+    metric = _text(circuit.task.get("metric"))
     layer = max([0, *(part.node.layer for part in parts.components)]) + 1
     n_layers = circuit.model.get("n_layers")
     about = [
@@ -69,24 +72,78 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
     layer = max(layer, n_layers if isinstance(n_layers, int) else 0)
     about.append((METRIC, layer, max(len(tokens) - 1, 0), METRIC, metric or METRIC))
     nodes = [
-        {
-            "node_id": node,
-            "feature": -1 - i,
-            "layer": str(layer),
-            "ctx_idx": position,
-            "feature_type": kind,
-            "jsNodeId": node,
-            "clerp": _label(text),
-        }
-        for i, (node, layer, position, kind, text) in enumerate(about)
+        _node(i, node, str(layer), position, kind, text) for i, (node, layer, position, kind, text) in enumerate(about)
     ]
     links = [{"source": ids[part.id], "target": METRIC, "weight": float(part.node.effect)} for part in parts.components]
     for interaction in parts.interactions:
         if interaction.joint is None:
             source, target = (ids[part.id] for part in interaction.members)
             links.append({"source": source, "target": target, "weight": float(interaction.edge.effect)})
+    settings = {
+        "groups": [asdict(group) for group in groups],
+        "interactions": [interaction_fields(each) for each in parts.interactions],
+    }
+    return _checked(_file(circuit, nodes, links, (tokens, cut), settings, _supernodes(groups, parts, ids, places)))
+
+
+def _of_edges(circuit: Circuit) -> dict[str, Any]:
+    """Parts of the model as nodes, and the circuit's edges as links between them.
+
+    The viewer knows one link of two nodes: its weight is the sum of the effects of the edges between them, to queries,
+    keys and values. Each edge by itself, and the interactions, are under ``generation_settings``. The parts of a
+    key/value head and the heads that share it are a supernode.
+    """
+    found, (tokens, cut) = edge_parts(circuit), _tokens(circuit, ())
+    n_layers = circuit.model.get("n_layers")
+    top = max([n_layers if isinstance(n_layers, int) else 0, *(1 + (part.layer or 0) for part in found.parts)])
+    layer_of = {"embeddings": "E", "logits": str(top)}
+    last = max(len(tokens) - 1, 0)
+    nodes = [
+        _node(
+            i,
+            part.name,
+            layer_of.get(part.kind, str(part.layer)),
+            last,
+            LONG_NAMES.get(part.kind, part.kind),
+            part.name,
+        )
+        for i, part in enumerate(found.parts)
+    ]
+    weights: dict[tuple[str, str], float] = {}
+    for each in found.edges:
+        weights[each.source, each.target] = weights.get((each.source, each.target), 0.0) + float(each.node.effect)
+    links = [{"source": a, "target": b, "weight": weight} for (a, b), weight in weights.items()]
+    shared: dict[str, list[str]] = {}
+    for key, head in found.feeds:
+        shared.setdefault(key, [f"heads with {key}", key]).append(head)
+    settings = {"edges": [edge_fields(each) for each in found.edges], "interactions": interactions_of(found)}
+    return _file(circuit, nodes, links, (tokens, cut), settings, list(shared.values()))
+
+
+def _node(number: int, name: str, layer: str, position: int, kind: str, text: str) -> dict[str, Any]:
+    return {
+        "node_id": name,
+        "feature": -1 - number,
+        "layer": layer,
+        "ctx_idx": position,
+        "feature_type": kind,
+        "jsNodeId": name,
+        "clerp": _label(text),
+    }
+
+
+def _file(
+    circuit: Circuit,
+    nodes: list[dict[str, Any]],
+    links: list[dict[str, Any]],
+    prompt: tuple[list[str], str],
+    settings: dict[str, Any],
+    supernodes: list[list[str]],
+) -> dict[str, Any]:
+    tokens, cut = prompt
+    name, task = _text(circuit.model.get("name")) or "unnamed model", _text(circuit.task.get("name"))
     description = f"{title_of(circuit)}. {faithfulness_text(circuit)}. {cut}"
-    data = {
+    return {
         "metadata": {
             "slug": re.sub(r"[^a-z0-9]+", "-", f"{name} {task}".lower()).strip("-")[:80] or "circuit",
             "scan": name,
@@ -95,14 +152,11 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
             "prompt": _prompt(circuit) or "".join(tokens),
             "schema_version": 1,
             "info": {"description": description, "generator": {"name": "circuitspex", "version": __version__}},
-            "generation_settings": {
-                "groups": [asdict(group) for group in groups],
-                "interactions": [interaction_fields(each) for each in parts.interactions],
-            },
+            "generation_settings": settings,
         },
         "qParams": {
             "pinnedIds": [node["node_id"] for node in nodes],
-            "supernodes": _supernodes(groups, parts, ids, places),
+            "supernodes": supernodes,
             "linkType": "both",
             "clickedId": "",
             "sg_pos": "",
@@ -110,6 +164,9 @@ def to_json(circuit: Circuit) -> dict[str, Any]:
         "nodes": nodes,
         "links": links,
     }
+
+
+def _checked(data: dict[str, Any]) -> dict[str, Any]:
     problem = schemas.problem_of(data, "graphs", "neuronpedia.schema.json")
     if problem:
         raise UserError(f"this circuit can't be written as an attribution graph: {problem}")
@@ -126,14 +183,14 @@ def write(circuit: Circuit, path: Path) -> Path:
     return write_atomically(path, (text + "\n").encode("utf-8", "replace"))
 
 
-def _tokens(circuit: Circuit, parts: Parts) -> tuple[list[str], str]:
+def _tokens(circuit: Circuit, components: Sequence[Part]) -> tuple[list[str], str]:
     """The prompt in pieces, and a sentence that says what they are."""
     tokens, prompt = _example(circuit).get("tokens"), _prompt(circuit)
     if isinstance(tokens, list | tuple) and tokens and all(isinstance(token, str) for token in tokens):
         return [str(token) for token in tokens], "The tokens are those of the task's first prompt."
     if not prompt:
         return [], "The circuit names no prompt."
-    if any(_written_position(part) not in (None, -1) for part in parts.components):
+    if any(_written_position(part) not in (None, -1) for part in components):
         return [prompt], "The prompt stands as one piece, since its tokens are not known; labels name token positions."
     words = re.findall(r"\s*\S+|\s+\Z", prompt)
     return words, "prompt_tokens are words, not the model's tokens; components of all positions stand at the last."

@@ -19,7 +19,7 @@ def python(circuit: Circuit) -> str:
     lens = run.get("lens", "components")
     if "effects" in run:
         return f"# The effects of this circuit came from {_comment(run['effects'])}; there was no search to repeat.\n"
-    if lens not in ("components", "groups"):
+    if lens not in ("components", "groups", "edges"):
         return (
             f"# This result is of the lens {_comment(lens)}, whose game the file does not hold.\n"
             "# With that game it is found again so:\n\nimport circuitspex as cx\n\n"

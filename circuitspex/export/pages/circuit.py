@@ -16,6 +16,8 @@ from circuitspex.circuits.about import Breakdown
 from circuitspex.circuits.circuit import Circuit, Estimate
 from circuitspex.export.drawing.circuit_layout import layout
 from circuitspex.export.drawing.claims import doubt_text, interval_note, is_hollow
+from circuitspex.export.drawing.edge_layout import edge_layout
+from circuitspex.export.drawing.edge_parts import is_of_edges
 from circuitspex.export.drawing.group_marks import place_groups
 from circuitspex.export.drawing.style import (
     budget_text,
@@ -26,6 +28,7 @@ from circuitspex.export.drawing.style import (
     reading_order,
     title_of,
 )
+from circuitspex.export.pages import edges
 from circuitspex.export.pages.circuit_data import data, groups_of
 from circuitspex.export.pages.parts import MAX_ROWS, bars, drawn_rows, facts, strongest_first, tiles
 from circuitspex.export.pages.rendering import page, render, sized
@@ -43,6 +46,7 @@ SCRIPTS = (
     "state.js",
     "component_card.js",
     "pair_card.js",
+    "cards.js",
     "heatmap.js",
     "folding.js",
     "downloads.js",
@@ -55,6 +59,8 @@ MOST_PARTS = 14
 
 def render_page(circuit: Circuit) -> str:
     """The whole page as text."""
+    if is_of_edges(circuit):
+        return edges.render_page(circuit)
     placed, places, title = layout(circuit), decimals(circuit), title_of(circuit)
     nodes, example = [mark.node for mark in placed.nodes], circuit.task.get("example")
     shown = example if isinstance(example, Mapping) else {}
@@ -95,6 +101,7 @@ def render_page(circuit: Circuit) -> str:
         bars=[] if circuit.verification is None else bars(circuit.verification),
         facts=facts(circuit),
         layered=circuit.has_layers,
+        of_edges=False,
         metric=metric,
         places=places,
         data=given,
@@ -130,9 +137,15 @@ def _breakdown(circuit: Circuit) -> list[dict[str, Any]]:
 
 def render_cell(circuit: Circuit) -> str:
     """An HTML fragment that draws the circuit, without scripts or style sheets."""
-    placed, places, title = layout(circuit), decimals(circuit), title_of(circuit)
-    edges = strongest_first(circuit.interactions)
-    count = f"the strongest {MAX_ROWS} of {len(edges)}" if len(edges) > MAX_ROWS else len(edges)
+    places, title = decimals(circuit), title_of(circuit)
+    if is_of_edges(circuit):
+        found = edge_layout(circuit)
+        drawing = sized(edges.picture(found, f"Circuit of {title}"), found)
+    else:
+        placed = layout(circuit)
+        drawing = sized(diagram(placed, f"Circuit of {title}"), placed)
+    strongest = strongest_first(circuit.interactions)
+    count = f"the strongest {MAX_ROWS} of {len(strongest)}" if len(strongest) > MAX_ROWS else len(strongest)
     dropped = f"; {len(circuit.dropped)} did not replicate and are left out" if circuit.dropped else ""
     return render(
         "cell.html",
@@ -141,10 +154,11 @@ def render_cell(circuit: Circuit) -> str:
             part for part in (faithfulness_text(circuit), doubt_text(circuit), budget_text(circuit)) if part
         ),
         note=interval_note(circuit),
-        drawings=[("", sized(diagram(placed, f"Circuit of {title}"), placed))],
-        summary=f"Interactions ({count}){dropped}" if edges else "No interactions.",
+        drawings=[("", drawing)],
+        summary=f"Interactions ({count}){dropped}" if strongest else "No interactions.",
         heads=(),
         rows=[
-            (" × ".join(edge.components), effect_text(edge, places), edge.relation.short) for edge in edges[:MAX_ROWS]
+            (" × ".join(edge.components), effect_text(edge, places), edge.relation.short)
+            for edge in strongest[:MAX_ROWS]
         ],
     )

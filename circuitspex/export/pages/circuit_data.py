@@ -11,6 +11,7 @@ from circuitspex.circuits.group import Group
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.circuit_layout import Layout
 from circuitspex.export.drawing.claims import is_hollow, measured_label
+from circuitspex.export.drawing.edge_layout import EdgeLayout
 from circuitspex.export.drawing.style import (
     direction_text,
     effect_number,
@@ -34,7 +35,9 @@ _DIGITS = 18
 """Of a number in it, about."""
 
 
-def data(placed: Layout, circuit: Circuit, places: int, metric: str, groups: Sequence[Group] = ()) -> dict[str, Any]:
+def data(
+    placed: Layout | EdgeLayout, circuit: Circuit, places: int, metric: str, groups: Sequence[Group] = ()
+) -> dict[str, Any]:
     """Everything that the script needs."""
     strongest = max(placed.nodes, key=lambda mark: abs(mark.node.effect), default=None)
     nodes = [mark.node for mark in placed.nodes]

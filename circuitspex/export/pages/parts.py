@@ -9,6 +9,7 @@ from typing import Any
 from circuitspex.circuits.circuit import Circuit, Estimate, Interaction, Verification
 from circuitspex.circuits.relation import RELATIONS
 from circuitspex.export.drawing.claims import doubt_text, few_text, is_hollow
+from circuitspex.export.drawing.edge_parts import is_of_edges
 from circuitspex.export.drawing.style import budget_text, interval, number, percent, verification_decimals
 
 MAX_ROWS = 10
@@ -22,15 +23,22 @@ def tiles(circuit: Circuit, places: int) -> list[tuple[str, ...]]:
     unknown = "undefined" if circuit.faithfulness.n_masks else "not measured"
     found = [r2_tile(circuit, unknown)]
     if verified is not None and verified.faithfulness is not None:
-        less, share = f"with {verified.n_components} components kept", verified.share_kept
+        less, share = (
+            f"with {verified.n_components} {'edges' if is_of_edges(circuit) else 'components'} kept",
+            verified.share_kept,
+        )
         over = f"{verified.n_prompts} held-out prompts{few_text(verified.n_prompts)}"
         ends = "" if share is None else f"[{percent(share.low)}, {percent(share.high)}] over {over}; "
         found.append(("Behaviour that the circuit keeps", percent(verified.faithfulness), f"{ends}{less}"))
     n_all = run.get("n_components")
-    of = f"of {n_all:,} that could be ablated" if isinstance(n_all, int) else ""
+    of = (
+        f"of {n_all:,} that could be {'closed' if is_of_edges(circuit) else 'ablated'}"
+        if isinstance(n_all, int)
+        else ""
+    )
     hollow = sum(map(is_hollow, circuit.nodes))
     of += f"; {hollow} not distinguishable from 0 by {'itself' if hollow == 1 else 'themselves'}" if hollow else ""
-    found.append(("Components", f"{len(circuit.nodes):,}", of.removeprefix("; ")))
+    found.append(("Edges" if is_of_edges(circuit) else "Components", f"{len(circuit.nodes):,}", of.removeprefix("; ")))
     dropped = f"; {len(circuit.dropped)} more did not replicate" if circuit.dropped else ""
     if circuit.looked_for_interactions:
         found.append(interactions_tile(circuit, dropped))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from circuitspex.circuits.circuit import Circuit, Combination, Estimate, Interaction, Node, Verification
 from circuitspex.export.drawing.claims import doubt_text, few_text, interval_note, is_hollow
+from circuitspex.export.drawing.edge_parts import is_of_edges
 from circuitspex.export.drawing.style import (
     budget_text,
     decimals,
@@ -38,11 +39,12 @@ def render(circuit: Circuit) -> str:
     edges = sorted(circuit.interactions, key=lambda edge: (-abs(edge.effect), edge.components))
     told = [node for node in nodes if not is_hollow(node)]
     apart = [*(node for node in nodes if is_hollow(node)), *circuit.dropped_nodes]
-    lines += section("Components", "component", [(node.name, node, "") for node in told], places)
+    what = "edge" if is_of_edges(circuit) else "component"
+    lines += section(f"{what}s".capitalize(), what, [(node.name, node, "") for node in told], places)
     if apart:
         inside = {node.name for node in nodes}
         rows = [(node.name, node, "in an interaction" if node.name in inside else "left out") for node in apart]
-        lines += ["", *section("Not distinguishable from 0 by themselves", "component", rows, places)]
+        lines += ["", *section("Not distinguishable from 0 by themselves", what, rows, places)]
     named = [(" × ".join(one.components), one, shortened(one.relation.short, MAX_WORDS)) for one in edges]
     lines += [""] + (
         section("Interactions", "interaction", named, places)

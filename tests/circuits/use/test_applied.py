@@ -250,7 +250,7 @@ REFUSED = [
     ({"lens": "tokens"}, {}, "^this is no circuit of components of a model"),
     ({"lens": "edges"}, {}, "^this is a circuit of edges"),
     ({"components": "heads@-1"}, {}, "acts at one token position"),
-    ({"baseline": "mean_vector"}, {}, "^the circuit does not say what prompts its means are over"),
+    ({"baseline": "mean_vector"}, {}, "^the circuit does not say which prompts means are over"),
     ({"baseline": "mean_vector"}, {"prompts": "w1 w2"}, "^prompts are a task, a list of texts, or rows of tokens"),
     ({"baseline": "mean_vector"}, {"prompts": [[]]}, "^prompts are a task, a list of texts, or rows of tokens"),
     ({}, {"among": "L0H1.q+L9M"}, "has 3 layers"),

@@ -1,6 +1,6 @@
 /* The circuit's page: what is chosen in one place (diagram, heat map, tables, story) is shown in all, and in the panel. */
 (() => {
-  const { element, para, part } = cx;
+  const { element, part, matches, wordsOf } = cx;
   const data = JSON.parse(document.getElementById("data").textContent);
   data.attended ??= data.prompts;
   const $ = (id) => document.getElementById(id);
@@ -11,7 +11,6 @@
   const nodeOf = new Map(data.nodes.map((node, i) => [node.name, i]));
   const edgesOf = data.nodes.map((node) => data.edges.map((_, i) => i).filter((i) => data.edges[i].components.includes(node.name)));
   const inOrder = (names) => [...names].sort((a, b) => (data.nodes[nodeOf.get(a)]?.rank ?? Infinity) - (data.nodes[nodeOf.get(b)]?.rank ?? Infinity));
-  const nameOf = (edge) => inOrder(edge.components).join(" × ");
   cx.prepareMarks(svg);
   canvas.style.setProperty("--needed", `${Math.ceil(full.height * Math.min(1.35, canvas.clientWidth / full.width)) + 24}px`);
   const heat = cx.heatmap($("heat"), data, (index) => choose("node", index)); // before the view, whose room it takes
@@ -21,7 +20,9 @@
 
   const state = cx.makeState(data, () => { chosen = chosenOf(state.on); show(); });
   const folds = cx.folding(svg, data, choose, state);
-  const ui = { data, state, closed: new Set(), nameLink, setPrompt, noted: showNotes };
+  const ui = { data, state, closed: new Set(), setPrompt, noted: showNotes };
+  const cards = cx.makeCards(data, ui, { choose, clear, inOrder, nodeOf }), { nameOf, head, noteOf } = cards;
+  ui.nameLink = cards.nameLink;
   const say = (text) => { $("said").textContent = text; };
 
   function chosenOf(on) {
@@ -33,10 +34,6 @@
     return null;
   }
   const partOf = ({ kind, index }) => kind === "group" ? folds.groups[index] : lists[kind][index];
-  const link = (text, kind, index) => element("button", { type: "button", class: "link", onclick: () => choose(kind, index, true) }, text);
-  function nameLink(name) {
-    return nodeOf.has(name) ? link(name, "node", nodeOf.get(name)) : element("span", {}, name);
-  }
   function setPrompt(index) {
     state.prompt = index;
     const at = panel.scrollTop;
@@ -46,54 +43,16 @@
   }
 
   /* The panel. */
-  const row = (first, ...rest) => element("tr", {}, element("td", { class: "name" }, first), ...rest.map((cell) => element("td", { class: "num" }, cell)));
-  function table(heads, rows) {
-    const cells = heads.map((head, i) => element("th", { scope: "col", class: i ? "num" : "" }, head));
-    return element("table", {}, element("thead", {}, element("tr", {}, ...cells)), element("tbody", {}, ...rows));
-  }
-  const sign = (one, text) => element("span", { class: "sign" + (one.effect < 0 ? " negative" : "") }, text);
-  function head(title, kind, ...buttons) {
-    const close = element("button", { type: "button", "aria-label": "Close the details", onclick: clear }, "×");
-    return element("div", { class: "head" }, element("div", {}, element("p", { class: "muted" }, kind), element("h3", {}, title)), element("div", { class: "acts" }, ...buttons, close));
-  }
-  function amount(one) {
-    const about = one.interval ? `${data.measured} ${one.interval}` : one.signed === false ? "a score from a file, not measured; its sign is not known" : "estimated by the decoder, not measured";
-    return [element("p", { class: "big" }, one.value), para(about),
-      ...(one.shown !== one.interval ? [para(`widened for having been selected: ${one.shown}`)] : []),
-      ...(one.hollow ? [para("not distinguishable from 0 by itself")] : [])];
-  }
-  const rate = (one) => one.q ? [element("p", {}, `q ${one.q}`), para("The smallest false discovery rate at which it is a discovery, among all that were measured with it.")] : [];
-  const perPrompt = (one) => one.per_prompt ? [part("On each prompt", ui, ...cx.promptEffects(one.per_prompt, ui))] : [];
-  const noteOf = (one, key) => part("Note", ui, cx.noteBox(key, ui, `Note on ${one}`));
-
   function nodeCard(node, index) {
-    const mine = edgesOf[index], pinned = state.pins.has(node.name);
-    const rows = mine.map((i) => row(link(inOrder(data.edges[i].components.filter((name) => name !== node.name)).join(" × "), "edge", i), sign(data.edges[i], data.edges[i].value), data.edges[i].shown || "est."));
-    const pin = element("button", { type: "button", class: "pin", "aria-pressed": String(pinned), onclick: () => state.toggle(state.pins, node.name) }, pinned ? "Unpin" : "Pin");
-    return [head(node.name, node.layer === null ? node.kind : `${node.kind} · layer ${node.layer}`, pin), ...amount(node), ...cx.describedParts(node, ui), ...perPrompt(node),
-      part(mine.length ? `Interactions (${mine.length})` : "No interactions", ui, ...(mine.length ? [table(["with", "effect", "interval"], rows)] : [])),
-      part("Decoded", ui, element("p", {}, node.decoded), ...rate(node)), noteOf(node.name, node.name)];
-  }
-  function edgeCard(edge, kind) {
-    const what = kind === "dropped" ? "interaction that did not replicate" : edge.sentence, key = edge.components.join(" × ");
-    const members = inOrder(edge.components).map((name) => { const node = data.nodes[nodeOf.get(name)]; return row(nameLink(name), node ? node.value : "–", node ? node.shown || "est." : "–"); });
-    return [head(nameOf(edge), what), ...amount(edge), ...cx.pairParts(edge, ui), ...perPrompt(edge),
-      part("Its components alone", ui, table(["component", "effect", "interval"], members)),
-      part("Measured and decoded", ui, table(["", "effect", "interval"], [row("measured", edge.interval ? edge.value : "–", edge.interval || "–"), row("decoded", edge.decoded, "")]), ...rate(edge)), noteOf(nameOf(edge), key)];
-  }
-  function pins() {
-    if (!state.pins.size) return [];
-    const rows = inOrder(state.pins).map((name) => {
-      const node = data.nodes[nodeOf.get(name)];
-      return element("li", {}, nameLink(name), ` ${node.value} `, element("span", { class: "muted" }, node.about && node.about.role.clear ? node.about.role.word : ""), element("button", { type: "button", class: "quiet-button", "aria-label": `Unpin ${name}`, onclick: () => state.toggle(state.pins, name) }, "×"));
-    });
-    return [element("ul", { class: "pins", "aria-label": "Pinned" }, ...rows)];
+    return [head(node.name, node.layer === null ? node.kind : `${node.kind} · layer ${node.layer}`, cards.pinButton(node.name)), ...cards.amount(node), ...cx.describedParts(node, ui), ...cards.perPrompt(node),
+      cards.interactionsOf(node.name, edgesOf[index]),
+      part("Decoded", ui, element("p", {}, node.decoded), ...cards.rate(node)), noteOf(node.name, node.name)];
   }
   const nothing = () => [element("h3", {}, "Details"), element("p", { class: "muted" }, data.nodes.length ? "Choose a component or an interaction, in the diagram, the heat map or the tables." : "This circuit is empty.")];
   function show() {
     const one = chosen && partOf(chosen), open = new Set(panel.contains(document.activeElement) ? ["focus"] : []);
-    const card = !one ? nothing() : chosen.kind === "node" ? nodeCard(one, chosen.index) : chosen.kind === "group" ? [head(one.name, "group"), ...folds.card(one, ui)] : edgeCard(one, chosen.kind);
-    panel.replaceChildren(...pins(), ...card);
+    const card = !one ? nothing() : chosen.kind === "node" ? nodeCard(one, chosen.index) : chosen.kind === "group" ? [head(one.name, "group"), ...folds.card(one, ui)] : cards.interactionCard(one, chosen.kind);
+    panel.replaceChildren(...cards.pins(), ...card);
     panel.classList.toggle("open", Boolean(one));
     document.body.classList.toggle("with-card", Boolean(one));
     if (open.size) panel.focus({ preventScroll: true });
@@ -123,20 +82,12 @@
   pageNote.addEventListener("input", () => state.note("", pageNote.value));
   function showNotes() {
     if (document.activeElement !== pageNote) pageNote.value = state.notes.get("") || "";
-    const items = [...state.notes].filter(([key]) => key).map(([key, text]) => {
-      const found = chosenOf(key.split(" × "));
-      return element("li", {}, found ? link(key, found.kind, found.index) : key, `: ${text}`);
-    });
-    $("notes").replaceChildren(...items);
+    cards.notes($("notes"), chosenOf);
   }
 
   /* What is shown: threshold, orders, search, what is chosen, pinned and folded. */
   const largest = Math.max(0, ...data.nodes.map((n) => Math.abs(n.effect)), ...data.edges.map((e) => Math.abs(e.effect)));
   const threshold = () => largest * (Number($("threshold").value) / 1000) ** 2;
-  function matches(words, ...texts) {
-    const all = texts.join(" ").toLowerCase();
-    return words.every((word) => all.includes(word));
-  }
   const roleOf = (node) => node.about ? node.about.role.word : "";
   function picked() {
     if (!chosen || chosen.kind === "dropped") return null;
@@ -152,7 +103,7 @@
   function refresh() {
     const least = threshold() * (1 - 1e-9), folded = folds.apply(), edges = picked(), around = near();
     const orders = new Set([...document.querySelectorAll("#orders input:checked")].map((box) => Number(box.value)));
-    const words = $("search").value.toLowerCase().replace(/layer\s+(\d+)/g, "layer$1").split(/\s+/).filter(Boolean);
+    const words = wordsOf($("search").value);
     const found = (node) => matches(words, node.name, node.kind, roleOf(node), `layer${node.layer} `);
     const foundEdge = (edge) => matches(words, nameOf(edge), edge.label) || edge.components.some((name) => nodeOf.has(name) && found(data.nodes[nodeOf.get(name)]));
     const visible = data.edges.map((edge) => Math.abs(edge.effect) >= least && orders.has(edge.components.length));

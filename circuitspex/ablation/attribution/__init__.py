@@ -1,0 +1,1 @@
+"""Slopes of the metric in passes that are no ablations: on the way between two prompts, and by relevance rules."""
