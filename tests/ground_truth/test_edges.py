@@ -61,7 +61,7 @@ def test_edges_of_a_planted_circuit_and_their_interactions_are_found():
             n_heldout=40,
             max_nodes=20,
             max_interactions=40,
-            heldout=task,
+            heldout=plants.heldout(model),
             progress=False,
         )
     known = {name for name in known if name in found.edges.names}
