@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from circuitspex.components.connection import connected
 from circuitspex.components.edges import EdgeSelection
 from circuitspex.errors import UserError
+from circuitspex.files import write_atomically
 from circuitspex.scale import whole
 from circuitspex.typing import FloatArray, IntArray, Masks, PerPrompt
 
@@ -124,6 +127,28 @@ class EdgeCircuits:
         below = int(np.floor(place))
         above, part = min(below + 1, len(self.sizes) - 1), float(place - below)
         return np.asarray((1 - part) * self.scores_at[below] + part * self.scores_at[above])
+
+    def save(self, path: str | Path) -> Path:
+        """Write the circuits of all sizes, and the main effect of each edge, as JSON; the path.
+
+        The circuit of all edges is not listed. ``share`` is that of the behaviour on the prompts left out.
+
+        Raises:
+            UserError: the path can't be written.
+        """
+        ways = {"chosen": self.highest, "matched": self.nearest}
+        listed = {
+            way: [
+                {"size": each.budget, "share": self.share(each), "edges": list(each.names)}
+                for each in circuits
+                if each.size < len(self.selection)
+            ]
+            for way, circuits in ways.items()
+        }
+        scores = {name: float(f"{score:.6g}") for name, score in zip(self.names, self.scores.tolist(), strict=True)}
+        graph = self.selection.graph
+        data = {"model": graph.name, "ungrouped": graph.ungrouped, **listed, "scores": scores}
+        return write_atomically(Path(path), (json.dumps(data, allow_nan=False) + "\n").encode())
 
     def _of(self, circuits: tuple[EdgeCircuit, ...], size: int) -> EdgeCircuit:
         size = whole(size, "size", 1, len(self.selection))

@@ -1,3 +1,4 @@
+from ._edges_and_nodes import edges_and_nodes as edges_and_nodes
 from .component_game import ComponentGame as ComponentGame
 from .edge_game import EdgeGame as EdgeGame
 from .function_game import FunctionGame as FunctionGame

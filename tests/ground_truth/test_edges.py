@@ -31,7 +31,7 @@ def test_edges_of_compiled_programs_are_found():
     right = {"circuit": [0, 0, 0], "slopes": [0, 0, 0]}  # found, true, both
     for name in sorted(compiled.PROGRAMS):
         model = compiled.build(name)
-        task = compiled.task(name, model, n_prompts=16)
+        task = compiled.task(name, model)
         known = truth(model, task)
         edges = find_edges(model, task, budget=60, sizes=range(1, 24), executor="fused", progress=False)
         sizes = edges.sizes_of_slopes
@@ -61,7 +61,7 @@ def test_edges_of_a_planted_circuit_and_their_interactions_are_found():
             n_heldout=40,
             max_nodes=20,
             max_interactions=40,
-            heldout=task,
+            heldout=plants.heldout(model),
             progress=False,
         )
     known = {name for name in known if name in found.edges.names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from itertools import combinations
 
@@ -71,17 +72,26 @@ def test_a_circuit_of_another_size_extends_or_is_part_of_its_neighbour(found):
 
 def test_it_finds_more_of_the_behaviour_than_slopes_of_the_whole_model(found):
     model, task, edges = found
-    whole = EdgeGame(model, task, "edges", "resample")
+    seen, left_out = task.split(0.375, seed=0)
+    whole = EdgeGame(model, seen, "edges", "resample")
     slope = np.asarray(whole.evaluate(np.ones((1, 190), bool), gradients=True, progress=False).gradients)[0]
     toward = np.sign(edges.whole.mean() - edges.empty.mean())
     masks = edges.masks(edges.highest)
     other = np.zeros_like(masks)
     for row, circuit in zip(other, edges.highest, strict=True):
         row[np.argsort(-toward * slope)[: circuit.budget]] = True
-    _, left_out = task.split(0.375, seed=0)
     game = whole.on(left_out)
     gain = toward * (game(masks) - game(other))
     assert gain.sum() > 0
+
+
+def test_circuits_of_all_sizes_are_written(found, tmp_path):
+    _, _, edges = found
+    data = json.loads(edges.save(tmp_path / "edges.json").read_text())
+    assert data["chosen"][-1]["edges"] == list(edges.highest[-2].names)
+    assert data["matched"][0]["share"] == pytest.approx(edges.share(edges.nearest[0]))
+    np.testing.assert_allclose(list(data["scores"].values()), edges.scores, rtol=1e-5)
+    assert tuple(data["scores"]) == edges.names
 
 
 def test_the_same_call_gives_the_same_circuits(found):
@@ -188,11 +198,11 @@ def test_sizes_that_there_are_not_are_refused(tiny):
 
 def test_a_circuit_of_edges_is_an_ordinary_circuit(tiny, tmp_path):
     model = tiny.bridge("llama")
-    task = tiny.task(model, (5,) * 6)
+    task, other = tiny.task(model, (5,) * 6), tiny.task(model, (5,) * 3, seed=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = find_circuit(
-            model, task, "edges", budget=24, n_heldout=20, n_contexts=4, max_nodes=6, heldout=task, progress=False
+            model, task, "edges", budget=24, n_heldout=20, n_contexts=4, max_nodes=6, heldout=other, progress=False
         )
     circuit = result.circuit
     assert circuit.run["lens"] == "edges"
