@@ -9,9 +9,9 @@ from typing import Any
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.circuits.group import Group
 from circuitspex.errors import UserError
-from circuitspex.export.drawing.circuit_layout import Layout
+from circuitspex.export.drawing.circuit_layout import Layout, PlacedNode
 from circuitspex.export.drawing.claims import is_hollow, measured_label
-from circuitspex.export.drawing.edge_layout import EdgeLayout
+from circuitspex.export.drawing.edge_layout import EdgeLayout, PlacedEdge
 from circuitspex.export.drawing.style import (
     direction_text,
     effect_number,
@@ -39,7 +39,7 @@ def data(
     placed: Layout | EdgeLayout, circuit: Circuit, places: int, metric: str, groups: Sequence[Group] = ()
 ) -> dict[str, Any]:
     """Everything that the script needs."""
-    marks: list[Any] = list(placed.nodes)
+    marks: Sequence[PlacedNode | PlacedEdge] = placed.nodes
     strongest = max(marks, key=lambda mark: abs(mark.node.effect), default=None)
     nodes = [mark.node for mark in placed.nodes]
     of_others = circuit.description is not None and bool(circuit.description.prompts)
