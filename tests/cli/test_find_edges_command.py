@@ -21,14 +21,20 @@ def loads(tiny, monkeypatch):
 
 
 @pytest.fixture
-def task_file(tiny, tmp_path):
-    return tiny.task(tiny.bridge("llama"), (5,) * 12).to_jsonl(tmp_path / "mine.jsonl") or tmp_path / "mine.jsonl"
+def task_file(tmp_path):
+    """Prompts that differ from their counterfactuals by the last word, always the same: edges have steady effects."""
+    examples = [
+        {"prompt": f"w{i} w3 w9 w1", "counterfactual": f"w{i} w3 w9 w2", "answer": "w7", "wrong_answer": "w8"}
+        for i in range(20, 32)
+    ]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(each) + "\n" for each in examples))
+    return tmp_path / "mine.jsonl"
 
 
 def test_find_writes_a_circuit_of_edges_and_verify_examines_it(loads, task_file, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["find", "--model", "tiny", "--task", str(task_file), "--components", "edges", "--budget", "20"]
-    few = ["--heldout-masks", "12", "--contexts", "4", "--store", "off", "--out", str(out)]
+    few = ["--heldout-masks", "12", "--contexts", "16", "--store", "off", "--out", str(out)]
     assert main([*command, *few]) == 0
     text = capsys.readouterr().out
     assert "190 edges" in text
@@ -36,9 +42,7 @@ def test_find_writes_a_circuit_of_edges_and_verify_examines_it(loads, task_file,
     data = json.loads((out / "circuit.json").read_text())
     assert data["run"]["lens"] == "edges"
     assert data["run"]["baseline"] == "resample"
-    if not data["nodes"]:  # of a random model it may be that nothing replicates: then one edge stands in
-        data["nodes"], data["dropped_nodes"] = data["dropped_nodes"][:2], data["dropped_nodes"][2:]
-        (out / "circuit.json").write_text(json.dumps(data))
+    assert data["nodes"]
     code = main(["verify", str(out / "circuit.json"), "--model", "tiny", "--task", str(task_file), "--store", "off"])
     assert code == 0, capsys.readouterr().err
     assert "chosen" in capsys.readouterr().out

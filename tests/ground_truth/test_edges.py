@@ -58,7 +58,9 @@ def test_edges_of_a_planted_circuit_and_their_interactions_are_found():
             "heads->mlps+emb->heads.v",
             "mean",
             budget=96,
+            keep=0.8,  # an edge of the triple shows only where its five companions are open
             n_heldout=40,
+            n_contexts=32,
             max_nodes=20,
             max_interactions=40,
             heldout=plants.heldout(model),
