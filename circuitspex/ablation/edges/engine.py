@@ -104,9 +104,26 @@ class EdgeEngine:
         self._numbers = torch.as_tensor(selection.numbers, device=self._device)
         self._placed = any(at is not None for at in selection.positions)
         self._state = model_state(model) if state is None else state
+        self._check_memory()
         with frozen(model):
             self.executor, self.note, dense = self._chosen(executor)
             self._groups = [self._prepare(group, dense) for group in task.sequences]
+
+    def _check_memory(self) -> None:
+        """Refuse what can't fit: what all sources write in the baseline, on all prompts, and one row with gradients."""
+        size, width = torch.finfo(self._dtype).bits // 8, int(self.model.cfg.d_model)
+        rows = {group.length: 0 for group in self.task.sequences}
+        for group in self.task.sequences:
+            rows[group.length] += len(group.tokens)
+        base = 0 if self._baseline == "zero" else sum(length * count for length, count in rows.items())
+        needed = size * (len(self._graph.sources) * width * base + self._numbers_a_row(max(rows), True, True))
+        free = free_memory(self._device)
+        if needed > free:
+            raise UserError(
+                f"edges of {self.structure.name} on these prompts need {needed / 1e9:.1f} GB (what {base} tokens have "
+                f"in the baseline, and one row), and {free / 1e9:.1f} GB are free; take fewer or shorter prompts, or "
+                "baseline 'zero'"
+            )
 
     def _chosen(self, executor: str) -> tuple[str, str, DenseModel | None]:
         if executor == "hooks":
@@ -197,13 +214,14 @@ class EdgeEngine:
 
     def _fits(self, group: TaskGroup, gradients: bool, *, recomputes: bool) -> int:
         """How many rows the free memory holds."""
-        cfg = self.model.cfg
-        d_mlp = int(getattr(cfg, "d_mlp", None) or 4 * int(cfg.d_model))
-        numbers = numbers_a_row(
-            self._graph, int(cfg.d_model), d_mlp, group.length, gradients=gradients, recomputes=recomputes
-        )
+        numbers = self._numbers_a_row(group.length, gradients, recomputes)
         size = torch.finfo(self._dtype).bits // 8
         return int(free_memory(self._device) * SHARE / (numbers * size * group.n_sequences))
+
+    def _numbers_a_row(self, length: int, gradients: bool, recomputes: bool) -> int:
+        cfg = self.model.cfg
+        d_mlp = int(getattr(cfg, "d_mlp", None) or 4 * int(cfg.d_model))
+        return numbers_a_row(self._graph, int(cfg.d_model), d_mlp, length, gradients=gradients, recomputes=recomputes)
 
     def evaluate(
         self, gates: FloatArray, *, gradients: bool = False, done: Callable[[float], object] = lambda _: None

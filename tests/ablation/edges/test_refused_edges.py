@@ -119,3 +119,10 @@ def test_answers_of_several_tokens_are_read_too(tiny):
     fast = game.evaluate(torch.tensor(gates).numpy()).per_prompt
     assert fast == pytest.approx(plain.evaluate(torch.tensor(gates).numpy()).per_prompt, abs=1e-4)
     assert fast[0] == pytest.approx([task.subset([i]).report(model).mean_metric for i in range(2)], abs=1e-4)
+
+
+def test_more_memory_than_there_is(tiny, edge_task, monkeypatch):
+    model = tiny.bridge("llama")
+    monkeypatch.setattr("circuitspex.ablation.edges.engine.free_memory", lambda device: 20_000)
+    with pytest.raises(UserError, match=r"need 0\.0 GB .* and 0\.0 GB are free; take fewer or shorter prompts"):
+        EdgeGame(model, edge_task(model))
