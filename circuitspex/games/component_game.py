@@ -16,17 +16,15 @@ from circuitspex.components import Latents, Selector, check_selector, model_stru
 from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import unit_roundoff
-from circuitspex.games.on_model import ModelGame
-from circuitspex.models import model_name, model_of
+from circuitspex.games.on_task import TaskGame
 from circuitspex.models.given import GivenModel
 from circuitspex.models.state import ModelState
-from circuitspex.models.tokens import context_of
-from circuitspex.tasks import Task, check_task, task_of
+from circuitspex.tasks import Task, check_task
 from circuitspex.tasks.record import task_record
 from circuitspex.typing import FloatArray, Gradients, IntArray, Masks, PerPrompt
 
 
-class ComponentGame(ModelGame):
+class ComponentGame(TaskGame):
     """Components of a model as players; the value of a mask is the task's metric with the others ablated.
 
     For a head with output z (before the output projection), gate g and baseline b the model computes with
@@ -59,6 +57,7 @@ class ComponentGame(ModelGame):
     """
 
     lens: ClassVar[str] = "components"
+    _engine: AblationEngine
 
     def __init__(
         self,
@@ -76,16 +75,10 @@ class ComponentGame(ModelGame):
         check_task(task)
         check_selector(components, edges=False)
         self.baseline = check_baseline(baseline)
-        model = model_of(model)
-        task = task_of(task, model)
-        longest, holds = max(group.length for group in task.sequences), context_of(model)
-        if holds is not None and longest > holds:
-            raise UserError(f"a prompt of the task has {longest} tokens; the model's context holds {holds}")
-        super().__init__(model, store)
-        self.task = task
+        super().__init__(model, task, store)
         self.selector = components if isinstance(components, str) else ""
         self.unit_roundoff = unit_roundoff(
-            torch.bfloat16 if precision == "bfloat16" else next(model.parameters()).dtype
+            torch.bfloat16 if precision == "bfloat16" else next(self.model.parameters()).dtype
         )
         self._selected = components
         self._options: dict[str, Any] = {
@@ -105,21 +98,6 @@ class ComponentGame(ModelGame):
             self.model, self.structure, self.components, self.task, self.baseline, **options, state=state
         )
 
-    @property
-    def n_samples(self) -> int:
-        """How many prompts there are, ``P``."""
-        return self.task.n_prompts
-
-    @property
-    def executor(self) -> str:
-        """Which executor runs, and what it shares or can't share on this model."""
-        return self._engine.note
-
-    @property
-    def model_name(self) -> str:
-        """The name the model was loaded by."""
-        return model_name(self.model)
-
     def part(self, index: int) -> tuple[int, str]:
         """The layer and the kind of a component."""
         component = self.components[index]
@@ -133,16 +111,11 @@ class ComponentGame(ModelGame):
         ]
         return {
             "model": {
-                "name": self.model_name,
-                "identity": self.model_identity,
-                "architecture": str(getattr(self.model.cfg, "architecture", None) or ""),
+                **self._model_facts(),
                 "n_layers": self.structure.n_layers,
                 "n_heads": max(layer.n_heads for layer in self.structure.layers),
                 "heads": [layer.n_heads for layer in self.structure.layers],
                 "mlps": [layer.part("mlp").hook is not None for layer in self.structure.layers],
-                "d_model": int(self.model.cfg.d_model),
-                "parallel_attn_mlp": bool(getattr(self.model.cfg, "parallel_attn_mlp", False)),
-                "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
             },
             "task": task_record(self.task, getattr(self.model, "tokenizer", None)),
             "run": {
@@ -236,7 +209,7 @@ class ComponentGame(ModelGame):
             "baseline": self.baseline,
             **self._all_references(),
             **({"latents": of_latents} if of_latents else {}),
-            "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
+            "dtype": self._dtype,
             "device": next(self.model.parameters()).device.type,
             "executor": self._engine.executor,
             "precision": self._engine.precision,
@@ -251,10 +224,4 @@ class ComponentGame(ModelGame):
 
     def _about(self) -> dict[str, Any]:
         """What people want to know of a run."""
-        return {
-            "model": self.model_name,
-            "task_name": self.task.name,
-            "metric": self.task.metric.name,
-            "n_prompts": self.task.n_prompts,
-            "selector": self.selector or f"{self.n_players} components",
-        }
+        return {**super()._about(), "selector": self.selector or f"{self.n_players} components"}

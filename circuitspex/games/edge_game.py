@@ -18,17 +18,15 @@ from circuitspex.components.edges import Edge, EdgeSelector, layer_of
 from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import unit_roundoff
-from circuitspex.games.on_model import ModelGame
-from circuitspex.models import model_name, model_of
+from circuitspex.games.on_task import TaskGame
 from circuitspex.models.given import GivenModel
 from circuitspex.models.state import ModelState
-from circuitspex.models.tokens import context_of
-from circuitspex.tasks import Task, check_task, task_of
+from circuitspex.tasks import Task, check_task
 from circuitspex.tasks.record import task_record
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
 
-class EdgeGame(ModelGame):
+class EdgeGame(TaskGame):
     """Edges of a model as players; the value of a mask is the task's metric with the others closed.
 
     An edge from source u to destination d with gate g carries ``base_u + g (out_u - base_u)``: d reads the residual
@@ -57,6 +55,7 @@ class EdgeGame(ModelGame):
     """
 
     lens: ClassVar[str] = "edges"
+    _engine: EdgeEngine
 
     def __init__(
         self,
@@ -76,15 +75,9 @@ class EdgeGame(ModelGame):
         if batch_rows is not None and batch_rows < 1:
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
         self.baseline = check_edge_baseline(baseline)
-        model = model_of(model)
-        task = task_of(task, model)
-        longest, holds = max(group.length for group in task.sequences), context_of(model)
-        if holds is not None and longest > holds:
-            raise UserError(f"a prompt of the task has {longest} tokens; the model's context holds {holds}")
-        super().__init__(model, store)
-        self.task = task
+        super().__init__(model, task, store)
         self.selector = edges if isinstance(edges, str) else ""
-        self.unit_roundoff = unit_roundoff(next(model.parameters()).dtype)
+        self.unit_roundoff = unit_roundoff(next(self.model.parameters()).dtype)
         self._selected = edges
         self._ungrouped = ungrouped or wants_ungrouped(edges)
         self._options: dict[str, Any] = {"executor": executor, "batch_rows": batch_rows}
@@ -98,21 +91,6 @@ class EdgeGame(ModelGame):
         self._engine = EdgeEngine(
             self.model, self.structure, self.selection, self.task, self.baseline, **self._options, state=state
         )
-
-    @property
-    def n_samples(self) -> int:
-        """How many prompts there are, ``P``."""
-        return self.task.n_prompts
-
-    @property
-    def executor(self) -> str:
-        """Which executor runs, and why."""
-        return self._engine.note
-
-    @property
-    def model_name(self) -> str:
-        """The name the model was loaded by."""
-        return model_name(self.model)
 
     def edge(self, index: int) -> Edge:
         """The edge that a column of the masks stands for."""
@@ -129,17 +107,12 @@ class EdgeGame(ModelGame):
         graph = self.graph
         return {
             "model": {
-                "name": self.model_name,
-                "identity": self.model_identity,
-                "architecture": str(getattr(self.model.cfg, "architecture", None) or ""),
+                **self._model_facts(),
                 "n_layers": self.structure.n_layers,
                 "n_heads": max(layer.n_heads for layer in graph.layers),
                 "heads": [layer.n_heads for layer in graph.layers],
                 "key_value_heads": [layer.n_kv for layer in graph.layers],
                 "mlps": [layer.mlp for layer in graph.layers],
-                "d_model": int(self.model.cfg.d_model),
-                "parallel_attn_mlp": graph.parallel,
-                "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
             },
             "task": task_record(self.task, getattr(self.model, "tokenizer", None)),
             "run": {
@@ -195,7 +168,7 @@ class EdgeGame(ModelGame):
             "edges": list(self.names),
             "ungrouped": self.graph.ungrouped,
             "baseline": self.baseline,
-            "dtype": str(next(self.model.parameters()).dtype).removeprefix("torch."),
+            "dtype": self._dtype,
             "device": next(self.model.parameters()).device.type,
             "executor": self._engine.executor,
             **self._how(),
@@ -203,10 +176,4 @@ class EdgeGame(ModelGame):
 
     def _about(self) -> dict[str, Any]:
         """What people want to know of a run."""
-        return {
-            "model": self.model_name,
-            "task_name": self.task.name,
-            "metric": self.task.metric.name,
-            "n_prompts": self.task.n_prompts,
-            "selector": self.selector or f"{self.n_players} edges",
-        }
+        return {**super()._about(), "selector": self.selector or f"{self.n_players} edges"}

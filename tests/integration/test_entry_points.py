@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import circuitspex
+import circuitspex.export
 from circuitspex.ablation.baselines import BASELINES
 from circuitspex.circuits.formats import FORMATS
 from circuitspex.components import KINDS
