@@ -278,7 +278,7 @@ def test_refusals_are_one_clear_line(tiny):
     model = tiny.bridge("gpt2")
     task = tiny.task(model)
     cases: list[tuple[type[Exception], str, dict[str, Any]]] = [
-        (UserError, "unknown baseline 'median'; allowed: zero, mean, resample", {"baseline": "median"}),
+        (UserError, "unknown baseline 'median'; allowed: zero, mean, mean_vector, resample", {"baseline": "median"}),
         (UserError, "unknown executor 'fast'; allowed: auto, fused, batched, hooks", {"executor": "fast"}),
         (UserError, "unknown precision 'int8'; allowed: model, bfloat16", {"precision": "int8"}),
         (UserError, "precision 'bfloat16' needs the executor 'fused'", {"precision": "bfloat16", "executor": "hooks"}),

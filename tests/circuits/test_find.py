@@ -168,7 +168,7 @@ def test_a_model_that_cannot_do_the_task_is_warned_of(tiny: SimpleNamespace) -> 
         ({"n_heldout": 0}, "n_heldout must be at least"),
         ({"components": "L40H0"}, "has 3 layers, L0 to L2"),
         ({"components": []}, "selects no components"),
-        ({"baseline": "median"}, "allowed: zero, mean, resample"),
+        ({"baseline": "median"}, "allowed: zero, mean, mean_vector, resample"),
         ({"method": "magic"}, "unknown method 'magic'"),
         ({"executor": "rocket"}, "unknown executor 'rocket'"),
     ],

@@ -112,7 +112,7 @@ def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
     grouped["run"]["lens"] = "groups"
     (tmp_path / "circuit.json").write_text(json.dumps(grouped))
     assert main(["verify", str(tmp_path / "circuit.json")]) == 1
-    assert "no circuit of single components" in capsys.readouterr().err
+    assert "no circuit of parts or edges" in capsys.readouterr().err
     assert main([*few, "--levels", "mlps,heads"]) == 1
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("circuitspex: levels must nest: L0H0 of 'heads'")
 

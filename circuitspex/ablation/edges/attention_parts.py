@@ -53,7 +53,9 @@ class EdgeLayerParts:
         constant = a.o.bias
         if after is not None and (constant is not None or after.shift is not None):
             raise NotDenseError("a bias is added before or in the norm after attention, which no head writes")
-        before = layer.norm_1.parts if a.q.weight.dtype in (torch.float32, torch.float64) else None
+        # A norm with slopes of its own, as relevance propagation has, is asked itself.
+        plain = type(layer.norm_1) is Norm and a.q.weight.dtype in (torch.float32, torch.float64)
+        before = layer.norm_1.parts if plain else None
         q = _by_head(_normed(a.q, before), a.n_heads, a.d_head)
         k, v = (_by_head(_normed(part, before), a.n_kv, a.d_head, repeat=heads_of) for part in (a.k, a.v))
         return cls(

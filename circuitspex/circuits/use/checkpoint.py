@@ -62,7 +62,12 @@ class Written:
         """The largest difference of its logits, in plain transformers, from those that are wanted."""
         with quiet_transformers(), torch.no_grad():
             model = of.from_pretrained(
-                self.folder, dtype="auto", attn_implementation="eager", local_files_only=True, use_safetensors=True
+                self.folder,
+                dtype="auto",
+                attn_implementation="eager",
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
             )
             logits = model.to(tokens.device).eval()(input_ids=tokens, use_cache=False).logits.float()
         difference = (logits - wanted.to(logits.device)).abs().max()
