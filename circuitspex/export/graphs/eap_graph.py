@@ -6,6 +6,7 @@ A circuit is a set of *members*: nodes of a ``NodeGraph`` by the file's names, o
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,7 +28,7 @@ Line = tuple[str, str, float, bool]
 
 
 @dataclass(frozen=True)
-class WholeGraph:
+class WholeGraph(ABC):
     """What both kinds have: the sizes of the model, what each layer has (and whether the circuit says it), the members
     of the circuit, and the scores of all that was searched, by our names."""
 
@@ -47,21 +48,21 @@ class WholeGraph:
         """How many edges the model has, as the format counts them."""
         return edge_count(self.blocks, self.parallel)
 
+    @abstractmethod
     def member(self, name: str) -> str:
         """What a part of our name is called among the members."""
-        raise NotImplementedError
 
+    @abstractmethod
     def nodes(self, kept: Set[str]) -> dict[str, dict[str, Any]]:
         """The nodes as the file has them, where these members are in the graph."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lines(self, kept: Set[str], every: bool = True) -> Iterator[Line]:
         """The edges as the file has them, where these members are in the graph; all, or only those in the graph."""
-        raise NotImplementedError
 
+    @abstractmethod
     def about(self) -> dict[str, Any]:
         """What the file says besides."""
-        raise NotImplementedError
 
     def count(self, kept: Set[str]) -> int:
         """How many edges are in the graph, as the format counts them, where these members are."""
