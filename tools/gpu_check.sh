@@ -28,6 +28,7 @@ STEPS=(
   "first 30 75"
   "kernel_tests 60 150"
   "engine_tests 45 120"
+  "edges 20 60"
   "kernels 60 150"
   "engine_smollm2 20 60"
   "engine_llama_1b 25 60"
@@ -47,7 +48,9 @@ work() {
   case "$1" in
     first) exec "$PYTHON" tools/bench/gpu_first.py ;;
     kernel_tests) tests tests/kernels --ignore-glob '*/test_compiled.py' ;; # that one needs no card, and takes long
-    engine_tests) tests tests/ablation/test_fused*.py tests/ablation/test_card*.py ;;
+    engine_tests) tests tests/ablation/test_fused*.py tests/ablation/test_card*.py tests/ablation/edges/*_gpu.py ;;
+    edges) exec "$PYTHON" tools/bench/edge_passes.py --device cuda --model smollm2-135m-shape --masks 32 \
+      --out "$OUT/edges.md" ;;
     kernels) exec "$PYTHON" tools/bench/gpu_kernels.py --out "$OUT/kernels.md" ;;
     engine_smollm2) engine "$1" smollm2-135m-shape --components heads+mlps neurons:64 --masks 64 1024 ;;
     engine_llama_1b) engine "$1" llama-3.2-1b --components heads+mlps --masks 512 --length 32 --prompts 1 4 ;;
