@@ -47,7 +47,7 @@ engine() { # name of the table, shape, options...
 work() {
   case "$1" in
     first) exec "$PYTHON" tools/bench/gpu_first.py ;;
-    kernel_tests) tests tests/kernels --ignore-glob '*/test_compiled.py' ;; # that one needs no card, and takes long
+    kernel_tests) tests tests/kernels tests/models/test_word_sums.py --ignore-glob '*/test_compiled.py' ;; # that one needs no card, and takes long
     engine_tests) tests tests/ablation/test_fused*.py tests/ablation/test_card*.py tests/ablation/edges/*_gpu.py ;;
     edges) exec "$PYTHON" tools/bench/edge_passes.py --device cuda --model smollm2-135m-shape --masks 32 \
       --out "$OUT/edges.md" ;;

@@ -122,7 +122,9 @@ class AblationEngine:
         self._device = next(model.parameters()).device
         self._dtype = next(model.parameters()).dtype
         self._state = model_state(model) if state is None else state
-        with frozen(model):
+        # Others put in their place are another state, which gets another engine, or the same numbers.
+        self._parameters = list(model.parameters())
+        with frozen(self._parameters):
             self.executor, self.note, forwards = self._forwards(executor)
             self._groups = [self._prepare(*each) for each in zip(self._given, forwards, strict=True)]
 
@@ -296,7 +298,7 @@ class AblationEngine:
         n_masks, n_prompts = len(gates), self.task.n_prompts
         values = np.empty((n_masks, n_prompts))
         slopes = np.zeros((n_masks, self.n_players)) if gradients else None
-        with frozen(self.model):
+        with frozen(self._parameters):
             for group in self._groups:
                 share = len(group.task) / n_prompts
                 for batch, part, metric, slope in self._batches(group, gates, gradients):
@@ -325,7 +327,7 @@ class AblationEngine:
                 "taken from another pass"
             )
         values = np.empty((len(gates), self.task.n_prompts))
-        with frozen(self.model):
+        with frozen(self._parameters):
             for group in self._groups:
                 given = group.given
                 forward = PathForward(self.model, *given.arguments, source=source, target=given.components[target])

@@ -11,9 +11,14 @@ from circuitspex.models import Model
 
 
 @contextlib.contextmanager
-def frozen(model: Model) -> Iterator[None]:
-    """No gradients for the weights within the block, and no inference mode; as before afterwards."""
-    wanted = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def frozen(model: Model | list[torch.nn.Parameter]) -> Iterator[None]:
+    """No gradients for the weights within the block, and no inference mode; as before afterwards.
+
+    Args:
+        model: the model, or its parameters, where they are known: to look for them takes as long as a short pass.
+    """
+    parameters = model if isinstance(model, list) else model.parameters()
+    wanted = [parameter for parameter in parameters if parameter.requires_grad]
     for parameter in wanted:
         parameter.requires_grad_(False)
     # What is kept for later passes must serve gradients too, which tensors made in inference mode don't.

@@ -1,4 +1,4 @@
-"""A checksum of every byte of a tensor, at the speed at which memory is read."""
+"""A checksum of every byte of tensors, at the speed at which memory is read."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from circuitspex.models.word_sums import word_sums
+
 if TYPE_CHECKING:
     import torch
-
-# Numbers at once on a device: their products with their places are eight bytes each.
-_AT_ONCE = 2**24
-_MULTIPLIER = 0x9E3779B97F4A7C15 - 2**64  # odd: another number at any place gives another sum
 
 
 def checksum(tensors: Iterable[torch.Tensor]) -> bytes:
@@ -21,15 +19,25 @@ def checksum(tensors: Iterable[torch.Tensor]) -> bytes:
     Quantised tensors count with their scales, tensors made of others with all of them. What is on no device (meta) has
     a shape only.
     """
-    digest = xxhash.xxh3_128()
-    for tensor in tensors:
-        for part in tensor_parts(tensor.detach()):
+    return checksums([tensors])[0]
+
+
+def checksums(groups: Iterable[Iterable[torch.Tensor]]) -> list[bytes]:
+    """The checksum of each group of tensors; a device is waited for once for all of them."""
+    parts = [[part for tensor in group for part in tensor_parts(tensor.detach())] for group in groups]
+    away = [part for group in parts for part in group if part.device.type not in ("cpu", "meta")]
+    sums = iter(word_sums(away))
+    found = []
+    for group in parts:
+        digest = xxhash.xxh3_128()
+        for part in group:
             digest.update(f"{tuple(part.shape)} {part.dtype}".encode())
             if part.device.type == "cpu":
                 digest.update(raw(part))
             elif part.device.type != "meta":
-                digest.update(_weighted_sum(part).to_bytes(8, "little", signed=True))
-    return digest.digest()
+                digest.update(next(sums).to_bytes(8, "little", signed=True))
+        found.append(digest.digest())
+    return found
 
 
 def raw(tensor: torch.Tensor) -> Any:
@@ -63,19 +71,3 @@ def tensor_parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
         return
     yield tensor.to_dense() if tensor.layout != torch.strided else tensor
 
-
-def _weighted_sum(tensor: torch.Tensor) -> int:
-    """Each number, as a whole one, times an odd number that belongs to its place; added up, modulo 2**64."""
-    import torch
-
-    flat = tensor.contiguous().flatten()
-    if flat.is_complex():
-        flat = torch.view_as_real(flat).flatten()
-    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[flat.element_size()]
-    flat = flat.view(whole)
-    total = torch.zeros((), dtype=torch.int64, device=flat.device)
-    for start in range(0, len(flat), _AT_ONCE):
-        part = flat[start : start + _AT_ONCE].to(torch.int64)
-        place = torch.arange(start, start + len(part), device=flat.device)
-        total += (part * ((place * _MULTIPLIER) | 1)).sum()
-    return int(total)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
-from circuitspex.models.contents import checksum
+from circuitspex.models.contents import checksums
 from circuitspex.models.float32_products import float32_products, tf32_on_cuda
 
 Described = tuple[tuple[str, str, Any], ...]
@@ -86,9 +86,10 @@ def model_state(model: Any) -> ModelState:
         reader.read(path, module)
     reader.note("cfg", dict, _settings(getattr(model, "cfg", None)))
     reader.global_hooks()
+    weights, *others = checksums([parameters.values(), *([tensor] for _, tensor in reader.tensors)])
     return ModelState(
-        checksum(parameters.values()),
-        tuple((path, checksum([tensor])) for path, tensor in reader.tensors),
+        weights,
+        tuple((path, each) for (path, _), each in zip(reader.tensors, others, strict=True)),
         tuple(reader.described),
         tuple(reader.code.values()),
         tuple(reader.foreign),

@@ -105,7 +105,9 @@ class EdgeEngine:
         self._placed = any(at is not None for at in selection.positions)
         self._state = model_state(model) if state is None else state
         self._check_memory()
-        with frozen(model):
+        # Others put in their place are another state, which gets another engine, or the same numbers.
+        self._parameters = list(model.parameters())
+        with frozen(self._parameters):
             self.executor, self.note, dense = self._chosen(executor)
             self._groups = [self._prepare(group, dense) for group in task.sequences]
 
@@ -247,7 +249,7 @@ class EdgeEngine:
         n_prompts = self.task.n_prompts
         values = np.empty((len(gates), n_prompts))
         slopes = np.zeros(gates.shape) if gradients else None
-        with frozen(self.model):
+        with frozen(self._parameters):
             for group in self._groups:
                 for masks, prompts, metric, slope in self._batches(group, gates, gradients):
                     values[np.ix_(np.arange(len(gates))[masks], group.task.indices.numpy()[prompts])] = metric
