@@ -70,4 +70,3 @@ def tensor_parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
             yield from tensor_parts(getattr(tensor, name))
         return
     yield tensor.to_dense() if tensor.layout != torch.strided else tensor
-

@@ -6,15 +6,12 @@ import torch
 import triton
 import triton.language as tl
 
-from circuitspex.models.word_sums import MULTIPLIER
-
-_MULTIPLIER = tl.constexpr(MULTIPLIER)
 _BLOCK = 2048
 _PROGRAMS = 128  # that share a tensor
 
 
 @triton.jit
-def _sums_kernel(addresses, lengths, sums, WORD: tl.constexpr, BLOCK: tl.constexpr):
+def _sums_kernel(addresses, lengths, sums, MULTIPLIER: tl.constexpr, WORD: tl.constexpr, BLOCK: tl.constexpr):
     which = tl.program_id(0)
     length = tl.load(lengths + which)
     words = tl.load(addresses + which).to(tl.pointer_type(WORD))
@@ -23,7 +20,7 @@ def _sums_kernel(addresses, lengths, sums, WORD: tl.constexpr, BLOCK: tl.constex
     while at < length:
         place = at + tl.arange(0, BLOCK).to(tl.int64)
         word = tl.load(words + place, mask=place < length, other=0).to(tl.int64)
-        total += word * ((place * _MULTIPLIER) | 1)
+        total += word * ((place * MULTIPLIER) | 1)
         at += tl.num_programs(1).to(tl.int64) * BLOCK
     tl.atomic_add(sums + which, tl.sum(total, 0), sem="relaxed")
 
@@ -31,7 +28,7 @@ def _sums_kernel(addresses, lengths, sums, WORD: tl.constexpr, BLOCK: tl.constex
 _WORDS = {torch.uint8: tl.uint8, torch.int16: tl.int16, torch.int32: tl.int32, torch.int64: tl.int64}
 
 
-def launched(words: list[torch.Tensor]) -> list[int]:
+def launched(words: list[torch.Tensor], multiplier: int) -> list[int]:
     """The sum of each of these tensors, which are contiguous, of one axis and on one device."""
     device = words[0].device
     sums = torch.zeros(len(words), dtype=torch.int64, device=device)
@@ -46,7 +43,7 @@ def launched(words: list[torch.Tensor]) -> list[int]:
             end = start + len(lengths)
             programs = max(1, min(_PROGRAMS, triton.cdiv(max(lengths), _BLOCK)))
             _sums_kernel[(len(lengths), programs)](
-                table[0, start:end], table[1, start:end], sums[start:end], _WORDS[kind], _BLOCK
+                table[0, start:end], table[1, start:end], sums[start:end], multiplier, _WORDS[kind], _BLOCK
             )
             start = end
     found = dict(zip(order, sums.tolist(), strict=True))

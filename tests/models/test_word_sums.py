@@ -47,11 +47,11 @@ def test_the_kernel_gives_the_same_whole_numbers() -> None:
     from circuitspex.models.triton_word_sums import launched
 
     words = [_words(each) for each in some_tensors(DEVICE)]
-    assert launched(words) == [int(plain_sum(each)) for each in words]
+    assert launched(words, MULTIPLIER) == [int(plain_sum(each)) for each in words]
 
 
 def test_a_kernel_that_fails_gives_way_to_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(words: list[torch.Tensor]) -> list[int]:
+    def broken(words: list[torch.Tensor], multiplier: int) -> list[int]:
         raise RuntimeError("no kernel image is available")
 
     monkeypatch.setattr("circuitspex.models.word_sums._fast", lambda device: broken)
