@@ -177,9 +177,10 @@ def make_hf_model(family: str, dtype: torch.dtype = torch.float32, seed: int = 0
 
 
 def make_bridge(family: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> Any:
-    """That model wrapped, with the tokenizer of words."""
-    model = make_hf_model(family, dtype, seed)
-    return _bridge(f"tiny-{family}", model, make_tokenizer(), dtype, torch.device("cpu"))
+    """That model wrapped, with the tokenizer of words, on the device that ``$CIRCUITSPEX_TEST_DEVICE`` names."""
+    device = torch.device(os.environ.get("CIRCUITSPEX_TEST_DEVICE", "cpu"))
+    model = make_hf_model(family, dtype, seed).to(device)
+    return _bridge(f"tiny-{family}", model, make_tokenizer(), dtype, device)
 
 
 def make_task(model: Any, lengths: Sequence[int] = (5, 5, 5), seed: int = 0, **options: Any) -> Task:

@@ -48,6 +48,7 @@ _OF_TEXT = ("default_p", "tokenizer", "model_name", "original_arch", "device", "
 # Hooks that a first pass, or a pass that was asked for more than logits, leaves in place; they change nothing.
 _OF_PASSES = ("transformer_lens.", "transformers.utils.output_capturing.")
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_NUMBERS = {bool, int, float}
 _DEEPEST = 4
 
 
@@ -162,7 +163,7 @@ class _Reader:
             found = tuple(
                 (key, value)
                 for key, value in own.items()
-                if isinstance(value, bool | int | float) and key[0] != "_" and key != "training"
+                if type(value) in _NUMBERS and key[0] != "_" and key != "training"
             )
         else:
             found = self.attributes(path, own)
@@ -175,7 +176,7 @@ class _Reader:
     def attributes(self, path: str, own: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
         """A module's own attributes by value."""
         return tuple(
-            (key, value if isinstance(value, _PLAIN) else self._value(f"{path}.{key}", value, ()))
+            (key, value if type(value) in _PLAIN else self._value(f"{path}.{key}", value, ()))
             for key, value in own.items()
             if key not in _SKIPPED
         )
@@ -218,6 +219,8 @@ class _Reader:
         """An attribute by value: nested tuples of plain values."""
         import torch
 
+        if id(value) in self._configs:  # before anything else is asked of it, which takes a configuration long
+            return type(value).__qualname__, self._configs[id(value)]
         if isinstance(value, _PLAIN):
             return value
         if isinstance(value, torch.Tensor):
@@ -250,8 +253,6 @@ class _Reader:
         if fields is None or len(within) > _DEEPEST:
             return name
         shared = hasattr(value, "to_dict")
-        if shared and id(value) in self._configs:
-            return name, self._configs[id(value)]
         if shared:
             self._configs[id(value)] = len(self._configs)
         found = [(key, each) for key, each in list(fields.items()) if key not in VOLATILE and key not in _SKIPPED]

@@ -27,6 +27,7 @@ def plain_logits(
 ) -> torch.Tensor:
     """The last logits ``[masks, prompts, vocab]`` under ``z' = b + g (z - b)``, through TransformerLens hooks."""
     names = {HOOKS[c.kind].format(c.layer) for c in components}
+    device = next(model.parameters()).device
     logits = torch.empty(len(gates), task.n_prompts, model.cfg.d_vocab, dtype=next(model.parameters()).dtype)
     for length in set(task.lengths.tolist()):
         rows = [i for i in range(task.n_prompts) if task.lengths[i] == length]
@@ -38,7 +39,7 @@ def plain_logits(
             saved: dict[str, Any] = {}
             save = [(name, lambda z, hook, name=name, saved=saved: saved.update({name: z.clone()})) for name in names]
             with torch.no_grad():
-                model.run_with_hooks(tokens, fwd_hooks=save)
+                model.run_with_hooks(tokens.to(device), fwd_hooks=save)
             other = {name: z.mean(0, keepdim=True) if baseline == "mean" else z for name, z in saved.items()}
         for k, row in enumerate(gates):
 
@@ -53,7 +54,8 @@ def plain_logits(
 
             fwd_hooks = [(name, lambda z, hook, name=name, gate=gate: gate(z, hook, name)) for name in names]
             with torch.no_grad():
-                logits[k, rows] = model.run_with_hooks(task.tokens[rows, :length], fwd_hooks=fwd_hooks)[:, -1]
+                found = model.run_with_hooks(task.tokens[rows, :length].to(device), fwd_hooks=fwd_hooks)
+                logits[k, rows] = found[:, -1].cpu()
     return logits
 
 

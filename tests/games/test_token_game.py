@@ -159,7 +159,7 @@ def test_a_mask_gives_the_same_alone_and_among_others(way: str, tiny: SimpleName
 def test_nothing_ablated_is_the_model_itself(model: Any, tiny: SimpleNamespace) -> None:
     ids = torch.tensor([tiny.tokenizer(PROMPT, add_special_tokens=False)["input_ids"]])
     with torch.no_grad():
-        logits = model(ids)[0, -1].log_softmax(-1)
+        logits = model(ids.to(next(model.parameters()).device))[0, -1].log_softmax(-1)
     answer = tiny.tokenizer("w9", add_special_tokens=False)["input_ids"][0]
     for way in WAYS:
         game = TokenGame(model, PROMPT, " w9", ablate=way, first="ablate")

@@ -25,7 +25,8 @@ def _run(
     inner, config = llama.model, llama.config
     d_head = llama.config.hidden_size // config.num_attention_heads
     each = config.num_attention_heads // config.num_key_value_heads
-    places = torch.arange(tokens.shape[1])[None]
+    tokens = tokens.to(inner.embed_tokens.weight.device)
+    places = torch.arange(tokens.shape[1], device=tokens.device)[None]
     out: Outputs = {"emb": inner.embed_tokens(tokens)}
     cos, sin = inner.rotary_emb(out["emb"], places)
 

@@ -21,7 +21,9 @@ def of_model(model, tokens, lengths):
     found = []
     with torch.no_grad():
         for row, length in zip(tokens, lengths.tolist(), strict=True):
-            found.append(float(model.original_model(row[None, :length]).logits[0, -1, 7]))
+            found.append(
+                float(model.original_model(row[None, :length].to(next(model.parameters()).device)).logits[0, -1, 7])
+            )
     return np.array(found)
 
 
@@ -172,7 +174,7 @@ def test_layers_that_are_computed_again_have_the_same_slopes(tiny, edge_task, so
     slopes = []
     for few in (0, 10**6):  # never again, or always
         monkeypatch.setattr("circuitspex.ablation.edges.engine._FEW_ROWS", few)
-        monkeypatch.setattr("circuitspex.ablation.edges.engine._MOST_ROWS", {"cpu": 10**6})
+        monkeypatch.setattr("circuitspex.ablation.edges.engine._MOST_ROWS", {"cpu": 10**6, "other": 10**6})
         monkeypatch.setattr("circuitspex.ablation.edges.engine.free_memory", lambda device: 2**20)
         slopes.append(EdgeGame(model, edge_task(model)).evaluate(gates, gradients=True).gradients)
     np.testing.assert_allclose(slopes[0], slopes[1], atol=1e-6)

@@ -60,7 +60,7 @@ def test_every_family(model: Any, tiny: SimpleNamespace) -> None:
 def difference(model: Any, task: cx.Task) -> float:
     """The mean logit difference by Hugging Face's module alone."""
     with torch.no_grad():
-        logits = model.original_model(task.tokens).logits[:, -1]
+        logits = model.original_model(task.tokens.to(next(model.parameters()).device)).logits[:, -1].cpu()
     rows = torch.arange(len(logits))
     return float((logits[rows, task.answers] - logits[rows, task.wrong_answers]).mean())
 
@@ -207,5 +207,5 @@ def test_outputs_that_were_asked_for_leave_the_model_what_it_was(tiny: SimpleNam
     model = tiny.fresh_bridge("gpt2")
     task = tiny.task(model, (5, 5))
     circuit = circuit_of(model, ["L0H1"])
-    model.run_with_cache(task.tokens)
+    model.run_with_cache(task.tokens.to(next(model.parameters()).device))
     assert circuit.describe(model, task, progress=False).model == circuit.model["identity"]

@@ -140,7 +140,9 @@ def test_latents_fire_where_their_own_activations_are(tiny: SimpleNamespace) -> 
     latents = Latents("blocks.1.hook_resid_post", encoder, decoder)
     found = fires(subject_of(model, task, "L1S2:11", latents=(latents,)))["L1S2:11"]
     seen: list[torch.Tensor] = []
-    model.run_with_hooks(task.tokens, fwd_hooks=[(latents.hook, lambda x, hook: seen.append(x.detach()))])
+    model.run_with_hooks(
+        task.tokens.to(model.cfg.device), fwd_hooks=[(latents.hook, lambda x, hook: seen.append(x.detach().cpu()))]
+    )
     values = torch.relu(seen[0] @ encoder)
     order = (values[..., 2:11].amax(1).mean(0).argsort(descending=True)[:MOST_UNITS] + 2).tolist()
     assert isinstance(found, tuple)

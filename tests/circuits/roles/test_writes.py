@@ -120,7 +120,10 @@ def test_parts_add_up_to_the_logit_difference(tiny, family):
     task = tiny.task(model, (5, 5, 3))
     found = writes(subject_of(model, task, ["L0H1", "L1M", "L2H0"]))
     with torch.no_grad():
-        last = [model(row[None, :n])[0, -1] for row, n in zip(task.tokens, task.lengths.tolist(), strict=True)]
+        last = [
+            model(row[None, :n].to(model.cfg.device))[0, -1].cpu()
+            for row, n in zip(task.tokens, task.lengths.tolist(), strict=True)
+        ]
     right, wrong = task.answers.tolist(), task.wrong_answers.tolist()
     total = torch.stack([x[a] - x[b] for x, a, b in zip(last, right, wrong, strict=True)])
     breakdown = found.breakdown
@@ -315,7 +318,7 @@ def test_a_part_that_the_stream_goes_through_is_refused(tiny):
     """A matrix between two layers is no part that adds: if it were taken for one, all before it would write nothing."""
     model = tiny.fresh_bridge("llama")
     layer = model.blocks[1].original_component
-    layer.between = torch.nn.Linear(32, 32, bias=False)
+    layer.between = torch.nn.Linear(32, 32, bias=False).to(model.cfg.device)
     with torch.no_grad():
         layer.between.weight.copy_(
             torch.eye(32) + 0.05 * torch.randn(32, 32, generator=torch.Generator().manual_seed(0))

@@ -25,7 +25,7 @@ def tokens_of(tiny, texts):
 
 def logits_of(model, tokens):
     with torch.no_grad():
-        return model(tokens)
+        return model(tokens.to(next(model.parameters()).device)).cpu()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -194,7 +194,10 @@ def test_nothing_is_left_also_after_an_exception(tiny, hooks_left):
 
     def fails():
         with circuit.applied(model):
-            model.run_with_hooks(torch.tensor([[5, 6]]), fwd_hooks=[("blocks.0.attn.hook_z", lambda z, hook: z)])
+            model.run_with_hooks(
+                torch.tensor([[5, 6]]).to(next(model.parameters()).device),
+                fwd_hooks=[("blocks.0.attn.hook_z", lambda z, hook: z)],
+            )
             assert hooks_left(model) != before
             raise RuntimeError("mine")
 
