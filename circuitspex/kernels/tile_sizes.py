@@ -22,14 +22,17 @@ class Device:
         multiprocessors: how many it has.
         shared: bytes of shared memory that a program can have.
         whole_tiles: whether tensor cores take their tiles from shared memory (Hopper, Blackwell), not from registers.
+        wide: whether a thread has room for the sums of tiles of 256 columns, and they are faster (seen on Hopper; on
+            Blackwell the compiler spills them).
     """
 
     multiprocessors: int
     shared: int
     whole_tiles: bool = True
+    wide: bool = False
 
 
-HOPPER = Device(132, 232448)
+HOPPER = Device(132, 232448, wide=True)
 """An H100, and what is taken for a device that isn't a CUDA device."""
 
 
@@ -43,8 +46,8 @@ def _cuda_device(device: torch.device) -> Device:
     from triton.runtime import driver
 
     found = driver.active.utils.get_device_properties(device.index or 0)  # what Triton itself goes by
-    whole = torch.cuda.get_device_capability(device)[0] in (9, 10)
-    return Device(found["multiprocessor_count"], found["max_shared_mem"], whole)
+    generation = torch.cuda.get_device_capability(device)[0]
+    return Device(found["multiprocessor_count"], found["max_shared_mem"], generation in (9, 10), generation == 9)
 
 
 def project_in(
@@ -74,7 +77,7 @@ def project_out(rows: int, columns: int, width: int, device: Device) -> tuple[di
     if rows > 128 and -(-rows // 128) * 128 > 1.25 * (-(-rows // 64) * 64):
         tile = 64  # the last tile of 128 would be more than half empty, and there are few
     n = _columns(columns)
-    if device.whole_tiles and tile == 128 and -(-columns // 256) * 256 <= 1.15 * columns:
+    if device.wide and tile == 128 and -(-columns // 256) * 256 <= 1.15 * columns:
         n = 256  # on an H100 a fifth faster than two tiles of 128 that share a multiprocessor
     return _options(tile, n, next_power(width, most=64), n, device, 64, 64)
 

@@ -133,29 +133,11 @@
 
   /* Choosing, by mouse and by keyboard. */
   const chooseMark = (mark) => mark.dataset.node === undefined ? choose("edge", Number(mark.dataset.edge)) : choose("node", Number(mark.dataset.node));
-  for (const { svg } of shown) {
-    svg.addEventListener("click", (event) => {
-      if (view.dragged()) return;
-      const mark = event.target.closest(".node, .edge");
-      if (mark) chooseMark(mark);
-      else clear();
-    });
-    svg.addEventListener("keydown", (event) => {
-      const mark = event.target.closest(".node, .edge");
-      if (!mark || (event.key !== "Enter" && event.key !== " ")) return;
-      event.preventDefault();
-      chooseMark(mark);
-    });
-  }
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    if (chosen) clear();
-    else if ($("search").value) { $("search").value = ""; refresh(); }
-  });
+  cx.choosing(shown.map((pane) => pane.svg), ".node, .edge", view, { choose: chooseMark, clear, isChosen: () => chosen, searched: refresh });
   document.querySelectorAll("tr[data-kind='change']").forEach((tr) => {
     tr.querySelector("button.link").addEventListener("click", () => chooseChange(Number(tr.dataset.index)));
   });
-  for (const id of ["search", "threshold"]) $(id).addEventListener("input", refresh);
+  $("threshold").addEventListener("input", refresh);
   document.querySelectorAll("#kinds input").forEach((box) => box.addEventListener("input", refresh));
   turn("all");
   turnForWidth();

@@ -172,25 +172,8 @@
   /* Choosing, by mouse and by keyboard. */
   const kindOf = (mark) => ["part", "node", "edge"].find((kind) => mark.classList.contains(kind));
   const chooseMark = (mark) => choose(kindOf(mark), Number(mark.dataset[kindOf(mark)]));
-  svg.addEventListener("click", (event) => {
-    if (view.dragged()) return;
-    const mark = event.target.closest(".part, .node, .edge");
-    if (mark) chooseMark(mark);
-    else clear();
-  });
-  svg.addEventListener("keydown", (event) => {
-    const mark = event.target.closest(".part, .node, .edge");
-    if (!mark || (event.key !== "Enter" && event.key !== " ")) return;
-    event.preventDefault();
-    chooseMark(mark);
-  });
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    if (chosen) clear();
-    else if ($("search").value) { $("search").value = ""; refresh(); }
-  });
+  cx.choosing([svg], ".part, .node, .edge", view, { choose: chooseMark, clear, isChosen: () => chosen, searched: refresh });
   document.querySelectorAll("tr[data-kind]").forEach((tr) => tr.querySelector("button.link").addEventListener("click", () => choose(tr.dataset.kind, Number(tr.dataset.index), true)));
-  $("search").addEventListener("input", refresh);
   $("top").addEventListener("input", () => chosen ? show() : refresh());
   $("arcs")?.addEventListener("input", refresh);
   cx.downloads(data, state, { diagram: { svg, size: full } }, say);

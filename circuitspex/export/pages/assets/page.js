@@ -148,29 +148,17 @@
     if (mark.dataset.node !== undefined) choose("node", Number(mark.dataset.node));
     else choose("edge", Number(mark.dataset.edge));
   }
-  svg.addEventListener("click", (event) => {
-    if (view.dragged()) return;
-    const mark = event.target.closest(".node, .edge"), box = event.target.closest("[data-group]");
-    if (mark) chooseMark(mark);
-    else if (box) choose("group", folds.groupOf(box));
-    else if (!event.target.closest(".folds")) clear();
-  });
-  svg.addEventListener("keydown", (event) => {
-    const mark = event.target.closest(".node, .edge");
-    if (!mark || (event.key !== "Enter" && event.key !== " ")) return;
-    event.preventDefault();
-    chooseMark(mark);
-  });
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    if (chosen) clear();
-    else if ($("search").value) { $("search").value = ""; refresh(); }
-  });
+  function beside(target) {
+    const box = target.closest("[data-group]");
+    if (box) choose("group", folds.groupOf(box));
+    return Boolean(target.closest("[data-group], .folds"));
+  }
+  cx.choosing([svg], ".node, .edge", view, { choose: chooseMark, clear, isChosen: () => chosen, searched: refresh, beside });
   document.querySelectorAll("tr[data-kind]").forEach((tr) => tr.querySelector("button.link").addEventListener("click", () => choose(tr.dataset.kind, Number(tr.dataset.index), true)));
   document.querySelectorAll("button[data-node]").forEach((button) => button.addEventListener("click", () => choose("node", Number(button.dataset.node), true)));
   document.querySelectorAll("#groups input").forEach((box) => box.addEventListener("input", () => state.toggle(state.folded, folds.groups[Number(box.value)].name)));
   document.querySelectorAll("#groups button").forEach((button) => button.addEventListener("click", () => choose("group", Number(button.value))));
-  for (const id of ["search", "threshold", "estimates"]) $(id).addEventListener("input", refresh);
+  for (const id of ["threshold", "estimates"]) $(id).addEventListener("input", refresh);
   document.querySelectorAll("#orders input").forEach((box) => box.addEventListener("input", refresh));
   const heatSize = heat.svg && { width: Number(heat.svg.getAttribute("width")), height: Number(heat.svg.getAttribute("height")) };
   cx.downloads(data, state, { diagram: { svg, size: full }, "heat-map": { svg: heat.svg, size: heatSize } }, say);

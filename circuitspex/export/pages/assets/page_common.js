@@ -163,6 +163,32 @@ const cx = (() => {
     return { start, reveal, dragged: () => moved >= 4 };
   }
 
+  /* Choosing a mark of a diagram by mouse and by keyboard; Escape takes back what is chosen, then what is searched.
+     `beside` may take clicks beside the marks, and says whether it has. */
+  function choosing(svgs, marks, view, { choose, clear, isChosen, searched, beside = () => false }) {
+    for (const svg of svgs) {
+      svg.addEventListener("click", (event) => {
+        if (view.dragged()) return;
+        const mark = event.target.closest(marks);
+        if (mark) choose(mark);
+        else if (!beside(event.target)) clear();
+      });
+      svg.addEventListener("keydown", (event) => {
+        const mark = event.target.closest(marks);
+        if (!mark || (event.key !== "Enter" && event.key !== " ")) return;
+        event.preventDefault();
+        choose(mark);
+      });
+    }
+    const search = document.getElementById("search");
+    search.addEventListener("input", searched);
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      if (isChosen()) clear();
+      else if (search.value) { search.value = ""; searched(); }
+    });
+  }
+
   /* Sortable tables. */
   document.querySelectorAll("table.sortable th button").forEach((button) => {
     button.addEventListener("click", () => {
@@ -182,5 +208,5 @@ const cx = (() => {
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
   });
-  return { element, drawn, signed, promptBars, prepareMarks, panZoom };
+  return { element, drawn, signed, promptBars, prepareMarks, panZoom, choosing };
 })();
