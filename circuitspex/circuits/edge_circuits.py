@@ -68,8 +68,9 @@ class EdgeCircuits:
         highest, nearest: the circuits at these sizes; see ``chosen`` and ``matched``.
         whole, empty: ``(P,)`` the metric on the prompts left out with all edges open, and with all closed.
         rounds: how the search went.
-        passes: passes with gradients; each is over the prompts that gradients are taken on.
-        plain_passes: passes without, over the prompts left out.
+        n_prompts: all of them; slopes on those left out count once the rounds have ended.
+        passes: passes with gradients, each over all prompts.
+        plain_passes: different masks that were run on the prompts left out.
         seconds: of the whole search.
     """
 
@@ -96,8 +97,8 @@ class EdgeCircuits:
     def chosen(self, size: int) -> EdgeCircuit:
         """The circuit of at most so many edges with most of the behaviour.
 
-        Of ``sizes`` it is the best of those that were run; of any other size it is read off the main effects at the
-        sizes beside it, and was not run.
+        Of ``sizes`` it is chosen by the slopes of as many rounds as were best for that size on the prompts left out,
+        and was run; of any other size it is read off the main effects at the sizes beside it, and was not run.
 
         Raises:
             UserError: a size below 1, or more than there are edges.
@@ -116,7 +117,11 @@ class EdgeCircuits:
         return out
 
     def share(self, circuit: EdgeCircuit) -> float | None:
-        """How much of the way from nothing open to everything open its metric is, on the prompts left out."""
+        """How much of the way from nothing open to everything open its metric is, on the prompts left out.
+
+        Slopes on these prompts had a say in which edges it has: on prompts that the search has not seen it is lower.
+        ``rounds`` has the shares of circuits that these prompts had no say in.
+        """
         if circuit.value is None:
             return None
         return float((circuit.value - self.empty.mean()) / (self.whole.mean() - self.empty.mean()))
@@ -166,8 +171,8 @@ class EdgeCircuits:
 
     def __str__(self) -> str:
         lines = [
-            f"{len(self.selection)} edges, {self.passes} passes with gradients on {self.n_prompts} prompts, "
-            f"{self.plain_passes} plain passes on {len(self.whole)} prompts left out, {self.seconds:.0f} s",
+            f"{len(self.selection)} edges, {self.passes} passes with gradients on {self.n_prompts} prompts, rounds "
+            f"judged by {self.plain_passes} masks on {len(self.whole)} of them, {self.seconds:.0f} s",
             "edges  chosen: share of the behaviour  matched: share",
         ]
         for size, high, near in zip(self.sizes, self.highest, self.nearest, strict=True):

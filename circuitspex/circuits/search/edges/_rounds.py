@@ -1,9 +1,11 @@
 """Rounds of finding edges: slopes at the circuits chosen so far, circuits chosen by all slopes, until they fit no more.
 
-Each round chooses a circuit of each size by the main effects at that size, runs it on prompts on which no slope was
-taken, and takes the slopes at it. Main effects of a fixed model are those of its own neighbourhood; the circuits chosen
-by them are elsewhere, so each round's slopes are of where the last one went. Slopes are taken on few prompts, which
-later rounds fit: they stop once the prompts left out say that circuits are no better.
+Each round chooses a circuit of each size by the main effects at that size, runs it on prompts left out of these, and
+takes the slopes at it. Main effects of a fixed model are those of its own neighbourhood; the circuits chosen by them
+are elsewhere, so each round's slopes are of where the last one went. Slopes are taken on few prompts, which later
+rounds fit: they stop once the prompts left out say that circuits are no better. Slopes on the prompts left out are
+taken at the same circuits, and kept apart until that is decided: the circuits that are handed out are chosen by the
+slopes on all prompts, of as many rounds as were best at their size.
 """
 
 from __future__ import annotations
@@ -41,9 +43,10 @@ def search_edges(
     """Circuits of every size among the edges of a game.
 
     Args:
-        game: an ``EdgeGame`` on the prompts that slopes are taken on.
-        left_out: the same edges on the prompts by which rounds stop and circuits are chosen.
-        budget: passes with gradients, at most; 5 for the start, and one for each of about seven sizes a round.
+        game: an ``EdgeGame`` on the prompts whose slopes lead the rounds.
+        left_out: the same edges on the prompts that say which rounds are good; their slopes count in the end.
+        budget: passes with gradients over all prompts, at most; 5 for the start, and one for each of about seven sizes
+            a round.
         sizes: of circuits; by default MIB's shares.
         progress: progress bars; by default where standard error is a terminal.
 
@@ -62,51 +65,54 @@ def search_edges(
             "prompts, edges or another baseline"
         )
     toward = 1.0 if ends[0].mean() > ends[1].mean() else -1.0  # where the behaviour is a lower metric
-    slopes = Slopes(n)
-    gates = np.repeat(np.array(PATH)[:, None], n, axis=1)
-    _take(asked, gates, slopes)
+    slopes = _Slopes(asked, other)
+    slopes.take(np.repeat(np.array(PATH)[:, None], n, axis=1))
     if n <= _FEW * budget:
-        _close_each(asked, slopes)
-    start = len(slopes.rows)
+        slopes.close_each()
+    start = len(slopes.leading.rows)
     best: list[EdgeCircuit] = []
+    found_at = [start] * len(wanted)  # how many slopes there were when the best circuit of a size was chosen
     rounds: list[EdgeRound] = []
     while True:
-        tried = _run(other, [_chosen(game, toward * slopes.near(size / n), size) for size in wanted])
+        tried = _run(other, [_chosen(game, toward * slopes.leading.near(size / n), size) for size in wanted])
         before = best
-        best = (
-            tried
-            if not best
-            else [max(pair, key=lambda each: toward * _value(each)) for pair in zip(best, tried, strict=True)]
-        )
+        best = list(best or tried)
+        for place, (new, old) in enumerate(zip(tried, best, strict=True)):
+            if toward * (_value(new) - _value(old)) > 0:
+                best[place], found_at[place] = new, len(slopes.leading.rows)
         area = _area(best, ends, n)
         better = not before or area > _area(before, ends, n) + GAIN * abs(_area(before, ends, n))
-        rounds.append(EdgeRound(slopes.passes, _shares(tried, ends), area, better))
+        rounds.append(EdgeRound(slopes.leading.passes, _shares(tried, ends), area, better))
         here = [each for each in tried if _FROM <= each.size / n <= _TO] or tried[:-1] or tried
         here = [here[i] for i in np.unique(np.linspace(0, len(here) - 1, _AT_MOST).round().astype(int))]
-        if not any(each.kept for each in rounds[-PATIENCE:]) or slopes.passes + len(here) > budget:
+        if not any(each.kept for each in rounds[-PATIENCE:]) or slopes.leading.passes + len(here) > budget:
             break
-        _take(asked, _masks(here, n), slopes)
-    scores_at = np.stack([slopes.near(size / n) for size in wanted])
+        slopes.take(_masks(here, n))
+    every = slopes.every
+    highest = [
+        _chosen(game, toward * every.near(size / n, at), size) for size, at in zip(wanted, found_at, strict=True)
+    ]
+    scores_at = np.stack([every.near(size / n) for size in wanted])
     nearest = matched(
-        best,
-        toward * slopes.mean(start),
+        highest,
+        toward * every.mean(start),
         _on_all(asked, other, _ends(n)[:1])[0],
         lambda scores, size: _chosen(game, scores, size),
         lambda circuits: _on_all(asked, other, _masks(circuits, n)),
     )
     return EdgeCircuits(
         selection=game.selection,
-        scores=slopes.mean(),
-        sizes_of_slopes=slopes.size(start),
+        scores=every.mean(),
+        sizes_of_slopes=every.size(start),
         sizes=tuple(wanted),
         scores_at=scores_at.astype(np.float32),
-        highest=tuple(best),
+        highest=tuple(_run(other, highest)),
         nearest=tuple(_run(other, nearest)),
         whole=ends[0],
         empty=ends[1],
         rounds=tuple(rounds),
-        n_prompts=game.n_samples,
-        passes=slopes.passes,
+        n_prompts=game.n_samples + (left_out.n_samples if slopes.apart else 0),
+        passes=every.passes,
         plain_passes=len(other),
         seconds=time.perf_counter() - started,
     )
@@ -127,20 +133,45 @@ def _sizes(n: int, sizes: Sequence[int]) -> list[int]:
     return sorted({whole(size, "a size", 1, n) for size in sizes})
 
 
-def _take(asked: RememberingGame, gates: Any, slopes: Slopes) -> None:
-    """Slopes at these, kept with their shares."""
-    run = asked.evaluate(gates, gradients=True, stage="slopes of edges")
-    if run.gradients is None:
+class _Slopes:
+    """Slopes on the prompts that lead the rounds, and on all of them."""
+
+    def __init__(self, asked: RememberingGame, other: RememberingGame) -> None:
+        self._asked, self._other = asked, other
+        one, two = (getattr(each.game, "task", each.game) for each in (asked, other))
+        self.apart = one is not two  # a single prompt is led and judged by itself
+        self.leading = Slopes(asked.n_players)
+        self.every = Slopes(asked.n_players) if self.apart else self.leading
+
+    def take(self, gates: Any) -> None:
+        """Slopes at these, kept with their shares."""
+        found = [
+            game.evaluate(gates, gradients=True, stage="slopes of edges").gradients
+            for game in (self._asked, *([self._other] if self.apart else []))
+        ]
+        self._add([_known(each) for each in found], np.asarray(gates, dtype=np.float64).mean(1))
+
+    def close_each(self) -> None:
+        """What closing each edge alone changes, as slopes over the whole of its gate."""
+        n = self._asked.n_players
+        masks = np.concatenate([_ends(n)[:1], ~np.eye(n, dtype=np.bool_)])
+        found = []
+        for game in (self._asked, *([self._other] if self.apart else [])):
+            values = game.evaluate(masks, stage="single edges").values
+            found.append((values[0] - values[1:])[None])
+        self._add(found, np.array([1 - 1 / n]), gradients=False)
+
+    def _add(self, found: list[FloatArray], shares: FloatArray, *, gradients: bool = True) -> None:
+        self.leading.add(found[0], shares, gradients=gradients)
+        if self.apart:
+            counts = self._asked.game.n_samples, self._other.game.n_samples
+            self.every.add(np.average(found, axis=0, weights=counts), shares, gradients=gradients)
+
+
+def _known(slopes: Any) -> FloatArray:
+    if slopes is None:
         raise UserError("edges are found by the slopes of the metric, and this metric has none")
-    rows = [np.asarray(run.gradients[place], dtype=np.float32) for place in range(len(gates))]
-    slopes.add(np.stack(rows), np.asarray(gates, dtype=np.float64).mean(1))
-
-
-def _close_each(asked: RememberingGame, slopes: Slopes) -> None:
-    """What closing each edge alone changes, as slopes over the whole of its gate."""
-    n = asked.n_players
-    values = asked.evaluate(np.concatenate([_ends(n)[:1], ~np.eye(n, dtype=np.bool_)]), stage="single edges").values
-    slopes.add((values[0] - values[1:])[None], np.array([1 - 1 / n]), gradients=False)
+    return np.stack([np.asarray(slopes[place], dtype=np.float32) for place in range(len(slopes))])
 
 
 def _chosen(game: Any, scores: FloatArray, size: int) -> EdgeCircuit:

@@ -45,11 +45,12 @@ class Slopes:
         """The average size ``(n,)`` of slopes over the first so many masks, whatever their signs."""
         return np.asarray(np.mean(np.abs(np.stack(self.rows[:first])), axis=0, dtype=np.float64))
 
-    def near(self, share: float) -> FloatArray:
-        """The average ``(n,)`` at a share: a mask of another weighs ``exp(-|log ratio| / WIDTH)``."""
-        weights = np.exp(-np.abs(np.log(np.array(self.shares)) - np.log(share)) / WIDTH)
+    def near(self, share: float, first: int | None = None) -> FloatArray:
+        """The average ``(n,)`` at a share, over the first so many: a mask of another weighs ``exp(-|log ratio| /
+        WIDTH)``."""
+        weights = np.exp(-np.abs(np.log(np.array(self.shares[:first])) - np.log(share)) / WIDTH)
         out = np.zeros(self.n_edges)
-        for weight, row in zip(weights / weights.sum(), self.rows, strict=True):
+        for weight, row in zip(weights / weights.sum(), self.rows[:first], strict=True):
             out += weight * row
         return out
 
