@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +56,15 @@ class EdgeRound:
     kept: bool
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Shares of the behaviour on prompts that a search has not seen, of the circuits of each size."""
+
+    n_prompts: int
+    chosen: tuple[float, ...]
+    matched: tuple[float, ...]
+
+
 @dataclass(frozen=True, repr=False)
 class EdgeCircuits:
     """What ``find_edges`` gives: a circuit with most of the behaviour and one most like the model, at each size.
@@ -72,6 +83,8 @@ class EdgeCircuits:
         passes: passes with gradients, each over all prompts.
         plain_passes: different masks that were run on the prompts left out.
         seconds: of the whole search.
+        heldout: the shares of ``highest`` and ``nearest`` on prompts that the search has not seen; None where there
+            were none.
     """
 
     selection: EdgeSelection
@@ -88,6 +101,7 @@ class EdgeCircuits:
     passes: int
     plain_passes: int
     seconds: float
+    heldout: HeldOut | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,6 +140,17 @@ class EdgeCircuits:
             return None
         return float((circuit.value - self.empty.mean()) / (self.whole.mean() - self.empty.mean()))
 
+    def on_heldout(self, game: Any) -> EdgeCircuits:
+        """These circuits with their shares of the behaviour on the prompts of a game of the same edges."""
+        ends = np.array([[True], [False]]) & np.ones(len(self.selection), dtype=np.bool_)
+        masks = [ends, self.masks(self.highest), self.masks(self.nearest)]
+        whole, empty, *values = game.evaluate(np.concatenate(masks)).values.tolist()
+        if whole == empty:
+            return self
+        shares = [(value - empty) / (whole - empty) for value in values]
+        count = len(self.highest)
+        return replace(self, heldout=HeldOut(game.n_samples, tuple(shares[:count]), tuple(shares[count:])))
+
     def scores_for(self, size: int) -> FloatArray:
         """The main effects ``(n,)`` at a size: those of the sizes beside it, weighted by the logarithm of the share."""
         place = np.interp(np.log(max(size, 1)), np.log(self.sizes), np.arange(len(self.sizes)))
@@ -136,20 +161,20 @@ class EdgeCircuits:
     def save(self, path: str | Path) -> Path:
         """Write the circuits of all sizes, and the main effect of each edge, as JSON; the path.
 
-        The circuit of all edges is not listed. ``share`` is that of the behaviour on the prompts left out.
+        The circuit of all edges is not listed. ``share`` is that of the behaviour on the prompts left out, and
+        ``heldout`` that on prompts that the search has not seen, where there were any.
 
         Raises:
             UserError: the path can't be written.
         """
         ways = {"chosen": self.highest, "matched": self.nearest}
-        listed = {
-            way: [
-                {"size": each.budget, "share": self.share(each), "edges": list(each.names)}
-                for each in circuits
-                if each.size < len(self.selection)
-            ]
-            for way, circuits in ways.items()
-        }
+        listed: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+        for way, circuits in ways.items():
+            unseen = [] if self.heldout is None else list(getattr(self.heldout, way))
+            for place, each in enumerate(circuits):
+                if each.size < len(self.selection):
+                    about = {"size": each.budget, "share": self.share(each), "edges": list(each.names)}
+                    listed[way].append(about | ({"heldout": unseen[place]} if unseen else {}))
         scores = {name: float(f"{score:.6g}") for name, score in zip(self.names, self.scores.tolist(), strict=True)}
         graph = self.selection.graph
         data = {"model": graph.name, "ungrouped": graph.ungrouped, **listed, "scores": scores}
@@ -173,10 +198,14 @@ class EdgeCircuits:
         lines = [
             f"{len(self.selection)} edges, {self.passes} passes with gradients on {self.n_prompts} prompts, rounds "
             f"judged by {self.plain_passes} masks on {len(self.whole)} of them, {self.seconds:.0f} s",
-            "edges  chosen: share of the behaviour  matched: share",
         ]
-        for size, high, near in zip(self.sizes, self.highest, self.nearest, strict=True):
-            lines.append(f"{size:>7}  {self.share(high):z.2f} ({high.size})  {self.share(near):z.2f} ({near.size})")
+        on = f"the {len(self.whole)}"
+        shares: list[Sequence[Any]] = [[self.share(each) for each in way] for way in (self.highest, self.nearest)]
+        if self.heldout is not None:
+            on, shares = f"{self.heldout.n_prompts} held-out prompts", [self.heldout.chosen, self.heldout.matched]
+        lines.append(f"  edges  share of the behaviour on {on}: chosen, matched (edges that are connected)")
+        for size, high, near, *share in zip(self.sizes, self.highest, self.nearest, *shares, strict=True):
+            lines.append(f"{size:>7}  {share[0]:z.2f} ({high.size})  {share[1]:z.2f} ({near.size})")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

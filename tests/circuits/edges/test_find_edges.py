@@ -231,6 +231,17 @@ def test_a_circuit_of_edges_is_an_ordinary_circuit(tiny, tmp_path):
     full = game(np.ones((1, 12), bool))[0]
     assert circuit.task["unablated"] == pytest.approx(full, abs=1e-4)
     assert result.edges.passes == circuit.run["edges"]["gradient_passes"]
+    unseen = EdgeGame(model, other)
+    for way, found in (("chosen", result.edges.highest), ("matched", result.edges.nearest)):
+        whole, empty, *values = unseen(
+            np.concatenate([np.ones((1, 190), bool), np.zeros((1, 190), bool), result.edges.masks(found)])
+        )
+        shares = getattr(result.edges.heldout, way)
+        np.testing.assert_allclose(shares, (np.array(values) - empty) / (whole - empty), atol=1e-4)
+        assert list(circuit.run["edges"]["heldout"][way]) == list(shares)
+    assert "share of the behaviour on 3 held-out prompts" in str(result.edges)
+    written = json.loads(result.edges.save(tmp_path / "edges.json").read_text())
+    assert written["chosen"][0]["heldout"] == pytest.approx(result.edges.heldout.chosen[0])
     read = type(circuit).load(circuit.save(tmp_path / "circuit.json"))
     assert read == circuit
     assert len(list(combinations(measured, 2))) >= len(circuit.interactions) + len(circuit.dropped)

@@ -59,6 +59,8 @@ def search_of_edges(
     game = EdgeGame(model, task, edges, baseline, executor=executor, store=options.store)
     seen, left_out = parted(task, options.seed)
     chosen = search_edges(game.on(seen), game.on(left_out), options.budget, progress=options.progress)
+    if heldout is not None:
+        chosen = chosen.on_heldout(game.on(heldout))
     players = strongest_edges(chosen, MORE_PLAYERS * options.max_nodes)
     small = game.of(players)
     done = search(small, options, heldout=heldout, record={"edges": about_edges(chosen, game)})
@@ -77,6 +79,12 @@ def strongest_edges(chosen: EdgeCircuits, count: int) -> list[int]:
 
 def about_edges(chosen: EdgeCircuits, game: EdgeGame) -> dict[str, Any]:
     """What the record says of the search among all edges."""
+    unseen = chosen.heldout
+    heldout = unseen and {
+        "n_prompts": unseen.n_prompts,
+        "chosen": list(unseen.chosen),
+        "matched": list(unseen.matched),
+    }
     return {
         "searched": game.selector or f"{game.n_players} edges",
         "n_edges": game.n_players,
@@ -89,4 +97,5 @@ def about_edges(chosen: EdgeCircuits, game: EdgeGame) -> dict[str, Any]:
         "sizes": list(chosen.sizes),
         "chosen": [chosen.share(each) for each in chosen.highest],
         "matched": [chosen.share(each) for each in chosen.nearest],
+        **({} if unseen is None else {"heldout": heldout}),
     }
