@@ -4,8 +4,9 @@ Each round chooses a circuit of each size by the main effects at that size, runs
 takes the slopes at it. Main effects of a fixed model are those of its own neighbourhood; the circuits chosen by them
 are elsewhere, so each round's slopes are of where the last one went. Slopes are taken on few prompts, which later
 rounds fit: they stop once the prompts left out say that circuits are no better. Slopes on the prompts left out are
-taken at the same circuits, and kept apart until that is decided: the circuits that are handed out are chosen by the
-slopes on all prompts, of as many rounds as were best at their size.
+taken at the same circuits, and kept apart until that is decided. The circuit of a size that is handed out is the one
+with most of the behaviour on all prompts: of the best of the rounds, and of those that the slopes on all prompts choose
+after each round.
 """
 
 from __future__ import annotations
@@ -71,15 +72,13 @@ def search_edges(
         slopes.close_each()
     start = len(slopes.leading.rows)
     best: list[EdgeCircuit] = []
-    found_at = [start] * len(wanted)  # how many slopes there were when the best circuit of a size was chosen
+    known: list[int] = []  # how many slopes there were in each round
     rounds: list[EdgeRound] = []
     while True:
         tried = _run(other, [_chosen(game, toward * slopes.leading.near(size / n), size) for size in wanted])
         before = best
-        best = list(best or tried)
-        for place, (new, old) in enumerate(zip(tried, best, strict=True)):
-            if toward * (_value(new) - _value(old)) > 0:
-                best[place], found_at[place] = new, len(slopes.leading.rows)
+        best = [max(pair, key=lambda each: toward * _value(each)) for pair in zip(best or tried, tried, strict=True)]
+        known.append(len(slopes.leading.rows))
         area = _area(best, ends, n)
         better = not before or area > _area(before, ends, n) + GAIN * abs(_area(before, ends, n))
         rounds.append(EdgeRound(slopes.leading.passes, _shares(tried, ends), area, better))
@@ -89,9 +88,10 @@ def search_edges(
             break
         slopes.take(_masks(here, n))
     every = slopes.every
-    highest = [
-        _chosen(game, toward * every.near(size / n, at), size) for size, at in zip(wanted, found_at, strict=True)
-    ]
+    by_all = [[_chosen(game, toward * every.near(size / n, first), size) for first in known] for size in wanted]
+    candidates = [[one, *more] for one, more in zip(best, by_all, strict=True)]
+    values = iter((toward * _on_all(asked, other, _masks([each for row in candidates for each in row], n))).tolist())
+    highest = [max(row, key=lambda _: next(values)) for row in candidates]
     scores_at = np.stack([every.near(size / n) for size in wanted])
     nearest = matched(
         highest,
