@@ -111,9 +111,8 @@ class EdgeCircuits:
     def chosen(self, size: int) -> EdgeCircuit:
         """The circuit of at most so many edges with most of the behaviour.
 
-        Of ``sizes`` it is the best of several that were run on all prompts: those of the rounds, and those that the
-        slopes on all prompts choose after each round. Of any other size it is read off the main effects at the sizes
-        beside it, and was not run.
+        Of ``sizes`` it is the best, on all prompts, of those that the slopes on all prompts choose after each round. Of
+        any other size it is read off the main effects at the sizes beside it, and was not run.
 
         Raises:
             UserError: a size below 1, or more than there are edges.

@@ -43,30 +43,21 @@ def test_values_are_those_of_the_model_on_prompts_left_out(found):
     np.testing.assert_allclose(game.evaluate(np.ones((1, 190), bool)).per_prompt[0], edges.whole, atol=1e-4)
 
 
-def test_the_last_circuits_are_the_better_of_those_by_some_and_by_all_prompts(found):
-    """With passes for the start alone: slopes of some of the task and of all, found at once and ordered by hand."""
+def test_circuits_are_chosen_by_the_slopes_on_all_prompts(found):
+    """With passes for the start alone: slopes of the whole task, found at once and ordered by hand."""
     model, task, _ = found
     edges = find_edges(model, task, budget=6, progress=False)
     assert (edges.passes, edges.n_prompts, len(edges.whole)) == (5, 8, 3)
-    game = EdgeGame(model, task)
     shares = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
     gates = np.repeat(shares[:, None], 190, axis=1)
-    slopes = [
-        each.evaluate(gates, gradients=True, progress=False).gradients
-        for each in (game, game.on(task.split(0.375, seed=0)[0]))
-    ]
-    np.testing.assert_allclose(edges.scores, slopes[0].mean(0), atol=1e-5)
+    slopes = EdgeGame(model, task).evaluate(gates, gradients=True, progress=False).gradients
+    np.testing.assert_allclose(edges.scores, slopes.mean(0), atol=1e-5)
     toward = np.sign(edges.whole.mean() - edges.empty.mean())
-    chose = set()
     for circuit in edges.highest:
         weights = np.exp(-np.abs(np.log(shares / (circuit.budget / 190))))
-        orders = [np.argsort(-toward * (weights @ each), kind="stable") for each in slopes]
-        columns = [largest_connected(edges.selection, order, circuit.budget) for order in orders]
-        masks = np.array([np.isin(np.arange(190), each) for each in columns])
-        best = int(np.argmax(toward * game(masks)))
-        assert set(circuit.columns.tolist()) == set(columns[best].tolist())
-        chose.add(best)
-    assert chose == {0, 1}, "both are better somewhere"
+        order = np.argsort(-toward * (weights @ slopes), kind="stable")
+        columns = largest_connected(edges.selection, order, circuit.budget)
+        assert set(circuit.columns.tolist()) == set(columns.tolist())
 
 
 def test_rounds_say_how_they_went(found):

@@ -5,8 +5,7 @@ takes the slopes at it. Main effects of a fixed model are those of its own neigh
 are elsewhere, so each round's slopes are of where the last one went. Slopes are taken on few prompts, which later
 rounds fit: they stop once the prompts left out say that circuits are no better. Slopes on the prompts left out are
 taken at the same circuits, and kept apart until that is decided. The circuit of a size that is handed out is the one
-with most of the behaviour on all prompts: of the best of the rounds, and of those that the slopes on all prompts choose
-after each round.
+with most of the behaviour on all prompts, of those that the slopes on all prompts choose after each round.
 """
 
 from __future__ import annotations
@@ -88,8 +87,7 @@ def search_edges(
             break
         slopes.take(_masks(here, n))
     every = slopes.every
-    by_all = [[_chosen(game, toward * every.near(size / n, first), size) for first in known] for size in wanted]
-    candidates = [[one, *more] for one, more in zip(best, by_all, strict=True)]
+    candidates = [[_chosen(game, toward * every.near(size / n, first), size) for first in known] for size in wanted]
     values = iter((toward * _on_all(asked, other, _masks([each for row in candidates for each in row], n))).tolist())
     highest = [max(row, key=lambda _: next(values)) for row in candidates]
     scores_at = np.stack([every.near(size / n) for size in wanted])
