@@ -122,8 +122,7 @@ class AblationEngine:
         self._device = next(model.parameters()).device
         self._dtype = next(model.parameters()).dtype
         self._state = model_state(model) if state is None else state
-        # Others put in their place are another state, which gets another engine, or the same numbers.
-        self._parameters = list(model.parameters())
+        self._parameters = list(model.parameters())  # others are another state, with another engine, or equal
         with frozen(self._parameters):
             self.executor, self.note, forwards = self._forwards(executor)
             self._groups = [self._prepare(*each) for each in zip(self._given, forwards, strict=True)]

@@ -105,8 +105,7 @@ class EdgeEngine:
         self._placed = any(at is not None for at in selection.positions)
         self._state = model_state(model) if state is None else state
         self._check_memory()
-        # Others put in their place are another state, which gets another engine, or the same numbers.
-        self._parameters = list(model.parameters())
+        self._parameters = list(model.parameters())  # others are another state, with another engine, or equal
         with frozen(self._parameters):
             self.executor, self.note, dense = self._chosen(executor)
             self._groups = [self._prepare(group, dense) for group in task.sequences]

@@ -55,7 +55,7 @@ def test_attention_of_the_last_token_is_that_of_hugging_face(tiny, family):
         assert [share.name for share in one.where] == ["END"]
         for prompt, shares in enumerate(one.per_prompt):
             plain = expected[head.layer][prompt][head.start, -1]
-            assert torch.tensor(shares).numpy() == pytest.approx(plain.numpy(), abs=4e-6)
+            assert torch.tensor(shares).numpy() == pytest.approx(plain.numpy(), abs=2e-6)
         first = over_prompts(torch.stack([each[head.start, -1, 0] for each in expected[head.layer]]).double().numpy())
         assert one.first.value == pytest.approx(first.value, abs=2e-6)
         assert (one.first.low, one.first.high) == pytest.approx((first.low, first.high), abs=2e-5)
