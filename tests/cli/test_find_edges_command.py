@@ -33,7 +33,7 @@ def task_file(tmp_path):
 
 def test_find_writes_a_circuit_of_edges_and_verify_examines_it(loads, task_file, tmp_path, capsys):
     out = tmp_path / "out"
-    command = ["find", "--model", "tiny", "--task", str(task_file), "--components", "edges", "--budget", "20"]
+    command = ["find", "--model", "tiny", "--task", str(task_file), "--components", "edges", "--budget", "60"]
     few = ["--heldout-masks", "12", "--contexts", "16", "--store", "off", "--out", str(out)]
     assert main([*command, *few]) == 0
     text = capsys.readouterr().out

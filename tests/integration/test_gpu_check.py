@@ -13,7 +13,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "tools/gpu_check.sh"
-STEPS = ["first", "kernel_tests", "engine_tests", "kernels", "engine_smollm2", "engine_llama_1b", "engine_llama_8b"]
+STEPS = [
+    "first",
+    "kernel_tests",
+    "engine_tests",
+    "edges",
+    "kernels",
+    "engine_smollm2",
+    "engine_llama_1b",
+    "engine_llama_8b",
+]
 
 # $FAIL and $HANG hold words of the command lines that fail or never end.
 PYTHON = """#!/usr/bin/env bash
