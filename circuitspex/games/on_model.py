@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from circuitspex.ablation import Store
+from circuitspex.errors import UserError
 from circuitspex.games.lens import LensGame
+from circuitspex.games.workers.recipe import Recipe
 from circuitspex.models import model_identity
 from circuitspex.models.alone import alone
 from circuitspex.models.protocol import Model
@@ -54,6 +56,10 @@ class ModelGame(LensGame):
                 self._begin(state)
             yield
 
+    @abstractmethod
+    def _recipe(self) -> Recipe:
+        """How a worker makes this game, with a model that it loads itself."""
+
     def _first(self) -> None:
         """Make everything ready for the first time."""
         with alone(self.model):
@@ -63,7 +69,12 @@ class ModelGame(LensGame):
     def _begin(self, state: ModelState) -> None:
         if self._state is not None and state != self._state:
             self.n_changes += 1
-        self._state, self._identity = state, None
+        self._state, self._identity, self._given_out = state, None, None
+        if state.foreign and self.workers is not None:
+            raise UserError(
+                f"the model has {why_foreign(state)}, which workers, who load it themselves, would not have; play it "
+                "in this process, or save the changed model"
+            )
         self._make_ready(state)
         self.store = self._given_store
         if state.foreign and self.store is not None:

@@ -17,6 +17,7 @@ from circuitspex.models.causal import check_config, needs_own_code, read_config
 from circuitspex.models.gguf import read_gguf
 from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, tokenizer_for, tokenizer_in
 from circuitspex.models.identity import identity_of_given, remember_identity, weights_hash
+from circuitspex.models.origin import remember_origin
 from circuitspex.models.own_tokenizer import remember_tokenizer
 from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
@@ -71,6 +72,7 @@ def load_model(
         ModelNotFoundError: no such model, no network to look for it, or a model that is refused; the line says why.
         UserError: an unknown device or dtype.
     """
+    arguments = dict(locals())
     import torch
 
     if not isinstance(source, str | Path):
@@ -98,6 +100,7 @@ def load_model(
         model = model.to(wanted_device)
     bridge: Model = _bridge(name, model, tokenizer, wanted_dtype, wanted_device)
     remember_identity(bridge, identity)
+    remember_origin(bridge, arguments)
     return bridge
 
 
