@@ -6,17 +6,18 @@ import argparse
 import json
 import platform
 
-from circuitspex.cli.options import verb_parser
+from circuitspex.cli.options import shared_options, verb_parser
 
 EXAMPLE = "circuitspex info"
-PACKAGES = ("circuitspex", "torch", "transformer-lens", "transformers", "numpy", "scipy", "lightgbm", "triton")
+PACKAGES = ("circuitspex", "torch", "transformer-lens", "transformers", "numpy", "scipy", "lightgbm", "triton", "ray")
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this verb."""
-    verb_parser(verbs, "info", "say what is installed, which device and which executor are used", EXAMPLE).set_defaults(
-        run=run
-    )
+    about = "say what is installed, which device and which executor are used"
+    parser = verb_parser(verbs, "info", about, EXAMPLE)
+    shared_options(parser, "workers", workers={"help": "also what this Ray cluster has: auto, HOST:PORT or ray://…"})
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,10 +42,12 @@ def run(options: argparse.Namespace) -> int:
         "cpu_products": "packed weights (oneDNN)" if can_pack(torch.float32) else "PyTorch's own",
         "bfloat16_products": "packed weights (oneDNN)" if can_pack(torch.bfloat16) else "PyTorch's own",
         "cache": str(cache_folder()),
+        **({} if options.workers is None else {"cluster": _cluster(options.workers)}),
     }
     if options.json:
         print(json.dumps(facts, indent=1))
         return 0
+
     for key, value in facts.items():
         if isinstance(value, dict):
             for name, number in value.items():
@@ -52,3 +55,24 @@ def run(options: argparse.Namespace) -> int:
         else:
             print(f"{key:18} {value}")
     return 0
+
+
+def _cluster(address: str) -> dict[str, str]:
+    """What the machines of a Ray cluster have, by name."""
+    from circuitspex.games.workers.cluster import check_ray, connect, machines
+
+    check_ray()
+    ours = connect(address, {})
+    try:
+        import ray
+
+        found = {"ray": ray.__version__}
+        free = ray.available_resources()
+        for machine in machines():
+            numbers = f"{machine['cpus']:g} cores, {machine['gpus']:g} GPUs, {machine['memory'] / 2**30:.1f} GB"
+            found[machine["name"]] = numbers
+        found["free"] = f"{free.get('CPU', 0):g} cores, {free.get('GPU', 0):g} GPUs"
+        return found
+    finally:
+        if ours:
+            ray.shutdown()

@@ -59,6 +59,8 @@ def connect(address: str | None, options: Mapping[str, Any], cpus: float = 1) ->
     import ray
 
     n_local = check_address(address)
+    if address is not None:
+        _check_there(address)
     if ray.is_initialized():
         if address is None:
             return False
@@ -71,7 +73,6 @@ def connect(address: str | None, options: Mapping[str, Any], cpus: float = 1) ->
         ray.init(address="local", **{**own, **given})
         return True
     address = address or "auto"
-    _check_there(address)
     if address.startswith("ray://") and importlib.util.find_spec("grpc") is None:
         raise UserError("addresses ray://… need Ray's client, which is not installed: pip install 'circuitspex[ray]'")
     try:
@@ -83,7 +84,7 @@ def connect(address: str | None, options: Mapping[str, Any], cpus: float = 1) ->
 
 def _check_there(address: str) -> None:
     """Ask whether anything listens at a host and port: Ray itself goes on asking for minutes."""
-    found = _REMOTE.match(address)
+    found = None if _LOCAL.match(address) else _REMOTE.match(address)
     if found is None:
         return
     try:

@@ -12,6 +12,7 @@ from pickle import PicklingError
 from typing import Any
 
 from circuitspex.errors import UserError
+from circuitspex.games.workers.losses import got, root
 from circuitspex.games.workers.recipe import Recipe
 from circuitspex.games.workers.schedule import Schedule
 from circuitspex.games.workers.worker import Outcome, Worker, running_code
@@ -177,8 +178,9 @@ class Crew:
             if running:
                 waiting_since = time.monotonic()
             elif not self._starting:
-                why = [reason for member in self._aside for reason in member.refused.values()][-2:] or self._ended[-2:]
-                raise UserError(f"no worker is left: {'; '.join(why) or 'all were closed'}")
+                refusals = [reason for member in self._aside for reason in member.refused.values()]
+                said = "; ".join(refusals[-2:] or self._ended[-2:]) or "all were closed"
+                raise UserError(f"no worker is left: {said}")
             elif time.monotonic() - waiting_since > self._patience:
                 raise UserError(
                     f"no worker has started within {self._patience:.0f} s: other work holds the cluster's room"
@@ -190,7 +192,7 @@ class Crew:
                     continue
                 member = running.pop(ref)
                 try:
-                    outcome, why = _got(ref)
+                    outcome, why = got(ref)
                 except Exception:
                     schedule.finished(member)
                     raise
@@ -226,7 +228,7 @@ class Crew:
                 try:
                     self._sent[key, number] = ray.put(what)
                 except (TypeError, AttributeError, PicklingError) as error:
-                    raise UserError(f"{job.recipe.name} can't be sent to workers: {_root(error)}") from error
+                    raise UserError(f"{job.recipe.name} can't be sent to workers: {root(error)}") from error
         # In a list, Ray sends references, and a worker fetches what is behind them once.
         held = [self._sent[key, number] for number in range(len(given))]
         if job.method == "facts":
@@ -244,7 +246,7 @@ class Crew:
 
         member = self._starting.pop(ref)
         try:
-            found, why = _got(ref)
+            found, why = got(ref)
         except Exception:  # of a job that no one waits for any more
             found, why = Outcome("done"), ""
         if found is None:
@@ -284,37 +286,3 @@ class Crew:
         schedule.refused(member)
         if schedule.idle or schedule.running or self._starting:
             warnings.warn(f"{said}; the others go on", stacklevel=2)
-
-
-def _got(ref: Any) -> tuple[Any, str]:
-    """What Ray has for a reference; or None and, in one line, what its worker was lost to.
-
-    Raises:
-        Exception: what the job itself raised.
-    """
-    import ray
-    from ray.exceptions import RayActorError, RayError, RayTaskError
-
-    try:
-        return ray.get(ref), ""
-    except RayTaskError as error:
-        cause = error.cause
-        raise (cause if isinstance(cause, Exception) else error) from None
-    except RayActorError as error:
-        return None, _line(error)
-    except RayError as error:  # its machine has gone, with what it had to give
-        return None, _line(error)
-
-
-def _root(error: BaseException) -> str:
-    """What lies behind an error that Ray wraps in pages of advice."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return " ".join(str(error).split())[:200]
-
-
-def _line(error: BaseException) -> str:
-    """The line of Ray's long message that says what happened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if "Error:" in line or "is dead because" in line or "killed" in line]
-    return (told[-1] if told else lines[0] if lines else type(error).__name__)[:300]

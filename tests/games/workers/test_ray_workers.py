@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from saved_models import saved
 from training_by_workers import Deadly, MaskSum, kept_share
 
 import circuitspex as cx
+from circuitspex.ablation import Store
 from circuitspex.games import TrainFunction
 from circuitspex.games.chunks import ChunkedGame
 
@@ -62,6 +64,13 @@ def test_a_training_that_ends_every_worker_fails_alone(workers: cx.RayWorkers, m
     with pytest.raises(cx.UserError, match=r"1 of 3 trainings failed.*without p?g?0") as caught:
         game.evaluate(masks, progress=False)
     assert sorted(caught.value.finished.masks.tolist()) == sorted(masks[[0, 2]].tolist())
+
+
+def test_a_chunk_that_ends_every_worker_is_said(workers: cx.RayWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers._crew, "_retries", 0)
+    game = cx.FunctionGame(lambda masks: [Deadly()(mask) for mask in masks], 2, workers=workers)
+    with pytest.raises(cx.UserError, match=r"1 of 1 ablations were given up: .* lost 1 times, at last worker \d+"):
+        game(np.array([[False, True]]))
 
 
 def test_stacked_trainings(workers: cx.RayWorkers) -> None:
@@ -191,3 +200,40 @@ def test_another_checkpoint_is_refused_by_name(
     masks = np.ones((1, game.n_players), dtype=bool)
     with pytest.raises(cx.UserError, match=r"no worker is left: worker \d+ \(.*\) was refused: the weights of .*model"):
         game(masks)
+
+
+def test_compare_and_a_series_of_checkpoints(
+    workers: cx.RayWorkers, tiny: SimpleNamespace, folder: Path, task: cx.Task, tmp_path: Path
+) -> None:
+    other = saved(tiny, tmp_path / "other", seed=1)
+    options: dict[str, Any] = {"budget": 24, "max_nodes": 2, "max_interactions": 1, "n_contexts": 4, "progress": False}
+    models = cx.load_model(folder), cx.load_model(other)
+    near, far = (cx.compare(*models, task, workers=each, n_heldout=10, **options) for each in (None, workers))
+    assert len(near.changes)
+    assert [(each.components, each.kind) for each in near.changes] == [(c.components, c.kind) for c in far.changes]
+    differences = [[each.difference.value for each in found.changes] for found in (near, far)]
+    assert differences[0] == pytest.approx(differences[1], abs=1e-4)
+    # A name, a model that was loaded, a function that loads one, and the first once more.
+    series = {"a": str(folder), "b": models[1], "c": functools.partial(cx.load_model, other), "d": str(folder)}
+    given = (series, task)
+    far_store = tmp_path / "runs.sqlite"
+    one = cx.compare_series(*given, decode_at=["a", "b"], **options)
+    two = cx.compare_series(*given, decode_at=["a", "b"], workers=workers, store=far_store, **options)
+    assert two.same_as == one.same_as == {"c": "b", "d": "a"}
+    assert two.sets == one.sets
+    for a, b in zip(one.points, two.points, strict=True):
+        assert (a.name, a.identity) == (b.name, b.identity)
+        assert [e.value for e in a.effects] == pytest.approx([e.value for e in b.effects], abs=1e-5)
+    kept = sum(game.n_ablations for game in Store(far_store).games())
+    assert kept > 2 * options["budget"], "what workers finish is in the driver's store"
+
+
+def test_a_checkpoint_of_another_shape(
+    workers: cx.RayWorkers, tiny: SimpleNamespace, folder: Path, task: cx.Task, tmp_path: Path
+) -> None:
+    tiny.hf_model("llama", num_hidden_layers=2).save_pretrained(tmp_path)
+    tiny.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(
+        cx.UserError, match="a and b can't be compared component by component: layers 3 in the first, 2"
+    ):
+        cx.compare_series({"a": folder, "b": tmp_path}, task, decode_at=["a"], budget=8, workers=workers)
