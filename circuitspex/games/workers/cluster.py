@@ -77,8 +77,11 @@ def connect(address: str | None, options: Mapping[str, Any], cpus: float = 1) ->
         raise UserError("addresses ray://… need Ray's client, which is not installed: pip install 'circuitspex[ray]'")
     try:
         ray.init(address=address, **given)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise UserError(_none_at(address, " ".join(str(error).split())[:160])) from error
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
+        said = _none_at(address, " ".join(str(error).split())[:160])
+        if "RAY_AUTH_MODE" not in os.environ:
+            said += "; a cluster that asks for a token needs RAY_AUTH_MODE=token here"
+        raise UserError(said) from error
     return True
 
 

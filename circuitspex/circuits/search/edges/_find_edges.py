@@ -40,9 +40,9 @@ def find_edges(
     """Find, for each size, which edges of a model do a task.
 
     Slopes of the metric in the gates of all edges are taken on the way from all closed to all open, then round by round
-    at the circuits of every size that they choose. Rounds stop where the circuits are no better on prompts left out of
-    this, whose slopes then count as well. ``find_circuit(components="edges")`` does
-    this and measures the strongest edges and their interactions.
+    near the circuits of every size that they choose. Rounds stop where circuits chosen by the slopes on some of the
+    prompts are no better on the others. ``find_circuit(components="edges")`` does this and measures the strongest edges
+    and their interactions.
 
     Args:
         model: a TransformerBridge, a Hugging Face model, or the name of one.
@@ -52,7 +52,7 @@ def find_edges(
         budget: passes with gradients, at most; 5 for the start, one for each of about seven sizes a round.
         sizes: numbers of edges; by default MIB's shares, .1 to 100 %.
         ungrouped: whether each query head has keys and values of its own, as MIB counts edges.
-        left_out: prompts to stop by, whose slopes count in the end; by default three in eight of the task's.
+        left_out: prompts to stop by; by default three in eight of the task's. Their slopes count too.
         executor, store, workers: as in ``EdgeGame``.
         seed: says which prompts are left out.
         progress: progress bars; by default where standard error is a terminal.

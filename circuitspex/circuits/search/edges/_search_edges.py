@@ -48,9 +48,9 @@ def search_of_edges(
 ) -> Found:
     """``find_circuit`` among edges, with options that are made and checked.
 
-    The slopes are taken on some of the prompts, circuits chosen by the others (``find_edges``). The edges with the
-    largest slopes on the way from nothing to everything are then the players of a small game in which all other edges
-    are open, and what interacts is looked for, measured and verified there as among any components.
+    Circuits of every size are chosen by slopes (``find_edges``). The edges with the largest slopes on the way from
+    nothing to everything are then the players of a small game in which all other edges are open, and what interacts is
+    looked for, measured and verified there as among any components.
     """
     if heldout is None:
         task, heldout = hold_out(task, options.seed)
