@@ -196,7 +196,7 @@ class AblationEngine:
         made = forwards(dense)
         for forward, hooks, one in zip(made, plain, self._given, strict=True):
             first = first_place(one.components, one.task.length)
-            reason = disagreement(forward, hooks, self.n_players, first)
+            reason = disagreement(forward, hooks, self.n_players, first, self._state)
             if reason is not None:
                 raise NotDenseError(reason)
         if self.precision == "bfloat16":
