@@ -17,7 +17,7 @@ from circuitspex.errors import TaskError
 from circuitspex.models.protocol import Model
 from circuitspex.models.remembered import is_on, recalled, remember
 from circuitspex.models.remembered_of_model import facts_of
-from circuitspex.models.state import model_state
+from circuitspex.models.standing import state_now
 from circuitspex.tasks import TaskGroup
 
 _BATCH = 64
@@ -75,7 +75,7 @@ def _facts(
     """All that the activations depend on; None where they are not remembered."""
     if not is_on() or any(type(site) is not Site for site in sites):  # others have weights of their own
         return None
-    of_model = facts_of(model, model_state(model))
+    of_model = facts_of(model, state_now(model))
     if of_model is None:
         return None
     prompts = [tokens.tolist(), None if lengths is None else lengths.tolist()]

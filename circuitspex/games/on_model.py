@@ -14,6 +14,7 @@ from circuitspex.games.lens import LensGame
 from circuitspex.models import model_identity
 from circuitspex.models.alone import alone
 from circuitspex.models.protocol import Model
+from circuitspex.models.standing import standing
 from circuitspex.models.state import ModelState, model_state, why_foreign
 
 # Counted up whenever values on a model may differ from those that were kept before. Version 1 knew neither buffers nor
@@ -64,7 +65,8 @@ class ModelGame(LensGame):
         if self._state is not None and state != self._state:
             self.n_changes += 1
         self._state, self._identity = state, None
-        self._make_ready(state)
+        with standing(self.model, state):
+            self._make_ready(state)
         self.store = self._given_store
         if state.foreign and self.store is not None:
             self.store = None

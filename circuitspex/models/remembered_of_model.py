@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from circuitspex.models.float32_products import float32_products
 from circuitspex.models.identity import model_identity
 from circuitspex.models.protocol import Model
 from circuitspex.models.remembered import is_on, recalled, remember
@@ -22,17 +23,24 @@ def facts_of(model: Model, state: ModelState) -> dict[str, Any] | None:
     """
     if state.foreign or not is_on():
         return None
-    own = getattr(model, "original_model", model)
-    config = getattr(own, "config", None)
     return {
         "weights": model_identity(model, state),
-        "class": f"{type(own).__module__}.{type(own).__qualname__}",
         "wrapped": type(model).__qualname__,
+        **facts_of_class(getattr(model, "original_model", model)),
+        "numerics": [list(each) for each in state.numerics],
+    }
+
+
+def facts_of_class(own: Any) -> dict[str, Any]:
+    """What else of a Hugging Face model its passes depend on: its class, how it runs, in which numbers and where."""
+    config = getattr(own, "config", None)
+    return {
+        "class": f"{type(own).__module__}.{type(own).__qualname__}",
         "attention": str(getattr(config, "_attn_implementation", None)),
         "experts": str(getattr(config, "_experts_implementation", None)),
         "dtypes": sorted({str(parameter.dtype) for parameter in own.parameters()}),
+        "products": float32_products(),
         "devices": sorted({_name(parameter.device) for parameter in own.parameters()}),
-        "numerics": [list(each) for each in state.numerics],
     }
 
 

@@ -24,7 +24,8 @@ from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import FwdHook, Model
 from circuitspex.models.remembered import recalled, remember
 from circuitspex.models.remembered_of_model import facts_of
-from circuitspex.models.state import ModelState, model_state
+from circuitspex.models.standing import state_now
+from circuitspex.models.state import ModelState
 from circuitspex.registry import Later
 
 _ROUNDS = 12
@@ -44,7 +45,7 @@ def proofs(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
     earlier process, with the same versions of all that takes part, is not tried again.
     """
     with alone(model):
-        state = model_state(model)
+        state = state_now(model)
         kept = _known.setdefault(model, {})
         key = tuple(wanted.items())
         if key not in kept or kept[key][0] != state or state.foreign:
