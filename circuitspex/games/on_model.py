@@ -12,7 +12,7 @@ from typing import Any
 from circuitspex.ablation import Store
 from circuitspex.games.lens import LensGame
 from circuitspex.models import model_identity
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.protocol import Model
 from circuitspex.models.standing import standing
 from circuitspex.models.state import ModelState, model_state, why_foreign
@@ -49,7 +49,7 @@ class ModelGame(LensGame):
 
     @contextlib.contextmanager
     def _ready(self) -> Iterator[None]:
-        with alone(self.model):
+        with running(self.model):
             state = model_state(self.model)
             if state != self._state or state.foreign:
                 self._begin(state)
@@ -57,7 +57,7 @@ class ModelGame(LensGame):
 
     def _first(self) -> None:
         """Make everything ready for the first time."""
-        with alone(self.model):
+        with running(self.model):
             self._begin(model_state(self.model))
             self._state = model_state(self.model)  # the first pass of some models writes into their weights
 

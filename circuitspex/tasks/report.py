@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from circuitspex.errors import TaskError
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import Model
 from circuitspex.models.remembered import recalled, remember
@@ -123,7 +123,7 @@ def same_run(model: Model, task: Any, run: Callable[[], PlainRun]) -> PlainRun:
 
     What an earlier process saw of the same weights and prompts is taken from there.
     """
-    with alone(model):
+    with running(model):
         state = model_state(model)
         before = _latest.get(model)
         if before is not None and before[0] == state and before[1]() is task and not state.foreign:
@@ -187,6 +187,6 @@ def _logits(
 
 def _plain(model: Model, group: TaskGroup, rows: slice) -> Float[Tensor, "rows positions vocab"]:
     device = next(iter(model.parameters())).device
-    with alone(model), torch.no_grad():
+    with running(model), torch.no_grad():
         logits: Tensor = model(group.tokens[group.sequences(rows)].to(device))
     return logits

@@ -17,7 +17,7 @@ from circuitspex.components.proof.seen import LENGTH
 from circuitspex.components.proof.trial import NOTHING_PASSES, Verdicts, probe_tokens, trial
 from circuitspex.components.proof.what_is_proved import Proof, Proofs, Wanted, as_text, from_text
 from circuitspex.errors import UserError
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.in_float32 import asked_in_float32
 from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.overflow import overflow_error, overflowed
@@ -44,7 +44,7 @@ def proofs(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
     The model and the generators of random numbers are left as they were. What was found of the same weights by an
     earlier process, with the same versions of all that takes part, is not tried again.
     """
-    with alone(model):
+    with running(model):
         state = state_now(model)
         kept = _known.setdefault(model, {})
         key = tuple(wanted.items())
