@@ -16,13 +16,13 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from circuitspex import strict_json
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.files import write_atomically
+from circuitspex.installed import versions_of
 from circuitspex.models.cache import cache_folder
 
 FOLDER = "remembered"
@@ -73,9 +73,7 @@ def remember(kind: str, facts: Facts, payload: bytes) -> None:
 def surroundings() -> dict[str, str]:
     """Versions of what computes, and a stamp of this package's own files, which change without a version."""
     found = {"python": platform.python_version(), "machine": platform.machine(), "system": sys.platform}
-    for package in _PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
+    found |= versions_of(_PACKAGES)
     stamps = sorted(
         (str(path), about.st_size, about.st_mtime_ns)
         for path in Path(__file__).parents[1].rglob("*.py")

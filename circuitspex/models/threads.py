@@ -70,6 +70,21 @@ def wanted_threads() -> int | None:
     return int(wanted)
 
 
+def set_by_variable() -> ThreadChoice | None:
+    """The number that an environment variable asks for; None where there is none that does.
+
+    Raises:
+        UserError: as in ``wanted_threads``.
+    """
+    wanted = wanted_threads()
+    if wanted is not None:
+        return ThreadChoice(wanted, "CIRCUITSPEX_THREADS")
+    for name in _VARIABLES:
+        if (value := os.environ.get(name, "")).isdecimal() and int(value):
+            return ThreadChoice(int(value), name)
+    return None
+
+
 def chosen_threads(*, anew: bool = False) -> ThreadChoice:
     """The choice for passes that begin now: of the trial of the last ten seconds, or of a new one.
 
@@ -79,14 +94,12 @@ def chosen_threads(*, anew: bool = False) -> ThreadChoice:
     import torch
 
     now = torch.get_num_threads()
-    wanted = wanted_threads()
-    if wanted is not None:
-        return ThreadChoice(wanted, "CIRCUITSPEX_THREADS")
+    named = set_by_variable()
+    if named is not None:  # PyTorch has read the others itself, and may have been told otherwise since
+        return named if named.why == "CIRCUITSPEX_THREADS" else ThreadChoice(now, named.why)
     known = _latest.choice
     if _latest.depth == 0 and now == 1:
         return ThreadChoice(1, "PyTorch has one thread")
-    if _latest.depth == 0 and (named := next((each for each in _VARIABLES if os.environ.get(each)), None)):
-        return ThreadChoice(now, named)
     if _latest.depth == 0 and now not in _usual():
         return ThreadChoice(now, "torch.set_num_threads")
     if known is not None and not anew and time.time() - known.when < AGAIN_AFTER:
