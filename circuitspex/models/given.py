@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from circuitspex.errors import UserError
 from circuitspex.models.hugging_face import is_hugging_face, tokenizer_for
-from circuitspex.models.load import load_model
 from circuitspex.models.protocol import HasTokenizer, Model
 from circuitspex.models.tokens import prepends_bos
 
@@ -35,7 +34,7 @@ def model_of(given: GivenModel) -> Model:
 
 def bridged(given: GivenModel) -> Model:
     """As ``model_of``, but whatever is neither a name nor a Hugging Face model is given back as it is."""
-    return load_model(given) if isinstance(given, str | Path) or is_hugging_face(given) else given
+    return _loaded(given) if isinstance(given, str | Path) or is_hugging_face(given) else given
 
 
 def for_text(given: GivenModel) -> HasTokenizer:
@@ -46,7 +45,13 @@ def for_text(given: GivenModel) -> HasTokenizer:
     """
     if is_hugging_face(given):
         return _Text(given, tokenizer_for(given))
-    return load_model(given) if isinstance(given, str | Path) else given
+    return _loaded(given) if isinstance(given, str | Path) else given
+
+
+def _loaded(given: str | Path | PreTrainedModel) -> Model:
+    from circuitspex.models.load import load_model  # here: the command line lists tasks without it
+
+    return load_model(given)
 
 
 class _Config:

@@ -25,7 +25,7 @@ from circuitspex.circuits.roles.writes import writes
 from circuitspex.components import Component, Latents, parse_component
 from circuitspex.errors import UserError
 from circuitspex.models import model_identity, model_of
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.given import GivenModel
 from circuitspex.models.protocol import Model
 from circuitspex.scale import check_seed
@@ -91,7 +91,7 @@ def describe(
             bar.set_postfix_str(name)
             bar.update()
 
-        with alone(bridge):
+        with running(bridge):
             started = time.perf_counter()
             at = where(subject)
             mark(stages[0], started)
