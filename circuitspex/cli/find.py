@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from circuitspex.cli.checks import check_before_loading, task_options
-from circuitspex.cli.options import arguments, levels, rounds, shared_options, verb_parser
+from circuitspex.cli.options import LOADING, arguments, levels, rounds, shared_options, verb_parser
 from circuitspex.cli.result import WRITTEN, show
 
 EDGES = "or of edges, in quotes where it has an arrow: edges, edges:ungrouped, 'edges->logits', 'L5H1->L9H3.q'"
@@ -42,14 +42,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="LEVELS",
         help="from coarse to fine, such as layers,heads+mlps,neurons, in place of --components",
     )
-    shared_options(parser, "store", "seed", "device")
-    parser.add_argument(
-        "--device-map",
-        metavar="MAP",
-        choices=("auto", "balanced", "balanced_low_0", "sequential"),
-        help="spread a large model over several GPUs: auto, balanced or sequential",
-    )
-    shared_options(parser, "dtype", "revision", "out")
+    shared_options(parser, "store", "seed", *LOADING, "revision", "out")
     parser.add_argument(
         "--mib",
         action="store_true",

@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from circuitspex.models.as_built import changed_since_built
-from circuitspex.models.contents import raw, tensor_parts
+from circuitspex.models.contents import beside, raw, tensor_parts
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import VOLATILE, ModelState, model_state
 
@@ -106,7 +106,7 @@ def _persistent_buffers(hf_model: Any) -> list[Any]:
 
 
 def _digest(tensor: Any) -> str:
-    parts = [part.to("cpu") for part in tensor_parts(tensor.detach())]
+    parts = [part.to("cpu") for part in (*tensor_parts(tensor.detach()), *beside(tensor))]
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{tuple(part.shape)} {part.dtype}".encode())

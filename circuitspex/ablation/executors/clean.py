@@ -19,6 +19,7 @@ from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.executors.dense import NotDenseError
 from circuitspex.ablation.executors.prefix import entry_hook
 from circuitspex.ablation.shapes import Allowed, Stream, Tokens
+from circuitspex.models.pass_memory import rows_that_fit
 from circuitspex.models.protocol import Model
 
 # Prompts run at once; fewer where memory is short.
@@ -76,7 +77,7 @@ def clean_pass(model: Model, tokens: Tokens) -> CleanPass:
         return entry[0]
 
     with torch.no_grad(), _watched(model, seen):
-        entries = in_parts(len(tokens), _BATCH, run)
+        entries = in_parts(len(tokens), min(_BATCH, rows_that_fit(model, tokens.shape[1], gradients=False)), run)
     n_positions = tokens.shape[1]
     known: dict[int, torch.Tensor | None] = {}  # most layers are given the same tensor
     found = []
