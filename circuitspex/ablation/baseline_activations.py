@@ -14,6 +14,7 @@ from circuitspex.ablation.passes import run_with
 from circuitspex.ablation.shapes import Activation, BaselineOfSite, Tokens
 from circuitspex.ablation.sites import Site
 from circuitspex.errors import TaskError
+from circuitspex.models.pass_memory import rows_that_fit
 from circuitspex.models.protocol import Model
 from circuitspex.models.remembered import is_on, recalled, remember
 from circuitspex.models.remembered_of_model import facts_of
@@ -129,7 +130,7 @@ def passing(
         return found
 
     with torch.no_grad():
-        return in_parts(len(tokens), _BATCH, run)
+        return in_parts(len(tokens), min(_BATCH, rows_that_fit(model, tokens.shape[1], gradients=False)), run)
 
 
 def _sum(value: Activation, there: Bool[torch.Tensor, "rows pos"] | None) -> BaselineOfSite:

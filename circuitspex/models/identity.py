@@ -10,7 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from circuitspex.models.as_built import changed_since_built
-from circuitspex.models.contents import checksums, raw, tensor_parts
+from circuitspex.models.contents import beside, checksums, raw, tensor_parts
 from circuitspex.models.protocol import Model
 from circuitspex.models.remembered import is_on, recalled, remember
 from circuitspex.models.state import VOLATILE, ModelState, model_state
@@ -110,11 +110,11 @@ def _quick_facts(hf_model: Any) -> dict[str, Any] | None:
 
     XXH3 with 128 bits: two models of chance or of training don't share it.
     """
-    parameters, buffers = list(hf_model.parameters()), _persistent_buffers(hf_model)
-    if any(tensor.device.type != "cpu" for tensor in (*parameters, *buffers)) or not is_on():
+    parameters = list(hf_model.parameters())
+    groups = [parameters, _persistent_buffers(hf_model), [part for each in parameters for part in beside(each)]]
+    if any(tensor.device.type != "cpu" for group in groups for tensor in group) or not is_on():
         return None
-    sums = checksums([parameters, buffers])
-    counts = [len(parameters), len(buffers)]
+    sums, counts = checksums(groups), [len(group) for group in groups]
     settings = json.dumps(_settings(hf_model), sort_keys=True, default=str)
     return {"tensors": [each.hex() for each in sums], "counts": counts, "settings": settings}
 
@@ -130,7 +130,7 @@ def _persistent_buffers(hf_model: Any) -> list[Any]:
 
 
 def _digest(tensor: Any) -> str:
-    parts = [part.to("cpu") for part in tensor_parts(tensor.detach())]
+    parts = [part.to("cpu") for part in (*tensor_parts(tensor.detach()), *beside(tensor))]
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{tuple(part.shape)} {part.dtype}".encode())

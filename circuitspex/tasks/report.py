@@ -16,6 +16,7 @@ from torch import Tensor
 from circuitspex.errors import TaskError
 from circuitspex.models.alone import running
 from circuitspex.models.overflow import overflow_error, overflowed
+from circuitspex.models.pass_memory import rows_that_fit
 from circuitspex.models.protocol import Model
 from circuitspex.models.remembered import recalled, remember
 from circuitspex.models.remembered_of_model import facts_of
@@ -172,7 +173,8 @@ def _logits(
     and those of the positions that the task's metric reads.
     """
     vocab = int(getattr(model.cfg, "d_vocab", 0)) or 1
-    step = max(1, min(batch_size, _MAX_LOGITS // (group.n_sequences * group.length * vocab)))
+    fit = rows_that_fit(model, group.length, gradients=False, n_read=group.length) // group.n_sequences
+    step = max(1, min(batch_size, fit, _MAX_LOGITS // (group.n_sequences * group.length * vocab)))
     longest = 1 if group.answer_lengths is None else int(group.answers.shape[1])
     end = group.n_prompt_tokens - 1
     for start in range(0, len(group), step):

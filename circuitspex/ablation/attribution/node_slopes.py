@@ -16,7 +16,7 @@ import torch
 
 from circuitspex.ablation.attribution.other_prompts import entry_of
 from circuitspex.ablation.attribution.relevance_rules import with_relevance_rules
-from circuitspex.ablation.batch_size import in_parts, rows_that_fit
+from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.executors.agreement import disagreement, parts_of
 from circuitspex.ablation.executors.clean import clean_pass
 from circuitspex.ablation.executors.dense import NotDenseError
@@ -31,6 +31,7 @@ from circuitspex.ablation.sites import Site
 from circuitspex.components import Component, ModelStructure
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.models.overflow import check_slopes
+from circuitspex.models.pass_memory import rows_that_fit
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import model_state
 from circuitspex.tasks import Task, check_metric_values

@@ -15,7 +15,7 @@ import torch
 
 from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.executors.clean import clean_pass
-from circuitspex.ablation.executors.dense import DenseModel, dense_model
+from circuitspex.ablation.executors.dense import DenseModel, NotDenseError, dense_model
 from circuitspex.ablation.executors.float32_parts import of_float32
 from circuitspex.ablation.executors.fused import FusedForward
 from circuitspex.ablation.executors.hooks import BatchedForward, GroupForward, HooksForward
@@ -32,8 +32,17 @@ from circuitspex.models.state import ModelState
 _known: WeakKeyDictionary[Any, dict[torch.dtype | None, tuple[ModelState, DenseModel]]] = WeakKeyDictionary()
 
 
-def parts_of(model: Model, structure: ModelStructure, products: torch.dtype | None, state: ModelState) -> DenseModel:
+def parts_of(
+    model: Model,
+    structure: ModelStructure,
+    products: torch.dtype | None,
+    state: ModelState,
+    *,
+    quantized: bool = False,
+) -> DenseModel:
     """``dense_model``, taken apart once for each model and dtype, and again when the model is in another state.
+
+    ``quantized`` says whether the caller computes with weights of few bits, which are no matrices.
 
     Raises:
         NotDenseError: a part is missing or of another kind.
@@ -41,6 +50,8 @@ def parts_of(model: Model, structure: ModelStructure, products: torch.dtype | No
     kept = _known.setdefault(model, {})
     if products not in kept or kept[products][0] != state:
         kept[products] = state, dense_model(model, structure, products=products)
+    if kept[products][1].is_quantized and not quantized:
+        raise NotDenseError("its weights are quantised")
     return kept[products][1]
 
 
@@ -75,7 +86,7 @@ def disagreement(
     def why() -> str | None:
         found = by_mask(lambda some: fused(some, prompts, *first), gates)
         plain = by_mask(lambda some: _through_hooks(hooks, some, prompts), gates)
-        if not is_half(parameter.dtype):
+        if not is_half(parameter.dtype) or fused.dense.is_quantized:  # these can't be asked in float32
             return differ(found, plain)
         with in_float32(hooks.model):
             wide = hooks.of_float32()

@@ -19,7 +19,8 @@ from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.executors.dense import NotDenseError
 from circuitspex.ablation.executors.prefix import entry_hook
 from circuitspex.ablation.shapes import Allowed, Stream, Tokens
-from circuitspex.models.protocol import Model
+from circuitspex.models.pass_memory import rows_that_fit
+from circuitspex.models.protocol import FwdHook, Model
 
 # Prompts run at once; fewer where memory is short.
 _BATCH = 64
@@ -97,17 +98,18 @@ def _run(model: Model, tokens: Tokens, *, short: bool) -> tuple[list[Stream], di
     def run(rows: slice) -> Stream:
         entry: list[torch.Tensor] = []
 
-        def enter(activation: torch.Tensor, hook: Any) -> torch.Tensor | None:
+        def enter(activation: Any, hook: Any) -> Any:
             entry.append(activation.detach().clone())
             return activation[:1] if short else None
 
         # Nothing is unembedded: every block's attention has been watched by then.
-        hooks = [(entry_hook(0), enter)]
+        hooks: list[FwdHook] = [(entry_hook(0), enter)]
         model.run_with_hooks(tokens[rows], fwd_hooks=hooks, use_cache=False, stop_at_layer=len(model.blocks))
         return entry[0]
 
     with torch.no_grad(), _watched(model, seen, short=short):
-        return in_parts(len(tokens), _BATCH, run), seen
+        at_once = min(_BATCH, rows_that_fit(model, tokens.shape[1], gradients=False))
+        return in_parts(len(tokens), at_once, run), seen
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitspex.ablation.baselines import baselines_of, check_baseline
-from circuitspex.ablation.batch_size import in_parts, rows_that_fit
+from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.executors.by_row import ByRow, RowPrompts
 from circuitspex.ablation.executors.fused_by_row import FusedByRow, fused_by_row
 from circuitspex.ablation.executors.prefix import Prefix, why_not
@@ -32,6 +32,7 @@ from circuitspex.components import Component
 from circuitspex.errors import ComponentError, NoGradientError
 from circuitspex.models.alone import running
 from circuitspex.models.overflow import check_slopes, overflow_error, overflowed
+from circuitspex.models.pass_memory import rows_that_fit
 from circuitspex.models.state import ModelState, model_state
 from circuitspex.models.trial import check_causal
 from circuitspex.tasks import Task, TaskGroup, check_metric_values

@@ -23,6 +23,7 @@ from circuitspex.errors import UserError
 from circuitspex.models.alone import running
 from circuitspex.models.given import GivenModel, model_of
 from circuitspex.models.protocol import Model
+from circuitspex.models.quantization import is_quantized
 from circuitspex.models.tokens import context_of
 from circuitspex.models.trial import ordinary_tokens
 
@@ -52,6 +53,8 @@ def prune(
     if not isinstance(keep, bool):
         raise UserError(f"keep is True (only the circuit) or False (all but the circuit), not {keep!r}")
     model = model_of(model)
+    if is_quantized(model.original_model):
+        raise UserError("quantised weights can't be pruned, which would round them again; load the model without that")
     with running(model), torch.no_grad():
         structure = model_structure(model)
         gate, others = (1.0, 0.0) if keep else (0.0, 1.0)
