@@ -58,8 +58,8 @@ def main() -> None:
             flush=True,
         )
         kept[str(n)] = {"seconds": seconds, "overhead": overhead}
-    if options.times is not None:
-        options.times.write_text(json.dumps(kept, indent=1) + "\n")
+        if options.times is not None:
+            options.times.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def measured(options: argparse.Namespace, n: int) -> tuple[float, list[float], float]:
