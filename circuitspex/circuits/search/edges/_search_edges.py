@@ -56,7 +56,7 @@ def search_of_edges(
         task, heldout = hold_out(task, options.seed)
     report = task.report(model)
     executor: Any = options.executor
-    game = EdgeGame(model, task, edges, baseline, executor=executor, store=options.store)
+    game = EdgeGame(model, task, edges, baseline, executor=executor, store=options.store, workers=options.workers)
     seen, left_out = parted(task, options.seed)
     chosen = search_edges(game.on(seen), game.on(left_out), options.budget, progress=options.progress)
     if heldout is not None:
