@@ -36,10 +36,12 @@ def test_the_navigation_has_every_page_once() -> None:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    # Not --quiet, under which warnings are neither shown nor counted as failures.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    said = f"{done.stdout}{done.stderr}"
+    assert (done.returncode, re.findall(r"^(?:WARNING|ERROR).*", said, re.MULTILINE)) == (0, []), said
     return folder
 
 
