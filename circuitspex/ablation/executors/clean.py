@@ -19,7 +19,7 @@ from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.executors.dense import NotDenseError
 from circuitspex.ablation.executors.prefix import entry_hook
 from circuitspex.ablation.shapes import Allowed, Stream, Tokens
-from circuitspex.models.protocol import Model
+from circuitspex.models.protocol import FwdHook, Model
 
 # Prompts run at once; fewer where memory is short.
 _BATCH = 64
@@ -102,7 +102,7 @@ def _run(model: Model, tokens: Tokens, *, short: bool) -> tuple[list[Stream], di
             return activation[:1] if short else None
 
         # Nothing is unembedded: every block's attention has been watched by then.
-        hooks = [(entry_hook(0), enter)]
+        hooks: list[FwdHook] = [(entry_hook(0), enter)]
         model.run_with_hooks(tokens[rows], fwd_hooks=hooks, use_cache=False, stop_at_layer=len(model.blocks))
         return entry[0]
 
