@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from circuitspex.ablation.batch_size import rows_that_fit
 from circuitspex.ablation.cost import pass_cost
 from circuitspex.ablation.executors.agreement import disagreement, parts_of, rows_disagree
 from circuitspex.ablation.executors.clean import clean_pass
@@ -20,14 +19,17 @@ from circuitspex.ablation.executors.path_patching import PathForward
 from circuitspex.ablation.executors.prefix import Prefix, why_not
 from circuitspex.ablation.frozen import frozen
 from circuitspex.ablation.given import Given, first_place, given_of
-from circuitspex.ablation.plan import Batch, GroupPlan, Plan, estimated_cost, group_plan
+from circuitspex.ablation.plan import Batch, GroupPlan, Plan, batch_memory, estimated_cost, group_plan
 from circuitspex.ablation.shapes import Gates, ReadLogits
 from circuitspex.components import KINDS, Component, ModelStructure
 from circuitspex.errors import NoGradientError, UserError
+from circuitspex.models.free_memory import free_memory
 from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.overflow import check_slopes, overflow_error, overflowed
+from circuitspex.models.pass_memory import bytes_a_row, rows_that_fit
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import ModelState, model_state, why_foreign
+from circuitspex.models.threads import choose_again
 from circuitspex.models.trial import check_causal
 from circuitspex.tasks import Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
@@ -82,8 +84,8 @@ class AblationEngine:
             verified, which is tried against 'hooks' first, else 'batched'.
         precision: of the matrix products in the blocks; 'model' is the model's own, 'bfloat16' is faster and less
             exact, with a residual stream in the model's own dtype. Only for 'fused'.
-        batch_rows: rows (one mask on one prompt) to run at once; chosen from the free memory by default. Results may
-            differ in the last digits of the model's precision between sizes.
+        batch_rows: rows (one mask on one prompt) to run at once; by default what half of the free memory holds (see
+            docs/engine.md). Results may differ in the last digits of the model's precision between sizes.
         state: what the model is now, where that was read a moment ago.
 
     ``note`` says which executor runs and why; ``executor`` and ``precision`` are what became of the arguments.
@@ -184,7 +186,7 @@ class AblationEngine:
             raise NotDenseError(f"only {', '.join(most)} and {last} are fused, not {other} ({other.kind})")
         if self._state.foreign:
             raise NotDenseError(f"the model has {why_foreign(self._state)}, which only its own passes run")
-        dense = parts_of(self.model, self._structure, None, self._state)
+        dense = parts_of(self.model, self._structure, None, self._state, quantized=True)
         cleans = [clean_pass(self.model, one.tokens) for one in self._given]
 
         def forwards(dense: DenseModel) -> list[FusedForward]:
@@ -196,11 +198,11 @@ class AblationEngine:
         made = forwards(dense)
         for forward, hooks, one in zip(made, plain, self._given, strict=True):
             first = first_place(one.components, one.task.length)
-            reason = disagreement(forward, hooks, self.n_players, first)
+            reason = disagreement(forward, hooks, self.n_players, first, self._state)
             if reason is not None:
                 raise NotDenseError(reason)
         if self.precision == "bfloat16":
-            made = forwards(parts_of(self.model, self._structure, torch.bfloat16, self._state))
+            made = forwards(parts_of(self.model, self._structure, torch.bfloat16, self._state, quantized=True))
         return made
 
     def _prepare(self, given: Given, forward: Forward) -> _Group:
@@ -228,6 +230,8 @@ class AblationEngine:
             plans.append((planned, planned.batches(self._rows(group, gradients), group.forward.masks_at_once)))
         skips = self.executor == "fused"
         cost = pass_cost(self.model, self._structure, self.components, gradients=gradients, skips=skips)
+        rows = [bytes_a_row(self.model, each.task.length, **self._sizes(each, gradients)) for each in self._groups]
+        width = int(self.model.cfg.d_model) * self._dtype.itemsize
         return Plan(
             self.note,
             len(gates) if n_asked is None else n_asked,
@@ -236,6 +240,8 @@ class AblationEngine:
             tuple(planned for planned, _ in plans),
             tuple(batches for _, batches in plans),
             estimated_cost(plans, gates, cost),
+            batch_memory(plans, rows, width, self._structure.n_layers),
+            free_memory(self._device),
         )
 
     def _group_plan(self, group: _Group, gates: FloatArray, gradients: bool) -> GroupPlan:
@@ -253,19 +259,23 @@ class AblationEngine:
     def _rows(self, group: _Group, gradients: bool) -> int:
         if self.batch_rows is not None:
             return self.batch_rows
-        rows = rows_that_fit(
-            self.model,
-            group.task.length,
-            gradients=gradients,
-            checkpointing=self._checkpointing,
-            a_token=sum(site.numbers_a_token for site in group.given.sites),
-            n_read=group.task.reads.shape[1],
-        )
+        rows = rows_that_fit(self.model, group.task.length, **self._sizes(group, gradients))
         rows = max(1, rows // group.task.n_sequences)
         if gradients and rows < _FEW_ROWS and self.executor == "fused" and not self._checkpointing:
             self._use_checkpointing()
             return self._rows(group, gradients)
         return rows
+
+    def _sizes(self, group: _Group, gradients: bool) -> dict[str, Any]:
+        """What the memory of a row depends on beside the model and the length of the prompt."""
+        return {
+            "gradients": gradients,
+            "fused": self.executor == "fused",
+            "checkpointing": self._checkpointing,
+            "a_token": sum(site.numbers_a_token for site in group.given.sites),
+            # The plain way unembeds every position.
+            "n_read": group.task.length if self.executor == "hooks" else group.task.reads.shape[1],
+        }
 
     def _use_checkpointing(self) -> None:
         self._checkpointing = True
@@ -346,6 +356,7 @@ class AblationEngine:
         start = 0
         while start < len(plan.order):
             batch = plan.batch(start, rows, group.forward.masks_at_once)
+            choose_again()
             try:
                 results = [(part, *self._run(group, gates, batch, part, gradients)) for part in batch.prompts]
             except (RuntimeError, MemoryError) as error:

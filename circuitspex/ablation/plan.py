@@ -97,7 +97,9 @@ def group_plan(
 class Plan:
     """How a request will run; ``explain()`` says it in words.
 
-    ``cost`` is the estimated arithmetic of the plan relative to plain forward passes, one a mask and prompt.
+    ``cost`` is the estimated arithmetic of the plan relative to plain forward passes, one a mask and prompt; ``memory``
+    an upper estimate of the bytes that the largest batch takes, with what is kept to start from, and ``free`` the bytes
+    that are free now.
     """
 
     executor: str
@@ -107,6 +109,8 @@ class Plan:
     groups: tuple[GroupPlan, ...]
     batches: tuple[tuple[Batch, ...], ...]
     cost: float
+    memory: int = 0
+    free: int = 0
 
     def explain(self) -> str:
         """Several lines: what is shared, how it is batched, and the estimated cost."""
@@ -126,6 +130,9 @@ class Plan:
                 starts[key] = starts.get(key, 0) + len(batch.masks)
             for (layer, position), count in sorted(starts.items()):
                 lines.append(f"  {count} masks: {_shared(layer, position)}")
+        if self.memory:
+            needed, free = self.memory / 1e9, self.free / 1e9
+            lines.append(f"at most about {needed:.2f} GB of memory a batch; {free:.1f} GB are free")
         lines.append(f"estimated cost: {self.cost:.2f} of plain forward passes, one for each mask and prompt")
         return "\n".join(lines)
 
@@ -137,6 +144,27 @@ def _shared(layer: int, position: int) -> str:
     if position:
         parts.append(f"keys and values of the first {position} positions once a prompt")
     return " and ".join(parts) if parts else "every layer and position"
+
+
+def batch_memory(
+    plans: Sequence[tuple[GroupPlan, tuple[Batch, ...]]], row_bytes: Sequence[int], width: int, n_layers: int
+) -> int:
+    """Bytes that the largest batch takes, with what it starts from: streams that enter layers, and keys and values.
+
+    Args:
+        plans: of each group of prompts, with its batches.
+        row_bytes: what a row takes, in each group.
+        width: bytes of the residual stream at one position.
+        n_layers: layers of the model.
+    """
+    most = 0
+    for (group, batches), one in zip(plans, row_bytes, strict=True):
+        rows = max((len(each.masks) * (each.prompts[0].stop - each.prompts[0].start) for each in batches), default=0)
+        starts = len({each.first_layer for each in batches} - {0})
+        starts += 2 * n_layers if any(each.first_position for each in batches) else 0
+        kept = starts * group.n_prompts * group.length * width
+        most = max(most, group.n_sequences * (rows * one + kept))
+    return most
 
 
 def estimated_cost(plans: Sequence[tuple[GroupPlan, tuple[Batch, ...]]], gates: FloatArray, cost: PassCost) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.checkpoints import check_comparable
@@ -30,8 +31,8 @@ from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame, Run
 from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.masks import Keep, check_keep, sample_masks
-from circuitspex.models import model_identity, model_of
-from circuitspex.models.given import GivenModel
+from circuitspex.models import model_identity
+from circuitspex.models.given import GivenModel, Loading, models_of
 from circuitspex.recovery import DECODERS, Interactions, Method, decode
 from circuitspex.renamed import renamed
 from circuitspex.silence import no_warnings
@@ -66,6 +67,10 @@ def compare(
     workers: RayWorkers | None = None,
     seed: int = 0,
     progress: bool | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    quantization: str | None = None,
 ) -> Comparison:
     """Find which components and interactions two checkpoints of one architecture use differently for a task.
 
@@ -92,6 +97,7 @@ def compare(
         workers: processes that run the ablations, each with both models; see ``RayWorkers``.
         seed: of every random choice.
         progress: progress bars; by default where standard error is a terminal.
+        device, dtype, device_map, quantization: how models that are named are loaded; see ``load_model``.
 
     Returns:
         A ``Comparison``; ``identical`` where the weights are the same, and then nothing is run.
@@ -105,7 +111,8 @@ def compare(
         raise UserError(f"method '{method}' runs masks of its own design, which compare does not; use 'auto'")
     options = Options.of(locals())
     check_given(task, baseline, components)
-    before, after = model_of(before), model_of(after)
+    how: Loading = {"device": device, "dtype": dtype, "device_map": device_map, "quantization": quantization}
+    before, after = models_of([before, after], how)
     task = task_of(task, before)
     check_comparable(before, after, task)
     if model_identity(before) == model_identity(after):

@@ -104,8 +104,8 @@ def find_circuit(
             ComponentError, TaskError: as in ``ComponentGame``.
 
     Warns:
-        where the model can't do the task, where the decoded function explains little, and where ``until`` was not
-        reached, with the budget that likely would.
+        UserWarning: where the model can't do the task, where the decoded function explains little, and where
+            ``until`` was not reached, with the budget that likely would.
     """
     if isinstance(refine, Sequence):
         warn_renamed("find_circuit(refine=[levels])", "levels=[levels]")
@@ -184,8 +184,8 @@ def explain(
         UserError: an argument out of range, not a game, or a game that gives NaN, infinities or another shape.
 
     Warns:
-        where the decoded function explains little, and where ``until`` was not reached, with the budget that likely
-        would.
+        UserWarning: where the decoded function explains little, and where ``until`` was not reached, with the budget
+            that likely would.
     """
     lens = as_game(game, n_players, names)
     if workers is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,19 @@ def known_task(path: Path, circuit: Circuit, given: str | None, why: str = "") -
             raise
         raise TaskError(f"{error}; give the prompts that the circuit was found on with --task") from error
     return str(name)
+
+
+OF_THE_CIRCUIT = {
+    "dtype": {"help": "float32, float64, bfloat16 or float16 (default: the circuit's)"},
+    "quantization": {"help": "8bit or 4bit weights (default: as the circuit's model had)"},
+}
+"""What is different of the options of how a model is loaded, where a circuit says that."""
+
+
+def how_loaded(options: argparse.Namespace, circuit: Circuit) -> dict[str, Any]:
+    """The arguments of ``load_model``: what was asked for, else what the circuit's file says of its model."""
+    how = {name: getattr(options, name, None) for name in ("device", "device_map", "dtype", "quantization", "revision")}
+    return how | {name: how[name] or circuit.model.get(name) for name in ("dtype", "quantization")}
 
 
 def has_prompts(circuit: Circuit) -> bool:

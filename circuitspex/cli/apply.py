@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuitspex.cli.again import said, task_again
-from circuitspex.cli.options import number, shared_options, verb_parser, whole_number
+from circuitspex.cli.again import OF_THE_CIRCUIT, how_loaded, said, task_again
+from circuitspex.cli.options import LOADING, number, shared_options, verb_parser, whole_number
 from circuitspex.cli.result import finish
 
 if TYPE_CHECKING:
@@ -30,11 +30,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--new", type=whole_number(0), default=10, help="how many tokens to write (default: 10)")
     parser.add_argument("--top", type=whole_number(1), default=5, help="how many next tokens to list (default: 5)")
     parser.add_argument("--scale", type=number, help="also with the circuit's components scaled by this")
-    shared_options(parser, "latents", "device", "dtype", "revision", dtype=OWN_DTYPE)
+    shared_options(parser, "latents", *LOADING, "revision", **OF_THE_CIRCUIT)
     parser.set_defaults(run=run)
-
-
-OWN_DTYPE = {"help": "float32, float64, bfloat16 or float16 (default: the circuit's)"}
 
 
 def use_options(parser: argparse.ArgumentParser) -> None:
@@ -81,9 +78,9 @@ def ready(options: argparse.Namespace) -> tuple[Circuit, Any, Any]:
     if options.among is not None:
         check_selector(options.among)
     name = options.model or said(circuit.model, "name", "--model")
-    dtype = options.dtype or circuit.model.get("dtype")
-    check_model(name, device=options.device, dtype=dtype, revision=options.revision)
-    model = load_model(name, device=options.device, dtype=dtype, revision=options.revision)
+    how = how_loaded(options, circuit)
+    check_model(name, **how)
+    model = load_model(name, **how)
     return circuit, model, None if options.prompts is None else task_again(circuit, model, options.prompts)
 
 

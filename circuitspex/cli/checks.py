@@ -37,6 +37,7 @@ def check_before_loading(
     from circuitspex.circuits.search.options import Options
     from circuitspex.components import Latents, check_levels_spelled, check_selector
     from circuitspex.components.edges import is_of_edges
+    from circuitspex.models.memory import check_fits, model_memory
     from circuitspex.models.sources import check_model, layers_of
     from circuitspex.tasks import check_task
 
@@ -59,17 +60,13 @@ def check_before_loading(
     if levels is None and is_of_edges(components or "heads"):
         of_edges = replace(Options.of(given | {"latents": None}), latents=options.latents or None)
         check_edge_options(of_edges, options.baseline or "resample")
+    how = {name: getattr(options, name, None) for name in ("device", "dtype", "device_map", "quantization")}
     for name, revision in models:
-        check_model(
-            name,
-            device=options.device,
-            dtype=options.dtype,
-            revision=revision,
-            device_map=getattr(options, "device_map", None),
-        )
+        check_model(name, **how, revision=revision)
         n_layers = layers_of(name, revision)
         check_selector(components or "heads", n_layers, name, edges=finds)
         check_levels_spelled(levels or (), n_layers, name)
+    check_fits(model_memory(name, **how, revision=revision) for name, revision in models)
     if getattr(options, "latents", None):
         options.latents = [Latents.load(path) for path in options.latents]
     return None if options.out is None else writable_folder(options.out, files)

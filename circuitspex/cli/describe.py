@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from circuitspex.cli.again import has_prompts, known_task, said, task_again
-from circuitspex.cli.options import arguments, shared_options, verb_parser, whole_number, writable_folder
+from circuitspex.cli.again import OF_THE_CIRCUIT, has_prompts, how_loaded, known_task, said, task_again
+from circuitspex.cli.options import LOADING, arguments, shared_options, verb_parser, whole_number, writable_folder
 from circuitspex.cli.result import finish
 from circuitspex.tasks import TASKS
 
@@ -34,8 +34,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--only", metavar="NAMES", type=lambda text: text.split(","), help=about)
     shared_options(
         parser,
-        *("latents", "seed", "device", "dtype", "revision", "out"),
-        dtype={"help": "float32, float64, bfloat16 or float16 (default: the circuit's)"},
+        *("latents", "seed", *LOADING, "revision", "out"),
+        **OF_THE_CIRCUIT,
         out={"help": "folder for circuit.json and circuit.html with the description (default: those of the circuit)"},
     )
     parser.set_defaults(run=run)
@@ -54,13 +54,13 @@ def run(options: argparse.Namespace) -> int:
     circuit = Circuit.load(options.circuit)
     components_in(circuit, options.only)
     name = options.model or said(circuit.model, "name", "--model")
-    dtype = options.dtype or circuit.model.get("dtype")
+    how = how_loaded(options, circuit)
     task_name = _task_name(options, circuit)
-    check_model(name, device=options.device, dtype=dtype, revision=options.revision)
+    check_model(name, **how)
     options.latents = [Latents.load(path) for path in options.latents]
     names = FILES if options.out else {"json": options.circuit.name, "html": f"{options.circuit.stem}.html"}
     folder = writable_folder(options.out or options.circuit.parent, [*names.values(), TEXT] if options.out else [TEXT])
-    model = load_model(name, device=options.device, dtype=dtype, revision=options.revision)
+    model = load_model(name, **how)
     task = task_again(circuit, model, task_name, options.prompts)
     if options.task is None and options.prompts is None and circuit.task.get("identity") not in (None, task.identity):
         if task_name is not None and has_prompts(circuit):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from circuitspex.cli.checks import check_before_loading, task_options
-from circuitspex.cli.options import arguments, levels, rounds, shared_options, verb_parser
+from circuitspex.cli.options import LOADING, arguments, levels, rounds, shared_options, verb_parser
 from circuitspex.cli.result import WRITTEN, show
 from circuitspex.cli.workers import workers_of
 
@@ -44,14 +44,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="LEVELS",
         help="from coarse to fine, such as layers,heads+mlps,neurons, in place of --components",
     )
-    shared_options(parser, "store", "workers", "worker-gpus", "seed", "device")
-    parser.add_argument(
-        "--device-map",
-        metavar="MAP",
-        choices=("auto", "balanced", "balanced_low_0", "sequential"),
-        help="spread a large model over several GPUs: auto, balanced or sequential",
-    )
-    shared_options(parser, "dtype", "revision", "out")
+    shared_options(parser, "store", "workers", "worker-gpus", "seed", *LOADING, "revision", "out")
     parser.add_argument(
         "--mib",
         action="store_true",

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from circuitspex.masks import Keep
 
 
+LOADING = ("device", "device-map", "dtype", "quantization")
+"""The options of how a model is loaded, and where to."""
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose usage errors are one line, with a pointer to the help."""
 
@@ -156,6 +160,16 @@ def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict
         "seed": {"type": whole_number(0), "default": 0, "help": "of every random choice (default: 0)"},
         "device": {"help": "cpu, cuda, cuda:1 (default: the GPU if there is one)"},
         "dtype": {"type": dtype, "help": "float32, float64, bfloat16 or float16 (default: float32)"},
+        "device-map": {
+            "choices": ("auto", "balanced", "balanced_low_0", "sequential"),
+            "metavar": "MAP",
+            "help": "spread a large model over several GPUs: auto, balanced or sequential; in place of --device",
+        },
+        "quantization": {
+            "choices": ("8bit", "4bit"),
+            "metavar": "BITS",
+            "help": "hold the weights of linear maps in few bits: 8bit (needs torchao) or 4bit (needs bitsandbytes)",
+        },
         "revision": {"help": "branch, tag or commit of a hub model"},
         "out": {"type": Path, "help": "folder for circuit.json, the diagrams and the decoded function"},
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from circuitspex.cli.apply import OWN_DTYPE, ready, use_options
+from circuitspex.cli.again import OF_THE_CIRCUIT
+from circuitspex.cli.apply import ready, use_options
 from circuitspex.cli.options import shared_options, verb_parser
 from circuitspex.cli.result import finish
 
@@ -21,7 +22,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     shared_options(
         parser,
         *("device", "dtype", "revision", "out"),
-        dtype=OWN_DTYPE,
+        dtype=OF_THE_CIRCUIT["dtype"],
         out={"required": True, "help": "folder to write, which must not exist"},
     )
     parser.set_defaults(run=run)

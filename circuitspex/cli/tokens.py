@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from circuitspex.cli.checks import check_before_loading
-from circuitspex.cli.options import arguments, shared_options, verb_parser
+from circuitspex.cli.options import LOADING, arguments, shared_options, verb_parser
 from circuitspex.cli.result import finish, stored
 from circuitspex.cli.workers import workers_of
 from circuitspex.errors import FileFormatError, UserError
@@ -59,8 +59,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     shared_options(
         parser,
         *("metric", "budget", "keep", "method", "heldout-masks", "contexts", "executor", "store", "workers"),
-        *("worker-gpus", "seed", "device"),
-        *("dtype", "revision", "out"),
+        *("worker-gpus", "seed", *LOADING, "revision", "out"),
         metric={"default": None, "help": "what is measured: %(choices)s (default: by the answers given)"},
         budget={"default": None, "help": "masks to run (default: all of them for up to 10 words, else 200)"},
         keep={"help": "share of words kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)"},

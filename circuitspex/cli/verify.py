@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from circuitspex.cli import verify_mib
-from circuitspex.cli.again import has_prompts, known_task, said
+from circuitspex.cli.again import OF_THE_CIRCUIT, has_prompts, how_loaded, known_task, said
 from circuitspex.cli.heldout import prompts_to_verify
-from circuitspex.cli.options import arguments, shared_options, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import LOADING, arguments, shared_options, verb_parser, whole_number, writable_folder
 from circuitspex.cli.result import finish
 from circuitspex.errors import UserError
 from circuitspex.tasks.catalogue import check_name
@@ -38,13 +38,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     shared_options(
         parser,
-        *("heldout", "latents", "store", "seed", "device", "dtype", "revision", "out"),
+        *("heldout", "latents", "store", "seed", *LOADING, "revision", "out"),
         heldout={
             "type": str,
             "help": "a .jsonl file of held-out prompts; those that the circuit was found on are left out "
             "(default: those that find verified it on)",
         },
-        dtype={"help": "float32, float64, bfloat16 or float16 (default: the circuit's)"},
+        **OF_THE_CIRCUIT,
         out={"help": "folder to write to (default: beside the circuit.json)"},
     )
     parser.set_defaults(run=run)
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     beside = options.interactions or options.circuit.with_name("interactions.json")
     interactions = Interactions.load(beside)
     name = options.model or said(circuit.model, "name", "--model")
-    dtype = options.dtype or circuit.model.get("dtype")
+    how = how_loaded(options, circuit)
     why = "it is verified on its own task"
     found_on = None
     if options.heldout is not None:
@@ -83,11 +83,11 @@ def run(options: argparse.Namespace) -> int:
             raise UserError("--heldout and --prompts can't be combined: a file's prompts are taken as they are")
     if options.heldout is None or options.task is not None or not has_prompts(circuit):
         found_on = known_task(options.circuit, circuit, options.task, why)
-    check_model(name, device=options.device, dtype=dtype, revision=options.revision)
+    check_model(name, **how)
     latents = [Latents.load(path) for path in options.latents]
     store = store_at(options.store)
     folder = writable_folder(options.out or options.circuit.parent, verify_mib.WRITTEN if mib else WRITTEN)
-    model = load_model(name, device=options.device, dtype=dtype, revision=options.revision)
+    model = load_model(name, **how)
     wanted = circuit.model.get("identity")
     if wanted and model_identity(model) != wanted:
         raise UserError(

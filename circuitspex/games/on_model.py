@@ -14,8 +14,9 @@ from circuitspex.errors import UserError
 from circuitspex.games.lens import LensGame
 from circuitspex.games.workers.recipe import Recipe
 from circuitspex.models import model_identity
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.protocol import Model
+from circuitspex.models.standing import standing
 from circuitspex.models.state import ModelState, model_state, why_foreign
 
 # Counted up whenever values on a model may differ from those that were kept before. Version 1 knew neither buffers nor
@@ -50,7 +51,7 @@ class ModelGame(LensGame):
 
     @contextlib.contextmanager
     def _ready(self) -> Iterator[None]:
-        with alone(self.model):
+        with running(self.model):
             state = model_state(self.model)
             if state != self._state or state.foreign:
                 self._begin(state)
@@ -62,7 +63,7 @@ class ModelGame(LensGame):
 
     def _first(self) -> None:
         """Make everything ready for the first time."""
-        with alone(self.model):
+        with running(self.model):
             self._begin(model_state(self.model))
             self._state = model_state(self.model)  # the first pass of some models writes into their weights
 
@@ -75,7 +76,8 @@ class ModelGame(LensGame):
                 f"the model has {why_foreign(state)}, which workers, who load it themselves, would not have; play it "
                 "in this process, or save the changed model"
             )
-        self._make_ready(state)
+        with standing(self.model, state):
+            self._make_ready(state)
         self.store = self._given_store
         if state.foreign and self.store is not None:
             self.store = None

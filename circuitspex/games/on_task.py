@@ -10,6 +10,7 @@ from circuitspex.errors import UserError
 from circuitspex.games.on_model import ModelGame
 from circuitspex.models import model_name, model_of
 from circuitspex.models.given import GivenModel
+from circuitspex.models.quantization import quantization_of
 from circuitspex.models.tokens import context_of
 from circuitspex.tasks import Task, task_of
 
@@ -57,6 +58,7 @@ class TaskGame(ModelGame):
             "d_model": int(self.model.cfg.d_model),
             "parallel_attn_mlp": bool(getattr(self.model.cfg, "parallel_attn_mlp", False)),
             "dtype": self._dtype,
+            **({"quantization": held} if (held := quantization_of(self.model.original_model)) else {}),
         }
 
     @property

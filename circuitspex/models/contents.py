@@ -50,6 +50,14 @@ def raw(tensor: torch.Tensor) -> Any:
     return flat.view(torch.uint8).numpy().data if flat.numel() else b""
 
 
+def beside(parameter: torch.Tensor) -> Iterator[torch.Tensor]:
+    """What bitsandbytes keeps beside a weight of few bits: its scales, and the table that its bits are places in."""
+    if (scales := getattr(parameter, "SCB", None)) is not None:
+        yield scales
+    if (state := getattr(parameter, "quant_state", None)) is not None:
+        yield from state.as_dict(packed=True).values()
+
+
 def tensor_parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
     """The plain tensors that a tensor is made of."""
     import torch

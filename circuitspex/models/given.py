@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from circuitspex.errors import UserError
 from circuitspex.models.hugging_face import is_hugging_face, tokenizer_for
-from circuitspex.models.load import load_model
+from circuitspex.models.memory import check_fits, model_memory
 from circuitspex.models.protocol import HasTokenizer, Model
+from circuitspex.models.sources import check_model
 from circuitspex.models.tokens import prepends_bos
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 GivenModel: TypeAlias = "Model | str | Path | PreTrainedModel"
@@ -33,9 +36,29 @@ def model_of(given: GivenModel) -> Model:
     return given
 
 
+def models_of(given: Sequence[GivenModel], how: Loading) -> list[Model]:
+    """As ``model_of``, of several models; those that are named are loaded in this way, if all of them fit.
+
+    Raises:
+        UserError: none of these; the models don't fit into memory beside each other; or it is said how to load them,
+            and they are loaded.
+    """
+    named = [each for each in given if isinstance(each, str | Path)]
+    if not named and (said := [name for name, value in how.items() if value is not None]):
+        what = f"{' and '.join(said)} {'is' if len(said) == 1 else 'are'}"
+        raise UserError(f"{what} for models that are given by name; this one is loaded")
+    for each in named:
+        check_model(each, **how)
+    if len(named) > 1:
+        check_fits(model_memory(each, **how) for each in named)
+    from circuitspex.models.load import load_model  # here, as in ``_loaded``
+
+    return [load_model(each, **how) if isinstance(each, str | Path) else model_of(each) for each in given]
+
+
 def bridged(given: GivenModel) -> Model:
     """As ``model_of``, but whatever is neither a name nor a Hugging Face model is given back as it is."""
-    return load_model(given) if isinstance(given, str | Path) or is_hugging_face(given) else given
+    return _loaded(given) if isinstance(given, str | Path) or is_hugging_face(given) else given
 
 
 def for_text(given: GivenModel) -> HasTokenizer:
@@ -46,7 +69,22 @@ def for_text(given: GivenModel) -> HasTokenizer:
     """
     if is_hugging_face(given):
         return _Text(given, tokenizer_for(given))
-    return load_model(given) if isinstance(given, str | Path) else given
+    return _loaded(given) if isinstance(given, str | Path) else given
+
+
+def _loaded(given: str | Path | PreTrainedModel) -> Model:
+    from circuitspex.models.load import load_model  # here: the command line lists tasks without it
+
+    return load_model(given)
+
+
+class Loading(TypedDict):
+    """How a model that is named is loaded: arguments of ``load_model``, each None where that is left to it."""
+
+    device: str | torch.device | None
+    dtype: str | torch.dtype | None
+    device_map: str | dict[str, Any] | None
+    quantization: str | None
 
 
 class _Config:

@@ -5,33 +5,31 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import ModelNotFoundError, UserError
 from circuitspex.models.adapters import AND, adapter_at, adapters_of, check_active, is_peft, merged, with_adapter
 from circuitspex.models.architecture import lens_name
-from circuitspex.models.catalogue import CATALOGUE, fetch
-from circuitspex.models.causal import check_config, needs_own_code, read_config
-from circuitspex.models.gguf import read_gguf
+from circuitspex.models.causal import check_config
+from circuitspex.models.first_run import FirstRun
 from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, tokenizer_for, tokenizer_in
 from circuitspex.models.identity import identity_of_given, remember_identity, weights_hash
+from circuitspex.models.memory import ANNOUNCED_FROM, check_fits, model_memory
 from circuitspex.models.origin import remember_origin
-from circuitspex.models.own_tokenizer import remember_tokenizer
+from circuitspex.models.own_tokenizer import remember_tokenizer, to_be_changed
 from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
-from circuitspex.models.sources import check_model, is_offline, known_names, one_line, torch_device, torch_dtype
-from circuitspex.models.tensors import check_tensors
+from circuitspex.models.read import Reading
+from circuitspex.models.read import read_model as _read
+from circuitspex.models.sources import check_model, torch_device, torch_dtype
 from circuitspex.models.tokens import prepends_bos
-from circuitspex.models.trial import check_runs, own_logits, trial_prompts
 from circuitspex.unmoved import same_environment, unmoved
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
-
-_OWN_CODE = "needs code that comes with it, which is never run here"
 
 
 @same_environment()
@@ -43,6 +41,7 @@ def load_model(
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
     device_map: str | dict[str, Any] | None = None,
+    quantization: str | None = None,
 ) -> Model:
     """Load a causal language model as a TransformerLens ``TransformerBridge`` in eval mode.
 
@@ -62,7 +61,10 @@ def load_model(
             'float64', 'bfloat16', 'float16'.
         revision: branch, tag or commit of a hub model; training checkpoints are often branches.
         device_map: spreads a model over several devices, as in transformers ('auto', 'balanced', or a dict of modules);
-            instead of ``device``, and not for GGUF files.
+            instead of ``device``, and not for GGUF files. No weights may be left on disk.
+        quantization: '8bit' (torchao) or '4bit' (bitsandbytes) holds the weights of linear maps in so many bits; the
+            rest, and all activations, are of ``dtype``. Not for GGUF files and adapters. Values are those of the
+            rounded weights, and the model has an identity of its own.
 
     Returns:
         The bridge. ``cfg.default_prepend_bos`` is set to what the model's own tokenizer does, parameters keep
@@ -70,50 +72,52 @@ def load_model(
 
     Raises:
         ModelNotFoundError: no such model, no network to look for it, or a model that is refused; the line says why.
-        UserError: an unknown device or dtype.
+        UserError: an unknown device, dtype or quantization, a package that is not installed, or weights that don't fit
+            into the memory that is free; all said before weights are read.
     """
     arguments = dict(locals())
     import torch
 
     if not isinstance(source, str | Path):
-        if revision is not None or device_map is not None:
-            raise UserError("revision and device_map are for models that are loaded from a name; this one is loaded")
+        if not (revision is device_map is quantization is None):
+            raise UserError(
+                "revision, device_map and quantization are for models that are loaded from a name; this one is loaded"
+            )
         return _wrapped(source, tokenizer, device, dtype)
     if tokenizer is not None:
         raise UserError(f"tokenizer is for a Hugging Face model that is loaded; {source} comes with its own")
-    check_model(source, device=device, dtype=dtype, revision=revision, device_map=device_map)
+    given: dict[str, Any] = {"device": device, "dtype": dtype, "revision": revision, "device_map": device_map}
+    check_model(source, **given, quantization=quantization)
+    needed = model_memory(source, **given, quantization=quantization)
+    check_fits([needed])
+    if needed is not None and needed.weights >= ANNOUNCED_FROM:
+        print(needed, file=sys.stderr, flush=True)
     wanted_dtype = torch_dtype(dtype)
     name = str(source)
     wanted_device = torch_device(device) if device_map is None else None
+    if quantization is not None and wanted_device is not None:  # what is quantised can't be moved afterwards
+        device_map, wanted_device = {"": str(wanted_device)}, None
+    how = Reading(wanted_dtype, device_map, quantization)
     if adapter := adapter_at(source):
         name = adapter.name
-        model, tokenizer = _read(adapter.base, wanted_dtype, adapter.revision, device_map)
+        model, tokenizer = _read(adapter.base, adapter.revision, how)
         model = with_adapter(model, adapter)
         tokenizer = tokenizer_in(adapter.folder) or tokenizer
     else:
-        model, tokenizer = _read(source, wanted_dtype, revision, device_map)
+        model, tokenizer = _read(source, revision, how)
     if any(parameter.device.type == "meta" for parameter in model.parameters()):
-        raise UserError(f"device_map='{device_map}' leaves weights on disk; ablations need all of them in memory")
+        raise UserError(
+            f"device_map='{device_map}' leaves weights on disk or off the devices that compute; ablations need all of "
+            "them in memory there"
+        )
     with torch.no_grad():
         identity = weights_hash(model)
     if wanted_device is not None:
         model = model.to(wanted_device)
-    bridge: Model = _bridge(name, model, tokenizer, wanted_dtype, wanted_device)
+    bridge: Model = _bridge(name, model, tokenizer, wanted_dtype, wanted_device, identity)
     remember_identity(bridge, identity)
     remember_origin(bridge, arguments)
     return bridge
-
-
-def _read(source: str | Path, dtype: torch.dtype, revision: str | None, device_map: Any) -> tuple[Any, Any]:
-    """The Hugging Face model and its tokenizer, wherever they come from."""
-    name, path = str(source), Path(source).expanduser()
-    if name in CATALOGUE:
-        return _from_folder(fetch(CATALOGUE[name], _say), dtype, device_map)
-    if path.suffix == ".gguf" or path.is_file():
-        return read_gguf(path, dtype)
-    if path.is_dir():
-        return _from_folder(path, dtype, device_map)
-    return _from_hub(name, dtype, revision, device_map)
 
 
 def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtype: str | torch.dtype | None) -> Model:
@@ -143,7 +147,8 @@ def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtyp
     with torch.no_grad():
         identity = identity_of_given(model)
     own_dtype = next(model.parameters()).dtype
-    bridge: Model = _bridge(name, model.to(wanted_device).eval(), tokenizer, own_dtype, wanted_device)
+    model = model.to(wanted_device).eval()
+    bridge: Model = _bridge(name, model, tokenizer, own_dtype, wanted_device, identity)
     remember_identity(bridge, identity)
     return bridge
 
@@ -153,7 +158,14 @@ def model_name(model: Model) -> str:
     return str(getattr(model.cfg, "model_name", None) or type(model).__name__)
 
 
-def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: torch.device | None) -> Any:
+def _bridge(
+    name: str,
+    model: Any,
+    tokenizer: Any,
+    dtype: torch.dtype,
+    device: torch.device | None,
+    identity: str | None = None,
+) -> Any:
     """Wrap a Hugging Face model; the one place that knows how TransformerLens does this.
 
     Raises:
@@ -168,17 +180,14 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     architecture = type(model).__name__
     # The class that it is, whatever class its files were saved from: TransformerLens goes by this name.
     model.config.architectures = [lens_name(architecture) or architecture]
-    prompts = trial_prompts(model)
-    own = own_logits(model, prompts, name)
+    first = FirstRun(model, name, identity)
     prepends = False
     with tempfile.TemporaryDirectory(prefix="circuitspex-tokenizer-") as folder, quiet_transformers():
         if tokenizer is not None:
             prepends = prepends_bos(tokenizer)
         # TransformerLens reads the tokenizer again from where it came from, which may be a GGUF file or the hub.
         (tokenizer or _stand_in()).save_pretrained(folder)
-        from transformers import AutoTokenizer
-
-        saved = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        saved = to_be_changed(tokenizer, folder)
         try:
             with _text_only():
                 bridge = TransformerBridge.boot_transformers(
@@ -200,7 +209,7 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
         bridge.tokenizer.bos_token = None
     if tokenizer is None:
         bridge.tokenizer = None
-    check_runs(bridge, prompts, own, name)
+    first.check(bridge)
     remember_tokenizer(bridge, tokenizer)
     return bridge
 
@@ -226,76 +235,3 @@ def _stand_in() -> Any:
     nothing = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
     special = {f"{role}_token": "<unk>" for role in ("unk", "bos", "eos", "pad")}
     return PreTrainedTokenizerFast(tokenizer_object=nothing, **special)
-
-
-def _from_folder(folder: Path, dtype: torch.dtype, device_map: Any = None) -> tuple[Any, Any]:
-    from transformers import AutoTokenizer
-
-    if not (folder / "config.json").is_file():
-        raise ModelNotFoundError(f"{folder} holds no model: it has no config.json")
-    try:
-        model = _weights(folder, str(folder), dtype, device_map, local_files_only=True)
-    except ModelNotFoundError:
-        raise
-    except Exception as error:
-        raise ModelNotFoundError(f"can't load {folder}: {one_line(error)}") from error
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:
-        if needs_own_code(error):
-            raise ModelNotFoundError(f"the tokenizer in {folder} {_OWN_CODE}") from error
-        if any(folder.glob("tokenizer*")):
-            raise ModelNotFoundError(f"can't read the tokenizer in {folder}: {one_line(error)}") from error
-        tokenizer = None  # usable with tasks given as tokens; asking for text names the lack
-    return model, tokenizer
-
-
-def _weights(source: str | Path, where: str, dtype: torch.dtype, device_map: Any, **options: Any) -> Any:
-    """The Hugging Face model, all of whose weights are from safetensors files; none of its own code is run.
-
-    Raises:
-        ModelNotFoundError: it is refused; transformers raises others.
-    """
-    from transformers import AutoModelForCausalLM
-
-    with quiet_transformers():
-        check_config(read_config(source, **options), where)
-        model, found = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=dtype,
-            attn_implementation="eager",
-            use_safetensors=True,
-            trust_remote_code=False,
-            device_map=device_map,
-            ignore_mismatched_sizes=True,  # check_tensors names them
-            output_loading_info=True,
-            **options,
-        )
-    check_tensors(found, where)
-    return model
-
-
-def _from_hub(name: str, dtype: torch.dtype, revision: str | None, device_map: Any = None) -> tuple[Any, Any]:
-    offline = is_offline(name, revision)
-    from transformers import AutoTokenizer
-
-    options: dict[str, Any] = {"revision": revision, "local_files_only": offline}
-    try:
-        with quiet_transformers():
-            check_config(read_config(name, **options), f"'{name}'")
-            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **options)
-        model = _weights(name, f"'{name}'", dtype, device_map, **options)
-    except ModelNotFoundError:
-        raise
-    except Exception as error:
-        if needs_own_code(error):
-            raise ModelNotFoundError(f"the tokenizer of '{name}' {_OWN_CODE}") from error
-        at = "" if revision is None else f" at revision '{revision}'"
-        raise ModelNotFoundError(
-            f"can't load '{name}'{at} from the Hugging Face hub: {one_line(error)}; {known_names()}"
-        ) from error
-    return model, tokenizer
-
-
-_say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731

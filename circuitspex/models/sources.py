@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 from circuitspex.errors import ModelNotFoundError, UserError
 from circuitspex.models.adapters import adapter_at
 from circuitspex.models.catalogue import CATALOGUE, folder_of
+from circuitspex.models.quantization import check_quantization
 
 if TYPE_CHECKING:
     import torch
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 def check_model(
@@ -26,14 +28,17 @@ def check_model(
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
     device_map: str | dict[str, Any] | None = None,
+    quantization: str | None = None,
 ) -> None:
     """What ``load_model`` refuses before it reads any weights; the arguments are its own.
 
     Raises:
         ModelNotFoundError: no such file, a folder without a model, or a name that can't be looked for.
-        UserError: an unknown device or dtype, or arguments that don't go together.
+        UserError: an unknown device, dtype or quantization, or arguments that don't go together.
     """
     torch_dtype(dtype)
+    check_quantization(quantization, source)
+    check_device_map(device_map)
     name, path = str(source), Path(source).expanduser()
     if device_map is not None and (device is not None or path.suffix == ".gguf"):
         other = f"device='{device}'" if device is not None else f"the GGUF file {path.name}"
@@ -45,6 +50,11 @@ def check_model(
     if adapter := adapter_at(source):
         if revision is not None:
             raise UserError(f"revision='{revision}' is for models of the Hugging Face hub; {adapter.folder} is local")
+        if quantization is not None:
+            raise UserError(
+                f"quantization='{quantization}' can't go with the adapter {adapter.folder}: merging it into quantised "
+                "weights would round it; merge it, save the model, and quantise that"
+            )
         check_model(adapter.base, device=device, dtype=dtype, revision=adapter.revision, device_map=device_map)
         return
     if name in CATALOGUE or path.is_file():
@@ -55,6 +65,28 @@ def check_model(
         is_offline(name, revision)
     elif not (path / "config.json").is_file():
         raise ModelNotFoundError(f"{path} holds no model: it has no config.json")
+
+
+def check_device_map(device_map: str | dict[str, Any] | None) -> None:
+    """Nothing where weights can be spread so.
+
+    Raises:
+        UserError: an unknown device, or weights that would stay on disk.
+    """
+    import torch
+
+    if device_map is None or (isinstance(device_map, str) and device_map in DEVICE_MAPS):
+        return
+    for place in {*device_map.values()} if isinstance(device_map, dict) else {device_map}:
+        if place == "disk":
+            raise UserError(f"device_map='{device_map}' leaves weights on disk; ablations need all of them in memory")
+        try:
+            torch_device(torch.device("cuda", place) if isinstance(place, int) else place)
+        except UserError as error:
+            raise UserError(
+                f"device_map='{device_map}': {error}; allowed: {', '.join(DEVICE_MAPS)}, a device, or a dict from "
+                "modules to devices"
+            ) from error
 
 
 def layers_of(source: str | Path, revision: str | None = None) -> int | None:

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from circuitspex.ablation.batch_size import free_memory, rows_that_fit
 from circuitspex.ablation.executors.fused import FusedForward
 from circuitspex.ablation.executors.hooks import BatchedForward, HooksForward
 from circuitspex.components import model_structure
 from circuitspex.games import ComponentGame
+from circuitspex.models.free_memory import free_memory
 from circuitspex.models.out_of_memory import is_out_of_memory
+from circuitspex.models.pass_memory import rows_that_fit
 
 KINDS = {"fused": FusedForward, "batched": BatchedForward}
 MESSAGES = ["CUDA out of memory. Tried to allocate 2 GiB", "[enforce fail] DefaultCPUAllocator: can't allocate memory"]

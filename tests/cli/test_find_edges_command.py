@@ -66,7 +66,7 @@ def test_what_is_wrong_is_one_line_before_a_model_is_loaded(arguments, line, tmp
     def never(*args, **options):
         raise AssertionError("a model was loaded")
 
-    for place in ("_from_folder", "_from_hub", "_bridge", "read_gguf", "fetch"):
+    for place in ("_read", "_bridge"):
         monkeypatch.setattr(load, place, never)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny").mkdir()

@@ -108,7 +108,7 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(model, options, said, mo
     def never(*args, **options):
         raise AssertionError("a model was loaded")
 
-    for place in ("_from_folder", "_from_hub", "_bridge", "read_gguf"):
+    for place in ("_read", "_bridge"):
         monkeypatch.setattr(load, place, never)
     given = {"task": "ioi", **options}
     with pytest.raises(UserError, match=said) as caught:
@@ -118,7 +118,7 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(model, options, said, mo
 
 def test_load_model_says_what_goes_with_what(hf_model, tiny):
     for call, said in (
-        (lambda: cx.load_model(hf_model, revision="main"), "revision and device_map are for models that are loaded"),
+        (lambda: cx.load_model(hf_model, revision="main"), "revision, device_map and quantization are for models"),
         (lambda: cx.load_model("smollm2-135m", tokenizer=tiny.tokenizer), "tokenizer is for a Hugging Face model"),
         (lambda: cx.load_model(3), "load_model takes a name"),
         (lambda: cx.load_model(tiny.bridge("llama")), "which is wrapped already"),

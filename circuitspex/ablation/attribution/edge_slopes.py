@@ -18,7 +18,7 @@ from torch import Tensor
 
 from circuitspex.ablation.attribution.other_prompts import entry_of
 from circuitspex.ablation.attribution.relevance_rules import with_relevance_rules
-from circuitspex.ablation.batch_size import SHARE, free_memory, in_parts
+from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.edges.agreement import edges_disagree
 from circuitspex.ablation.edges.attention_parts import EdgeLayerParts
 from circuitspex.ablation.edges.baselines import base_of
@@ -32,6 +32,7 @@ from circuitspex.components import ModelStructure
 from circuitspex.components.edges import EdgeSelection
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.models.overflow import check_slopes
+from circuitspex.models.pass_memory import for_a_batch
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import model_state, why_foreign
 from circuitspex.tasks import Task, TaskGroup, check_metric_values
@@ -94,7 +95,7 @@ class EdgeSlopes:
                 if state.foreign:
                     raise NotDenseError(f"the model has {why_foreign(state)}")
                 dense = parts_of(model, structure, None, state)
-                why = edges_disagree(model, structure, self._graph, dense, task.sequences[0])
+                why = edges_disagree(model, structure, self._graph, dense, task.sequences[0], state)
                 if why is not None:
                     raise NotDenseError(why)
                 self._parts = self._cut(dense)
@@ -193,7 +194,7 @@ class EdgeSlopes:
         cfg, parameter = self.model.cfg, next(self.model.parameters())
         d_mlp = int(getattr(cfg, "d_mlp", None) or 4 * int(cfg.d_model))
         numbers = _KEPT * numbers_a_row(self._graph, int(cfg.d_model), d_mlp, group.length, gradients=True)
-        rows = free_memory(parameter.device) * SHARE / (numbers * parameter.element_size() * group.n_sequences)
+        rows = for_a_batch(parameter.device) / (numbers * parameter.element_size() * group.n_sequences)
         return max(1, min(64, int(rows)))
 
     def _written(self, tokens: Tokens, clean: CleanPass | None = None) -> Tensor:

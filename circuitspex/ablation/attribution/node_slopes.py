@@ -16,7 +16,7 @@ import torch
 
 from circuitspex.ablation.attribution.other_prompts import entry_of
 from circuitspex.ablation.attribution.relevance_rules import with_relevance_rules
-from circuitspex.ablation.batch_size import in_parts, rows_that_fit
+from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.executors.agreement import disagreement, parts_of
 from circuitspex.ablation.executors.clean import clean_pass
 from circuitspex.ablation.executors.dense import NotDenseError
@@ -31,6 +31,7 @@ from circuitspex.ablation.sites import Site
 from circuitspex.components import Component, ModelStructure
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.models.overflow import check_slopes
+from circuitspex.models.pass_memory import rows_that_fit
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import model_state
 from circuitspex.tasks import Task, check_metric_values
@@ -105,13 +106,14 @@ class NodeSlopes:
             try:
                 if unfused is not None:
                     raise NotDenseError(f"{unfused} is none of heads, MLPs and neurons")
-                dense = parts_of(self.model, self.structure, None, model_state(self.model))
+                state = model_state(self.model)
+                dense = parts_of(self.model, self.structure, None, state)
                 ruled = with_relevance_rules(dense)
                 for ready in self._groups:
                     sites, _, tokens, baselines, reads = ready.given.arguments
                     clean = clean_pass(self.model, tokens)
                     plain = FusedForward(dense, clean, sites, n, baselines, reads)
-                    why = disagreement(plain, HooksForward(self.model, *ready.given.arguments), n, (0, 0))
+                    why = disagreement(plain, HooksForward(self.model, *ready.given.arguments), n, (0, 0), state)
                     if why is not None:
                         raise NotDenseError(why)
                     found += self._in_parts(ready, FusedForward(ruled, clean, sites, n, baselines, reads))

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitspex.ablation.batch_size import SHARE, free_memory
 from circuitspex.ablation.edges.agreement import edges_disagree
 from circuitspex.ablation.edges.baselines import base_of
 from circuitspex.ablation.edges.fused import EdgesFused, numbers_a_row
@@ -23,9 +22,11 @@ from circuitspex.ablation.shapes import ReadLogits
 from circuitspex.components import ModelStructure
 from circuitspex.components.edges import EdgeGraph, EdgeSelection
 from circuitspex.errors import ComponentError, NoGradientError, UserError
+from circuitspex.models.free_memory import free_memory
 from circuitspex.models.in_float32 import is_half
 from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.overflow import check_slopes
+from circuitspex.models.pass_memory import for_a_batch
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import ModelState, model_state, why_foreign
 from circuitspex.models.trial import check_causal
@@ -133,7 +134,8 @@ class EdgeEngine:
             if self._state.foreign:
                 raise NotDenseError(f"the model has {why_foreign(self._state)}, which only its own passes run")
             dense = parts_of(self.model, self.structure, None, self._state)
-            reason = edges_disagree(self.model, self.structure, self._graph, dense, self.task.sequences[0])
+            group = self.task.sequences[0]
+            reason = edges_disagree(self.model, self.structure, self._graph, dense, group, self._state)
             if reason is not None:
                 raise NotDenseError(reason)
             return "fused", "fused: all destinations of a layer in one product", dense
@@ -217,7 +219,7 @@ class EdgeEngine:
         """How many rows the free memory holds."""
         numbers = self._numbers_a_row(group.length, gradients, recomputes)
         size = torch.finfo(self._dtype).bits // 8
-        return int(free_memory(self._device) * SHARE / (numbers * size * group.n_sequences))
+        return int(for_a_batch(self._device) / (numbers * size * group.n_sequences))
 
     def _numbers_a_row(self, length: int, gradients: bool, recomputes: bool) -> int:
         cfg = self.model.cfg

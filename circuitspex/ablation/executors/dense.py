@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from jaxtyping import Float
 
-from circuitspex.ablation.batch_size import free_memory
-from circuitspex.ablation.executors.linear import Linear
+from circuitspex.ablation.executors.linear import Linear, QuantizedLinear
 from circuitspex.ablation.executors.norms import Norm
 from circuitspex.components import ModelStructure
 from circuitspex.kernels.definitions import ACTIVATIONS
+from circuitspex.models.free_memory import free_memory
 from circuitspex.models.protocol import Model
+from circuitspex.models.quantization import is_plain
 
 Rows = Float[torch.Tensor, "*rows width"]
 """Vectors along the last axis, whatever comes before."""
@@ -103,6 +104,12 @@ class DenseModel:
     unembed: Linear
     softcap: float
 
+    @property
+    def is_quantized(self) -> bool:
+        """Whether any weights of its blocks are held in few bits, so that they can't be read as a matrix."""
+        parts = (part for layer in self.layers for half in (layer.attention, layer.mlp) for part in vars(half).values())
+        return any(isinstance(part, QuantizedLinear) for part in parts)
+
 
 def dense_model(model: Model, structure: ModelStructure, *, products: torch.dtype | None = None) -> DenseModel:
     """The parts of a TransformerBridge.
@@ -151,10 +158,11 @@ def _layer(
     q, k, v, o = (_linear(_part(attn, name), products) for name in "qkvo")
     up, out = _linear(_part(mlp, "in"), products), _linear(_part(mlp, "out"), products)
     gate = _linear(mlp.submodules["gate"], products) if "gate" in mlp.submodules else None
-    if q.weight.shape[0] != n_heads * d_head or k.weight.shape[0] % d_head or k.weight.shape != v.weight.shape:
+    if q.n_outputs != n_heads * d_head or k.n_outputs % d_head or k.n_outputs != v.n_outputs:
         raise NotDenseError("the query, key and value projections don't fit its heads")
     original = attn.original_component
     scale = getattr(original, "scaling", None)
+    copy = copy and not any(isinstance(part, QuantizedLinear) for part in (q, k, v, o, up, out, gate))
     join_qkv = copy and (q.bias is None) == (k.bias is None) == (v.bias is None)
     join_mlp = copy and gate is not None and (gate.bias is None) == (up.bias is None)
     joined_qkv = _join(q, k, v) if join_qkv else None
@@ -178,7 +186,7 @@ def _layer(
             _optional_norm(attn, "q_norm"),
             _optional_norm(attn, "k_norm"),
             n_heads,
-            k.weight.shape[0] // d_head,
+            k.n_outputs // d_head,
             d_head,
             float(scale) if isinstance(scale, (int, float)) else d_head**-0.5,
             float(getattr(original, "attn_logit_softcapping", None) or 0.0),
@@ -200,6 +208,10 @@ def _part(parent: Any, name: str) -> Any:
 def _linear(part: Any, dtype: torch.dtype | None = None) -> Linear:
     original = getattr(part, "original_component", None)
     weight = getattr(original, "weight", None)
+    if isinstance(original, torch.nn.Linear) and not is_plain(original.weight):
+        if dtype is not None:
+            raise NotDenseError("its weights are quantised, and round in a dtype of their own")
+        return QuantizedLinear(original)
     if not isinstance(weight, torch.Tensor) or weight.ndim != 2 or not weight.is_floating_point():
         raise NotDenseError(f"a projection is a {type(original).__name__}, which has no matrix of weights")
     if type(original).__name__ == "Conv1D":  # keeps [in, out]

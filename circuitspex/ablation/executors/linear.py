@@ -32,6 +32,11 @@ class Linear:
         self._forward: torch.Tensor | None = None
         self._backward: torch.Tensor | None = None
 
+    @property
+    def n_outputs(self) -> int:
+        """How many numbers come out."""
+        return int(self.weight.shape[0])
+
     def to(self, dtype: torch.dtype) -> Linear:
         """The same map in another dtype."""
         return Linear(self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
@@ -52,6 +57,32 @@ class Linear:
                 self._backward = _packed(self.weight.T)
             return _Frozen.apply(x, self._forward, self._backward, self.bias)  # type: ignore[no-any-return,no-untyped-call]
         return _product(x, self._forward, self.bias)
+
+
+class QuantizedLinear(Linear):
+    """A map whose weight is held in few bits, in the layout of a package that alone can compute with it.
+
+    Its products are the module's own, in the dtype of what comes in. Whether each row gives what it gives alone is the
+    package's matter; the trial beside plain hooks checks it, as all else.
+    """
+
+    def __init__(self, module: torch.nn.Linear) -> None:
+        super().__init__(module.weight.detach(), module.bias)
+        self._module = module
+
+    @property
+    def n_outputs(self) -> int:
+        """How many numbers come out."""
+        return self._module.out_features
+
+    def pack(self) -> Linear:
+        """Itself: it is in a layout of its own."""
+        return self
+
+    def __call__(self, x: Inputs) -> Outputs:
+        """``[..., in]`` to ``[..., out]``."""
+        found: Outputs = self._module(x)
+        return found
 
 
 @functools.cache

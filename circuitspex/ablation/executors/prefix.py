@@ -13,8 +13,10 @@ from typing import Any
 
 import torch
 
+from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.shapes import Stream, Tokens
 from circuitspex.models.in_float32 import asked_in_float32
+from circuitspex.models.pass_memory import rows_that_fit
 from circuitspex.models.protocol import Model
 from circuitspex.models.rounding import differ
 
@@ -33,15 +35,26 @@ class Prefix:
         if not wanted:
             return
 
-        def keeper(layer: int) -> Callable[[Stream, Any], None]:
-            def keep(activation: Stream, hook: Any) -> None:
-                self._residuals[layer] = activation.detach().clone()
+        def run(rows: slice) -> dict[int, Stream]:
+            found: dict[int, Stream] = {}
 
-            return keep
+            def keeper(layer: int) -> Callable[[Stream, Any], None]:
+                def keep(activation: Stream, hook: Any) -> None:
+                    found[layer] = activation.detach().clone()
 
-        hooks = [(entry_hook(layer), keeper(layer)) for layer in wanted]
+                return keep
+
+            hooks = [(entry_hook(layer), keeper(layer)) for layer in wanted]
+            self._model.run_with_hooks(
+                self._tokens[rows], fwd_hooks=hooks, use_cache=False, stop_at_layer=max(wanted) + 1
+            )
+            return found
+
         with torch.no_grad():
-            self._model.run_with_hooks(self._tokens, fwd_hooks=hooks, use_cache=False, stop_at_layer=max(wanted) + 1)
+            size = rows_that_fit(self._model, self._tokens.shape[1], gradients=False)
+            parts = in_parts(len(self._tokens), size, run)
+        for layer in wanted:
+            self._residuals[layer] = torch.cat([part[layer] for part in parts])
 
     def residual(self, layer: int) -> Stream:
         """``[prompts, pos, d_model]`` at the entry of ``layer``, nothing ablated; computed once."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from tqdm.auto import tqdm
 
 from circuitspex.ablation import check_baseline
@@ -24,9 +25,9 @@ from circuitspex.circuits.roles.subject import Subject
 from circuitspex.circuits.roles.writes import writes
 from circuitspex.components import Component, Latents, parse_component
 from circuitspex.errors import UserError
-from circuitspex.models import model_identity, model_of
-from circuitspex.models.alone import alone
-from circuitspex.models.given import GivenModel
+from circuitspex.models import model_identity
+from circuitspex.models.alone import running
+from circuitspex.models.given import GivenModel, Loading, models_of
 from circuitspex.models.protocol import Model
 from circuitspex.scale import check_seed
 from circuitspex.tasks import Task, check_task, task_of
@@ -48,6 +49,10 @@ def describe(
     latents: Sequence[Latents] = (),
     seed: int = 0,
     progress: bool | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    quantization: str | None = None,
 ) -> Description:
     """What each component of a circuit does on the prompts of a task.
 
@@ -63,6 +68,7 @@ def describe(
         latents: the sparse autoencoders whose latents are among the components.
         seed: of the random texts.
         progress: a progress bar; by default where standard error is a terminal.
+        device, dtype, device_map, quantization: how a model that is named is loaded; see ``load_model``.
 
     Raises:
         UserError: the circuit is not of a model's components or has none of these names; the model has other weights
@@ -73,7 +79,8 @@ def describe(
     baseline = check_baseline(baseline or str(circuit.run.get("baseline") or "mean"))
     seed = check_seed(seed)
     check_task(task)
-    bridge = model_of(model)
+    how: Loading = {"device": device, "dtype": dtype, "device_map": device_map, "quantization": quantization}
+    [bridge] = models_of([model], how)
     check_weights(circuit, bridge, model if isinstance(model, str | Path) else "this model")
     asked = task_of(task, bridge)
     if asked.n_prompts < 2:
@@ -91,7 +98,7 @@ def describe(
             bar.set_postfix_str(name)
             bar.update()
 
-        with alone(bridge):
+        with running(bridge):
             started = time.perf_counter()
             at = where(subject)
             mark(stages[0], started)

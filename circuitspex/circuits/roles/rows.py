@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuitspex.ablation.baselines import baselines_of, check_baseline
-from circuitspex.ablation.batch_size import in_parts, rows_that_fit
+from circuitspex.ablation.batch_size import in_parts
 from circuitspex.ablation.executors.by_row import ByRow, RowPrompts
 from circuitspex.ablation.executors.fused_by_row import FusedByRow, fused_by_row
 from circuitspex.ablation.executors.prefix import Prefix, why_not
@@ -30,8 +30,9 @@ from circuitspex.ablation.sites import Site, sites_of
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.errors import ComponentError, NoGradientError
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.overflow import check_slopes, overflow_error, overflowed
+from circuitspex.models.pass_memory import rows_that_fit
 from circuitspex.models.state import ModelState, model_state
 from circuitspex.models.trial import check_causal
 from circuitspex.tasks import Task, TaskGroup, check_metric_values
@@ -219,7 +220,7 @@ _made: WeakKeyDictionary[Subject, tuple[ModelState, tuple[Rows, ...]]] = WeakKey
 @contextlib.contextmanager
 def measuring(subject: Subject) -> Iterator[tuple[Rows, ...]]:
     """Within the block, the rows of a subject: no other thread runs the model, and its weights get no gradients."""
-    with alone(subject.model), frozen(subject.model):
+    with running(subject.model), frozen(subject.model):
         yield rows_of(subject)
 
 

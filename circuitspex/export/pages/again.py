@@ -26,7 +26,7 @@ def python(circuit: Circuit) -> str:
             f"found = cx.explain(\n    game,\n{_arguments(_search(run), without=_OF_MODELS)})\n"
         )
     lines = ["import circuitspex as cx", ""]
-    lines.append(f"model = cx.load_model({_text(circuit.model.get('name') or 'NAME')}{_dtype(circuit)})")
+    lines.append(f"model = cx.load_model({_text(circuit.model.get('name') or 'NAME')}{_held(circuit)})")
     if circuit.model.get("identity"):
         lines.append(f"# identity of the weights: {_comment(circuit.model['identity'])}")
     lines += [*_task(task), ""]
@@ -119,6 +119,7 @@ def _comment(value: object) -> str:
     return escaped(" ".join(str(value).split())[:400])
 
 
-def _dtype(circuit: Circuit) -> str:
-    found = circuit.model.get("dtype")
-    return f", dtype={_text(found)}" if isinstance(found, str) and found else ""
+def _held(circuit: Circuit) -> str:
+    """How the weights were held."""
+    found = {name: circuit.model.get(name) for name in ("dtype", "quantization")}
+    return "".join(f", {name}={_text(how)}" for name, how in found.items() if isinstance(how, str) and how)

@@ -119,8 +119,9 @@ def facts(circuit: Circuit) -> Facts:
         if isinstance(run.get(key), int) and run[key]
     ]
     accuracy, budget = task.get("accuracy"), run.get("budget")
+    held = (model.get("dtype"), model.get("quantization"))
     return said(
-        ("Model", _joined(model.get("name"), model.get("architecture"), *shape, model.get("dtype"))),
+        ("Model", _joined(model.get("name"), model.get("architecture"), *shape, *held)),
         ("Weights", model.get("identity")),
         ("Task", _joined(task.get("name"), task.get("metric"))),
         ("Numbers a mask" if run.get("lens") in ("training", "game") else "Prompts", task.get("n_prompts")),

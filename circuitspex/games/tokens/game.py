@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from circuitspex.ablation import Store
-from circuitspex.ablation.batch_size import rows_that_fit
 from circuitspex.errors import NoGradientError, TaskError, UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import unit_roundoff
@@ -37,6 +36,7 @@ from circuitspex.models.given import GivenModel
 from circuitspex.models.origin import origin_of
 from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.overflow import overflow_error, overflowed
+from circuitspex.models.pass_memory import rows_that_fit
 from circuitspex.models.state import ModelState
 from circuitspex.models.tokens import context_of, decode_token
 from circuitspex.models.trial import check_causal

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from circuitspex.ablation.batch_size import SHARE, free_memory
 from circuitspex.errors import UserError
 from circuitspex.games.training.recipe import Training
+from circuitspex.models.free_memory import free_memory
+from circuitspex.models.pass_memory import SHARE
 
 # Beyond this nothing gets faster on a CPU: what a step touches no longer fits into its caches.
 _MOST_RUNS = 256

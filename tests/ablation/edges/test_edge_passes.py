@@ -175,7 +175,7 @@ def test_layers_that_are_computed_again_have_the_same_slopes(tiny, edge_task, so
     for few in (0, 10**6):  # never again, or always
         monkeypatch.setattr("circuitspex.ablation.edges.engine._FEW_ROWS", few)
         monkeypatch.setattr("circuitspex.ablation.edges.engine._MOST_ROWS", {"cpu": 10**6, "other": 10**6})
-        monkeypatch.setattr("circuitspex.ablation.edges.engine.free_memory", lambda device: 2**20)
+        monkeypatch.setattr("circuitspex.ablation.edges.engine.for_a_batch", lambda device: 0.4 * 2**20)
         slopes.append(EdgeGame(model, edge_task(model)).evaluate(gates, gradients=True).gradients)
     np.testing.assert_allclose(slopes[0], slopes[1], atol=1e-6)
     assert np.abs(slopes[0]).max() > 0.1

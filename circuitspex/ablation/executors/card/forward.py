@@ -143,6 +143,8 @@ def why_not(given: Prepared) -> str | None:
     weight = dense.layers[0].attention.o.weight
     if not runs_on(weight):
         return f"no kernels for {weight.dtype} on {weight.device.type}"
+    if dense.is_quantized:
+        return "quantised weights"
     norms = [dense.norm]
     for layer in dense.layers:
         norms += [norm for norm in (layer.norm_1, layer.norm_2, layer.post_1, layer.post_2) if norm is not None]

@@ -90,7 +90,8 @@ def search_edges(
         here = [here[i] for i in np.unique(np.linspace(0, len(here) - 1, _AT_MOST).round().astype(int))]
         if not any(each.kept for each in rounds[-PATIENCE:]) or every.passes + len(here) > budget:
             break
-        slopes.take(SOFT + (1 - 2 * SOFT) * _masks(here, n), [each.size / n for each in here])
+        gates = np.where(_masks(here, n), 1 - SOFT, SOFT)
+        slopes.take(gates, [each.size / n for each in here])
     candidates = [[_chosen(game, toward * every.near(size / n, first), size) for first in known] for size in wanted]
     values = iter((toward * _on_all(asked, other, _masks([each for row in candidates for each in row], n))).tolist())
     highest = [max(row, key=lambda _: next(values)) for row in candidates]
