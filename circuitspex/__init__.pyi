@@ -35,6 +35,9 @@ from .circuits import (
 from .circuits import (
     mib_scores as mib_scores,
 )
+from .circuits import (
+    plan as plan,
+)
 from .components import Component as Component
 from .components import Latents as Latents
 from .errors import UserError as UserError

@@ -6,6 +6,7 @@ from ._choose import smallest as smallest
 from ._compare import compare as compare
 from ._examine import examine as examine
 from ._mib import mib_scores as mib_scores
+from ._plan import plan as plan
 from .about import About as About
 from .about import Description as Description
 from .circuit import Circuit as Circuit
@@ -50,4 +51,6 @@ from .report import Report as Report
 from .search._coarse_to_fine import coarse_to_fine as coarse_to_fine
 from .search._refine import refine as refine
 from .search.edges._find_edges import find_edges as find_edges
+from .search_plan import PlannedStage as PlannedStage
+from .search_plan import SearchPlan as SearchPlan
 from .series import compare_series as compare_series

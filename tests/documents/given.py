@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -15,15 +14,19 @@ from blocks import ROOT, blocks
 
 import circuitspex as cx
 from circuitspex.circuits.evidence.curve import SHARES
-from circuitspex.models.catalogue import CATALOGUE, fetch
+from circuitspex.models.cache import cache_folder, sha256_of
+from circuitspex.models.catalogue import CATALOGUE, RECEIPT, fetch, folder_of
 
 ASKED: dict[str, Any] = {"n_heldout": 24, "n_contexts": 4, "n_random": 2, "progress": False}
 
 
-@functools.cache
-def miniature(folder: Path) -> Path:
-    """SmolLM2-135M's layers, heads and tokenizer with vectors of 36 numbers and random weights, as a folder."""
-    real = fetch(CATALOGUE["smollm2-135m"])
+def miniature(cache: Path) -> None:
+    """A cache whose smollm2-135m has the layers, heads and tokenizer of the real one, but is narrow and random."""
+    entry = CATALOGUE["smollm2-135m"]
+    real = fetch(entry)
+    folder = cache / folder_of(entry).relative_to(cache_folder())
+    if folder.exists():
+        return
     config = transformers.AutoConfig.from_pretrained(real, local_files_only=True)
     config.hidden_size, config.intermediate_size, config.head_dim = 36, 48, 4
     torch.manual_seed(0)
@@ -34,7 +37,8 @@ def miniature(folder: Path) -> Path:
                 parameter.mul_(8)  # so that what components do stands out
     model.save_pretrained(folder)
     transformers.AutoTokenizer.from_pretrained(real, local_files_only=True).save_pretrained(folder)
-    return folder
+    files = {path.name: sha256_of(path) for path in folder.iterdir()}
+    (folder / RECEIPT).write_text(json.dumps({"source": entry.sha256, "files": files}))
 
 
 class Given:

@@ -17,8 +17,6 @@ import pytest
 from blocks import NEEDS, PAGES, PROGRAMS, ROOT, SHOWN, Block, blocks
 from given import FILES, VALUES, Given, miniature
 
-import circuitspex.models.catalogue
-import circuitspex.models.load
 from circuitspex.cli.main import build_parser, main
 
 REAL, LONG = os.environ.get("DOCS_MODEL") == "real", os.environ.get("DOCS_LONG") == "1"
@@ -92,9 +90,8 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Given:
 @each_page
 def test_blocks_run(page: Path, given: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not REAL:
-        folder = miniature(given.folder / "smollm2-135m")
-        for module in (circuitspex.models.catalogue, circuitspex.models.load):
-            monkeypatch.setattr(module, "fetch", lambda *_: folder)
+        miniature(given.folder / "cache")
+        monkeypatch.setenv("CIRCUITSPEX_CACHE", str(given.folder / "cache"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CIRCUITSPEX_STORE", str(tmp_path / "store.sqlite"))
     names: dict[str, Any] = {"__name__": "docs"}
