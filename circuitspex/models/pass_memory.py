@@ -114,6 +114,6 @@ def for_a_batch(device: torch.device) -> float:
     number = float(found[1]) if found else 0.0
     if found and not found[2] and not found[3] and 0 < number < 1:
         return number * free_memory(device)
-    if not found or number < 1 or not (found[2] or found[3]):
+    if not found or not number > 0 or not (found[2] or found[3]):
         raise UserError(f"{SETTING}={said} is neither a share of the free memory, such as 0.3, nor a size, such as 4GB")
     return min(number * _UNITS[found[2].upper()], float(free_memory(device)))
