@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help demo test test-long families lint format clean coverage kernels-compiled
+.PHONY: help demo test test-long families lint format clean coverage kernels-compiled docs docs-blocks
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,6 +33,12 @@ test: lint ## lint, then all tests
 test-long: $(READY) ## tests that take minutes: the longer notebooks, many kills
 	$(BIN)/python -m pytest -m long
 
+docs: $(READY) ## build the documentation site strictly, without a network; writes site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-blocks: $(READY) ## run every block of code and command of the docs and README (minutes)
+	$(BIN)/python -m pytest -m blocks tests/documents
+
 families: $(READY) ## try every family of models (20 minutes); writes docs/models.md
 	$(BIN)/python tests/families/run.py
 
@@ -47,4 +53,4 @@ format: $(READY) ## put the code into shape
 	$(BIN)/ruff format .
 
 clean: ## remove the environment and what was made
-	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) runs build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

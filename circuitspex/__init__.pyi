@@ -54,6 +54,9 @@ from .games import (
     LensGame as LensGame,
 )
 from .games import (
+    RayWorkers as RayWorkers,
+)
+from .games import (
     Run as Run,
 )
 from .games import (

@@ -92,7 +92,9 @@ def check_sendable(function: Callable[..., Any]) -> None:
 
 
 def _new_pool(count: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread)
+    return ProcessPoolExecutor(
+        count, mp_context=multiprocessing.get_context("spawn"), initializer=keep_to, initargs=(1,)
+    )
 
 
 def _pooled(
@@ -142,12 +144,12 @@ def _floats(value: Any) -> list[float]:
     return [float(found)]
 
 
-def _one_thread() -> None:
-    """One thread in this process, for libraries that are loaded already and those still to come."""
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+def keep_to(threads: int) -> None:
+    """So many threads in this process, for libraries that are loaded already and those still to come."""
+    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     with contextlib.suppress(ImportError):
         from threadpoolctl import threadpool_limits
 
-        threadpool_limits(1)
+        threadpool_limits(threads)
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+        sys.modules["torch"].set_num_threads(threads)

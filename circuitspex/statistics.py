@@ -14,9 +14,7 @@ from math import inf, isfinite
 from typing import Any
 
 import numpy as np
-from scipy.stats import f as fisher
-from scipy.stats import false_discovery_control
-from scipy.stats import t as student
+from scipy import special
 
 from circuitspex.errors import UserError
 from circuitspex.scale import power_of_two
@@ -99,18 +97,23 @@ def moments(numbers: FloatArray) -> tuple[float, float, float]:
 @functools.cache
 def _least_ratio(free: int, free_of_noise: int) -> float:
     """How many times the noise's variance a margin's must be to count as more than noise; at least 1."""
-    return max(1.0, float(fisher.ppf(0.75, free, free_of_noise)))
+    return max(1.0, float(special.fdtri(free, free_of_noise, 0.75)))
 
 
 def half_width(error: float, freedom: float, confidence: float = 0.95) -> float:
     """Half the width of Student's t interval of a mean with this standard error."""
-    return 0.0 if error == 0 else float(student.ppf(0.5 + confidence / 2, freedom)) * error
+    return 0.0 if error == 0 else float(special.stdtrit(freedom, 0.5 + confidence / 2)) * error
 
 
 def t_interval(mean: float, error: float, freedom: float, confidence: float = 0.95) -> Estimate:
     """A mean with Student's t interval, from what ``moments`` gives."""
     half = half_width(error, freedom, confidence)
     return Estimate(mean, mean - half, mean + half)
+
+
+def _beyond(t: float, freedom: float) -> float:
+    """How likely Student's t is above this."""
+    return float(special.stdtr(freedom, -t))
 
 
 def estimate(differences: FloatArray, confidence: float = 0.95) -> Estimate:
@@ -144,8 +147,8 @@ def p_value(mean: float, error: float, freedom: float, *, least: float = 0.0, si
     size = mean * np.sign(sign) if sign else abs(mean)
     if error == 0:
         return 0.0 if size > least else 1.0
-    tail = float(student.sf((size - least) / error, freedom))
-    return tail if sign else min(1.0, tail + float(student.sf((size + least) / error, freedom)))
+    tail = _beyond((size - least) / error, freedom)
+    return tail if sign else min(1.0, tail + _beyond((size + least) / error, freedom))
 
 
 def equivalence_p_value(mean: float, error: float, freedom: float, margin: float) -> float:
@@ -156,7 +159,7 @@ def equivalence_p_value(mean: float, error: float, freedom: float, margin: float
     """
     if error == 0:
         return 0.0 if abs(mean) <= margin else 1.0
-    return float(student.sf((margin - abs(mean)) / error, freedom))
+    return _beyond((margin - abs(mean)) / error, freedom)
 
 
 def equivalent(mean: float, error: float, freedom: float, margin: float, *, level: float = 0.05) -> bool:
@@ -203,6 +206,8 @@ def q_values(p_values: Sequence[float]) -> list[float]:
         return []
     if not all(isfinite(p) and 0 <= p <= 1 for p in p_values):
         raise UserError("p values must lie between 0 and 1")
+    from scipy.stats import false_discovery_control  # here: all distributions of scipy.stats take long to import
+
     return [float(q) for q in false_discovery_control(np.asarray(p_values, dtype=np.float64))]
 
 
@@ -278,7 +283,7 @@ def ratio_over_prompts(part: FloatArray, whole: FloatArray) -> Estimate:
     value, n = top / bottom, len(part)
     if n < 2:
         return Estimate(value, -inf, inf)
-    covariance = np.cov(part / bottom, whole / bottom) * (float(student.ppf(_ENDS[1], n - 1)) ** 2 / n)
+    covariance = np.cov(part / bottom, whole / bottom) * (float(special.stdtrit(n - 1, _ENDS[1])) ** 2 / n)
     square, product, constant = 1 - covariance[1, 1], value - covariance[0, 1], value**2 - covariance[0, 0]
     if square <= 0:
         return Estimate(value, -inf, inf)

@@ -35,6 +35,8 @@ from circuitspex.tasks import Example, Task
 
 # Tests name a store where they need one; none writes into the user's own.
 os.environ["CIRCUITSPEX_STORE"] = "off"
+# Nor is anything taken from what an earlier run found out, which other code may have found.
+os.environ["CIRCUITSPEX_REMEMBER"] = "off"
 
 N_LAYERS = 3
 N_HEADS = 4

@@ -258,14 +258,14 @@ def test_small_beside_another_effect_that_is_uncertain_too(sign):
 
 
 def test_fiellers_interval_by_its_definition():
-    """The ratios r at which a t test does not tell the mean of part - r whole from 0: tried one by one."""
+    """The ratios r at which a t test does not tell the mean of part - r whole from 0: all tried."""
     rng = np.random.default_rng(12)
     whole = 3 + rng.normal(size=6)
     part = 0.7 * whole + 0.5 * rng.normal(size=6)
     found = statistics.ratio_over_prompts(part, whole)
     ratios = np.linspace(-1, 3, 40001)
-    held = [r for r in ratios if ttest_1samp(part - r * whole, 0).pvalue >= 0.05]
-    assert (found.low, found.high) == pytest.approx((min(held), max(held)), abs=2e-4)
+    held = ratios[ttest_1samp(part[:, None] - whole[:, None] * ratios, 0).pvalue >= 0.05]
+    assert (found.low, found.high) == pytest.approx((held.min(), held.max()), abs=2e-4)
     assert found.value == pytest.approx(part.mean() / whole.mean())
     scaled = statistics.ratio_over_prompts(-1e200 * part, -1e200 * whole)
     assert (scaled.low, scaled.high) == pytest.approx((found.low, found.high))

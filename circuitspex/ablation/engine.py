@@ -29,6 +29,7 @@ from circuitspex.models.overflow import check_slopes, overflow_error, overflowed
 from circuitspex.models.pass_memory import bytes_a_row, rows_that_fit
 from circuitspex.models.protocol import Model
 from circuitspex.models.state import ModelState, model_state, why_foreign
+from circuitspex.models.threads import choose_again
 from circuitspex.models.trial import check_causal
 from circuitspex.tasks import Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
@@ -197,7 +198,7 @@ class AblationEngine:
         made = forwards(dense)
         for forward, hooks, one in zip(made, plain, self._given, strict=True):
             first = first_place(one.components, one.task.length)
-            reason = disagreement(forward, hooks, self.n_players, first)
+            reason = disagreement(forward, hooks, self.n_players, first, self._state)
             if reason is not None:
                 raise NotDenseError(reason)
         if self.precision == "bfloat16":
@@ -355,6 +356,7 @@ class AblationEngine:
         start = 0
         while start < len(plan.order):
             batch = plan.batch(start, rows, group.forward.masks_at_once)
+            choose_again()
             try:
                 results = [(part, *self._run(group, gates, batch, part, gradients)) for part in batch.prompts]
             except (RuntimeError, MemoryError) as error:

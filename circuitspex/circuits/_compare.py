@@ -29,6 +29,7 @@ from circuitspex.circuits.search.prompts import check_given
 from circuitspex.components import Selector
 from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame, Run
+from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.masks import Keep, check_keep, sample_masks
 from circuitspex.models import model_identity
 from circuitspex.models.given import GivenModel, Loading, models_of
@@ -63,6 +64,7 @@ def compare(
     executor: Executor = "auto",
     precision: Precision = "model",
     store: Store | str | Path | None = None,
+    workers: RayWorkers | None = None,
     seed: int = 0,
     progress: bool | None = None,
     device: str | torch.device | None = None,
@@ -92,6 +94,7 @@ def compare(
         executor: how the models are run; see ``ComponentGame``.
         precision: of their matrix products; see ``ComponentGame``.
         store: where finished ablations are kept and taken from; see ``ComponentGame``.
+        workers: processes that run the ablations, each with both models; see ``RayWorkers``.
         seed: of every random choice.
         progress: progress bars; by default where standard error is a terminal.
         device, dtype, device_map, quantization: how models that are named are loaded; see ``load_model``.

@@ -79,7 +79,7 @@ class EdgeCircuits:
         highest, nearest: the circuits at these sizes; see ``chosen`` and ``matched``.
         whole, empty: ``(P,)`` the metric on the prompts left out with all edges open, and with all closed.
         rounds: how the search went.
-        n_prompts: all of them; slopes on those left out count once the rounds have ended.
+        n_prompts: all of them, those left out too.
         passes: passes with gradients, each over all prompts.
         plain_passes: different masks that were run on the prompts left out.
         seconds: of the whole search.

@@ -17,6 +17,7 @@ from circuitspex.components import Latents, Selector, model_structure, select
 from circuitspex.components.edges import EdgeSelector, is_of_edges
 from circuitspex.errors import UserError
 from circuitspex.games import LensGame, as_game
+from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.masks import Keep
 from circuitspex.masks.members import masks_keeping
 from circuitspex.models.given import GivenModel
@@ -51,6 +52,7 @@ def find_circuit(
     executor: Executor = "auto",
     precision: Precision = "model",
     store: Store | str | Path | None = None,
+    workers: RayWorkers | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Found:
@@ -93,6 +95,7 @@ def find_circuit(
         precision: of its matrix products; see ``ComponentGame``.
         store: where finished ablations are kept and taken from; see ``ComponentGame``. With one, the same call after an
             interruption goes on where it stopped.
+        workers: processes on this machine or several that run the ablations; see ``RayWorkers``.
         seed: of every random choice; the same seed, model and machine give the same result.
         progress: progress bars; by default where standard error is a terminal.
 
@@ -101,8 +104,8 @@ def find_circuit(
             ComponentError, TaskError: as in ``ComponentGame``.
 
     Warns:
-        where the model can't do the task, where the decoded function explains little, and where ``until`` was not
-        reached, with the budget that likely would.
+        UserWarning: where the model can't do the task, where the decoded function explains little, and where
+            ``until`` was not reached, with the budget that likely would.
     """
     if isinstance(refine, Sequence):
         warn_renamed("find_circuit(refine=[levels])", "levels=[levels]")
@@ -143,6 +146,7 @@ def explain(
     n_contexts: int = 16,
     refine: int = 0,
     until: float | None = None,
+    workers: RayWorkers | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Found:
@@ -171,6 +175,8 @@ def explain(
         refine: rounds in which the sets that the decoded function chooses are run for real, added to the data, and
             decoded again.
         until: stop early, once R² on new masks is at least this.
+        workers: processes that play the game, of which each has a copy (of a model, one that it loads); by default
+            those that the game was made with. See ``RayWorkers``.
         seed: of every random choice; the same seed and game give the same result.
         progress: progress bars; by default where standard error is a terminal.
 
@@ -178,10 +184,12 @@ def explain(
         UserError: an argument out of range, not a game, or a game that gives NaN, infinities or another shape.
 
     Warns:
-        where the decoded function explains little, and where ``until`` was not reached, with the budget that likely
-        would.
+        UserWarning: where the decoded function explains little, and where ``until`` was not reached, with the budget
+            that likely would.
     """
     lens = as_game(game, n_players, names)
+    if workers is not None:
+        lens = lens.played_by(workers)
     options = Options.of(locals(), directions=False)
     done = search(lens, options)
     ends = [range(lens.n_players)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from circuitspex.installed import versions_of
 from circuitspex.recovery import Interactions
 
 MOST_RECORDED = 4096
@@ -31,13 +31,7 @@ class Clock:
 
 def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
     """The versions of those packages that are installed; by default of those that a result depends on."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return versions_of(packages)
 
 
 def recorded_prompts(task: Mapping[str, Any]) -> tuple[str, ...]:

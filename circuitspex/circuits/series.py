@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from circuitspex.ablation import Executor, Store
 from circuitspex.circuits.checkpoints import check_comparable
 from circuitspex.circuits.comparison import Point, Series
-from circuitspex.circuits.comparison_circuits import whole
-from circuitspex.circuits.evidence._replicate import replicate
 from circuitspex.circuits.evidence._strongest import strongest
 from circuitspex.circuits.record import versions
 from circuitspex.circuits.search.options import Options
 from circuitspex.circuits.search.prompts import check_given
+from circuitspex.circuits.series_on_workers import CheckpointsOnWorkers
+from circuitspex.circuits.series_steps import decoded_at, game_at, loaded, point_at
 from circuitspex.components import Selector
 from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame
+from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.masks import Keep, check_keep, sample_masks
-from circuitspex.models import model_identity, model_of
+from circuitspex.models import model_identity
 from circuitspex.models.given import GivenModel
 from circuitspex.models.protocol import Model
-from circuitspex.recovery import Interactions, decode
-from circuitspex.silence import no_warnings
-from circuitspex.statistics import over_prompts
+from circuitspex.recovery import Interactions
 from circuitspex.tasks import Task, task_of
-from circuitspex.typing import Masks, Term
+from circuitspex.typing import Term
 
 
 def compare_series(
@@ -45,6 +43,7 @@ def compare_series(
     n_contexts: int = 16,
     executor: Executor = "auto",
     store: Store | str | Path | None = None,
+    workers: RayWorkers | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Series:
@@ -67,6 +66,8 @@ def compare_series(
         n_contexts: random contexts in which each set is measured.
         executor: how the models are run; see ``ComponentGame``.
         store: where finished ablations are kept and taken from.
+        workers: processes that each load, decode and measure whole checkpoints; see ``RayWorkers``. Functions that load
+            one are called there.
         seed: of every random choice.
         progress: progress bars; by default where standard error is a terminal.
 
@@ -91,34 +92,48 @@ def compare_series(
 
     sets: dict[Term, None] = {}
     labels: tuple[str, ...] = ()
-    first = _loaded(models[names[0]])
+    first = loaded(models[names[0]])
     prompts = task_of(task, first)
 
-    def game_of(model: Model) -> RememberingGame:
-        return RememberingGame(options.game(model, prompts, components, baseline), progress)
+    elsewhere = None
+    if workers is not None:
+        elsewhere = CheckpointsOnWorkers(models, first, prompts, components, baseline, options)
 
-    for name in dict.fromkeys(chosen):
-        model = first if name == names[0] else _loaded(models[name])
-        check_comparable(first, model, prompts)
-        game = game_of(model)
-        labels = game.names
-        decoded = _decoded(game, options, keep, seeds)
+    def game_of(model: Model) -> RememberingGame:
+        return game_at(model, prompts, components, baseline, options)
+
+    def decoded_here() -> Iterator[tuple[tuple[str, ...], Interactions]]:
+        for name in dict.fromkeys(chosen):
+            model = first if name == names[0] else loaded(models[name])
+            check_comparable(first, model, prompts)
+            game = game_of(model)
+            yield game.names, decoded_at(game, options, keep, seeds)
+
+    functions = decoded_here() if elsewhere is None else elsewhere.decoded(list(dict.fromkeys(chosen)), keep, seeds)
+    for of_players, decoded in functions:
+        labels = of_players
         sets |= dict.fromkeys(strongest(decoded, max_interactions))
         sets |= dict.fromkeys((members[0],) for members in strongest(decoded, max_nodes, order=1))
     wanted = sorted(sets, key=lambda members: (len(members), members))
     contexts = sample_masks(len(labels), n_contexts, keep=options.share, seed=seeds[2])
     points: list[Point] = []
     same_as: dict[str, str] = {}
-    for name in names:
-        model = first if name == names[0] else _loaded(models[name])
-        check_comparable(first, model, prompts)
-        identity = model_identity(model)
+    measured = None if elsewhere is None else elsewhere.points(wanted, contexts)
+    for place, name in enumerate(names):
+        if measured is None:
+            model = first if name == names[0] else loaded(models[name])
+            check_comparable(first, model, prompts)
+            identity = model_identity(model)
+        else:
+            identity = measured[place].identity
         earlier = next((point for point in points if point.identity == identity), None)
         if earlier is not None:
             same_as[name] = same_as.get(earlier.name, earlier.name)
             points.append(Point(name, identity, earlier.metric, earlier.effects))
-            continue
-        points.append(_point(name, identity, game_of(model), wanted, contexts))
+        elif measured is not None:
+            points.append(measured[place])
+        else:
+            points.append(point_at(name, identity, game_of(model), wanted, contexts))
     about = {
         "task": prompts.name,
         "metric": prompts.metric.name,
@@ -132,24 +147,3 @@ def compare_series(
         "versions": versions(),
     }
     return Series(tuple(tuple(labels[i] for i in members) for members in wanted), tuple(points), same_as, about)
-
-
-def _loaded(model: GivenModel | Callable[[], Model]) -> Model:
-    """The model itself, or what its loader gives."""
-    loads = callable(model) and not isinstance(model, type) and not hasattr(model, "parameters")
-    return model_of(cast(Callable[[], GivenModel], model)() if loads else cast(GivenModel, model))
-
-
-def _decoded(game: RememberingGame, options: Options, keep: Keep, seeds: Sequence[int]) -> Interactions:
-    masks = sample_masks(game.n_players, options.budget, keep=keep, seed=seeds[0])
-    run = game.evaluate(masks, gradients=None, stage="ablations to decode")
-    with no_warnings():  # before a model has learnt the task there is nothing to explain
-        return decode(
-            run.masks, run.values, gradients=run.gradients, keep=options.share, seed=seeds[1], names=game.names
-        )
-
-
-def _point(name: str, identity: str, game: RememberingGame, wanted: Sequence[Term], contexts: Masks) -> Point:
-    found = replicate(game.stage(f"measuring {name}"), wanted, contexts) if wanted else {}
-    metric = over_prompts(whole(game), one_prompt=0.0)
-    return Point(name, identity, metric, tuple(found[members].estimate() for members in wanted))

@@ -53,7 +53,7 @@ class CircuitUses:
             ComponentError: components that the model lacks, or that act at one token position.
 
         Warns:
-            where the model has other weights than the circuit was found in.
+            UserWarning: where the model has other weights than the circuit was found in.
         """
         found: AbstractContextManager[Any] = _applied(
             self, model, keep=keep, scale=scale, baseline=baseline, prompts=prompts, among=among, latents=latents

@@ -8,6 +8,7 @@ from pathlib import Path
 from circuitspex.cli.checks import check_before_loading, task_options
 from circuitspex.cli.options import LOADING, arguments, not_negative, share, shared_options, verb_parser
 from circuitspex.cli.result import finish
+from circuitspex.cli.workers import workers_of
 from circuitspex.recovery import DECODERS
 
 EXAMPLE = "circuitspex compare --model smollm2-135m --model ./fine-tuned --task ioi --out runs/diff"
@@ -45,7 +46,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--fdr", "--rate", type=share, default=0.05, help="false discovery rate (default: 0.05)")
     shared_options(
         parser,
-        *("heldout-masks", "contexts", "executor", "store", "seed", *LOADING, "out"),
+        *("heldout-masks", "contexts", "executor", "store", "workers", "worker-gpus", "seed", *LOADING, "out"),
         **{"heldout-masks": {"default": 100}},
         out={"help": "folder for comparison.json, the page and the diagrams"},
     )
@@ -66,10 +67,11 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.tasks import build
 
     how = arguments(options, load_model)
-    before, after = (load_model(name, revision=revision, **how) for name, revision in sources)
-    task = build(options.task, before, **task_options(options))
-    given = arguments(options, compare)
-    found = compare(before, after, task, options.components, options.baseline, options.budget, **given)
+    with workers_of(options):
+        before, after = (load_model(name, revision=revision, **how) for name, revision in sources)
+        task = build(options.task, before, **task_options(options))
+        given = arguments(options, compare)
+        found = compare(before, after, task, options.components, options.baseline, options.budget, **given)
     written = [] if folder is None else [found.export(form, folder / name) for form, name in FILES.items()]
     return finish(options, "comparison", lambda: to_json(found), str(found), written)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from circuitspex.cli.options import arguments, shared_options, verb_parser, whole_number, writable_folder
 from circuitspex.cli.result import WRITTEN, show
+from circuitspex.cli.workers import workers_of
 from circuitspex.errors import UserError
 
 EXAMPLE = "circuitspex explain my_game.py:Game --budget 200 --out runs/mine"
@@ -31,7 +32,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     shared_options(
         parser,
-        *("budget", "until", "keep", "method", "heldout-masks", "contexts", "seed", "out"),
+        *("budget", "until", "keep", "method", "heldout-masks", "contexts"),
+        *("workers", "worker-gpus", "seed", "out"),
         budget={"help": "masks to decode from (default: 100)"},
         keep={"help": "share of players kept by a mask (default: 0.5)"},
     )
@@ -47,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
     game = game_of(options.game, options.players, options.names)
     folder = None if options.out is None else writable_folder(options.out, WRITTEN)
     given = {key: value for key, value in arguments(options, explain).items() if key not in ("n_players", "names")}
-    found = explain(game, options.budget, **given)
+    with workers_of(options, code=sys.modules.get(Path(options.game.rpartition(":")[0]).stem)) as workers:
+        found = explain(game, options.budget, **given | {"workers": workers})
     return show(found, folder, options)
 
 

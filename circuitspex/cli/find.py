@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from circuitspex.cli.checks import check_before_loading, task_options
 from circuitspex.cli.options import LOADING, arguments, levels, rounds, shared_options, verb_parser
 from circuitspex.cli.result import WRITTEN, show
+from circuitspex.cli.workers import workers_of
 
 EDGES = "or of edges, in quotes where it has an arrow: edges, edges:ungrouped, 'edges->logits', 'L5H1->L9H3.q'"
 EXAMPLE = "circuitspex find --model smollm2-135m --task ioi --components heads --budget 100 --out runs/ioi"
@@ -42,7 +44,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         metavar="LEVELS",
         help="from coarse to fine, such as layers,heads+mlps,neurons, in place of --components",
     )
-    shared_options(parser, "store", "seed", *LOADING, "revision", "out")
+    shared_options(parser, "store", "workers", "worker-gpus", "seed", *LOADING, "revision", "out")
     parser.add_argument(
         "--mib",
         action="store_true",
@@ -68,6 +70,12 @@ def run(options: argparse.Namespace) -> int:
     if options.mib and options.out is None:
         raise UserError("--mib writes to the folder of --out: give one")
     folder = check_before_loading(options, models=[(options.model, options.revision)], files=WRITTEN)
+    with workers_of(options):
+        return _run(options, folder)
+
+
+def _run(options: argparse.Namespace, folder: Path | None) -> int:
+    """Do it, when its arguments have been checked and its workers are starting."""
     from circuitspex.ablation.edges.graph import edge_graph
     from circuitspex.circuits import find_circuit
     from circuitspex.components import check_levels, model_structure, select

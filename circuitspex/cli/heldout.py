@@ -38,7 +38,7 @@ def prompts_to_verify(
         TaskError: the circuit was found on all of them, or it is not known which it was found on.
 
     Warns:
-        where some of them are left out, or others are taken than ``find`` verified it on.
+        UserWarning: where some of them are left out, or others are taken than ``find`` verified it on.
     """
     from circuitspex.circuits.record import recorded_prompts
     from circuitspex.circuits.search.prompts import heldout_of, hold_out, not_seen

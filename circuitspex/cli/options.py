@@ -147,6 +147,16 @@ def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict
             "help": "where finished ablations are kept, so that an interrupted run goes on where it stopped; 'off' "
             "keeps none (default: $CIRCUITSPEX_STORE, else runs.sqlite in the cache folder)",
         },
+        "workers": {
+            "metavar": "ADDRESS",
+            "help": "run the ablations in processes that Ray starts: local:4 (on this machine), auto (the cluster that "
+            "runs here), HOST:PORT or ray://HOST:10001",
+        },
+        "worker-gpus": {
+            "type": not_negative,
+            "metavar": "N",
+            "help": "GPUs of each worker; more than 1 spread the model over them (default: 1 where there are any)",
+        },
         "seed": {"type": whole_number(0), "default": 0, "help": "of every random choice (default: 0)"},
         "device": {"help": "cpu, cuda, cuda:1 (default: the GPU if there is one)"},
         "dtype": {"type": dtype, "help": "float32, float64, bfloat16 or float16 (default: float32)"},

@@ -7,6 +7,7 @@ import argparse
 from circuitspex.cli.checks import check_before_loading
 from circuitspex.cli.options import LOADING, arguments, shared_options, verb_parser
 from circuitspex.cli.result import finish, stored
+from circuitspex.cli.workers import workers_of
 from circuitspex.errors import FileFormatError, UserError
 from circuitspex.strict_json import file_text
 
@@ -57,8 +58,8 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     shared_options(
         parser,
-        *("metric", "budget", "keep", "method", "heldout-masks", "contexts", "executor", "store", "seed"),
-        *(*LOADING, "revision", "out"),
+        *("metric", "budget", "keep", "method", "heldout-masks", "contexts", "executor", "store", "workers"),
+        *("worker-gpus", "seed", *LOADING, "revision", "out"),
         metric={"default": None, "help": "what is measured: %(choices)s (default: by the answers given)"},
         budget={"default": None, "help": "masks to run (default: all of them for up to 10 words, else 200)"},
         keep={"help": "share of words kept by a mask; 0.3:0.9 mixes shares, auto picks one by a pilot (default: 0.5)"},
@@ -84,13 +85,14 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.games import TokenGame
     from circuitspex.models import load_model
 
-    model = load_model(options.model, **arguments(options, load_model))
-    options.unit = options.span or options.unit
-    words = (options.answer, options.wrong_answer)
-    game = TokenGame(model, prompt, *words, **arguments(options, TokenGame))
-    if options.budget is None:
-        options.budget = 2**game.n_players if game.n_players <= EXACT_UP_TO else 200
-    found = explain(game, options.budget, **arguments(options, explain))
+    with workers_of(options):
+        model = load_model(options.model, **arguments(options, load_model))
+        options.unit = options.span or options.unit
+        words = (options.answer, options.wrong_answer)
+        game = TokenGame(model, prompt, *words, **arguments(options, TokenGame))
+        if options.budget is None:
+            options.budget = 2**game.n_players if game.n_players <= EXACT_UP_TO else 200
+        found = explain(game, options.budget, **arguments(options, explain))
     shown = PromptMap.of(game, found)
     written = []
     if folder is not None:

@@ -9,8 +9,8 @@ from typing import Any
 from circuitspex.components.latents import Latents
 from circuitspex.components.layout import Layout
 from circuitspex.components.proof.mixtures import Mixture
-from circuitspex.components.proof.proofs import Proof
 from circuitspex.components.proof.proposals import Shape
+from circuitspex.components.proof.what_is_proved import Proof
 from circuitspex.models.protocol import Model
 
 

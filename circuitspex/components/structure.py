@@ -9,8 +9,9 @@ from circuitspex.components.component import Component
 from circuitspex.components.kinds import KINDS
 from circuitspex.components.latents import Latents, one_a_layer
 from circuitspex.components.layer_view import LayerView, Part
-from circuitspex.components.proof.proofs import Proof, Wanted, proofs, shapes_at
+from circuitspex.components.proof.proofs import proofs, shapes_at
 from circuitspex.components.proof.proposals import Shape
+from circuitspex.components.proof.what_is_proved import Proof, Wanted
 from circuitspex.errors import ComponentError
 from circuitspex.models.given import bridged
 from circuitspex.models.protocol import Model

@@ -15,3 +15,4 @@ from .training import Adam as Adam
 from .training import TrainFunction as TrainFunction
 from .training import Training as Training
 from .training import TrainingGame as TrainingGame
+from .workers.ray_workers import RayWorkers as RayWorkers

@@ -17,7 +17,10 @@ from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import unit_roundoff
 from circuitspex.games.on_task import TaskGame
+from circuitspex.games.workers.ray_workers import RayWorkers
+from circuitspex.games.workers.recipe import Recipe
 from circuitspex.models.given import GivenModel
+from circuitspex.models.origin import origin_of
 from circuitspex.models.state import ModelState
 from circuitspex.tasks import Task, check_task
 from circuitspex.tasks.record import task_record
@@ -47,6 +50,7 @@ class ComponentGame(TaskGame):
         batch_rows: rows (one mask on one prompt) to run at once; None chooses by the free memory.
         store: where finished ablations are kept and taken from: a path, a ``Store``, 'auto' (the user's own, in the
             cache folder) or None. An interrupted run goes on where it stopped when it is started again.
+        workers: processes that run the masks, each with a model that it loads itself; see ``RayWorkers``.
 
     ``n_stored`` counts the ablations that were taken from the store, ``n_run`` those that were run.
 
@@ -71,11 +75,13 @@ class ComponentGame(TaskGame):
         precision: Precision = "model",
         batch_rows: int | None = None,
         store: Store | str | Path | None = None,
+        workers: RayWorkers | None = None,
     ) -> None:
         check_task(task)
         check_selector(components, edges=False)
         self.baseline = check_baseline(baseline)
         super().__init__(model, task, store)
+        self.workers = workers
         self.selector = components if isinstance(components, str) else ""
         self.unit_roundoff = unit_roundoff(
             torch.bfloat16 if precision == "bfloat16" else next(self.model.parameters()).dtype
@@ -133,7 +139,13 @@ class ComponentGame(TaskGame):
     def on(self, task: Task) -> ComponentGame:
         """The same components, baseline and executor on another task (held-out prompts, for example)."""
         other = ComponentGame(
-            self.model, task, list(self.components), self.baseline, **self._options, store=self._given_store
+            self.model,
+            task,
+            list(self.components),
+            self.baseline,
+            **self._options,
+            store=self._given_store,
+            workers=self.workers,
         )
         other.selector = self.selector
         return other
@@ -185,7 +197,25 @@ class ComponentGame(TaskGame):
             leave=False,
         )
         with bar, self._ready():
-            return self._engine.patched(gates, source, target, done=bar.update)
+            if self.workers is None:
+                return self._engine.patched(gates, source, target, done=bar.update)
+            recipe, facts = self._handed(self.workers)
+            size = self.workers.size(self._chunk(False))
+            parts = [gates[start : start + size] for start in range(0, len(gates), size)]
+            calls = [(part, source, target) for part in parts]
+            found = [np.empty((0, self.n_samples))] * len(parts)
+            for index, values in self.workers.called(recipe, "_patched_for_driver", calls, facts):
+                found[index] = values
+                bar.update(len(values))
+            return np.concatenate([np.empty((0, self.n_samples)), *found])
+
+    def _patched_for_driver(self, gates: FloatArray, source: int, target: int) -> PerPrompt:
+        """In a worker: ``patched``, of a chunk."""
+        return self._engine.patched(gates, source, target, done=lambda _: None)
+
+    def _recipe(self) -> Recipe:
+        arguments = (self.task, list(self.components), self.baseline)
+        return Recipe(ComponentGame, arguments, self._options, origin_of(self.model), self._facts(), self.model_name)
 
     def _play(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
         return self._engine.evaluate(gates, gradients=gradients, done=done)

@@ -19,7 +19,10 @@ from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import unit_roundoff
 from circuitspex.games.on_task import TaskGame
+from circuitspex.games.workers.ray_workers import RayWorkers
+from circuitspex.games.workers.recipe import Recipe
 from circuitspex.models.given import GivenModel
+from circuitspex.models.origin import origin_of
 from circuitspex.models.state import ModelState
 from circuitspex.tasks import Task, check_task
 from circuitspex.tasks.record import task_record
@@ -45,6 +48,7 @@ class EdgeGame(TaskGame):
             'fused' where a trial on this model gives what plain hooks give.
         batch_rows: rows (one mask on one prompt) to run at once; None chooses by the free memory.
         store: where finished ablations are kept and taken from; see ``ComponentGame``.
+        workers: processes that run the masks; see ``RayWorkers``.
 
     ``graph`` is the model's graph of edges, ``selection`` the players' numbers in it.
 
@@ -68,6 +72,7 @@ class EdgeGame(TaskGame):
         executor: EdgeExecutor = "auto",
         batch_rows: int | None = None,
         store: Store | str | Path | None = None,
+        workers: RayWorkers | None = None,
     ) -> None:
         check_task(task)
         check_edge_selector(edges)
@@ -76,6 +81,7 @@ class EdgeGame(TaskGame):
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
         self.baseline = check_edge_baseline(baseline)
         super().__init__(model, task, store)
+        self.workers = workers
         self.selector = edges if isinstance(edges, str) else ""
         self.unit_roundoff = unit_roundoff(next(self.model.parameters()).dtype)
         self._selected = edges
@@ -133,6 +139,7 @@ class EdgeGame(TaskGame):
             ungrouped=self._ungrouped,
             **self._options,
             store=self._given_store,
+            workers=self.workers,
         )
         other.selector = self.selector
         return other
@@ -149,7 +156,13 @@ class EdgeGame(TaskGame):
             ungrouped=self.graph.ungrouped,
             **self._options,
             store=self._given_store,
+            workers=self.workers,
         )
+
+    def _recipe(self) -> Recipe:
+        arguments = (self.task, self._selected, self.baseline)
+        options = {"ungrouped": self._ungrouped, **self._options}
+        return Recipe(EdgeGame, arguments, options, origin_of(self.model), self._facts(), self.model_name)
 
     def _play(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
         return self._engine.evaluate(gates, gradients=gradients, done=done)

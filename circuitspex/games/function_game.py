@@ -13,6 +13,7 @@ from circuitspex.checks import check_name_lengths, plain
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import LensGame
+from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.scale import MOST, whole
 from circuitspex.typing import FloatArray, Game, Gradients, Masks, PerPrompt
 
@@ -36,6 +37,7 @@ class FunctionGame(LensGame):
         batch_size: how many masks ``play`` is given at once.
         store: see ``LensGame``; needs an ``identity``, as nothing else tells two functions apart.
         identity: a text that changes whenever the values do.
+        workers: processes that play, each with a copy of ``play``; see ``RayWorkers``.
 
     Raises:
         UserError: no number of players, wrong names, or a store without an identity. When it is played: numbers of
@@ -56,6 +58,7 @@ class FunctionGame(LensGame):
         batch_size: int = 64,
         store: Store | str | Path | None = None,
         identity: str | None = None,
+        workers: RayWorkers | None = None,
     ) -> None:
         given = getattr(play, "names", None) if names is None else names
         if isinstance(given, str):
@@ -71,6 +74,7 @@ class FunctionGame(LensGame):
         n_players = whole(n_players, "the number of players", 1, MOST_PLAYERS)
         batch_size = whole(batch_size, "batch_size", 1, MOST)
         super().__init__(store)
+        self.workers = workers
         if self.store is not None and identity is None:
             raise UserError("a store needs an identity: a text that changes whenever the game's values do")
         check_name_lengths(() if given is None else map(str, given))
@@ -106,6 +110,9 @@ class FunctionGame(LensGame):
 
     def _about(self) -> dict[str, Any]:
         return {"task_name": self._name, "selector": f"{self.n_players} players"}
+
+    def _arrived(self, played: PerPrompt, notes: None) -> None:
+        self._n_samples = played.shape[1]
 
     def _play(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
         if bool(((gates > 0) & (gates < 1)).any()):

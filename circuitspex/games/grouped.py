@@ -11,6 +11,7 @@ from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.function_game import as_game
 from circuitspex.games.lens import LensGame
+from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.half_precision import HALF_FROM, HalfMatrix
 from circuitspex.typing import FloatArray, Game, Gradients, IntArray, Masks, PerPrompt
 
@@ -51,6 +52,15 @@ class GroupedGame(LensGame):
     def n_samples(self) -> int:
         """As the game's own."""
         return self.game.n_samples
+
+    @property
+    def workers(self) -> RayWorkers | None:  # type: ignore[override]
+        """As the game's own."""
+        return self.game.workers
+
+    def played_by(self, workers: RayWorkers | None) -> GroupedGame:
+        """The same groups of the same game, played by these processes."""
+        return GroupedGame(self.game.played_by(workers), self.groups, self.names)
 
     @property
     def n_changes(self) -> int:  # type: ignore[override]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from circuitspex.games.chunks import ChunkedGame
 from circuitspex.games.remembering import RememberingGame
 from circuitspex.games.run import Run
+from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.typing import FloatArray, Masks, Values
 
 
@@ -53,6 +55,12 @@ class LensGame(ChunkedGame):
     def describe(self) -> dict[str, Mapping[str, Any]]:
         """What ``circuit.json`` says of the ``model``, the ``task`` and the ``run`` besides what every search says."""
         return {}
+
+    def played_by(self, workers: RayWorkers | None) -> Self:
+        """The same game, played by these processes; by this one where there are none."""
+        other = copy.copy(self)
+        other.workers, other._identity, other._given_out = workers, None, None
+        return other
 
     def __call__(self, masks: Masks) -> Values:
         """The value of each mask: bool ``(K, n)`` in, float ``(K,)`` out."""

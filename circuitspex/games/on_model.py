@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from circuitspex.ablation import Store
+from circuitspex.errors import UserError
 from circuitspex.games.lens import LensGame
+from circuitspex.games.workers.recipe import Recipe
 from circuitspex.models import model_identity
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.protocol import Model
+from circuitspex.models.standing import standing
 from circuitspex.models.state import ModelState, model_state, why_foreign
 
 # Counted up whenever values on a model may differ from those that were kept before. Version 1 knew neither buffers nor
@@ -48,23 +51,33 @@ class ModelGame(LensGame):
 
     @contextlib.contextmanager
     def _ready(self) -> Iterator[None]:
-        with alone(self.model):
+        with running(self.model):
             state = model_state(self.model)
             if state != self._state or state.foreign:
                 self._begin(state)
             yield
 
+    @abstractmethod
+    def _recipe(self) -> Recipe:
+        """How a worker makes this game, with a model that it loads itself."""
+
     def _first(self) -> None:
         """Make everything ready for the first time."""
-        with alone(self.model):
+        with running(self.model):
             self._begin(model_state(self.model))
             self._state = model_state(self.model)  # the first pass of some models writes into their weights
 
     def _begin(self, state: ModelState) -> None:
         if self._state is not None and state != self._state:
             self.n_changes += 1
-        self._state, self._identity = state, None
-        self._make_ready(state)
+        self._state, self._identity, self._given_out = state, None, None
+        if state.foreign and self.workers is not None:
+            raise UserError(
+                f"the model has {why_foreign(state)}, which workers, who load it themselves, would not have; play it "
+                "in this process, or save the changed model"
+            )
+        with standing(self.model, state):
+            self._make_ready(state)
         self.store = self._given_store
         if state.foreign and self.store is not None:
             self.store = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,6 +170,18 @@ class RememberingGame:
         count.with_gradients += len(new) if wanted else 0
         return wanted
 
+    def _advance(self, bar: Any) -> Callable[[float], object]:
+        """What moves the bar on; with workers it says how fast each is."""
+        workers = getattr(self.game, "workers", None)
+        if workers is None or bar.disable:
+            return cast("Callable[[float], object]", bar.update)
+
+        def advance(count: float) -> None:
+            bar.set_postfix_str(workers.said, refresh=False)
+            bar.update(count)
+
+        return advance
+
     def _run(self, keys: list[bytes], gates: Any, gradients: bool, stage: str) -> None:
         with tqdm(
             total=len(gates),
@@ -178,7 +190,7 @@ class RememberingGame:
             disable=None if self.progress is None else not self.progress,
             leave=False,
         ) as bar:
-            per_prompt, found = self.game._in_chunks(gates, gradients, bar.update)
+            per_prompt, found = self.game._in_chunks(gates, gradients, self._advance(bar))
         self._check_unchanged()
         before = next(iter(self._values.values()), None)
         if before is not None and len(keys) and per_prompt.shape[1] != len(before):

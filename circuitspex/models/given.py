@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from circuitspex.errors import UserError
 from circuitspex.models.hugging_face import is_hugging_face, tokenizer_for
-from circuitspex.models.load import load_model
 from circuitspex.models.memory import check_fits, model_memory
 from circuitspex.models.protocol import HasTokenizer, Model
 from circuitspex.models.sources import check_model
@@ -52,12 +51,14 @@ def models_of(given: Sequence[GivenModel], how: Loading) -> list[Model]:
         check_model(each, **how)
     if len(named) > 1:
         check_fits(model_memory(each, **how) for each in named)
+    from circuitspex.models.load import load_model  # here, as in ``_loaded``
+
     return [load_model(each, **how) if isinstance(each, str | Path) else model_of(each) for each in given]
 
 
 def bridged(given: GivenModel) -> Model:
     """As ``model_of``, but whatever is neither a name nor a Hugging Face model is given back as it is."""
-    return load_model(given) if isinstance(given, str | Path) or is_hugging_face(given) else given
+    return _loaded(given) if isinstance(given, str | Path) or is_hugging_face(given) else given
 
 
 def for_text(given: GivenModel) -> HasTokenizer:
@@ -68,7 +69,13 @@ def for_text(given: GivenModel) -> HasTokenizer:
     """
     if is_hugging_face(given):
         return _Text(given, tokenizer_for(given))
-    return load_model(given) if isinstance(given, str | Path) else given
+    return _loaded(given) if isinstance(given, str | Path) else given
+
+
+def _loaded(given: str | Path | PreTrainedModel) -> Model:
+    from circuitspex.models.load import load_model  # here: the command line lists tasks without it
+
+    return load_model(given)
 
 
 class Loading(TypedDict):

@@ -10,8 +10,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from circuitspex.models.as_built import changed_since_built
-from circuitspex.models.contents import beside, raw, tensor_parts
+from circuitspex.models.contents import beside, checksums, raw, tensor_parts
 from circuitspex.models.protocol import Model
+from circuitspex.models.remembered import is_on, recalled, remember
 from circuitspex.models.state import VOLATILE, ModelState, model_state
 
 _MOST = 8  # states of one model whose identities are remembered
@@ -84,15 +85,38 @@ def identity_of_given(hf_model: Any) -> str:
 
 def weights_hash(hf_model: Any) -> str:
     """The hash of a Hugging Face model as it is loaded: parameters, persistent buffers, configuration."""
+    quick = _quick_facts(hf_model)
+    if quick is not None and (known := recalled("weights", quick)) is not None:
+        return known.decode()
     # In the order of the model's own code: sorted, two models with layers in another order would pass for the same.
     tensors = [_digest(parameter) for parameter in hf_model.parameters()]  # tied weights come once
     buffers = [_digest(buffer) for buffer in _persistent_buffers(hf_model)]
+    # Models without such buffers keep the hash that they had before buffers counted.
+    text = json.dumps([_settings(hf_model), tensors, *([buffers] if buffers else [])], sort_keys=True, default=str)
+    found = hashlib.sha256(text.encode()).hexdigest()
+    if quick is not None:
+        remember("weights", quick, found.encode())
+    return found
+
+
+def _settings(hf_model: Any) -> dict[str, Any]:
     config = getattr(hf_model, "config", None)
     fields: dict[str, Any] = {} if config is None else config.to_dict()
-    kept = {key: value for key, value in fields.items() if key not in VOLATILE}
-    # Models without such buffers keep the hash that they had before buffers counted.
-    text = json.dumps([kept, tensors, *([buffers] if buffers else [])], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return {key: value for key, value in fields.items() if key not in VOLATILE}
+
+
+def _quick_facts(hf_model: Any) -> dict[str, Any] | None:
+    """What is hashed, by checksums that are read several times faster; None where these are weaker, on other devices.
+
+    XXH3 with 128 bits: two models of chance or of training don't share it.
+    """
+    parameters = list(hf_model.parameters())
+    groups = [parameters, _persistent_buffers(hf_model), [part for each in parameters for part in beside(each)]]
+    if any(tensor.device.type != "cpu" for group in groups for tensor in group) or not is_on():
+        return None
+    sums, counts = checksums(groups), [len(group) for group in groups]
+    settings = json.dumps(_settings(hf_model), sort_keys=True, default=str)
+    return {"tensors": [each.hex() for each in sums], "counts": counts, "settings": settings}
 
 
 def _persistent_buffers(hf_model: Any) -> list[Any]:

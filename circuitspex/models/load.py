@@ -13,17 +13,18 @@ from circuitspex.errors import ModelNotFoundError, UserError
 from circuitspex.models.adapters import AND, adapter_at, adapters_of, check_active, is_peft, merged, with_adapter
 from circuitspex.models.architecture import lens_name
 from circuitspex.models.causal import check_config
+from circuitspex.models.first_run import FirstRun
 from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, tokenizer_for, tokenizer_in
 from circuitspex.models.identity import identity_of_given, remember_identity, weights_hash
 from circuitspex.models.memory import ANNOUNCED_FROM, check_fits, model_memory
-from circuitspex.models.own_tokenizer import remember_tokenizer
+from circuitspex.models.origin import remember_origin
+from circuitspex.models.own_tokenizer import remember_tokenizer, to_be_changed
 from circuitspex.models.protocol import Model
 from circuitspex.models.quiet import quiet_transformers
 from circuitspex.models.read import Reading
 from circuitspex.models.read import read_model as _read
 from circuitspex.models.sources import check_model, torch_device, torch_dtype
 from circuitspex.models.tokens import prepends_bos
-from circuitspex.models.trial import check_runs, own_logits, trial_prompts
 from circuitspex.unmoved import same_environment, unmoved
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def load_model(
         UserError: an unknown device, dtype or quantization, a package that is not installed, or weights that don't fit
             into the memory that is free; all said before weights are read.
     """
+    arguments = dict(locals())
     import torch
 
     if not isinstance(source, str | Path):
@@ -112,8 +114,9 @@ def load_model(
         identity = weights_hash(model)
     if wanted_device is not None:
         model = model.to(wanted_device)
-    bridge: Model = _bridge(name, model, tokenizer, wanted_dtype, wanted_device)
+    bridge: Model = _bridge(name, model, tokenizer, wanted_dtype, wanted_device, identity)
     remember_identity(bridge, identity)
+    remember_origin(bridge, arguments)
     return bridge
 
 
@@ -144,7 +147,8 @@ def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtyp
     with torch.no_grad():
         identity = identity_of_given(model)
     own_dtype = next(model.parameters()).dtype
-    bridge: Model = _bridge(name, model.to(wanted_device).eval(), tokenizer, own_dtype, wanted_device)
+    model = model.to(wanted_device).eval()
+    bridge: Model = _bridge(name, model, tokenizer, own_dtype, wanted_device, identity)
     remember_identity(bridge, identity)
     return bridge
 
@@ -154,7 +158,14 @@ def model_name(model: Model) -> str:
     return str(getattr(model.cfg, "model_name", None) or type(model).__name__)
 
 
-def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: torch.device | None) -> Any:
+def _bridge(
+    name: str,
+    model: Any,
+    tokenizer: Any,
+    dtype: torch.dtype,
+    device: torch.device | None,
+    identity: str | None = None,
+) -> Any:
     """Wrap a Hugging Face model; the one place that knows how TransformerLens does this.
 
     Raises:
@@ -169,17 +180,14 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
     architecture = type(model).__name__
     # The class that it is, whatever class its files were saved from: TransformerLens goes by this name.
     model.config.architectures = [lens_name(architecture) or architecture]
-    prompts = trial_prompts(model)
-    own = own_logits(model, prompts, name)
+    first = FirstRun(model, name, identity)
     prepends = False
     with tempfile.TemporaryDirectory(prefix="circuitspex-tokenizer-") as folder, quiet_transformers():
         if tokenizer is not None:
             prepends = prepends_bos(tokenizer)
         # TransformerLens reads the tokenizer again from where it came from, which may be a GGUF file or the hub.
         (tokenizer or _stand_in()).save_pretrained(folder)
-        from transformers import AutoTokenizer
-
-        saved = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        saved = to_be_changed(tokenizer, folder)
         try:
             with _text_only():
                 bridge = TransformerBridge.boot_transformers(
@@ -201,7 +209,7 @@ def _bridge(name: str, model: Any, tokenizer: Any, dtype: torch.dtype, device: t
         bridge.tokenizer.bos_token = None
     if tokenizer is None:
         bridge.tokenizer = None
-    check_runs(bridge, prompts, own, name)
+    first.check(bridge)
     remember_tokenizer(bridge, tokenizer)
     return bridge
 

@@ -79,8 +79,8 @@ def _folder_of(name: str, path: Path, revision: str | None) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(name, "config.json", revision=revision)
-    folder = Path(found).parent if isinstance(found, str) else None
-    return folder if folder is not None and any(folder.glob("*.safetensors")) else None
+    cached = Path(found).parent if isinstance(found, str) else None
+    return cached if cached is not None and any(cached.glob("*.safetensors")) else None
 
 
 def _files(folder: Path) -> list[Path]:

@@ -47,7 +47,7 @@ def begins_with_bos(model: HasTokenizer, prepend_bos: bool | None = None) -> boo
         TaskError: it is asked for, and the tokenizer has none.
 
     Warns:
-        where it is the model's convention and the tokenizer has none; none is then put there.
+        UserWarning: where it is the model's convention and the tokenizer has none; none is then put there.
     """
     wanted = prepend_bos
     if wanted is None:

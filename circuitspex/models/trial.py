@@ -96,6 +96,11 @@ def check_runs(bridge: Any, tokens: torch.Tensor, own: torch.Tensor, where: str)
         )
     if _later_tokens_matter(bridge, tokens, wrapped):
         raise ModelNotFoundError(f"{where} is bidirectional ({kind}): {BIDIRECTIONAL}")
+    found_causal(bridge)
+
+
+def found_causal(bridge: Any) -> None:
+    """A bridge of a model that ``check_runs`` has let pass."""
     _causal.add(bridge)
 
 

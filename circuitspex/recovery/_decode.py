@@ -75,8 +75,8 @@ def decode(
             drawn), or values by prompt whose mean is not the values.
 
     Warns:
-        where the values do not vary, where components are never ablated or never kept in the masks, and where little
-        of the values is explained.
+        UserWarning: where the values do not vary, where components are never ablated or never kept in the masks, and
+            where little of the values is explained.
     """
     decoder = DECODERS[method]
     max_order = None if max_order is None else whole(max_order, "max_order", 1)

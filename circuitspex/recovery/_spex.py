@@ -55,7 +55,8 @@ def spex(
             of another shape, or NaN or infinities among them (the first mask is named), wrong names.
 
     Warns:
-        where the values do not vary, where components never change in the masks, and where little of them is explained.
+        UserWarning: where the values do not vary, where components never change in the masks, and where little of
+            them is explained.
     """
     n_players = getattr(game, "n_players", None)
     if n_players is None and names is not None and not isinstance(names, str):

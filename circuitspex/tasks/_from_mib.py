@@ -58,7 +58,7 @@ def from_mib(
         TaskError: the file is none of these, names a token that the tokenizer has not, or has no row that can be used.
 
     Warns:
-        where rows before the last that is taken are left out.
+        UserWarning: where rows before the last that is taken are left out.
     """
     n_prompts = whole(n_prompts, "n_prompts", 1)
     rows = read_rows(path, counterfactual)

@@ -30,7 +30,7 @@ from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import TaskGenerator
 from circuitspex.tasks.groups import TaskGroup
 from circuitspex.tasks.metrics import ANSWERS, END, Metric, as_metric, taking_several
-from circuitspex.tasks.report import ACCURACY_WARNING, TaskReport, cost_of, run_plain
+from circuitspex.tasks.report import ACCURACY_WARNING, TaskReport, cost_of, run_plain, same_run
 from circuitspex.tasks.sequences import ToFollow, sequences_of
 from circuitspex.tasks.vocabulary import Vocabulary
 
@@ -361,7 +361,7 @@ class Task:
     def report(self, model: Model, batch_size: int = 64) -> TaskReport:
         """How the unablated model does on this task; warns where it does badly."""
         model = bridged(model)
-        run = run_plain(model, self.followed_by(ANSWERS), self.metric, batch_size)
+        run = same_run(model, self, lambda: run_plain(model, self.followed_by(ANSWERS), self.metric, batch_size))
         accuracy = float(run.right.double().mean())
         if accuracy < ACCURACY_WARNING:
             warnings.warn(

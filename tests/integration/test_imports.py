@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import circuitspex as cx
 
@@ -47,3 +49,49 @@ def test_every_public_name_exists_and_is_documented() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(cx, "no_such_name")
+
+
+LIGHT = (
+    ["--help"],
+    ["find", "--help"],
+    ["export", "--help"],
+    ["models", "list"],
+    ["runs", "list"],
+    ["info"],
+)
+
+
+def test_commands_that_need_no_model_import_no_model_library(tmp_path: Path) -> None:
+    """``info`` asks PyTorch once, and then again when something has changed."""
+    environment = {
+        **os.environ,
+        "CIRCUITSPEX_CACHE": str(tmp_path),
+        "CIRCUITSPEX_STORE": str(tmp_path / "runs.sqlite"),
+        "CIRCUITSPEX_REMEMBER": "on",
+    }
+
+    def modules_of(command: list[str], **more: str) -> tuple[set[str], str]:
+        code = (
+            f"import sys\nfrom circuitspex.cli.main import main\ntry:\n    main({command!r})\nexcept SystemExit:\n"
+            "    pass\nprint('MODULES', *sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**environment, **more}, capture_output=True, text=True, check=True
+        )
+        said, _, modules = done.stdout.rpartition("MODULES")
+        return set(modules.split()), said
+
+    heavy = {"torch", "transformers", "transformer_lens", "scipy", "sklearn", "lightgbm", "matplotlib", "pandas"}
+    asked, first = modules_of(["info"])
+    assert "torch" in asked
+    for command in LIGHT:
+        loaded, said = modules_of(command)
+        assert not loaded & heavy, command
+        assert said.strip(), command
+    assert [line for line in said.splitlines() if "memory" not in line] == [
+        line for line in first.splitlines() if "memory" not in line
+    ]
+    assert "torch" in modules_of(["info", "--try"])[0]
+    changed, said = modules_of(["info"], CIRCUITSPEX_KERNELS="off")
+    assert "torch" in changed
+    assert "CIRCUITSPEX_KERNELS is off" in said

@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 
 
-LONG = ("01_find_a_circuit.ipynb", "04_neurons.ipynb")
+LONG = ("01_find_a_circuit.ipynb", "03_training_data.ipynb", "04_neurons.ipynb", "05_what_a_head_does.ipynb")
 NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 
 

@@ -20,7 +20,7 @@ def test_errors_are_about_those_of_repeated_experiments():
         masks = rng.random((60, 5)) < 0.5
         return decode(masks, values_of(table, masks) + noise * rng.normal(size=60), method="linear", **options)
 
-    truth = np.std([experiment(seed).coefficient("0") for seed in range(200)], ddof=1)
+    truth = np.std([experiment(seed).coefficient("0") for seed in range(100)], ddof=1)
     assert truth == pytest.approx(noise / 60**0.5, rel=0.3)
     found = [experiment(seed, bootstrap=40) for seed in range(6)]
     errors = [each.standard_errors[each.terms.index((0,))] for each in found]

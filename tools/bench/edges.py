@@ -4,9 +4,8 @@
 
 Each circuit is found on some prompts and scored on held-out ones, by MIB's protocol: counterfactual patching, 0.1 to
 100 % of all edges (keys and values by key/value head) or of all heads and MLPs, CPR and CMD with 95 % intervals over
-prompts; '|…|' is ranked by absolute score. Passes are those with a gradient over all prompts that a way is found on;
-in ours those on three in eight of them count in the end only, and say before when to stop. 'chosen' is for most of
-the behaviour (CPR), 'matched' for likeness to the model (CMD).
+prompts; '|…|' is ranked by absolute score. Passes are those with a gradient over all prompts that a way is found on.
+'chosen' is for most of the behaviour (CPR), 'matched' for likeness to the model (CMD).
 """
 
 from __future__ import annotations

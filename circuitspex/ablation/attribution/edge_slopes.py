@@ -95,7 +95,7 @@ class EdgeSlopes:
                 if state.foreign:
                     raise NotDenseError(f"the model has {why_foreign(state)}")
                 dense = parts_of(model, structure, None, state)
-                why = edges_disagree(model, structure, self._graph, dense, task.sequences[0])
+                why = edges_disagree(model, structure, self._graph, dense, task.sequences[0], state)
                 if why is not None:
                     raise NotDenseError(why)
                 self._parts = self._cut(dense)

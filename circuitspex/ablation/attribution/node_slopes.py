@@ -106,13 +106,14 @@ class NodeSlopes:
             try:
                 if unfused is not None:
                     raise NotDenseError(f"{unfused} is none of heads, MLPs and neurons")
-                dense = parts_of(self.model, self.structure, None, model_state(self.model))
+                state = model_state(self.model)
+                dense = parts_of(self.model, self.structure, None, state)
                 ruled = with_relevance_rules(dense)
                 for ready in self._groups:
                     sites, _, tokens, baselines, reads = ready.given.arguments
                     clean = clean_pass(self.model, tokens)
                     plain = FusedForward(dense, clean, sites, n, baselines, reads)
-                    why = disagreement(plain, HooksForward(self.model, *ready.given.arguments), n, (0, 0))
+                    why = disagreement(plain, HooksForward(self.model, *ready.given.arguments), n, (0, 0), state)
                     if why is not None:
                         raise NotDenseError(why)
                     found += self._in_parts(ready, FusedForward(ruled, clean, sites, n, baselines, reads))

@@ -23,16 +23,32 @@ from circuitspex.components import Component, ModelStructure, head, mlp, one
 from circuitspex.components.edges import EdgeGraph
 from circuitspex.models.float32_products import exact_products
 from circuitspex.models.protocol import Model
+from circuitspex.models.remembered_of_model import unless_passed
 from circuitspex.models.rounding import differ
+from circuitspex.models.state import ModelState
 from circuitspex.tasks import TaskGroup
 
 _KINDS = {"q": "query", "k": "key", "v": "value"}
 
 
 def edges_disagree(
-    model: Model, structure: ModelStructure, graph: EdgeGraph, dense: DenseModel, group: TaskGroup
+    model: Model,
+    structure: ModelStructure,
+    graph: EdgeGraph,
+    dense: DenseModel,
+    group: TaskGroup,
+    state: ModelState | None = None,
 ) -> str | None:
-    """None if closing whole sources and destinations gives what plain hooks give, else a reason."""
+    """None if closing whole sources and destinations gives what plain hooks give, else a reason.
+
+    With the ``state`` that the model is in, what an earlier process has tried on these weights, with prompts of this
+    length, is not tried again.
+    """
+    if state is not None:
+        about = {"edges": len(graph), "length": group.n_prompt_tokens}
+        return unless_passed(
+            model, state, "edges", about, lambda: edges_disagree(model, structure, graph, dense, group)
+        )
     grouped = replace(graph, ungrouped=False)
     try:
         with torch.no_grad(), exact_products():

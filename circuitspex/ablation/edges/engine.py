@@ -134,7 +134,8 @@ class EdgeEngine:
             if self._state.foreign:
                 raise NotDenseError(f"the model has {why_foreign(self._state)}, which only its own passes run")
             dense = parts_of(self.model, self.structure, None, self._state)
-            reason = edges_disagree(self.model, self.structure, self._graph, dense, self.task.sequences[0])
+            group = self.task.sequences[0]
+            reason = edges_disagree(self.model, self.structure, self._graph, dense, group, self._state)
             if reason is not None:
                 raise NotDenseError(reason)
             return "fused", "fused: all destinations of a layer in one product", dense

@@ -6,6 +6,7 @@ rounding of the fast way by that of plain hooks.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,6 +25,7 @@ from circuitspex.components import ModelStructure
 from circuitspex.models.float32_products import exact_products
 from circuitspex.models.in_float32 import asked_in_float32, in_float32, is_half
 from circuitspex.models.protocol import Model
+from circuitspex.models.remembered_of_model import unless_passed
 from circuitspex.models.rounding import differ, differ_in_half
 from circuitspex.models.state import ModelState
 
@@ -53,18 +55,25 @@ def parts_of(
     return kept[products][1]
 
 
-def disagreement(fused: FusedForward, hooks: HooksForward, n_players: int, first: tuple[int, int]) -> str | None:
+def disagreement(
+    fused: FusedForward, hooks: HooksForward, n_players: int, first: tuple[int, int], state: ModelState | None = None
+) -> str | None:
     """None if both give the same logits under the masks of ``trial_gates``, else a reason.
 
     In half precision on top of the two ways there are one block of the model in float32, or its unembedding, and the
-    activations of the trial's rows.
+    activations of the trial's rows. What an earlier process has tried on these weights, with the same components and
+    prompts of this length, is not tried again.
 
     Args:
         fused: the fast way.
         hooks: the reference, on the same prompts.
         n_players: how many components there are.
         first: the first layer and the first position that any component has.
+        state: what the model is now; without it nothing of earlier processes is used.
     """
+    if state is not None:
+        about = {"players": n_players, "first": list(first), **_told(hooks)}
+        return unless_passed(hooks.model, state, "fused", about, lambda: disagreement(fused, hooks, n_players, first))
     parameter = next(hooks.model.parameters())
     masks, prompts = _tried(parameter.device.type, len(hooks.tokens))
     gates = trial_gates(hooks.sites, n_players)[masks].to(parameter)
@@ -88,6 +97,18 @@ def disagreement(fused: FusedForward, hooks: HooksForward, n_players: int, first
 
     with exact_products():  # products rounded to TF32 would differ with the shapes of batches
         return _reason(why)
+
+
+def _told(hooks: HooksForward) -> dict[str, Any]:
+    """What the trial's outcome depends on beside the model: what is gated where, and the form of prompts."""
+    members = [(site.hook, repr(site.layout), [(i, str(c)) for i, c in site.members]) for site in hooks.sites]
+    shapes = {hook: None if base is None else list(base.shape[1:]) for hook, base in hooks.baselines.items()}
+    return {
+        "components": hashlib.sha256(repr(members).encode()).hexdigest(),
+        "baselines": shapes,
+        "length": int(hooks.tokens.shape[1]),
+        "reads": list(hooks.reads.shape[1:]),
+    }
 
 
 def rows_disagree(batched: BatchedForward, hooks: HooksForward, n_players: int) -> str | None:

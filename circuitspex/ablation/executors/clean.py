@@ -20,10 +20,11 @@ from circuitspex.ablation.executors.dense import NotDenseError
 from circuitspex.ablation.executors.prefix import entry_hook
 from circuitspex.ablation.shapes import Allowed, Stream, Tokens
 from circuitspex.models.pass_memory import rows_that_fit
-from circuitspex.models.protocol import Model
+from circuitspex.models.protocol import FwdHook, Model
 
 # Prompts run at once; fewer where memory is short.
 _BATCH = 64
+_TOLD = ("position_embeddings", "attention_mask")
 
 
 Rotation = Float[torch.Tensor, "one pos rotary"]
@@ -64,20 +65,16 @@ class CleanPass:
 def clean_pass(model: Model, tokens: Tokens) -> CleanPass:
     """Run the model once, unablated, and keep what ``CleanPass`` holds.
 
+    Positions and masks are made for all prompts before the first block and handed from block to block. What the blocks
+    make of the prompts is not wanted, so they are run on the first prompt alone; on all of them where that fails.
+
     Raises:
         NotDenseError: attention is given masks that differ between prompts or heads.
     """
-    seen: dict[int, dict[str, Any]] = {}
-
-    def run(rows: slice) -> Stream:
-        entry: list[torch.Tensor] = []
-        hooks = [(entry_hook(0), lambda activation, hook: entry.append(activation.detach().clone()))]
-        # Nothing is unembedded: every block's attention has been watched by then.
-        model.run_with_hooks(tokens[rows], fwd_hooks=hooks, use_cache=False, stop_at_layer=len(model.blocks))
-        return entry[0]
-
-    with torch.no_grad(), _watched(model, seen):
-        entries = in_parts(len(tokens), min(_BATCH, rows_that_fit(model, tokens.shape[1], gradients=False)), run)
+    try:
+        entries, seen = _run(model, tokens, short=True)
+    except Exception:  # whatever a block raises that is given fewer rows than it was made for
+        entries, seen = _run(model, tokens, short=False)
     n_positions = tokens.shape[1]
     known: dict[int, torch.Tensor | None] = {}  # most layers are given the same tensor
     found = []
@@ -91,21 +88,56 @@ def clean_pass(model: Model, tokens: Tokens) -> CleanPass:
     return CleanPass(torch.cat(entries), tuple(found))
 
 
+def _run(model: Model, tokens: Tokens, *, short: bool) -> tuple[list[Stream], dict[int, dict[str, Any]]]:
+    """What enters the first block, by batches, and the named arguments of each layer's attention, by layer.
+
+    ``short``: after that only the first row goes on.
+    """
+    seen: dict[int, dict[str, Any]] = {}
+
+    def run(rows: slice) -> Stream:
+        entry: list[torch.Tensor] = []
+
+        def enter(activation: Any, hook: Any) -> Any:
+            entry.append(activation.detach().clone())
+            return activation[:1] if short else None
+
+        # Nothing is unembedded: every block's attention has been watched by then.
+        hooks: list[FwdHook] = [(entry_hook(0), enter)]
+        model.run_with_hooks(tokens[rows], fwd_hooks=hooks, use_cache=False, stop_at_layer=len(model.blocks))
+        return entry[0]
+
+    with torch.no_grad(), _watched(model, seen, short=short):
+        at_once = min(_BATCH, rows_that_fit(model, tokens.shape[1], gradients=False))
+        return in_parts(len(tokens), at_once, run), seen
+
+
 @contextlib.contextmanager
-def _watched(model: Model, seen: dict[int, dict[str, Any]]) -> Iterator[None]:
-    """Within the block, the named arguments of each attention module are kept in ``seen``, by layer."""
+def _watched(model: Model, seen: dict[int, dict[str, Any]], *, short: bool) -> Iterator[None]:
+    """Within the block, the named arguments of each attention module are kept in ``seen``, by layer.
+
+    ``short``: the module itself is given their first row.
+    """
     handles = []
     try:
         for layer, block in enumerate(model.blocks):
 
-            def look(module: Any, args: Any, kwargs: dict[str, Any], layer: int = layer) -> None:
-                seen[layer] = {name: kwargs.get(name) for name in ("position_embeddings", "attention_mask")}
+            def look(module: Any, args: Any, kwargs: dict[str, Any], layer: int = layer) -> Any:
+                seen[layer] = {name: kwargs.get(name) for name in _TOLD}
+                return (args, {name: _first_row(given) for name, given in kwargs.items()}) if short else None
 
             handles.append(block.attn.register_forward_pre_hook(look, with_kwargs=True))
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _first_row(given: Any) -> Any:
+    """The first row of a tensor, or of each in a tuple; all else as it is."""
+    if isinstance(given, tuple):
+        return tuple(map(_first_row, given))
+    return given[:1] if isinstance(given, torch.Tensor) and given.ndim > 1 else given
 
 
 def _one_row(rotation: Rotation | None) -> Rotation | None:

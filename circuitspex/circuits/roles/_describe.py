@@ -26,7 +26,7 @@ from circuitspex.circuits.roles.writes import writes
 from circuitspex.components import Component, Latents, parse_component
 from circuitspex.errors import UserError
 from circuitspex.models import model_identity
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.given import GivenModel, Loading, models_of
 from circuitspex.models.protocol import Model
 from circuitspex.scale import check_seed
@@ -98,7 +98,7 @@ def describe(
             bar.set_postfix_str(name)
             bar.update()
 
-        with alone(bridge):
+        with running(bridge):
             started = time.perf_counter()
             at = where(subject)
             mark(stages[0], started)

@@ -17,7 +17,7 @@ from circuitspex.circuits.about import Firing
 from circuitspex.circuits.roles.neuron_writes import neuron_writes
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.tokens import decode_token
 from circuitspex.typing import FloatArray
 
@@ -77,7 +77,7 @@ def fires(subject: Subject) -> dict[str, tuple[Firing, ...] | str]:
         elif of is not None:
             asked.append(of)
     if asked:
-        with alone(subject.model):
+        with running(subject.model):
             found |= _fired(subject, asked)
     return {str(component): found[str(component)] for component in subject.components if str(component) in found}
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from circuitspex.components import LayerStructure, Layout, ModelStructure, Part
 from circuitspex.components.proof.seen import rounding
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.in_float32 import is_half
 from circuitspex.models.protocol import FwdHook, Model
 
@@ -53,7 +53,7 @@ def read_heads(
     length = int(tokens.shape[1])
     step = max(1, _LARGEST // (length**2 * max((structure.layers[layer].n_heads for layer in wanted), default=1)))
     gated: set[int] = set()
-    with alone(model), torch.no_grad():
+    with running(model), torch.no_grad():
         for start in range(0, len(tokens), step):
             rows = slice(start, min(start + step, len(tokens)))
             batch = tokens[rows].to(device)

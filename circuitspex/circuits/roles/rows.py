@@ -30,7 +30,7 @@ from circuitspex.ablation.sites import Site, sites_of
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
 from circuitspex.errors import ComponentError, NoGradientError
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.overflow import check_slopes, overflow_error, overflowed
 from circuitspex.models.pass_memory import rows_that_fit
 from circuitspex.models.state import ModelState, model_state
@@ -220,7 +220,7 @@ _made: WeakKeyDictionary[Subject, tuple[ModelState, tuple[Rows, ...]]] = WeakKey
 @contextlib.contextmanager
 def measuring(subject: Subject) -> Iterator[tuple[Rows, ...]]:
     """Within the block, the rows of a subject: no other thread runs the model, and its weights get no gradients."""
-    with alone(subject.model), frozen(subject.model):
+    with running(subject.model), frozen(subject.model):
         yield rows_of(subject)
 
 

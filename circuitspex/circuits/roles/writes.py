@@ -17,7 +17,7 @@ from circuitspex.circuits.roles.frozen_stream import FrozenStream
 from circuitspex.circuits.roles.patterns import N_TEXTS, random_texts
 from circuitspex.circuits.roles.subject import Subject
 from circuitspex.components import Component
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.in_float32 import asked_in_float32
 from circuitspex.models.tokens import decode_token
 from circuitspex.statistics import Estimate, over_prompts
@@ -64,7 +64,7 @@ def writes(subject: Subject) -> Written:
         for heads, MLPs, neurons and attention layers their ``Writes``; for others, and for all where the parts of the
         model do not add up to its logits within rounding, one line that says why.
     """
-    with alone(subject.model), torch.no_grad():
+    with running(subject.model), torch.no_grad():
         return asked_in_float32(subject.model, lambda _: _written(subject))
 
 

@@ -22,6 +22,7 @@ from circuitspex.circuits.search.prompts import hold_out, prepared
 from circuitspex.components import Latents, model_structure
 from circuitspex.components.nesting import Group, can_be_opened, check_levels, opened, parts_of, written
 from circuitspex.games import ComponentGame, GroupedGame
+from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.masks import Keep
 from circuitspex.models.given import GivenModel
 from circuitspex.models.protocol import Model
@@ -55,6 +56,7 @@ def coarse_to_fine(
     executor: Executor = "auto",
     precision: Precision = "model",
     store: Store | str | Path | None = None,
+    workers: RayWorkers | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Found:

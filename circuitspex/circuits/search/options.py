@@ -13,6 +13,7 @@ from circuitspex.circuits.search.footprint import check_memory
 from circuitspex.components import Latents, Selector
 from circuitspex.errors import UserError
 from circuitspex.games import ComponentGame
+from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.masks import Keep, check_keep, mean_keep
 from circuitspex.models.protocol import Model
 from circuitspex.recovery import DECODERS, Method
@@ -65,6 +66,7 @@ class Options:
     executor: Executor = "auto"
     precision: Precision = "model"
     store: Store | None = None
+    workers: RayWorkers | None = None
     seed: int = 0
     progress: bool | None = None
 
@@ -135,6 +137,7 @@ class Options:
             executor=self.executor,
             precision=self.precision,
             store=self.store,
+            workers=self.workers,
         )
 
 

@@ -44,7 +44,7 @@ def prepared(
             prompts.
 
     Warns:
-        where it would be found on some of them, which are left out.
+        UserWarning: where it would be found on some of them, which are left out.
     """
     check_given(task, baseline, components if levels is None else "heads", edges=True)
     check_levels_spelled(() if levels is None else levels)
@@ -84,7 +84,7 @@ def not_seen(heldout: Task, seen: Iterable[str]) -> Task:
         TaskError: there are no others.
 
     Warns:
-        where some are left out.
+        UserWarning: where some are left out.
     """
     known = frozenset(seen)
     left = [i for i, prompt in enumerate(heldout.prompts) if prompt not in known]

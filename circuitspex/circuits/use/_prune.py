@@ -20,7 +20,7 @@ from circuitspex.circuits.use.stand_ins import Prompts, baseline_for
 from circuitspex.circuits.use.switching_off import Left, check_kinds, switched_off
 from circuitspex.components import Selector, model_structure
 from circuitspex.errors import UserError
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.given import GivenModel, model_of
 from circuitspex.models.protocol import Model
 from circuitspex.models.quantization import is_quantized
@@ -55,7 +55,7 @@ def prune(
     model = model_of(model)
     if is_quantized(model.original_model):
         raise UserError("quantised weights can't be pruned, which would round them again; load the model without that")
-    with alone(model), torch.no_grad():
+    with running(model), torch.no_grad():
         structure = model_structure(model)
         gate, others = (1.0, 0.0) if keep else (0.0, 1.0)
         made = ready(circuit, model, structure, gate=gate, others=others, baseline=name, prompts=prompts, among=among)

@@ -1,3 +1,3 @@
-from .proofs import Proof as Proof
-from .proofs import Proofs as Proofs
 from .proofs import proofs as proofs
+from .what_is_proved import Proof as Proof
+from .what_is_proved import Proofs as Proofs

@@ -6,60 +6,30 @@ import contextlib
 import functools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from circuitspex.components.layout import Layout
 from circuitspex.components.proof.claims import Claim, HeadsRead, IsRead, Moves
-from circuitspex.components.proof.mixtures import Mixture, mixtures
-from circuitspex.components.proof.proposals import Proposal, Shape
+from circuitspex.components.proof.mixtures import mixtures
+from circuitspex.components.proof.proposals import Shape
 from circuitspex.components.proof.seen import LENGTH
 from circuitspex.components.proof.trial import NOTHING_PASSES, Verdicts, probe_tokens, trial
+from circuitspex.components.proof.what_is_proved import Proof, Proofs, Wanted, as_text, from_text
 from circuitspex.errors import UserError
-from circuitspex.models.alone import alone
+from circuitspex.models.alone import running
 from circuitspex.models.in_float32 import asked_in_float32
 from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.protocol import FwdHook, Model
-from circuitspex.models.state import ModelState, model_state
+from circuitspex.models.remembered import recalled, remember
+from circuitspex.models.remembered_of_model import facts_of
+from circuitspex.models.standing import state_now
+from circuitspex.models.state import ModelState
+from circuitspex.registry import Later
 
 _ROUNDS = 12
 """Trials at most; nearly all models need one."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A kind of which something is to be proved: its hooks within a layer, the likeliest first, and what it could be.
-
-    ``proposed`` is None where only the shape of what passes is wanted.
-    """
-
-    hooks: tuple[str, ...]
-    proposed: Proposal | None
-
-
-@dataclass(frozen=True)
-class Proof:
-    """That the hook of a kind in a layer carries what its name promises; ``why`` is None if so, else the reason.
-
-    ``n_units`` units of ``width`` numbers, in that ``layout`` (None is the plain one).
-    """
-
-    hook: str
-    why: str | None = None
-    n_units: int = 1
-    width: int = 1
-    layout: Layout | None = None
-
-
-@dataclass(frozen=True)
-class Proofs:
-    """By layer and kind, the shapes of all activations that were looked at, by hook, and the mixtures of experts."""
-
-    shapes: Mapping[str, Shape]
-    of: Mapping[tuple[int, str], Proof]
-    mixtures: Mapping[int, Mixture]
 
 
 _known: WeakKeyDictionary[Any, dict[Any, tuple[ModelState, Proofs]]] = WeakKeyDictionary()
@@ -71,16 +41,32 @@ def proofs(model: Model, wanted: Mapping[str, Wanted]) -> Proofs:
     Two passes over texts of different lengths show the axes of every activation. Then, in one trial of a few short
     rows, activations are changed at TransformerLens's hooks, and plain PyTorch hooks on the Hugging Face modules see
     whether that does what the names promise (``claims.py``). What fails and could be something else gets another trial.
-    The model and the generators of random numbers are left as they were.
+    The model and the generators of random numbers are left as they were. What was found of the same weights by an
+    earlier process, with the same versions of all that takes part, is not tried again.
     """
-    with alone(model):
-        state = model_state(model)
+    with running(model):
+        state = state_now(model)
         kept = _known.setdefault(model, {})
         key = tuple(wanted.items())
         if key not in kept or kept[key][0] != state or state.foreign:
             with _without_dropout(model):
-                kept[key] = state, _prove(model, wanted, ran=bool(kept))
+                kept[key] = state, _proved_before_or_now(model, wanted, state, ran=bool(kept))
         return kept[key][1]
+
+
+def _proved_before_or_now(model: Model, wanted: Mapping[str, Wanted], state: ModelState, *, ran: bool) -> Proofs:
+    facts = facts_of(model, state)
+    ours = all(isinstance(each.proposed, Later | None) for each in wanted.values())
+    if facts is None or not ours or not hasattr(model, "blocks"):
+        return _prove(model, wanted, ran=ran)
+    facts = {**facts, "wanted": {word: [each.hooks, repr(each.proposed)] for word, each in wanted.items()}}
+    text = recalled("proofs", facts)
+    if text is not None:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return from_text(text, mixtures(model))
+    found = _prove(model, wanted, ran=ran)
+    remember("proofs", facts, as_text(found))
+    return found
 
 
 @contextlib.contextmanager

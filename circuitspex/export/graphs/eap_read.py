@@ -63,7 +63,7 @@ def read(
         UserError: another ``sign`` or ``level``; a ``top`` that is no number of scored parts.
 
     Warns:
-        where effects are sums over edges of which the file has only some.
+        UserWarning: where effects are sums over edges of which the file has only some.
     """
     for name, value, allowed in (("sign", sign, get_args(Sign)), ("level", level, get_args(Level))):
         if value not in allowed:

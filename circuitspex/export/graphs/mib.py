@@ -47,7 +47,7 @@ def write(circuit: Circuit, function: Function, folder: Path | str) -> tuple[Pat
         UserError: the format can't hold the circuit, or the function is of other components.
 
     Warns:
-        where no circuit fits into a share of the edges.
+        UserWarning: where no circuit fits into a share of the edges.
     """
     graph = graph_of(circuit, function)
     if set(function.names) != set(graph.scores.score) and not isinstance(function, EdgeCircuits):

@@ -29,8 +29,11 @@ from circuitspex.games.tokens.prompt import First, Messages, Player
 from circuitspex.games.tokens.replacement import alone_id, replacement_id
 from circuitspex.games.tokens.spans import Range
 from circuitspex.games.tokens.trial import why_not
+from circuitspex.games.workers.ray_workers import RayWorkers
+from circuitspex.games.workers.recipe import Recipe
 from circuitspex.models import model_name, model_of
 from circuitspex.models.given import GivenModel
+from circuitspex.models.origin import origin_of
 from circuitspex.models.out_of_memory import is_out_of_memory
 from circuitspex.models.overflow import overflow_error, overflowed
 from circuitspex.models.pass_memory import rows_that_fit
@@ -44,6 +47,11 @@ TokenExecutor = Literal["auto", "batched", "hooks"]
 
 # Rows of the same length under 'delete' are run together; chunks of at least this many masks give them company.
 _DELETE_CHUNK = 256
+# What a worker's game is made with too.
+_SENT = {
+    *("prompt", "answer", "wrong_answer", "unit", "part", "ablate", "token", "metric", "chat", "first"),
+    *("executor", "batch_rows"),
+}
 # With fewer rows than this in a pass with gradients, computing activations twice costs less than the small batches.
 _FEW_ROWS = 4
 
@@ -78,6 +86,7 @@ class TokenGame(ModelGame):
             where a trial on this model gives the logits of 'hooks'.
         batch_rows: masks to run at once; None chooses by the free memory.
         store: where finished ablations are kept and taken from: a path, a ``Store``, 'auto' or None.
+        workers: processes that run the masks; see ``RayWorkers``.
 
     Raises:
         UserError: an empty prompt, spans outside it or overlapping, an answer without tokens, a replacement that the
@@ -103,7 +112,9 @@ class TokenGame(ModelGame):
         executor: TokenExecutor = "auto",
         batch_rows: int | None = None,
         store: Store | str | Path | None = None,
+        workers: RayWorkers | None = None,
     ) -> None:
+        given = {name: value for name, value in locals().items() if name in _SENT}
         if executor not in get_args(TokenExecutor):
             raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(TokenExecutor))}")
         if batch_rows is not None and batch_rows < 1:
@@ -111,6 +122,8 @@ class TokenGame(ModelGame):
         model = model_of(model)
         check_causal(model)
         super().__init__(model, store)
+        self.workers = workers
+        self._asked_for = given
         self.ablate = check_ablate(ablate)
         self.unit = unit if isinstance(unit, str) else "spans"
         self.chat = chat
@@ -241,6 +254,9 @@ class TokenGame(ModelGame):
         found = torch.softmax(logits.double(), dim=-1).topk(min(count, len(logits)))
         tokens = [decode_token(self.model, int(token)) for token in found.indices]
         return list(zip(tokens, map(float, found.values), strict=True))
+
+    def _recipe(self) -> Recipe:
+        return Recipe(TokenGame, (), self._asked_for, origin_of(self.model), self._facts(), model_name(self.model))
 
     def _play(self, gates: FloatArray, gradients: bool, done: Done) -> tuple[PerPrompt, Gradients | None]:
         if gradients:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from circuitspex.games.training.players import Players, players_of
 from circuitspex.games.training.pool import TrainFunction, train_each
 from circuitspex.games.training.recipe import Training
 from circuitspex.games.training.stacked import slopes_and_scores, train_stacked
+from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.half_precision import HalfMatrix
 from circuitspex.processes import Workers
 from circuitspex.scale import MOST, check_seed, whole
@@ -49,6 +51,7 @@ class TrainingGame(LensGame):
         runs_at_once: how many trainings are stacked; None chooses by the free memory.
         store: see ``LensGame``. What a user's own code computes can't be read, so that such a training needs a
             ``name``, which must change whenever the code does.
+        workers: processes that train in this one's place, here or on other machines; see ``RayWorkers``.
 
     Raises:
         UserError: groups that overlap, are empty or name examples that are not there; seeds that make no difference; a
@@ -69,10 +72,12 @@ class TrainingGame(LensGame):
         gradients: bool = False,
         runs_at_once: int | None = None,
         store: Store | str | Path | None = None,
+        workers: RayWorkers | None = None,
     ) -> None:
         super().__init__(store)
+        self.workers = workers
         if not isinstance(training, Training | TrainFunction):
-            training = TrainFunction(training)
+            training = TrainFunction(training, workers=None if workers is None else 0)
         self.training = training
         self.seeds = _seeds(seeds)
         self.players: Players | None = None
@@ -152,6 +157,29 @@ class TrainingGame(LensGame):
         if isinstance(self.training, TrainFunction):
             return 8 * max(1, self.training.n_workers)
         return self._at_once(1, gradients)
+
+    def _size_elsewhere(self, workers: RayWorkers, own: int) -> int:
+        """One training at a time, where that is a function: its process may die, and others go on meanwhile."""
+        return (workers.chunk or 1) if isinstance(self.training, TrainFunction) else workers.size(own)
+
+    def _copy(self) -> Self:
+        other = super()._copy()
+        if isinstance(self.training, TrainFunction):
+            other.training = replace(self.training, workers=0)
+            other._workers = Workers(self.training.train, 0)
+        return other
+
+    def _notes(self) -> dict[bytes, str]:
+        """What went wrong, by mask."""
+        notes, self._failed = self._failed, {}
+        return notes
+
+    def _arrived(self, played: PerPrompt, notes: dict[bytes, str]) -> None:
+        self._failed |= notes
+
+    def _lost(self, gates: FloatArray, why: str) -> PerPrompt:
+        self._failed |= {row.tobytes(): why for row in gates}
+        return np.full((len(gates), self.n_samples), np.nan)
 
     def _at_once(self, n_masks: int, gradients: bool) -> int:
         assert isinstance(self.training, Training)

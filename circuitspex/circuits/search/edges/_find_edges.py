@@ -14,6 +14,7 @@ from circuitspex.circuits.search.edges.prompts import parted
 from circuitspex.components._select_edges import check_edge_selector
 from circuitspex.components.edges import EdgeSelector
 from circuitspex.games import EdgeGame
+from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.models import model_of
 from circuitspex.models.given import GivenModel
 from circuitspex.scale import check_seed
@@ -32,15 +33,16 @@ def find_edges(
     left_out: Task | None = None,
     executor: EdgeExecutor = "auto",
     store: Store | str | Path | None = None,
+    workers: RayWorkers | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> EdgeCircuits:
     """Find, for each size, which edges of a model do a task.
 
     Slopes of the metric in the gates of all edges are taken on the way from all closed to all open, then round by round
-    at the circuits of every size that they choose. Rounds stop where the circuits are no better on prompts left out of
-    this, whose slopes then count as well. ``find_circuit(components="edges")`` does
-    this and measures the strongest edges and their interactions.
+    near the circuits of every size that they choose. Rounds stop where circuits chosen by the slopes on some of the
+    prompts are no better on the others. ``find_circuit(components="edges")`` does this and measures the strongest edges
+    and their interactions.
 
     Args:
         model: a TransformerBridge, a Hugging Face model, or the name of one.
@@ -50,8 +52,8 @@ def find_edges(
         budget: passes with gradients, at most; 5 for the start, one for each of about seven sizes a round.
         sizes: numbers of edges; by default MIB's shares, .1 to 100 %.
         ungrouped: whether each query head has keys and values of its own, as MIB counts edges.
-        left_out: prompts to stop by, whose slopes count in the end; by default three in eight of the task's.
-        executor, store: as in ``EdgeGame``.
+        left_out: prompts to stop by; by default three in eight of the task's. Their slopes count too.
+        executor, store, workers: as in ``EdgeGame``.
         seed: says which prompts are left out.
         progress: progress bars; by default where standard error is a terminal.
 
@@ -69,5 +71,5 @@ def find_edges(
     task = task_of(task, model)
     if left_out is None:
         task, left_out = parted(task, seed)
-    game = EdgeGame(model, task, edges, baseline, ungrouped=ungrouped, executor=executor, store=kept)
+    game = EdgeGame(model, task, edges, baseline, ungrouped=ungrouped, executor=executor, store=kept, workers=workers)
     return search_edges(game, game.on(left_out), budget, sizes, progress=progress)

@@ -1,11 +1,11 @@
 """Rounds of finding edges: slopes at the circuits chosen so far, circuits chosen by all slopes, until they fit no more.
 
-Each round chooses a circuit of each size by the main effects at that size, runs it on prompts left out of these, and
-takes the slopes at it. Main effects of a fixed model are those of its own neighbourhood; the circuits chosen by them
-are elsewhere, so each round's slopes are of where the last one went. Slopes are taken on few prompts, which later
-rounds fit: they stop once the prompts left out say that circuits are no better. Slopes on the prompts left out are
-taken at the same circuits, and kept apart until that is decided. The circuit of a size that is handed out is the one
-with most of the behaviour on all prompts, of those that the slopes on all prompts choose after each round.
+Each round chooses a circuit of each size by the main effects at that size and takes the slopes near it, on all prompts.
+Main effects of a fixed model are those of its own neighbourhood; the circuits chosen by them are elsewhere, so each
+round's slopes are of where the last one went. Slopes are taken on few prompts, which later rounds fit: in each round
+circuits are also chosen by the slopes on some of the prompts and run on the others, and rounds stop once these say that
+circuits are no better. The circuit of a size that is handed out is the one with most of the behaviour on all prompts,
+of those that the slopes on all prompts choose after each round.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _AT_MOST = 7
 """Slopes are taken at so many circuits a round."""
 _FEW = 10
 """Up to so many edges a pass of the budget, each is also closed alone: gates that saturate have no slopes."""
+SOFT = 0.1
+"""How far gates are from open and closed where slopes near a circuit are taken. With none of it slopes are of one
+circuit alone, and each round's circuits swing away from the last one's; with much more they are of no circuit."""
 _FROM, _TO = 0.004, 0.6
 """Slopes are taken at circuits of these shares: smaller ones are dead, larger ones nearly the model."""
 
@@ -43,8 +46,8 @@ def search_edges(
     """Circuits of every size among the edges of a game.
 
     Args:
-        game: an ``EdgeGame`` on the prompts whose slopes lead the rounds.
-        left_out: the same edges on the prompts that say which rounds are good; their slopes count in the end.
+        game: an ``EdgeGame`` on the prompts whose slopes alone choose the circuits that rounds are judged by.
+        left_out: the same edges on the prompts that judge those; their slopes count for the circuits handed out.
         budget: passes with gradients over all prompts, at most; 5 for the start, and one for each of about seven sizes
             a round.
         sizes: of circuits; by default MIB's shares.
@@ -66,27 +69,29 @@ def search_edges(
         )
     toward = 1.0 if ends[0].mean() > ends[1].mean() else -1.0  # where the behaviour is a lower metric
     slopes = _Slopes(asked, other)
-    slopes.take(np.repeat(np.array(PATH)[:, None], n, axis=1))
+    slopes.take(np.repeat(np.array(PATH)[:, None], n, axis=1), PATH)
     if n <= _FEW * budget:
         slopes.close_each()
-    start = len(slopes.leading.rows)
+    every, some = slopes.every, slopes.some
+    start = len(every.rows)
     best: list[EdgeCircuit] = []
     known: list[int] = []  # how many slopes there were in each round
     rounds: list[EdgeRound] = []
     while True:
-        tried = _run(other, [_chosen(game, toward * slopes.leading.near(size / n), size) for size in wanted])
+        tried = _run(other, [_chosen(game, toward * some.near(size / n), size) for size in wanted])
         before = best
         best = [max(pair, key=lambda each: toward * _value(each)) for pair in zip(best or tried, tried, strict=True)]
-        known.append(len(slopes.leading.rows))
+        known.append(len(every.rows))
         area = _area(best, ends, n)
         better = not before or area > _area(before, ends, n) + GAIN * abs(_area(before, ends, n))
-        rounds.append(EdgeRound(slopes.leading.passes, _shares(tried, ends), area, better))
-        here = [each for each in tried if _FROM <= each.size / n <= _TO] or tried[:-1] or tried
+        rounds.append(EdgeRound(every.passes, _shares(tried, ends), area, better))
+        ahead = [_chosen(game, toward * every.near(size / n), size) for size in wanted] if slopes.apart else tried
+        here = [each for each in ahead if _FROM <= each.size / n <= _TO] or ahead[:-1] or ahead
         here = [here[i] for i in np.unique(np.linspace(0, len(here) - 1, _AT_MOST).round().astype(int))]
-        if not any(each.kept for each in rounds[-PATIENCE:]) or slopes.leading.passes + len(here) > budget:
+        if not any(each.kept for each in rounds[-PATIENCE:]) or every.passes + len(here) > budget:
             break
-        slopes.take(_masks(here, n))
-    every = slopes.every
+        gates = np.where(_masks(here, n), 1 - SOFT, SOFT)
+        slopes.take(gates, [each.size / n for each in here])
     candidates = [[_chosen(game, toward * every.near(size / n, first), size) for first in known] for size in wanted]
     values = iter((toward * _on_all(asked, other, _masks([each for row in candidates for each in row], n))).tolist())
     highest = [max(row, key=lambda _: next(values)) for row in candidates]
@@ -132,22 +137,22 @@ def _sizes(n: int, sizes: Sequence[int]) -> list[int]:
 
 
 class _Slopes:
-    """Slopes on the prompts that lead the rounds, and on all of them."""
+    """Slopes on all prompts, and on those alone that aren't left out."""
 
     def __init__(self, asked: RememberingGame, other: RememberingGame) -> None:
         self._asked, self._other = asked, other
         one, two = (getattr(each.game, "task", each.game) for each in (asked, other))
-        self.apart = one is not two  # a single prompt is led and judged by itself
-        self.leading = Slopes(asked.n_players)
-        self.every = Slopes(asked.n_players) if self.apart else self.leading
+        self.apart = one is not two  # a single prompt chooses and judges
+        self.some = Slopes(asked.n_players)
+        self.every = Slopes(asked.n_players) if self.apart else self.some
 
-    def take(self, gates: Any) -> None:
-        """Slopes at these, kept with their shares."""
+    def take(self, gates: FloatArray, shares: Sequence[float]) -> None:
+        """Slopes at these, kept with the shares of edges that they stand for."""
         found = [
             game.evaluate(gates, gradients=True, stage="slopes of edges").gradients
             for game in (self._asked, *([self._other] if self.apart else []))
         ]
-        self._add([_known(each) for each in found], np.asarray(gates, dtype=np.float64).mean(1))
+        self._add([_known(each) for each in found], np.asarray(shares, dtype=np.float64))
 
     def close_each(self) -> None:
         """What closing each edge alone changes, as slopes over the whole of its gate."""
@@ -160,7 +165,7 @@ class _Slopes:
         self._add(found, np.array([1 - 1 / n]), gradients=False)
 
     def _add(self, found: list[FloatArray], shares: FloatArray, *, gradients: bool = True) -> None:
-        self.leading.add(found[0], shares, gradients=gradients)
+        self.some.add(found[0], shares, gradients=gradients)
         if self.apart:
             counts = self._asked.game.n_samples, self._other.game.n_samples
             self.every.add(np.average(found, axis=0, weights=counts), shares, gradients=gradients)

@@ -48,15 +48,15 @@ def search_of_edges(
 ) -> Found:
     """``find_circuit`` among edges, with options that are made and checked.
 
-    The slopes are taken on some of the prompts, circuits chosen by the others (``find_edges``). The edges with the
-    largest slopes on the way from nothing to everything are then the players of a small game in which all other edges
-    are open, and what interacts is looked for, measured and verified there as among any components.
+    Circuits of every size are chosen by slopes (``find_edges``). The edges with the largest slopes on the way from
+    nothing to everything are then the players of a small game in which all other edges are open, and what interacts is
+    looked for, measured and verified there as among any components.
     """
     if heldout is None:
         task, heldout = hold_out(task, options.seed)
     report = task.report(model)
     executor: Any = options.executor
-    game = EdgeGame(model, task, edges, baseline, executor=executor, store=options.store)
+    game = EdgeGame(model, task, edges, baseline, executor=executor, store=options.store, workers=options.workers)
     seen, left_out = parted(task, options.seed)
     chosen = search_edges(game.on(seen), game.on(left_out), options.budget, progress=options.progress)
     if heldout is not None:

@@ -1,4 +1,4 @@
-"""Which prompts lead the rounds by their slopes, and which are left out of that, to say when to stop."""
+"""Which prompts choose circuits that the others judge, to say when to stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LEFT_OUT = 0.375
 
 
 def parted(task: Task, seed: int) -> tuple[Task, Task]:
-    """The prompts that lead, and those left out; with one prompt, that one is both."""
+    """The prompts that choose, and those left out to judge; with one prompt, that one is both."""
     if task.n_prompts < 2:
         return task, task
     return task.split(LEFT_OUT, seed=seed)

@@ -1,0 +1,1 @@
+"""Masks played by processes on this machine and others, which Ray starts and watches."""
