@@ -60,7 +60,7 @@ def bytes_a_row(
         scores = 0
     # Of a block while it runs: the stream, its norm, then queries, keys and values and what becomes of them, or the
     # MLP's three wide activations. For the way back all of them are kept.
-    one = n_positions * max((4 if fused else 9) * d_model + 3 * d_mlp, 11 * d_model) + 5 * scores // 2
+    one = n_positions * max(9 * d_model + 3 * d_mlp, 14 * d_model) + 5 * scores // 2
     kept = n_positions * ((14 if fused else 16) * d_model + 4 * d_mlp) + 3 * scores // 2
     if not gradients:
         numbers = one
