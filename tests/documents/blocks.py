@@ -17,7 +17,7 @@ NEEDS = {
     "hub": "the Hugging Face hub or a package index",
     "long": "minutes; run with DOCS_LONG=1",
     "yours": "something of the reader's own: a file, a stored run, an autoencoder",
-    "weights": "the real SmolLM2-135M; run with DOCS_MODEL=real",
+    "weights": "the real SmolLM2-135M; not run with DOCS_MODEL=miniature",
 }
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROGRAMS = ("circuitspex", "make", "python", "pip")
