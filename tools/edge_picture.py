@@ -19,9 +19,9 @@ def main() -> None:
     parser.add_argument("--circuit", type=Path, required=True, help="where circuit.json is, or is written")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--task", default="ioi")
-    parser.add_argument("--prompts", type=int, default=4)
-    parser.add_argument("--budget", type=int, default=12)
-    parser.add_argument("--edges", type=int, default=48, help="measured at most")
+    parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--budget", type=int, default=40)
+    parser.add_argument("--edges", type=int, default=24, help="measured at most")
     parser.add_argument("--interactions", type=int, default=8, help="measured at most")
     options = parser.parse_args()
     if not options.circuit.exists():
@@ -34,9 +34,9 @@ def main() -> None:
             budget=options.budget,
             max_nodes=options.edges,
             max_interactions=options.interactions,
-            n_contexts=4,
+            n_contexts=8,
             n_random=4,
-            n_heldout=8,
+            n_heldout=40,
         )
         options.circuit.parent.mkdir(parents=True, exist_ok=True)
         found.circuit.save(options.circuit)

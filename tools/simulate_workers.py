@@ -1,6 +1,6 @@
 """What a search costs on 8, 64 and 512 GPUs: the scheduler itself (games/workers/schedule.py) in simulated time.
 
-python tools/simulate_workers.py --out docs/benchmarks/workers.md
+python tools/simulate_workers.py --times docs/benchmarks/workers_chunks.json --out docs/benchmarks/workers.md
 
 A search is a row of requests, each of which waits for the one before. Chunks take as long as arithmetic says, times a
 factor drawn from those that were measured (``tools/bench/workers.py --times``); workers start by reading the weights,
@@ -174,7 +174,7 @@ def main() -> None:
         "",
         f"`python {' '.join(sys.argv)}`",
         "",
-        "**A simulation; nothing on this page was run on a GPU.** "
+        "**A simulation; nothing on this page was run on a GPU.** The scheduler is the real one, in simulated time. "
         + " ".join((__doc__ or "").split("\n\n")[2].split()),
         f"The spread of chunks and the driver's part: {said}. A search of {sum(r.masks for r in SEARCH):,} ablations "
         f"({SEARCH[0].masks:,} with gradients) on {options.tokens:,} tokens; a mask takes "

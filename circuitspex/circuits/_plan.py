@@ -53,8 +53,8 @@ def plan(
 
     Args:
         timed: how many masks are run together to measure the time.
-        model, task, components, baseline, budget, latents, keep, method, max_nodes, max_interactions, n_heldout,
-            n_contexts, n_random, heldout, executor, precision, seed: as in ``find_circuit``.
+        model, task, components, baseline, budget, latents, keep, method: as in ``find_circuit``.
+        max_nodes, max_interactions, n_heldout, n_contexts, n_random, heldout, executor, precision, seed: the same.
 
     Raises:
         NoGradientError: the method needs gradients, and the metric has none.

@@ -14,7 +14,7 @@ from circuitspex.text import message
 _ASSIGNED = re.compile(r"\b([a-z_]+)=(?:'([^']*)'|\"([^\"]*)\"|((?>[\w:@/-]+(?:\.[\w:@/-]+)*)))(?!\()")
 _OPEN = re.compile(r"\b([a-z_]+)=…")
 _NAMED = re.compile(r"(?<![\w.'-])[a-z]+(?:_[a-z]+)+(?![\w(=.'])")
-_ALSO = {"n_prompts": "prompts", "min_effect": "min_effect", "interactions": ""}
+_ALSO = {"n_prompts": "prompts", "min_effect": "min_effect", "interactions": "", "gpus": "worker_gpus"}
 """Arguments that are called otherwise as options; '' are words that mean something else in a message."""
 
 

@@ -60,7 +60,7 @@ def bytes_a_row(
         scores = 0
     # Of a block while it runs: the stream, its norm, then queries, keys and values and what becomes of them, or the
     # MLP's three wide activations. For the way back all of them are kept.
-    one = n_positions * max((4 if fused else 9) * d_model + 3 * d_mlp, 11 * d_model) + 5 * scores // 2
+    one = n_positions * max(9 * d_model + 3 * d_mlp, 14 * d_model) + 5 * scores // 2
     kept = n_positions * ((14 if fused else 16) * d_model + 4 * d_mlp) + 3 * scores // 2
     if not gradients:
         numbers = one
@@ -114,6 +114,6 @@ def for_a_batch(device: torch.device) -> float:
     number = float(found[1]) if found else 0.0
     if found and not found[2] and not found[3] and 0 < number < 1:
         return number * free_memory(device)
-    if not found or number < 1 or not (found[2] or found[3]):
+    if not found or not number > 0 or not (found[2] or found[3]):
         raise UserError(f"{SETTING}={said} is neither a share of the free memory, such as 0.3, nor a size, such as 4GB")
     return min(number * _UNITS[found[2].upper()], float(free_memory(device)))

@@ -178,6 +178,8 @@ def _tried(most: int) -> ThreadChoice:
             x, weight = torch.ones(96, 384), torch.ones(1024, 384)
             for _ in range(_ROUNDS):
                 for count in counts:
+                    if spent[count] >= share * _ROUNDS:  # threads that wait for each other have had their time
+                        continue
                     torch.set_num_threads(count)
                     began = time.perf_counter()
                     while (passed := time.perf_counter() - began) < share or not done[count]:

@@ -52,7 +52,7 @@ def median(rows: list[dict[str, float]], phase: str) -> float:
     return statistics.median(row.get(phase, 0.0) for row in rows)
 
 
-def measured(model: str, rounds: int, before: Path | None) -> dict[str, list[dict[str, float]]]:
+def measured(model: str, rounds: int, before: Path | None, kept: Path | None) -> dict[str, list[dict[str, float]]]:
     """Runs of each kind, in turn."""
     from circuitspex.models.cache import cache_folder
     from circuitspex.models.catalogue import CATALOGUE, fetch
@@ -73,6 +73,8 @@ def measured(model: str, rounds: int, before: Path | None) -> dict[str, list[dic
                     shutil.rmtree(place) if place.is_dir() else place.unlink()
             for kind in ("`find`, first", "`find`, again"):
                 found[kind].append(child(["find", model], environment))
+            if kept:
+                kept.write_text(json.dumps(found, indent=1))
             print({kind: rows[-1]["in all"] for kind, rows in found.items()}, file=sys.stderr)
     return found
 
@@ -110,11 +112,9 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m", help="name of the catalogue, or a folder")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--before", type=Path, help="another checkout, measured too")
-    parser.add_argument("--json", type=Path, help="also write all runs here")
+    parser.add_argument("--json", type=Path, help="also write all runs here, after each round")
     options = parser.parse_args()
-    found = measured(options.model, options.rounds, options.before)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
+    found = measured(options.model, options.rounds, options.before, options.json)
     print("\n".join([*table(found), "", *of_commands(options.rounds)]))
 
 
