@@ -51,10 +51,15 @@ def bytes_a_row(
         a_token: numbers on top at every position.
         n_read: positions at which logits are computed.
     """
-    cfg = model.cfg
-    d_model, heads, layers = int(cfg.d_model), int(cfg.n_heads), int(cfg.n_layers)
-    d_mlp = int(getattr(cfg, "d_mlp", None) or 4 * d_model)
-    config = getattr(model.original_model, "config", None)
+
+    def size(name: str) -> int:
+        return int(
+            getattr(model.cfg, name, None) or 0
+        )  # what is not said of a model of another make counts for nothing
+
+    d_model, heads, layers = size("d_model"), size("n_heads"), size("n_layers")
+    d_mlp = size("d_mlp") or 4 * d_model
+    config = getattr(getattr(model, "original_model", None), "config", None)
     scores = heads * n_positions**2
     if fused and not getattr(config, "attn_logit_softcapping", None):
         scores = 0
@@ -68,7 +73,7 @@ def bytes_a_row(
         numbers = n_positions * d_model * layers + kept + one
     else:
         numbers = layers * kept + one
-    numbers += n_positions * a_token + 4 * n_read * int(cfg.d_vocab)
+    numbers += n_positions * a_token + 4 * n_read * max(1, size("d_vocab"))
     return numbers * next(model.parameters()).dtype.itemsize
 
 

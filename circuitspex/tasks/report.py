@@ -129,7 +129,8 @@ def same_run(model: Model, task: Any, run: Callable[[], PlainRun]) -> PlainRun:
         before = _latest.get(model)
         if before is not None and before[0] == state and before[1]() is task and not state.foreign:
             return before[2]
-        ours = METRICS.get(task.metric.name) is task.metric  # of a function of the user's own not all can be read
+        name = task.metric.name
+        ours = name in METRICS and METRICS[name] is task.metric  # of a function of the user's own not all can be read
         facts = facts_of(model, state) if ours else None
         found = None if facts is None else _read(recalled("report", {**facts, "task": task.identity}), task.n_prompts)
         if found is None:
