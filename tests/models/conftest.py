@@ -1,4 +1,4 @@
-"""A task file for models of the tests' own vocabulary."""
+"""A model in a folder, and a task file of the tests' own vocabulary."""
 
 import pytest
 
@@ -13,3 +13,10 @@ def task_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("task") / "mine.jsonl"
     path.write_text("".join(LINES))
     return path
+
+
+@pytest.fixture
+def folder(tiny, tmp_path):
+    tiny.hf_model("llama").save_pretrained(tmp_path / "llama")
+    tiny.tokenizer.save_pretrained(tmp_path / "llama")
+    return tmp_path / "llama"

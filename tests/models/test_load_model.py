@@ -17,13 +17,6 @@ from circuitspex.models.tokens import decode_token
 
 
 @pytest.fixture
-def folder(tiny, tmp_path):
-    tiny.hf_model("llama").save_pretrained(tmp_path / "llama")
-    tiny.tokenizer.save_pretrained(tmp_path / "llama")
-    return tmp_path / "llama"
-
-
-@pytest.fixture
 def no_network(monkeypatch):
     monkeypatch.setattr(sources, "reachable", lambda endpoint: False)
 

@@ -20,13 +20,6 @@ from circuitspex.models.quantization import QUANTIZATIONS
 
 
 @pytest.fixture
-def folder(tiny, tmp_path):
-    tiny.hf_model("llama").save_pretrained(tmp_path / "llama")
-    tiny.tokenizer.save_pretrained(tmp_path / "llama")
-    return tmp_path / "llama"
-
-
-@pytest.fixture
 def every_package(monkeypatch):
     look = importlib.util.find_spec
     ours = ("torchao", "bitsandbytes")
