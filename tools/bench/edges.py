@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--node-budget", type=int, default=60, help="masks to begin with, for nodes")
     parser.add_argument("--levels", nargs="+", choices=["edges", "nodes"], default=["edges", "nodes"])
     parser.add_argument("--edges", default="edges", help="'edges', or 'edges:ungrouped' as MIB counts them")
-    parser.add_argument("--folder", type=Path, help="for the reports as JSON")
+    parser.add_argument("--folder", type=Path, help="for the reports as JSON; those already there are read, not made again")
     parser.add_argument("--out", type=Path, help="write the tables as Markdown")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -159,18 +159,29 @@ def main() -> None:
             task, heldout = prompts_of(model, name, options.prompts, options.heldout, seed)
             for level in options.levels:
                 print(f"{name}, seed {seed}, {level}", flush=True)
-                if level == "edges":
-                    report = of_edges(model, task, heldout, options.budget, seed, options.edges)
-                else:
-                    report = of_nodes(model, task, heldout, options.node_budget, seed)
+                report = report_of(model, task, heldout, level, name, seed, options)
                 print(report, flush=True)
-                if options.folder:
-                    options.folder.mkdir(parents=True, exist_ok=True)
-                    report.save(options.folder / f"{level}_{name}_{seed}.json")
                 lines[level] += rows(name, seed, report)
                 curves[level] += curve_rows(name, seed, report)
                 about[level] = f"{report.n_players:,} {level}; {task.n_prompts} prompts, {heldout.n_prompts} held out"
                 write(options, lines, curves, about)
+
+
+def report_of(
+    model: Any, task: cx.Task, heldout: cx.Task, level: str, name: str, seed: int, options: argparse.Namespace
+) -> MIBReport:
+    """The report of one task and seed; read where the folder has it, else made and kept there."""
+    kept = options.folder / f"{level}_{name}_{seed}.json" if options.folder else None
+    if kept is not None and kept.is_file():
+        return MIBReport.load(kept)
+    if level == "edges":
+        report = of_edges(model, task, heldout, options.budget, seed, options.edges)
+    else:
+        report = of_nodes(model, task, heldout, options.node_budget, seed)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        report.save(kept)
+    return report
 
 
 def write(options: argparse.Namespace, lines: Any, curves: Any, about: dict[str, str]) -> None:
