@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--node-budget", type=int, default=60, help="masks to begin with, for nodes")
     parser.add_argument("--levels", nargs="+", choices=["edges", "nodes"], default=["edges", "nodes"])
     parser.add_argument("--edges", default="edges", help="'edges', or 'edges:ungrouped' as MIB counts them")
-    parser.add_argument("--folder", type=Path, help="for the reports as JSON; those already there are read, not made again")
+    parser.add_argument("--folder", type=Path, help="for reports as JSON; those already there are read, not made again")
     parser.add_argument("--out", type=Path, help="write the tables as Markdown")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
