@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=10)
     parser.add_argument("--contexts", type=int, default=8)
     parser.add_argument("--fresh", type=int, default=8, help="fresh contexts, and fresh prompts")
+    parser.add_argument("--circuit", type=Path, help="save the circuit here")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     model = cx.load_model(options.model)
@@ -47,6 +49,9 @@ def main() -> None:
         seed=options.seed,
         progress=False,
     )
+    if options.circuit:
+        options.circuit.parent.mkdir(parents=True, exist_ok=True)
+        found.circuit.save(options.circuit)
     print(found.edges)
     print(found)
     print(f"{time.perf_counter() - started:.0f} s")
