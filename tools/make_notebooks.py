@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from course_notebooks import COMPARE, EDGES_AND_MIB, SEVERAL_MACHINES
 from head_notebook import WHAT_A_HEAD_DOES
 from nbclient import NotebookClient
 from training_notebook import TRAINING_DATA
@@ -330,6 +331,9 @@ NOTEBOOKS = {
     "03_training_data.ipynb": TRAINING_DATA,
     "04_neurons.ipynb": NEURONS,
     "05_what_a_head_does.ipynb": WHAT_A_HEAD_DOES,
+    "06_edges_and_mib.ipynb": EDGES_AND_MIB,
+    "07_compare.ipynb": COMPARE,
+    "08_several_machines.ipynb": SEVERAL_MACHINES,
 }
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@ from .baselines import BASELINES as BASELINES
 from .baselines import Baseline as Baseline
 from .baselines import check_baseline as check_baseline
 from .engine import AblationEngine as AblationEngine
-from .engine import Executor as Executor
-from .engine import Precision as Precision
-from .engine import check_executor as check_executor
+from .executor_names import Executor as Executor
+from .executor_names import Precision as Precision
+from .executor_names import check_executor as check_executor
 from .plan import Plan as Plan
 from .store import Store as Store
 from .store import StoredGame as StoredGame

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 
 from circuitspex.ablation.cost import pass_cost
+from circuitspex.ablation.executor_names import Executor, Precision, check_executor
 from circuitspex.ablation.executors.agreement import disagreement, parts_of, rows_disagree
 from circuitspex.ablation.executors.clean import clean_pass
 from circuitspex.ablation.executors.dense import DenseModel, NotDenseError
@@ -34,8 +35,6 @@ from circuitspex.models.trial import check_causal
 from circuitspex.tasks import Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
-Executor = Literal["auto", "fused", "batched", "hooks"]
-Precision = Literal["model", "bfloat16"]
 Forward = HooksForward | BatchedForward | FusedForward | PathForward
 
 # With fewer rows than this in a pass with gradients, computing activations twice costs less than the small batches.
@@ -54,20 +53,6 @@ class _Group:
     def task(self) -> TaskGroup:
         """The prompts."""
         return self.given.task
-
-
-def check_executor(executor: str, precision: str = "model") -> None:
-    """Nothing where there are such an executor and such a precision, and they go together.
-
-    Raises:
-        UserError: they don't; what is allowed is listed.
-    """
-    if executor not in get_args(Executor):
-        raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(Executor))}")
-    if precision not in get_args(Precision):
-        raise UserError(f"unknown precision '{precision}'; allowed: {', '.join(get_args(Precision))}")
-    if precision != "model" and executor in ("batched", "hooks"):
-        raise UserError(f"precision '{precision}' needs the executor 'fused'; '{executor}' uses the model's own")
 
 
 class AblationEngine:

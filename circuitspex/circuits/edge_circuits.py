@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from circuitspex import strict_json
 from circuitspex.components.connection import connected
-from circuitspex.components.edges import EdgeSelection
-from circuitspex.errors import UserError
+from circuitspex.components.edges import EdgeSelection, EdgeSelector
+from circuitspex.errors import FileFormatError, UserError
 from circuitspex.files import write_atomically
+from circuitspex.registry import Later
 from circuitspex.scale import whole
 from circuitspex.typing import FloatArray, IntArray, Masks, PerPrompt
+
+_applied = Later("circuitspex.circuits.use._applied:applied_edges")
+_WRITES = "circuitspex find --components edges --out"
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,76 @@ class EdgeCircuit:
     def value(self) -> float | None:
         """The mean metric on the prompts left out."""
         return None if self.per_prompt is None else float(self.per_prompt.mean())
+
+    def applied(
+        self,
+        model: Any,
+        *,
+        keep: bool | None = None,
+        scale: float | None = None,
+        baseline: str = "mean_vector",
+        prompts: Any = None,
+        among: EdgeSelector = "edges",
+    ) -> AbstractContextManager[Any]:
+        """Within ``with circuit.applied(model, prompts=task):`` the model runs with only these edges, on any prompt.
+
+        Every pass counts, those of ``generate`` too; see ``Circuit.applied``, whose circuits are of components.
+
+        Args:
+            model: a TransformerBridge; of a Hugging Face model, or the name of one, a bridge is made and given.
+            keep: True (the default without ``scale``): all other edges are closed; False: these are.
+            scale: these edges have this gate, ``base + scale (out - base)``; the others are closed too with
+                ``keep=True`` and stay open without.
+            baseline: what closed edges carry: 'mean_vector', one vector for each source, or nothing, 'zero'.
+            prompts: what means are taken over, all of their tokens: a task (its reference prompts), a list of texts, or
+                rows of tokens.
+            among: a selector of what others there are; edges beside these stay open.
+
+        Raises:
+            UserError: a baseline that holds for some prompts only, no prompts for means, a model that is not dense or
+                in half precision, or one that a circuit is applied to already.
+            ComponentError: edges that the model lacks, that are of one token position, or that give keys and values to
+                each query head where the model shares them.
+        """
+        found: AbstractContextManager[Any] = _applied(
+            self.names,
+            model,
+            keep=keep,
+            scale=scale,
+            baseline=baseline,
+            prompts=prompts,
+            among=among,
+        )
+        return found
+
+    @classmethod
+    def load(cls, path: str | Path, size: int, way: Literal["chosen", "matched"] = "chosen") -> EdgeCircuit:
+        """One circuit of a file that ``EdgeCircuits.save`` (``find --out``: edges.json) wrote.
+
+        Args:
+            path: the file.
+            size: how many edges were allowed; one of those in the file.
+            way: 'chosen', most of the behaviour, or 'matched', most like the model.
+
+        Raises:
+            UserError: no such file, another kind of file, or no circuit of that size in it.
+        """
+        if way not in ("chosen", "matched"):
+            raise UserError(f"way is 'chosen' or 'matched', not {way!r}")
+        try:
+            data = strict_json.read(path)
+            places = {name: column for column, name in enumerate(data["scores"])}
+            listed = {int(each["size"]): [places[name] for name in each["edges"]] for each in data[way]}
+        except FileFormatError as error:
+            raise UserError(f"{path}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path} has no circuits of edges, as {_WRITES} writes them in edges.json") from error
+        if size not in listed:
+            sizes = ", ".join(map(str, sorted(listed))) or "no number of"
+            raise UserError(f"{path} has circuits of {sizes} edges, none of {size}")
+        names = list(places)
+        columns = np.array(listed[size], dtype=np.int64)
+        return cls(columns, tuple(names[column] for column in listed[size]), size)
 
 
 @dataclass(frozen=True)

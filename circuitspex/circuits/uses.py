@@ -33,6 +33,8 @@ class CircuitUses:
 
         Every pass counts, those of ``generate`` too, with a cache or without; the block gives the model, and afterwards
         it is as before, also after an exception. Other threads that run it through this package wait for the end.
+        Of a circuit of edges its own edges are meant, and an ablated edge is a closed one; circuits of other sizes of
+        the same search have a method of this name too (``found.edges.chosen(700).applied``).
 
         Args:
             model: a TransformerBridge; of a Hugging Face model, or the name of one, a bridge is made and given.

@@ -30,10 +30,14 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
+    from circuitspex.circuits import Circuit
     from circuitspex.circuits.use.checkpoint import check_free
+    from circuitspex.circuits.use.parts import check_lens
 
     check_free(Path(options.out), options.overwrite)
-    circuit, model, task = ready(options)
+    circuit = Circuit.load(options.circuit)
+    check_lens(circuit)
+    model, task = ready(circuit, options)
     found = circuit.prune(
         model,
         options.out,

@@ -60,7 +60,7 @@ _REPORT = {
     "plot": Format(_in("figures.report:write"), ending="png"),
 }
 _MIB = {
-    "json": Format(_in("files.mib:write"), ending="json"),
+    "json": Format(_in("files.mib:write"), _in("files.mib:read"), ending="json"),
     "text": Format(_in("tables.mib:write"), None, _in("tables.mib:render"), "txt"),
     "plot": Format(_in("figures.mib:write"), ending="png"),
 }

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import circuitspex as cx
-from circuitspex.circuits import mib_scores
+from circuitspex.circuits import MIBReport, mib_scores
 from circuitspex.circuits.evidence.curve import SHARES, sizes_of
 from circuitspex.errors import UserError
 
@@ -128,6 +128,7 @@ def test_a_decoded_function_gives_its_circuits_and_gains(nodes: tuple[Any, Any],
     data = json.loads(report.save(tmp_path / "mib.json").read_text())
     assert data["format"] == "circuitspex.mib"
     assert data["curves"]["NAP"]["cpr"]["value"] == pytest.approx(report.curves["NAP"].cpr.value)
+    assert str(MIBReport.load(tmp_path / "mib.json")) == text
     assert report.plot(tmp_path / "mib.png").stat().st_size > 5000
 
 

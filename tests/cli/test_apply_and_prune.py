@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from circuitspex.circuits import Circuit, Faithfulness, Node
+from circuitspex.circuits import Circuit, EdgeCircuit, Faithfulness, Node
 from circuitspex.cli.main import main
 from circuitspex.models import load_model
 
@@ -151,3 +151,46 @@ def test_what_needs_no_model_is_said_before_one_is_loaded(
     with pytest.raises(SystemExit), warnings.catch_warnings():
         main(asked(folder, "apply", "--prompt", PROMPT, "--scale", "inf"))
     assert "must be a finite number, not inf" in capsys.readouterr().err
+
+
+def test_apply_takes_circuits_of_edges_of_any_size(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["emb->logits", "emb->L1M", "L1M->logits"]
+    kept = {"lens": "edges", "baseline": "zero", "edges": {"searched": "edges"}}
+    circuit = Circuit(
+        nodes=tuple(Node(name, 0, "edge", 1.0) for name in names[:1]),
+        interactions=(),
+        faithfulness=Faithfulness(None, None, None, 0),
+        model={"name": str(folder / "model"), "dtype": "float32"},
+        run=kept,
+    )
+    circuit.export("json", folder / "edge.json")
+    listed = [{"size": 3, "edges": names}]
+    (folder / "edges.json").write_text(
+        json.dumps({"scores": dict.fromkeys(names, 1.0), "chosen": listed, "matched": []})
+    )
+    command = asked(folder, "apply", "--prompt", PROMPT, "--new", "0", "--json", circuit="edge")
+
+    def only(*more: str) -> list[list[object]]:
+        assert main([*command, *more]) == 0
+        found = json.loads(capsys.readouterr().out)["applied"]["prompts"][0]["said"]
+        return [said["next_tokens"] for said in found]
+
+    own, three = only(), only("--edges", "3")
+    assert own[0] == three[0]
+    assert own[1] != three[1]
+    model = load_model(folder / "model", device="cpu")
+    tokens = torch.tensor([model.tokenizer(PROMPT, add_special_tokens=False)["input_ids"]])
+    edges = EdgeCircuit.load(folder / "edges.json", 3)
+    for way, keep in ((1, True), (2, False)):
+        with edges.applied(model, keep=keep, baseline="zero"), torch.no_grad():
+            top = model(tokens)[0, -1].softmax(-1).topk(5).values
+        assert [share for _, share in three[way]] == pytest.approx(top.tolist(), abs=1e-5)
+    for more, message in (
+        (["--edges", "4"], "has circuits of 3 edges, none of 4"),
+        (["--edges", "3", "--way", "matched"], "has circuits of no number of edges, none of 3"),
+        (["--way", "matched"], "give --edges N too"),
+    ):
+        assert main([*command, *more]) == 1
+        assert message in capsys.readouterr().err
+    assert main(asked(folder, "apply", "--prompt", PROMPT, "--edges", "3")) == 1
+    assert "--edges is for a circuit of edges" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 from circuitspex.recovery.decoders import proxyspex
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def fewer_trees():
     """An eighth of the boosting rounds: what is tested here does not depend on their number, the time does."""
     with pytest.MonkeyPatch.context() as patch:

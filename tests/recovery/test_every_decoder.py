@@ -95,6 +95,7 @@ def test_a_constant_game_is_its_constant_and_has_no_r2(decoder, level):
         found = decoder(masks, np.full(len(masks), level), np.zeros(masks.shape))
     assert [warning.filename for warning in caught] == [every_decoder.__file__]  # where the call is
     assert [term for term in found.terms if term] == []
+    assert len(found.top()) == 0
     assert found.cross_validated.r2 is found.cross_validated.low is found.cross_validated.high is None
     np.testing.assert_allclose(found.predict(some_masks(decoder.n)), level, rtol=1e-12)
     assert found.score(masks, np.full(len(masks), level)).r2 is None
@@ -162,7 +163,7 @@ def test_spex_refuses_coded_masks_that_are_repeated():
 
 
 @ALL
-@pytest.mark.parametrize(("n", "n_masks"), [(30, 8), (7, 2), (7, 3), (1, 2), (1, 5), (2, 2), (2, 3)])
+@pytest.mark.parametrize(("n", "n_masks"), [(60, 10), (30, 8), (7, 2), (7, 3), (1, 2), (1, 5), (2, 2), (2, 3)])
 def test_few_masks_and_few_components(decoder, n, n_masks):
     masks = decoder.masks(n, n_masks)
     table = random_table(n, (2, 1, 0), seed=3)

@@ -11,6 +11,7 @@ prompts; '|…|' is ranked by absolute score. Passes are those with a gradient o
 from __future__ import annotations
 
 import argparse
+import re
 import time
 import warnings
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from circuitspex.masks import sample_masks
 
 TASKS = ("ioi", "capitals", "greater_than", "gendered_pronoun")
 OURS = ("chosen", "matched")
+SUMMARY = ("task", "CPR of chosen", "best of {}", "ratio", "difference", "CMD of matched", "best absolute", "lower by")
 HEAD = ("task", "seed", "way", "passes", "CPR", "chosen is higher by", "CMD", "matched is lower by")
 
 
@@ -130,6 +132,35 @@ def curve_rows(task: str, seed: int, report: MIBReport) -> list[list[str]]:
     ]
 
 
+def summary(task: str, reports: list[MIBReport]) -> list[str]:
+    """One task, on average over seeds: ours beside the best of integrated gradients, and beside the best absolute one.
+
+    The best is taken by its own mean, so that it is one way and not the luckiest of each seed.
+    """
+
+    # Ways with as many passes as ours are named after that number, which may differ between seeds.
+    curves = [{re.sub(r", \d+", ", as many", name): curve for name, curve in each.curves.items()} for each in reports]
+
+    def mean(name: str, area: str) -> float:
+        return sum(getattr(each[name], area).value for each in curves) / len(curves)
+
+    names = [name for name in curves[0] if name not in OURS]
+    rivals = max((name for name in names if "IG" in name and "|" not in name), key=lambda name: mean(name, "cpr"))
+    nearest = min((name for name in names if "|" in name), key=lambda name: mean(name, "cmd"))
+    chosen, best = mean("chosen", "cpr"), mean(rivals, "cpr")
+    matched, other = mean("matched", "cmd"), mean(nearest, "cmd")
+    return [
+        task,
+        f"{chosen:.2f}",
+        f"{best:.2f} ({rivals})",
+        f"{chosen / best:.2f}",
+        f"{chosen - best:+.2f}",
+        f"{matched:.2f}",
+        f"{other:.2f} ({nearest})".replace("|", "\\|"),
+        f"{other - matched:+.2f}",
+    ]
+
+
 def table(head: tuple[str, ...], lines: list[list[str]]) -> str:
     """A Markdown table."""
     return "\n".join("| " + " | ".join(row) + " |" for row in [list(head), ["---"] * len(head), *lines])
@@ -146,7 +177,7 @@ def main() -> None:
     parser.add_argument("--node-budget", type=int, default=60, help="masks to begin with, for nodes")
     parser.add_argument("--levels", nargs="+", choices=["edges", "nodes"], default=["edges", "nodes"])
     parser.add_argument("--edges", default="edges", help="'edges', or 'edges:ungrouped' as MIB counts them")
-    parser.add_argument("--folder", type=Path, help="for the reports as JSON")
+    parser.add_argument("--folder", type=Path, help="for reports as JSON; those already there are read, not made again")
     parser.add_argument("--out", type=Path, help="write the tables as Markdown")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -154,26 +185,39 @@ def main() -> None:
     lines: dict[str, list[list[str]]] = {level: [] for level in options.levels}
     curves: dict[str, list[list[str]]] = {level: [] for level in options.levels}
     about: dict[str, str] = {}
+    reports: dict[str, dict[str, list[MIBReport]]] = {level: {} for level in options.levels}
     for name in options.tasks:
         for seed in range(options.seeds):
             task, heldout = prompts_of(model, name, options.prompts, options.heldout, seed)
             for level in options.levels:
                 print(f"{name}, seed {seed}, {level}", flush=True)
-                if level == "edges":
-                    report = of_edges(model, task, heldout, options.budget, seed, options.edges)
-                else:
-                    report = of_nodes(model, task, heldout, options.node_budget, seed)
+                report = report_of(model, task, heldout, level, name, seed, options)
                 print(report, flush=True)
-                if options.folder:
-                    options.folder.mkdir(parents=True, exist_ok=True)
-                    report.save(options.folder / f"{level}_{name}_{seed}.json")
+                reports[level].setdefault(name, []).append(report)
                 lines[level] += rows(name, seed, report)
                 curves[level] += curve_rows(name, seed, report)
                 about[level] = f"{report.n_players:,} {level}; {task.n_prompts} prompts, {heldout.n_prompts} held out"
-                write(options, lines, curves, about)
+                write(options, lines, curves, about, reports)
 
 
-def write(options: argparse.Namespace, lines: Any, curves: Any, about: dict[str, str]) -> None:
+def report_of(
+    model: Any, task: cx.Task, heldout: cx.Task, level: str, name: str, seed: int, options: argparse.Namespace
+) -> MIBReport:
+    """The report of one task and seed; read where the folder has it, else made and kept there."""
+    kept = options.folder / f"{level}_{name}_{seed}.json" if options.folder else None
+    if kept is not None and kept.is_file():
+        return MIBReport.load(kept)
+    if level == "edges":
+        report = of_edges(model, task, heldout, options.budget, seed, options.edges)
+    else:
+        report = of_nodes(model, task, heldout, options.node_budget, seed)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        report.save(kept)
+    return report
+
+
+def write(options: argparse.Namespace, lines: Any, curves: Any, about: dict[str, str], reports: Any) -> None:
     """The page, after each report, so that a run that is stopped leaves what it had."""
     given = " ".join(
         f"--{name.replace('_', '-')} {' '.join(map(str, value)) if isinstance(value, list) else value}"
@@ -184,7 +228,10 @@ def write(options: argparse.Namespace, lines: Any, curves: Any, about: dict[str,
     text.append(" ".join((__doc__ or "").split("\n\n")[2].split()))
     shares = tuple(f"{100 * share:g} %" for share in SHARES)
     for level in about:
-        text += [f"## {level.capitalize()}", f"{options.model}, {about[level]}.", table(HEAD, lines[level])]
+        text += [f"## {level.capitalize()}", f"{options.model}, {about[level]}. On average over the seeds:"]
+        head = tuple(each.format("EAP-IG" if level == "edges" else "NAP-IG") for each in SUMMARY)
+        text += [table(head, [summary(task, found) for task, found in reports[level].items()])]
+        text += ["Each seed by itself:", table(HEAD, lines[level])]
         text += ["Faithfulness by share:", table(("task", "seed", "way", *shares), curves[level])]
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,8 @@ from circuitspex.ablation.executors.norms import Norm, NormParts
 
 Read = Float[Tensor, "masks targets prompts pos d_model"]
 """What destinations read, each its own residual stream."""
+Projected = Float[Tensor, "rows pos heads d_head"]
+"""Of all masks and prompts."""
 Written = Float[Tensor, "masks sources prompts pos d_model"]
 """What sources add to the residual stream."""
 
@@ -79,18 +81,24 @@ class EdgeLayerParts:
         """What each head adds to the stream, from what its query, key and value read: queries first, then keys."""
         a = self.attention
         masks, _, prompts, length, _ = x.shape
-        x = self.layer.norm_1(x) if self.before is None else unit_norm(x, self.before)
-        n_q, n_k = len(self.q[0]), len(self.k[0])
-        q, k, v = (
-            _projected(part, some)
-            for part, some in zip((self.q, self.k, self.v), torch.split(x, [n_q, n_k, n_k], dim=1), strict=True)
-        )
+        q, k, v = self.projected(x)
         q = q if a.q_norm is None else a.q_norm(q)
         k = k if a.k_norm is None else a.k_norm(k)
         q, k = rotated(q, places, 0), rotated(k, places, 0)
         z = attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), a, places)  # rows, head, pos, d_head
         z = z.reshape(masks, prompts, a.n_heads, length, a.d_head).permute(2, 0, 1, 3, 4).flatten(1, 3)
-        out = torch.bmm(z, self.o.to(z.dtype)).reshape(a.n_heads, masks, prompts, length, -1).transpose(0, 1)
+        return self.written(z.reshape(a.n_heads, masks, prompts, length, a.d_head))
+
+    def projected(self, x: Read) -> tuple[Projected, Projected, Projected]:
+        """What the projections of query, key and value give, each head's of what its own destination reads."""
+        x = self.layer.norm_1(x) if self.before is None else unit_norm(x, self.before)
+        n_q, n_k = len(self.q[0]), len(self.k[0])
+        q, k, v = torch.split(x, [n_q, n_k, n_k], dim=1)
+        return _projected(self.q, q), _projected(self.k, k), _projected(self.v, v)
+
+    def written(self, z: Float[Tensor, "heads masks prompts pos d_head"]) -> Written:
+        """What each head adds to the stream, from its output before the output projection."""
+        out = torch.bmm(z.flatten(1, 3), self.o.to(z.dtype)).reshape(*z.shape[:4], -1).transpose(0, 1)
         return out if self.after is None else _shares(out, self.after)
 
     def mlp(self, x: Read) -> Written:
@@ -100,7 +108,7 @@ class EdgeLayerParts:
         return out if layer.post_2 is None else layer.post_2(out.to(x.dtype))
 
 
-def _projected(part: tuple[Tensor, Tensor | None], x: Read) -> Float[Tensor, "rows pos heads d_head"]:
+def _projected(part: tuple[Tensor, Tensor | None], x: Read) -> Projected:
     """Each destination's own normed stream times its own weights."""
     weight, bias = part
     masks, heads, prompts, length, width = x.shape

@@ -62,6 +62,13 @@ def stages_of(graph: EdgeGraph) -> tuple[Stage, ...]:
     return (*found, Stage(len(graph.layers), at, at + 1, int(graph.n_read[at]), "logits"))
 
 
+def biases_before(stage: Stage, layers: list[EdgeLayerParts], *, parallel: bool) -> Float[Tensor, " d_model"] | None:
+    """The biases of attention that have been added before a destination of this stage reads; no source writes them."""
+    after = stage.layer + int(stage.kind == "mlp" and not parallel)
+    found = [parts.constant for parts in layers[:after] if parts.constant is not None]
+    return torch.stack(found).sum(0) if found else None
+
+
 class EdgesFused:
     """Logits at the positions that are read with edges closed, for one group of prompts of equal length.
 
@@ -115,17 +122,9 @@ class EdgesFused:
             if self.base is not None and stage.n_sources > at:
                 stream = stream + self.base[at : stage.n_sources].sum(0)
             at = stage.n_sources
-            found.append(stream + self._constant(stage))
+            biases = biases_before(stage, self.layers, parallel=self.graph.parallel)
+            found.append(stream if biases is None else stream + biases.to(stream))
         return found
-
-    def _constant(self, stage: Stage) -> Tensor:
-        """The biases of attention that have been added before a destination of this stage reads."""
-        after = stage.layer + int(stage.kind == "mlp" and not self.graph.parallel)
-        total = torch.zeros_like(self.clean.entry[:1, :1])
-        for parts in self.layers[:after]:
-            if parts.constant is not None:
-                total = total + parts.constant.to(total)
-        return total
 
 
 class _Run:

@@ -23,6 +23,11 @@ class Parts:
         return (*self.members, *self.others)
 
 
+def of_edges(circuit: Circuit) -> bool:
+    """Whether it is a circuit of edges."""
+    return circuit.run.get("lens") == "edges" or any("->" in node.name for node in circuit.nodes)
+
+
 def check_lens(circuit: Circuit) -> None:
     """Nothing if the circuit is one of components of a model.
 
@@ -30,8 +35,11 @@ def check_lens(circuit: Circuit) -> None:
         UserError: it is one of edges, of words, of training examples; or it is empty.
     """
     lens = circuit.run.get("lens", "components")
-    if lens == "edges" or any("->" in node.name for node in circuit.nodes):
-        raise UserError("this is a circuit of edges; only circuits of heads, MLPs, neurons and the like can be used so")
+    if of_edges(circuit):
+        raise UserError(
+            "this is a circuit of edges, which no plain checkpoint can do without; prune one of heads, MLPs, neurons "
+            "and the like, or use circuit.applied (circuitspex apply)"
+        )
     if not circuit.has_layers:
         raise UserError(f"this is no circuit of components of a model (its lens is '{lens}')")
     if not circuit.nodes:

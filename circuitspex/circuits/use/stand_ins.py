@@ -26,10 +26,23 @@ def baseline_for(circuit: Circuit, baseline: str | None) -> str:
     Raises:
         UserError: it does not; those that do are named.
     """
-    name = check_baseline(baseline or str(circuit.run.get("baseline") or "mean"))
+    whose = "" if baseline else "the circuit was found with "
+    return check_for_any_prompt(baseline or str(circuit.run.get("baseline") or "mean"), whose)
+
+
+def check_for_any_prompt(baseline: str, whose: str = "") -> str:
+    """The name itself, of a baseline that holds for any prompt.
+
+    Args:
+        baseline: the name.
+        whose: what a message says before it.
+
+    Raises:
+        UserError: it does not; those that do are named.
+    """
+    name = check_baseline(baseline)
     if BASELINES[name].vectors is not None:
         return name
-    whose = "" if baseline else "the circuit was found with "
     allowed = " or ".join(f"baseline='{each}'" for each in BASELINES if BASELINES[each].vectors is not None)
     raise UserError(
         f"{whose}baseline '{name}', which is by position or by prompt and holds for no other prompts; give {allowed}"
@@ -57,12 +70,26 @@ def stand_ins(
     replaced = [site for site in sites if site.has_baseline]
     if not replaced or not BASELINES[baseline].needs:
         return nothing
-    rows = _own(circuit, model) if prompts is None else _tokens(model, prompts)
+    rows = rows_of(circuit, model, prompts)
     found: Mapping[str, BaselineOfSite] = vectors(model, replaced, rows)
     return nothing | dict(found)
 
 
-def _tokens(model: Model, prompts: Prompts) -> list[list[int]]:
+def rows_of(circuit: Circuit, model: Model, prompts: Prompts | None) -> list[list[int]]:
+    """The tokens of the prompts that means are taken over; by default the reference prompts of the circuit's task.
+
+    Raises:
+        UserError: prompts that are none, or the circuit's file does not hold its own.
+    """
+    return _own(circuit, model) if prompts is None else tokens_of(model, prompts)
+
+
+def tokens_of(model: Model, prompts: Prompts) -> list[list[int]]:
+    """The tokens of prompts.
+
+    Raises:
+        UserError: they are none.
+    """
     if isinstance(prompts, Task):
         return [row for tokens in prompts.all_references for row in tokens.tolist()]
     if isinstance(prompts, torch.Tensor):

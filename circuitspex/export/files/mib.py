@@ -6,4 +6,4 @@ from circuitspex.circuits.mib_report import MIBReport
 from circuitspex.export.files.codec import JsonForm
 
 MIB = JsonForm(MIBReport, "circuitspex.mib", 1, lambda data: None, with_gaps=True, ascii=True)
-to_json, write = MIB.to_json, MIB.write
+to_json, write, read = MIB.to_json, MIB.write, MIB.read

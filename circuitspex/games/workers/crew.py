@@ -115,6 +115,11 @@ class Crew:
         return {member.name: member.ablations / member.seconds for member in self._members if member.seconds > 0}
 
     @property
+    def done(self) -> dict[str, int]:
+        """The ablations of each worker that has started."""
+        return {member.name: member.ablations for member in self._members if "process" in member.name}
+
+    @property
     def said(self) -> str:
         """The rates in a few words."""
         found = sorted(self.rates.values())

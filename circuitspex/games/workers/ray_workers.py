@@ -120,6 +120,11 @@ class RayWorkers:
         return self._crew.rates
 
     @property
+    def done(self) -> dict[str, int]:
+        """How many ablations each worker has run, by machine and process; those that have ended as well."""
+        return self._crew.done
+
+    @property
     def said(self) -> str:
         """How fast each worker is, for a progress bar."""
         return self._crew.said

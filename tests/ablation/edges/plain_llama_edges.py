@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,27 @@ Outputs = dict[str, torch.Tensor]
 
 
 def plain_logits(
-    llama: Any, tokens: torch.Tensor, counterfactual: torch.Tensor, gates: Mapping[str, float]
+    llama: Any,
+    tokens: torch.Tensor,
+    counterfactual: torch.Tensor | None,
+    gates: Mapping[str, float],
+    base: Outputs | None = None,
 ) -> torch.Tensor:
-    """Logits ``[1, pos, vocab]`` with the edges of these names at these gates, all others open, under ``resample``."""
+    """Logits ``[1, pos, vocab]`` with the edges of these names at these gates, all others open.
+
+    Closed ones carry what their source writes on the counterfactual, or else ``base``.
+    """
     with torch.no_grad():
-        base, _ = _run(llama, counterfactual, {}, None)
+        if counterfactual is not None:
+            base, _ = _run(llama, counterfactual, {}, None)
         return _run(llama, tokens, gates, base)[1]
+
+
+def plain_mean(llama: Any, prompts: Sequence[torch.Tensor]) -> Outputs:
+    """What each source writes on average over all tokens of these prompts, each ``[1, pos]``."""
+    with torch.no_grad():
+        runs = [_run(llama, tokens, {}, None)[0] for tokens in prompts]
+        return {name: torch.cat([run[name][0] for run in runs]).double().mean(0).float() for name in runs[0]}
 
 
 def _run(
