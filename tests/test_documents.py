@@ -222,6 +222,10 @@ def test_the_recipes_work(mine: ModuleType, tiny: Any, tmp_path: Path, monkeypat
     assert written.read_text().split() == [node.name for node in circuit.nodes]
 
 
+def test_the_readme_is_two_screens() -> None:
+    assert len(text_of(ROOT / "README.md").splitlines()) <= 110
+
+
 def test_the_citation_is_complete() -> None:
     cited = yaml.safe_load(text_of(ROOT / "CITATION.cff"))
     assert cited["cff-version"] == "1.2.0"

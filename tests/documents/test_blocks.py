@@ -7,6 +7,7 @@ that need no circuit on a narrow model of as many layers and heads with random w
 from __future__ import annotations
 
 import ast
+import builtins
 import os
 import re
 import traceback
@@ -45,6 +46,33 @@ def test_blocks_are_run_or_say_why_not(page: Path) -> None:
             ast.parse(block.text)
         elif block.language in SHOWN:
             assert not re.search(r"\bcx\.|^\$? ?circuitspex ", block.text, re.MULTILINE), f"{block}: say its language"
+
+
+@each_page
+def test_names_that_blocks_use_come_from_their_page(page: Path) -> None:
+    """Each is made by this block or an earlier one, or said to be given; else a reader can't run the page."""
+    known = set(dir(builtins))
+    for block in ALL[page]:
+        if block.language != "python" or "yours" in block.needs:
+            continue
+        tree = ast.parse(block.text)
+        known |= {*block.given, *made_in(tree), *(["cx"] if block.given else [])}
+        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        assert used - known == set(), block
+
+
+def made_in(tree: ast.AST) -> set[str]:
+    """The names that code gives something to: by assigning, importing, defining, and as parameters."""
+    made: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.arg(arg=name):
+                made.add(name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                made.add(name)
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                made |= {(each.asname or each.name).split(".")[0] for each in names}
+    return made
 
 
 def test_blocks_outside_of_fences_are_seen(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import flow_picture
 import pytest
 from mkdocs.config import load_config
 from site_pages import made
@@ -69,3 +70,18 @@ def test_public_names_have_their_anchor(site: Path) -> None:
             names = [line[4:] for line in text.splitlines() if line.startswith("::: ")]
             missing = [name for name in names if f'id="{name}"' not in html and f"id={name}" not in html]
             assert [name for name in missing if name not in ("circuitspex.typing", "circuitspex.errors")] == []
+
+
+def test_the_picture_of_the_flow_is_what_its_tool_draws() -> None:
+    assert (ROOT / "docs/images/flow.svg").read_text(encoding="utf-8") == flow_picture.draw()
+    folders = {path.parent.name for path in (ROOT / "circuitspex").glob("*/__init__.py")}
+    assert set(flow_picture.BOXES) == folders
+    assert all(start in folders and end in folders for start, end, _ in flow_picture.ARROWS)
+
+
+def test_every_picture_is_in_the_gallery_beside_what_makes_it() -> None:
+    page = ROOT / "docs/gallery.md"
+    sections = page.read_text(encoding="utf-8").split("\n## ")[1:]
+    shown = {name: section for section in sections for name in re.findall(r"\]\(images/([^)]+)\)", section)}
+    assert set(shown) == {path.name for path in (ROOT / "docs/images").iterdir()}
+    assert [name for name, section in shown.items() if "```" not in section] == []

@@ -12,8 +12,8 @@ def page(parser: argparse.ArgumentParser) -> str:
     about = {action.dest: str(action.help) for action in verbs._choices_actions}
     parts = [
         "# Command line",
-        f"{parser.description} Every verb has `--help`; what is wrong with an option is one line, said before a model "
-        "is loaded, and the exit status is then 2. Other failures exit with 1.",
+        f"{parser.description} Every verb has `--help` and `--json`. A wrong option is reported in one line before "
+        "a model is loaded, with exit status 2; other failures exit with 1.",
         "\n".join(
             ["| verb | what it does |", "| --- | --- |", *(_row(f"[`{v}`](#{v})", about[v]) for v in verbs.choices)]
         ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 IN_FULL = ("circuitspex.typing", "circuitspex.errors")
-"""Modules beside the rooms whose public names are all documented."""
+"""Modules beside the folders whose public names are all documented."""
 
 
 @dataclass(frozen=True)

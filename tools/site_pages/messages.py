@@ -105,8 +105,8 @@ def page(root: Path) -> str:
     parts = [
         "# All messages",
         "Every message of a wrong call, file or environment, as the code has it. What is filled in stands "
-        "between ‹ and ›. Most say themselves what is allowed; "
-        "of those that people meet most, [causes and remedies](errors.md).",
+        "between ‹ and ›. Most name what is allowed; for "
+        "those that people meet most there is a page with [causes and remedies](errors.md).",
     ]
     found = messages(root)
     for area, title in AREAS.items():
