@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import torch
 
 
+INSTALL = "pip install 'circuitspex[quantization]'"
+
+
 @dataclass(frozen=True)
 class _Quantization:
     """A way to hold weights in few bits.
@@ -64,7 +67,7 @@ def check_quantization(quantization: str | None, source: str | Path) -> None:
     for needed in (package, "accelerate"):
         if importlib.util.find_spec(needed) is None:
             raise UserError(
-                f"quantization='{quantization}' needs {needed}, which is not installed: pip install {needed}"
+                f"quantization='{quantization}' needs {needed}, which is not installed: {INSTALL}"
             )
     if Path(source).suffix == ".gguf":
         raise UserError(
