@@ -83,7 +83,7 @@ def _main(arguments: Sequence[str] | None, told: list[argparse.Namespace]) -> in
     except Exception as error:  # the last resort: one line for people, the traceback with --debug
         if told and getattr(told[0], "debug", False):
             raise
-        line = out_of_memory(error)
+        line = out_of_memory(error) or escaped(f"{type(error).__name__}: {error}")
     with contextlib.suppress(MemoryError):  # here, where all that the error held is given back
         print(f"circuitspex: {line}{_kept(told) if line else ''}", file=sys.stderr)
     return 1
