@@ -165,9 +165,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wheel", type=Path, help="the wheel to try (default: build one)")
     parser.add_argument("--only", action="append", choices=("lowest", "newest"), help="not both")
-    parser.add_argument("--python", action="append", default=[], metavar="X.Y", help="also this Python, without PyTorch")
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="X.Y", help="also this Python, without PyTorch"
+    )
     parser.add_argument("--torch", default="2.13.0", metavar="VERSION", help="of PyTorch, in all environments")
-    parser.add_argument("--environments", type=Path, metavar="FOLDER", help="where they lie; kept (default: thrown away)")
+    parser.add_argument(
+        "--environments", type=Path, metavar="FOLDER", help="where they lie; kept (default: thrown away)"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="circuitspex-release-") as scratch:
         wheel = (options.wheel or built(Path(scratch) / "dist")).resolve()

@@ -32,7 +32,9 @@ class _Version(argparse.Action):
 
     def __init__(self, option_strings: Sequence[str], dest: str) -> None:
         nowhere = argparse.SUPPRESS
-        super().__init__(option_strings, nowhere, nargs=0, default=nowhere, help="show program's version number and exit")
+        super().__init__(
+            option_strings, nowhere, nargs=0, default=nowhere, help="show program's version number and exit"
+        )
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         print(f"circuitspex {own_version()}")

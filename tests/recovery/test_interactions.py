@@ -132,7 +132,9 @@ def test_sparse_array_is_symmetric_and_right(order):
 
 def test_a_sparse_array_without_its_package_is_one_line(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None)
-    with pytest.raises(UserError, match=r"^sparse arrays need the package sparse: pip install 'circuitspex\[sparse\]'$"):
+    with pytest.raises(
+        UserError, match=r"^sparse arrays need the package sparse: pip install 'circuitspex\[sparse\]'$"
+    ):
         made().to_sparse(2)
 
 
