@@ -1,4 +1,4 @@
-"""The release's own tools: notes of a version, lower ends of ranges, extras that are named, workflows that are sound."""
+"""The release's own tools: notes of a version, lower ends of ranges, extras that are named, sound workflows."""
 
 from __future__ import annotations
 
@@ -88,6 +88,8 @@ def test_every_requirement_has_a_lower_end_and_is_imported() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "circuitspex").rglob("*.py"))
     for need in map(Requirement, PROJECT["dependencies"]):
         assert any(each.operator == ">=" for each in need.specifier), need
+        if need.name == "gguf":  # transformers reads GGUF files with it, and does not ask for it
+            continue
         module = modules.get(need.name, need.name.replace("-", "_"))
         assert re.search(rf"^\s*(?:import|from) {module}\b", code, re.MULTILINE), f"{need.name} is never imported"
 
