@@ -146,6 +146,8 @@ def table(rows: list[Row], names: list[str]) -> str:
     for row in rows:
         lines.append(f"| {row.name} | {row.python} | {row.outcome} | {row.megabytes:.0f} | {row.seconds:.0f} |")
     full = [row for row in rows if not row.alone]
+    if not full:
+        return "\n".join(lines)
     lines += ["", "| needs | " + " | ".join(row.name for row in full) + " |", "| --- |" + " --- |" * len(full)]
     for name in names:
         lines.append(f"| {name} | " + " | ".join(row.versions.get(name, "") for row in full) + " |")
@@ -164,7 +166,7 @@ def built(folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wheel", type=Path, help="the wheel to try (default: build one)")
-    parser.add_argument("--only", action="append", choices=("lowest", "newest"), help="not both")
+    parser.add_argument("--only", action="append", choices=("lowest", "newest", "pythons"), help="not all")
     parser.add_argument(
         "--python", action="append", default=[], metavar="X.Y", help="also this Python, without PyTorch"
     )
@@ -183,7 +185,7 @@ def main() -> None:
             "newest": [ours],
         }
         here = functools.partial(Row, python=sys.executable)
-        rows = [here(name, folder=place / name, pins=pins[name]) for name in options.only or pins]
+        rows = [here(name, folder=place / name, pins=pins[name]) for name in pins if name in (options.only or pins)]
         rows += [Row("without PyTorch", f"python{each}", place / each, alone=True) for each in options.python]
         names = [need.name for need in needs]
         for row in rows:
