@@ -2,11 +2,13 @@
 PYTHON ?= python3
 # More options for pip, an index with CPU builds of PyTorch for example.
 PIP_FLAGS ?=
+# Other Pythons that release-check tries without PyTorch: `make release-check PYTHONS="3.12 3.13"`.
+PYTHONS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help demo test test-long families lint format clean coverage kernels-compiled docs docs-blocks
+.PHONY: help demo test test-long families lint format clean coverage kernels-compiled docs docs-blocks release-check
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -47,6 +49,9 @@ coverage: $(READY) ## how often intervals and tests are right, on 1,200 games wh
 
 kernels-compiled: $(READY) ## compile the kernels for GPUs that need not be there (minutes); writes the table in docs
 	$(BIN)/python tools/compile_kernels.py --out docs/benchmarks/kernels_compiled.md
+
+release-check: $(READY) ## build the wheel, install it with the lowest and the newest of what it needs, and try it
+	$(BIN)/python tools/release_check.py $(patsubst %,--python %,$(PYTHONS))
 
 format: $(READY) ## put the code into shape
 	$(BIN)/ruff check --fix .

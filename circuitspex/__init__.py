@@ -5,8 +5,17 @@ verified and drawn. The public names, listed in ``__init__.pyi``, are imported w
 ``import circuitspex`` is quick.
 """
 
+from typing import Any
+
 import lazy_loader
 
-__version__ = "0.1.0"
+_public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+def __getattr__(name: str) -> Any:
+    """A public name; the version is looked up when it is asked for, which takes as long as all else here."""
+    if name == "__version__":
+        from circuitspex.installed import own_version
+
+        return own_version()
+    return _public(name)

@@ -231,7 +231,8 @@ def test_the_citation_is_complete() -> None:
     assert cited["cff-version"] == "1.2.0"
     assert {"message", "title", "authors", "license"} <= set(cited)
     project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
-    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    released = re.findall(r"^## (\d+\.\d+\.\d+)", text_of(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    assert (cited["version"], cited["license"]) == (released[0], project["license"])
     assert {reference["url"].rpartition("/")[2] for reference in cited["references"]} == {"2502.13870", "2505.17495"}
     assert all({"type", "title", "authors"} <= set(reference) for reference in cited["references"])
 

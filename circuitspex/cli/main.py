@@ -12,10 +12,10 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from circuitspex import __version__
 from circuitspex.cli.memory import out_of_memory
 from circuitspex.cli.signals import answered
 from circuitspex.errors import UserError
+from circuitspex.installed import own_version
 from circuitspex.text import escaped, message
 
 if TYPE_CHECKING:
@@ -27,12 +27,26 @@ VERBS = (
 )
 
 
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for, and not whenever the parser is made."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        nowhere = argparse.SUPPRESS
+        super().__init__(
+            option_strings, nowhere, nargs=0, default=nowhere, help="show program's version number and exit"
+        )
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(f"circuitspex {own_version()}")
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all verbs."""
     from circuitspex.cli.options import Parser
 
     parser = Parser(prog="circuitspex", description="Find which components of a language model work together.")
-    parser.add_argument("--version", action="version", version=f"circuitspex {__version__}")
+    parser.add_argument("--version", action=_Version)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
         importlib.import_module(f"circuitspex.cli.{verb}").add_parser(verbs)
@@ -71,7 +85,7 @@ def _main(arguments: Sequence[str] | None, told: list[argparse.Namespace]) -> in
     except Exception as error:  # the last resort: one line for people, the traceback with --debug
         if told and getattr(told[0], "debug", False):
             raise
-        line = out_of_memory(error)
+        line = out_of_memory(error) or escaped(f"{type(error).__name__}: {error}")
     with contextlib.suppress(MemoryError):  # here, where all that the error held is given back
         print(f"circuitspex: {line}{_kept(told) if line else ''}", file=sys.stderr)
     return 1

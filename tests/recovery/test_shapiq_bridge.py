@@ -237,7 +237,7 @@ def test_wrong_calls_are_one_line(stand_in):
 
 def test_without_shapiq_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "shapiq", None)
-    with pytest.raises(UserError, match="pip install shapiq") as caught:
+    with pytest.raises(UserError, match=r"pip install 'circuitspex\[shapiq\]'") as caught:
         to_shapiq({(): 1.0}, 2)
     assert len(str(caught.value).splitlines()) == 1
 

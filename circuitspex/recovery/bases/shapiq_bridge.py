@@ -86,7 +86,7 @@ def to_shapiq(
     try:
         shapiq = import_module("shapiq")
     except ImportError as error:
-        raise UserError(f"shapiq can't be imported ({error}); pip install shapiq") from error
+        raise UserError(f"shapiq can't be imported ({error}); pip install 'circuitspex[shapiq]'") from error
     kept = [(), *sorted((t for t, value in out.items() if t and value != 0), key=lambda t: (len(t), t))]
     return shapiq.InteractionValues(
         values=np.array([out.get(term, 0.0) for term in kept]),
