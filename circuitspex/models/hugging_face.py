@@ -23,6 +23,24 @@ def is_hugging_face(given: object) -> bool:
     )
 
 
+def unwrapped(given: Any) -> Any:
+    """The Hugging Face model itself, of one that nnsight has wrapped; anything else as it is.
+
+    Raises:
+        ModelNotFoundError: nnsight has not loaded it yet.
+    """
+    wrapped = any(base.__module__.partition(".")[0] == "nnsight" for base in type(given).__mro__)
+    model = getattr(given, "_module", None) if wrapped else None
+    if model is None:
+        return given
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ModelNotFoundError(
+            f"nnsight has not loaded the weights of this {type(model).__name__}; make it with dispatch=True, or call "
+            "its dispatch()"
+        )
+    return model
+
+
 def own_copy(model: Any, dtype: torch.dtype | None) -> Any:
     """A copy of a model that shares its weights: the caller's stays as it is, whatever is done to the copy's modules.
 
@@ -59,9 +77,11 @@ def name_of(model: Any) -> str:
 def tokenizer_for(model: Any) -> Any:
     """The tokenizer in the folder, or of the name on the hub, that a model was loaded from; None where there is none.
 
-    Only what is on this machine is looked at, and no code that comes with it is run.
+    Only what is on this machine is looked at, and no code that comes with it is run. A model of nnsight has its own.
     """
-    return tokenizer_in(name_of(model))
+    if (given := unwrapped(model)) is not model and getattr(model, "tokenizer", None) is not None:
+        return model.tokenizer
+    return tokenizer_in(name_of(given))
 
 
 def tokenizer_in(name: str | Path) -> Any:
