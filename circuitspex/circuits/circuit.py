@@ -343,9 +343,11 @@ class Circuit(formats.Drawn, CircuitPlots, CircuitUses):
         return _frame(self, of)
 
     def to_networkx(self) -> Any:
-        """A ``networkx.MultiGraph``: nodes are components by name, edges interactions of two, with effects, intervals,
-        q values and relations as attributes; a larger interaction is a node of its own, the tuple of its members' names,
-        with an edge to each. Of a circuit of edges a ``networkx.MultiDiGraph`` of the model's parts.
+        """A ``networkx.MultiGraph``: nodes are components by name, edges interactions of two, with attributes.
+
+        Effects, intervals, q values and relations are named as in the GraphML file. A larger interaction is a node of
+        its own, the tuple of its members' names, with an edge to each. Of a circuit of edges it is a
+        ``networkx.MultiDiGraph`` of the model's parts.
 
         Raises:
             UserError: a component is there twice, or a number is not finite.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 import circuitspex as cx
 from circuitspex.errors import ModelNotFoundError
@@ -20,11 +21,10 @@ MASKS = np.array([[True, False, True], [False, True, True]])
 
 @pytest.fixture
 def wrapped(tiny: SimpleNamespace, tmp_path: Path) -> tuple[Any, Any]:
-    """A Hugging Face model, and the same as nnsight loads it from a folder."""
-    hf_model = tiny.hf_model("llama")
-    hf_model.save_pretrained(tmp_path)
+    """A Hugging Face model from a folder, and the same as nnsight loads it."""
+    tiny.hf_model("llama").save_pretrained(tmp_path)
     tiny.tokenizer.save_pretrained(tmp_path)
-    return hf_model, nnsight.LanguageModel(str(tmp_path), dispatch=True)
+    return AutoModelForCausalLM.from_pretrained(tmp_path), nnsight.LanguageModel(str(tmp_path), dispatch=True)
 
 
 def test_language_models(tiny: SimpleNamespace, wrapped: tuple[Any, Any]) -> None:
@@ -65,7 +65,7 @@ def test_an_activation_of_nnsight_is_ours(tiny: SimpleNamespace, wrapped: tuple[
 
 def test_not_loaded_yet(tiny: SimpleNamespace) -> None:
     """A model whose weights nnsight has not loaded is refused in one line."""
-    language_model = nnsight.LanguageModel(tiny.hf_model("llama").to("meta"), tokenizer=tiny.tokenizer)
+    language_model = nnsight.NNsight(tiny.hf_model("llama").to("meta"))
     with pytest.raises(ModelNotFoundError, match="nnsight has not loaded the weights") as caught:
         cx.load_model(language_model)
     assert len(str(caught.value).splitlines()) == 1
