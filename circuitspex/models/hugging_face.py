@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import ModelNotFoundError
@@ -61,11 +62,24 @@ def own_copy(model: Any, dtype: torch.dtype | None) -> Any:
         shared[id(parameter)] = torch.nn.Parameter(parameter.detach(), requires_grad=False) if plain else parameter
     shared |= {id(buffer): buffer for buffer in model.buffers()}
     made = copy.deepcopy(model, shared)
+    for module in made.modules():
+        _without_nnsight(module)
     if hasattr(made, "set_attn_implementation"):
         made.set_attn_implementation("eager")
     if not getattr(made.config, "architectures", None):
         made.config.architectures = [type(made).__name__]
     return made if dtype is None else made.to(dtype)
+
+
+def _without_nnsight(module: Any) -> None:
+    """Give a module the forward that it had before nnsight put its own, which belongs to the caller's model, there."""
+    state = module.__dict__.pop("__nnsight__", None)
+    if state is None:
+        return
+    module.__dict__.pop("forward", None)
+    original = getattr(state, "original", None)
+    if original is not None and original is not type(module).forward:
+        module.forward = MethodType(original, module)
 
 
 def name_of(model: Any) -> str:

@@ -35,7 +35,8 @@ def test_language_models(tiny: SimpleNamespace, wrapped: tuple[Any, Any]) -> Non
     with torch.no_grad():
         torch.testing.assert_close(model(tokens), hf_model(tokens).logits, atol=1e-4, rtol=0)
     assert cx.model_identity(model) == cx.model_identity(cx.load_model(hf_model))
-    assert model.tokenizer("w3 w4")["input_ids"] == tiny.tokenizer("w3 w4")["input_ids"]
+    assert model.tokenizer("w3 w4")["input_ids"] == cx.load_model(hf_model).tokenizer("w3 w4")["input_ids"]
+    assert all("__nnsight__" not in module.__dict__ for module in model.original_model.modules())
     task = tiny.task(tiny.bridge("llama"))
     values = [cx.ComponentGame(each, task, "mlps", "zero")(MASKS) for each in (language_model, hf_model)]
     np.testing.assert_allclose(*values, atol=1e-5)
