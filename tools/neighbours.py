@@ -153,6 +153,7 @@ def tried(neighbour: Neighbour, python: Path) -> Outcome:
         else:
             options += ["-n", "0"]
         chosen = [f"{file}::{name}" for name in neighbour.only] or [str(file)]
+        environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
         subprocess.run([python, "-m", "pytest", *options, *chosen], env=environment, cwd=ROOT, check=False)
         passed: dict[str, bool] = {}
         for case in ET.parse(report).iter("testcase"):

@@ -64,7 +64,6 @@ def test_our_games_are_games_of_shapiq() -> None:
         ("PermutationSamplingSII", {"index": "k-SII", "max_order": 2}, True),
         ("RegressionFSII", {"max_order": 2}, True),
         ("RegressionFSII", {"max_order": 2}, False),
-        ("ProxySPEX", {"index": "FBII", "max_order": 2}, True),
     ],
 )
 def test_approximators_of_shapiq_run_on_our_games(approximator: str, options: dict, wrapped: bool) -> None:
