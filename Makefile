@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help demo test test-long families lint format clean coverage kernels-compiled docs docs-blocks release-check
+.PHONY: help demo test test-long families neighbours lint format clean coverage kernels-compiled docs docs-blocks release-check
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,6 +43,9 @@ docs-blocks: $(READY) ## run every block of code and command of the docs and REA
 
 families: $(READY) ## try every family of models (20 minutes); writes docs/models.md
 	$(BIN)/python tests/families/run.py
+
+neighbours: $(READY) ## try SAELens, nnsight, shapiq and others in environments of their own; writes docs/neighbours.md
+	PIP_FLAGS="$(PIP_FLAGS)" $(BIN)/python tools/neighbours.py --out docs/neighbours.md
 
 coverage: $(READY) ## how often intervals and tests are right, on 1,200 games whose truth is known (minutes)
 	$(BIN)/python tools/bench/intervals.py --games 1200 --processes 2 --out docs/benchmarks/coverage.md

@@ -32,6 +32,7 @@ from circuitspex.statistics import Estimate as Estimate
 _describe = Later("circuitspex.circuits.roles._describe:describe")
 _frame = Later("circuitspex.export.tables.frames:of_circuit")
 _groups = Later("circuitspex.circuits._groups:groups")
+_networkx = Later("circuitspex.export.graphs.networkx_graph:of_circuit")
 
 
 @dataclass(frozen=True)
@@ -340,3 +341,15 @@ class Circuit(formats.Drawn, CircuitPlots, CircuitUses):
             UserError: another table, or pandas is not installed.
         """
         return _frame(self, of)
+
+    def to_networkx(self) -> Any:
+        """A ``networkx.MultiGraph``: nodes are components by name, edges interactions of two, with attributes.
+
+        Effects, intervals, q values and relations are named as in the GraphML file. A larger interaction is a node of
+        its own, the tuple of its members' names, with an edge to each. Of a circuit of edges it is a
+        ``networkx.MultiDiGraph`` of the model's parts.
+
+        Raises:
+            UserError: a component is there twice, or a number is not finite.
+        """
+        return _networkx(self)

@@ -186,13 +186,16 @@ def _refuse_mixed_positions(group: list[Component]) -> None:
 
 
 def _refuse_two_kinds_at_one_point(structure: ModelStructure, components: tuple[Component, ...]) -> None:
-    """Latents may read the very activation that another component gates as a whole."""
+    """Latents may read or write the very activation that another component gates as a whole."""
     one_of_each = {(component.layer, component.kind): component for component in reversed(components)}
-    first: dict[str, Component] = {}
+    first: dict[str, tuple[Component, bool]] = {}
     for component in reversed(one_of_each.values()):
         part = structure.layers[component.layer].part(component.kind)
-        other = first.setdefault(part.point, component)
-        if part.point and other.kind != component.kind:
-            raise ComponentError(
-                f"{other} and {component} gate the same activation ('{part.hook}'); select one of the two"
-            )
+        for point in (part.point, *part.written):
+            other, writes = first.setdefault(point, (component, point != part.point))
+            if point and other.kind != component.kind:
+                raise ComponentError(
+                    f"{other} and {component} gate the same activation ('{part.hook}'); select one of the two"
+                    if not writes and point == part.point
+                    else f"{other} and {component} change the same activation ('{point}'); select one of the two"
+                )

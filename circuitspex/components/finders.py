@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from circuitspex.components.kinds import KINDS, Kind
+from circuitspex.components.latents import Latents
 from circuitspex.components.layer_view import LayerView, Part
 from circuitspex.errors import ComponentError
 
@@ -96,11 +97,21 @@ def latents(kind: Kind, view: LayerView) -> Part:
             why="has no latents: give a sparse autoencoder, as latents=circuitspex.Latents(hook=..., encoder=..., ...) "
             "or --latents FILE"
         )
-    passing = view.passed(given.hook) if view.positions(given.hook) == 1 else ()
-    if len(passing) < 3 or math.prod(passing[2:]) != given.width:
-        carries = f"{math.prod(passing[2:])} numbers a token" if len(passing) > 2 else "no activation of tokens"
-        raise ComponentError(
-            f"latents at '{given.hook}': their encoder reads {given.width} numbers a token, "
-            f"and there the model has {carries}"
-        )
-    return Part(given.n_latents, given.hook, point=view.point(given.hook), source=given)
+    for hook, width, does in _ends(given):
+        passing = view.passed(hook) if view.positions(hook) == 1 else ()
+        if len(passing) < 3 or math.prod(passing[2:]) != width:
+            carries = f"{math.prod(passing[2:])} numbers a token" if len(passing) > 2 else "no activation of tokens"
+            raise ComponentError(
+                f"latents at '{hook}': their {does} {width} numbers a token, and there the model has {carries}"
+            )
+    written = () if given.output_hook is None else tuple(map(view.point, given.output_hooks))
+    return Part(given.n_latents, given.hook, point=view.point(given.hook), source=given, written=written)
+
+
+def _ends(given: Latents) -> list[tuple[str, int, str]]:
+    """Each hook of these latents, how many numbers a token they read or write there, and the words for it."""
+    read = (given.hook, given.width, "encoder reads")
+    if given.output_hook is None:
+        return [read]
+    written = zip(given.output_hooks, given.decoders(), strict=True)
+    return [read, *((hook, int(decoder.shape[1]), "decoder writes") for hook, decoder in written)]

@@ -1,17 +1,20 @@
-"""Latents of a sparse autoencoder, given by the user as its encoder and decoder."""
+"""Latents of a sparse autoencoder or a transcoder, given by the user as its encoder and decoder."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from circuitspex.components.sae_lens import arguments
+from circuitspex.components.tensor_file import read_tensors
 from circuitspex.errors import ComponentError, FileFormatError
 from circuitspex.files import write_atomically
-from circuitspex.strict_json import check_regular, short
+from circuitspex.strict_json import parse, short
 
 if TYPE_CHECKING:
     import torch
@@ -24,22 +27,26 @@ _ACTIVATIONS = "'relu', 'topk:K' (the K largest of each token) or 'jumprelu' (wi
 
 @dataclass(frozen=True, eq=False)
 class Latents:
-    """A sparse autoencoder on one activation of a model: its latents can be ablated as ``L5S123``.
+    """A sparse autoencoder or a transcoder of a model: its latents can be ablated as ``L5S123``.
 
     At the hook the model carries an activation x of d numbers a token; the latents are
-    ``f = activation(x @ encoder + encoder_bias)``, and latent i writes ``f_i * decoder[i]``.
+    ``f = activation(x @ encoder + encoder_bias)``, and latent i writes ``f_i * decoder[i]``: into the same activation
+    (an autoencoder), into that of another hook (a transcoder), or into several (a cross-layer transcoder).
 
     Args:
-        hook: where it reads and writes, such as 'blocks.5.hook_resid_post'; one set of latents a layer.
+        hook: where it reads, such as 'blocks.5.hook_resid_post'; one set of latents a layer.
         encoder: ``(d, m)`` for m latents.
-        decoder: ``(m, d)``.
+        decoder: ``(m, d_out)``, where d_out is d for an autoencoder; with K hooks to write at ``(K, m, d_out)``, a
+            matrix for each.
         encoder_bias: ``(m,)``, or None for zeros.
-        decoder_bias: ``(d,)``, or None for zeros. It matters only with ``subtract_decoder_bias``, since what the
-            decoder does not explain is kept as it is.
+        decoder_bias: ``(d_out,)``, or ``(K, d_out)``, or None for zeros. Ablations need it only with
+            ``subtract_decoder_bias``, since what the decoder does not explain is kept as it is.
         activation: 'relu'; 'topk:K', which keeps the K largest latents of each token, and of these the positive ones;
             or 'jumprelu', which keeps those above their ``thresholds``.
         thresholds: ``(m,)``, for 'jumprelu' only.
         subtract_decoder_bias: whether the encoder reads ``x - decoder_bias`` instead of x, as some autoencoders do.
+        output_hook: where it writes, if that is not where it reads: a hook of the same layer or a later one, such as
+            'blocks.5.hook_mlp_out' for one that reads 'blocks.5.mlp.hook_in'; or a list of such hooks.
 
     Tensors, or anything that ``torch.as_tensor`` takes. They are kept as they are given and used in the model's dtype.
 
@@ -56,11 +63,17 @@ class Latents:
     activation: str = "relu"
     thresholds: torch.Tensor | None = None
     subtract_decoder_bias: bool = False
+    output_hook: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.hook, str) or _HOOK.fullmatch(self.hook) is None:
-            what = "latents belong to a layer: their hook is written like 'blocks.5.hook_resid_post'"
-            raise ComponentError(f"{what}, not {short(self.hook)}")
+        _check_hook(self.hook)
+        if self.output_hook is not None:
+            several = not isinstance(self.output_hook, str)
+            if several and not isinstance(self.output_hook, list | tuple):
+                raise ComponentError(f"output_hook must be one hook or a list of them, not {short(self.output_hook)}")
+            names = tuple(self.output_hook) if several else (self.output_hook,)
+            _check_outputs(self.hook, names)
+            object.__setattr__(self, "output_hook", names if several else names[0])
         for name in _TENSORS:
             value = getattr(self, name)
             if value is not None:
@@ -70,7 +83,9 @@ class Latents:
                 f"the encoder of the latents must have the shape (d_model, latents), not {tuple(self.encoder.shape)}"
             )
         d, m = self.encoder.shape
-        for name, shape in zip(_TENSORS, ((d, m), (m, d), (m,), (d,), (m,)), strict=True):
+        d_out = d if self.output_hook is None or not self.decoder.ndim else int(self.decoder.shape[-1])
+        each = () if self.output_hook is None or isinstance(self.output_hook, str) else (len(self.output_hook),)
+        for name, shape in zip(_TENSORS, ((d, m), (*each, m, d_out), (m,), (*each, d_out), (m,)), strict=True):
             value = getattr(self, name)
             if value is not None and tuple(value.shape) != shape:
                 raise ComponentError(
@@ -84,8 +99,62 @@ class Latents:
             raise ComponentError(f"'{self.activation}': there are only {m} latents")
         if (self.activation == "jumprelu") != (self.thresholds is not None):
             raise ComponentError("thresholds of latents go with the activation 'jumprelu', and only with it")
-        if self.subtract_decoder_bias and self.decoder_bias is None:
-            raise ComponentError("subtract_decoder_bias needs the decoder_bias of the latents")
+        if self.subtract_decoder_bias and (self.decoder_bias is None or self.output_hook is not None):
+            raise ComponentError(
+                "subtract_decoder_bias needs the decoder_bias of the latents"
+                if self.output_hook is None
+                else "subtract_decoder_bias is for autoencoders; a transcoder's decoder_bias belongs to what it writes"
+            )
+
+    @classmethod
+    def from_sae_lens(
+        cls, sae: Any, *, hook: str | None = None, output_hook: str | Sequence[str] | None = None
+    ) -> Latents:
+        """The latents of an autoencoder or transcoder of SAELens (version 6).
+
+        They are those of ``sae.encode``, and ``decode`` gives what ``sae.decode`` does.
+
+        Args:
+            sae: 'standard', 'topk', 'jumprelu' or 'gated', or a transcoder ('transcoder', 'jumprelu_transcoder', and
+                those with a skip connection, which is left as it is in the model); or the folder that
+                ``sae.save_model`` wrote, for which SAELens need not be installed. Its tensors are copied.
+            hook: where it reads, by TransformerLens's name; by default what ``sae.cfg.metadata.hook_name`` says.
+            output_hook: where a transcoder writes; by default ``sae.cfg.metadata.hook_name_out``.
+
+        Raises:
+            ComponentError: no such object, or one that does what latents can't: another architecture, activations
+                that are normalised for each token, a hook of another naming, or a single head.
+            FileFormatError: the folder's files are missing or damaged.
+        """
+        return cls(**arguments(sae, hook, output_hook))
+
+    @property
+    def output_hooks(self) -> tuple[str, ...]:
+        """Where it writes."""
+        given = self.hook if self.output_hook is None else self.output_hook
+        return (given,) if isinstance(given, str) else tuple(given)
+
+    def decoders(self) -> tuple[torch.Tensor, ...]:
+        """The decoder ``(m, d_out)`` of each of ``output_hooks``."""
+        return tuple(self.decoder) if self.decoder.ndim == 3 else (self.decoder,)
+
+    def encode(self, x: Any) -> torch.Tensor:
+        """All latents ``(..., m)`` of activations ``(..., d)``, in the dtype of the encoder."""
+        import torch
+
+        x = torch.as_tensor(x).to(self.encoder)
+        before = (x - self.decoder_bias if self.subtract_decoder_bias else x) @ self.encoder
+        return activated(before if self.encoder_bias is None else before + self.encoder_bias, self, self.thresholds)
+
+    def decode(self, latents: Any) -> torch.Tensor:
+        """What latents ``(..., m)`` are decoded to: ``(..., d_out)``; with K hooks to write at ``(K, ..., d_out)``."""
+        import torch
+
+        f = torch.as_tensor(latents).to(self.decoder)
+        written = torch.stack([f @ decoder for decoder in self.decoders()])
+        if self.decoder_bias is not None:
+            written = written + self.decoder_bias.reshape(len(written), *[1] * (f.ndim - 1), -1)
+        return written if self.decoder.ndim == 3 else written[0]
 
     def save(self, path: str | Path) -> Path:
         """Write a safetensors file, which ``load`` and ``circuitspex find --latents`` read; whole or not at all.
@@ -99,33 +168,25 @@ class Latents:
         said = {"hook": self.hook, "activation": self.activation}
         if self.subtract_decoder_bias:
             said["subtract_decoder_bias"] = "true"
+        if self.output_hook is not None:
+            said["output_hook"] = json.dumps(self.output_hook)
         data = save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, said)
         return write_atomically(Path(path), data)
 
     @classmethod
     def load(cls, path: str | Path) -> Latents:
-        """Read a safetensors file.
+        """Read a safetensors file, or the folder that SAELens's ``save_model`` wrote (``from_sae_lens``).
 
-        Its tensors are named as the arguments, and its metadata has 'hook' and, where they are not the usual ones,
-        'activation' and 'subtract_decoder_bias' ('true').
+        The file's tensors are named as the arguments, and its metadata has 'hook' and, where they are not the usual
+        ones, 'activation', 'subtract_decoder_bias' ('true') and 'output_hook' (as JSON).
 
         Raises:
             FileFormatError: the file is missing or damaged, or something is missing in it.
             ComponentError: what it says is no sparse autoencoder.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            check_regular(path)
-        except FileFormatError as error:
-            raise FileFormatError(f"{path}: {error}") from None
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                said: dict[str, str] = file.metadata() or {}
-                found: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            why = " ".join(str(error).split())[:120]
-            raise FileFormatError(f"{path}: not a safetensors file, or damaged ({why})") from None
+        if Path(path).is_dir():
+            return cls.from_sae_lens(path)
+        said, found = read_tensors(path)
         unknown = sorted(set(found) - set(_TENSORS))
         missing = [name for name in ("encoder", "decoder") if name not in found]
         if unknown or missing:
@@ -142,9 +203,10 @@ class Latents:
                 **found,
                 activation=said.get("activation", "relu"),
                 subtract_decoder_bias=said.get("subtract_decoder_bias", "false").lower() == "true",
+                output_hook=parse(said["output_hook"]) if "output_hook" in said else None,
             )
-        except ComponentError as error:
-            raise ComponentError(f"{path}: {error}") from None
+        except (ComponentError, FileFormatError) as error:
+            raise type(error)(f"{path}: {error}") from None
 
     @property
     def layer(self) -> int:
@@ -169,8 +231,9 @@ class Latents:
 
     @property
     def identity(self) -> str:
-        """A hash of all that a value depends on: the hook, the activation and every number, as they are now."""
-        digest = hashlib.sha256(f"{self.hook} {self.activation} {self.subtract_decoder_bias}".encode())
+        """A hash of all that a value depends on: the hooks, the activation and every number, as they are now."""
+        written = "" if self.output_hook is None else f" {json.dumps(self.output_hook)}"
+        digest = hashlib.sha256(f"{self.hook} {self.activation} {self.subtract_decoder_bias}{written}".encode())
         for name in _TENSORS:
             value = getattr(self, name)
             digest.update(f"|{name} {None if value is None else (value.dtype, tuple(value.shape))}|".encode())
@@ -198,6 +261,37 @@ def one_a_layer(latents: Latents | Iterable[Latents] | None) -> dict[int, Latent
             )
         found[one.layer] = one
     return found
+
+
+def activated(before: torch.Tensor, about: Latents, thresholds: torch.Tensor | None) -> torch.Tensor:
+    """The latents ``(..., m)`` of what the encoder gives; ``thresholds`` are those of these m."""
+    import torch
+
+    f = torch.relu(before)
+    if thresholds is not None:
+        return f * (before > thresholds)
+    if about.n_active is not None:
+        top = before.topk(about.n_active, dim=-1).indices
+        f = f * torch.zeros_like(f).scatter(-1, top, 1.0)
+    return f
+
+
+def _check_hook(hook: Any) -> None:
+    if not isinstance(hook, str) or _HOOK.fullmatch(hook) is None:
+        what = "latents belong to a layer: their hook is written like 'blocks.5.hook_resid_post'"
+        raise ComponentError(f"{what}, not {short(hook)}")
+
+
+def _check_outputs(hook: str, names: tuple[Any, ...]) -> None:
+    """Refuse hooks to write at that are none, the same twice, the one that is read, or before it."""
+    for name in names:
+        _check_hook(name)
+    if not names or len(set(names)) != len(names):
+        raise ComponentError(f"output_hook must be one hook or a list of different ones, not {short(list(names))}")
+    if hook in names:
+        raise ComponentError(f"latents that write where they read, at '{hook}', are an autoencoder's: no output_hook")
+    if early := [name for name in names if int(name.split(".")[1]) < int(hook.split(".")[1])]:
+        raise ComponentError(f"latents that read '{hook}' can't write at '{early[0]}', which comes before it")
 
 
 def _tensor(value: Any, what: str) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from circuitspex.components.proof.proposals import Shape
 from circuitspex.components.proof.what_is_proved import Proof
 from circuitspex.models.protocol import Model
 
+_LEAVES = re.compile(r"blocks\.(\d+)\.hook_out")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -23,6 +26,7 @@ class Part:
     many numbers a unit has. ``source`` is what their site works with besides the hook: the ``Router`` of experts, the
     ``Latents`` that were given. ``layout`` is where the units are in the activation; None is the plain place, the axis
     after that of positions. Of neurons of experts, ``n_units`` are those of one of the ``n_experts`` experts.
+    ``written`` are the points of the other activations that the components write into (transcoders).
     """
 
     n_units: int = 0
@@ -34,6 +38,7 @@ class Part:
     layout: Layout | None = None
     refused: bool = False
     n_experts: int | None = None
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,5 +80,7 @@ class LayerView:
 
     def point(self, name: str) -> str:
         """What is the same for two hooks that carry the same activation: a block's output enters the next one."""
-        of_hook, after = str(self.hooks[name].name), f"blocks.{self.layer + 1}.hook_in"
-        return after if of_hook == f"blocks.{self.layer}.hook_out" and after in self.hooks else of_hook
+        of_hook = str(self.hooks[name].name)
+        leaves = _LEAVES.fullmatch(of_hook)
+        after = "" if leaves is None else f"blocks.{int(leaves[1]) + 1}.hook_in"
+        return after if after in self.hooks else of_hook

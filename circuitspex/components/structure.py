@@ -89,10 +89,11 @@ def model_structure(model: Model, latents: Latents | Iterable[Latents] | None = 
 
     Args:
         model: the bridge.
-        latents: of sparse autoencoders, at most one set a layer.
+        latents: of sparse autoencoders and transcoders, at most one set a layer.
 
     Raises:
-        ComponentError: latents at a hook that the model does not have, or of another width than what passes there.
+        ComponentError: latents at a hook that the model does not have, or of another width than what passes there; or
+            a transcoder that would write at a hook which the model comes to before the one that it reads.
     """
     model = bridged(model)
     given = one_a_layer(latents)
@@ -102,12 +103,17 @@ def model_structure(model: Model, latents: Latents | Iterable[Latents] | None = 
     for one in given.values():
         if one.layer >= n_layers:
             raise ComponentError(f"latents at '{one.hook}': {name} has {n_layers} layers, 0 to {n_layers - 1}")
-        if one.hook not in hooks:
-            raise ComponentError(
-                f"latents at '{one.hook}': {name} has no such hook; it has 'blocks.{one.layer}.hook_resid_pre', for one"
-            )
+        for hook in (one.hook, *one.output_hooks):
+            if hook not in hooks:
+                raise ComponentError(
+                    f"latents at '{hook}': {name} has no such hook; it has 'blocks.{one.layer}.hook_resid_pre', for one"
+                )
     known = proofs(model, {word: Wanted(kind.hooks, kind.proposed) for word, kind in KINDS.items()})
-    shapes = {**known.shapes, **_passing(model, [one.hook for one in given.values() if one.hook not in known.shapes])}
+    wanted = {hook for one in given.values() for hook in (one.hook, *one.output_hooks)}
+    shapes = {**known.shapes, **_passing(model, sorted(wanted - set(known.shapes)))}
+    for one in given.values():
+        if one.output_hook is not None:
+            _check_order(model, one)
     of_layer: dict[int, dict[str, Proof]] = {layer: {} for layer in range(n_layers)}
     for (layer, kind), proof in known.of.items():
         of_layer[layer][KINDS[kind].word] = proof
@@ -121,12 +127,25 @@ def model_structure(model: Model, latents: Latents | Iterable[Latents] | None = 
     )
 
 
+def _check_order(model: Model, latents: Latents) -> None:
+    """Refuse a transcoder that would have to write before it has read."""
+    passed = list(_in_order(model, [latents.hook, *latents.output_hooks]))
+    late = passed.index(latents.hook) if latents.hook in passed else len(passed)
+    if early := [hook for hook in latents.output_hooks if hook in passed[:late]]:
+        raise ComponentError(f"latents that read '{latents.hook}' can't write at '{early[0]}', which comes before it")
+
+
 def _passing(model: Model, names: list[str]) -> dict[str, Shape]:
     """The shapes of the activations at hooks that latents are for."""
     found: dict[str, Shape] = {}
     for name in names:
-        try:
-            found |= shapes_at(model, [name])
-        except ValueError as error:  # TransformerLens has hooks that must be switched on first
-            raise ComponentError(f"latents at '{name}': {' '.join(str(error).split())}") from error
+        found |= _in_order(model, [name])
     return found
+
+
+def _in_order(model: Model, names: list[str]) -> dict[str, Shape]:
+    """What passes these hooks, in the order of a pass."""
+    try:
+        return shapes_at(model, names)
+    except ValueError as error:  # TransformerLens has hooks that must be switched on first
+        raise ComponentError(f"latents at '{names[0]}': {' '.join(str(error).split())}") from error

@@ -38,7 +38,8 @@ class ComponentGame(TaskGame):
         model: a TransformerBridge, from ``load_model`` for example; a Hugging Face model, or the name of one.
         task: the prompts and the metric; or the name of a built-in task, or a ``.jsonl`` file.
         components: a selector such as 'heads' or 'heads+mlps', a component, or a list of them.
-        latents: sparse autoencoders whose latents are among the components, as ``Latents``, at most one a layer.
+        latents: sparse autoencoders and transcoders whose latents are among the components, as ``Latents``, at most
+            one a layer.
         baseline: what ablated components output: 'mean' (over the task's reference prompts, by position),
             'mean_vector' (over them and their positions: one vector a component, which serves any prompt), 'resample'
             (their output on the paired counterfactual prompt) or 'zero'.
@@ -112,7 +113,13 @@ class ComponentGame(TaskGame):
     def describe(self) -> dict[str, Mapping[str, Any]]:
         """What ``circuit.json`` says of the model and of the task."""
         of_latents = [
-            {"hook": one.hook, "n_latents": one.n_latents, "activation": one.activation, "identity": one.identity}
+            {
+                "hook": one.hook,
+                **({} if one.output_hook is None else {"output_hooks": list(one.output_hooks)}),
+                "n_latents": one.n_latents,
+                "activation": one.activation,
+                "identity": one.identity,
+            }
             for one in self._latents()
         ]
         return {
@@ -132,7 +139,7 @@ class ComponentGame(TaskGame):
         }
 
     def _latents(self) -> list[Latents]:
-        """The sparse autoencoders whose latents are among the components."""
+        """The autoencoders and transcoders whose latents are among the components."""
         layers = sorted({component.layer for component in self.components if component.kind == "latents"})
         return [self.structure.layers[layer].part("latents").source for layer in layers]
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from circuitspex.games.chunks import ChunkedGame
 from circuitspex.games.remembering import RememberingGame
 from circuitspex.games.run import Run
+from circuitspex.games.shapiq_game import shapiq_game
 from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.typing import FloatArray, Masks, Values
 
@@ -89,6 +90,20 @@ class LensGame(ChunkedGame):
             TaskError: the metric gave NaN, an infinity or a wrong shape.
         """
         return RememberingGame(self, progress).evaluate(masks, gradients=gradients, stage=label or self.doing)
+
+    def to_shapiq(self, *, normalize: bool = True) -> Any:
+        """The game as a ``shapiq.Game``, for its approximators and explainers; needs ``pip install shapiq``.
+
+        Coalitions are masks (True = kept), each played once; the players' names are ``player_name_lookup``.
+        ``Interactions.from_shapiq(values, names=game.names)`` reads what shapiq makes of it.
+
+        Args:
+            normalize: subtract the value of nothing kept, which most of shapiq's methods expect; it is played at once.
+
+        Raises:
+            UserError: shapiq is not installed.
+        """
+        return shapiq_game(self, normalize)
 
     def _bar_word(self) -> str:
         return self.lens

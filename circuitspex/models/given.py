@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from circuitspex.errors import UserError
-from circuitspex.models.hugging_face import is_hugging_face, tokenizer_for
+from circuitspex.models.hugging_face import is_hugging_face, tokenizer_for, unwrapped
 from circuitspex.models.memory import check_fits, model_memory
 from circuitspex.models.protocol import HasTokenizer, Model
 from circuitspex.models.sources import check_model
@@ -68,7 +68,7 @@ def for_text(given: GivenModel) -> HasTokenizer:
         UserError: a name of no model.
     """
     if is_hugging_face(given):
-        return _Text(given, tokenizer_for(given))
+        return _Text(unwrapped(given), tokenizer_for(given))
     return _loaded(given) if isinstance(given, str | Path) else given
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from circuitspex.errors import ModelNotFoundError
@@ -21,6 +22,24 @@ def is_hugging_face(given: object) -> bool:
         and hasattr(given, "forward")
         and not hasattr(given, "hook_dict")
     )
+
+
+def unwrapped(given: Any) -> Any:
+    """The Hugging Face model itself, of one that nnsight has wrapped; anything else as it is.
+
+    Raises:
+        ModelNotFoundError: nnsight has not loaded it yet.
+    """
+    wrapped = any(base.__module__.partition(".")[0] == "nnsight" for base in type(given).__mro__)
+    model = getattr(given, "_module", None) if wrapped else None
+    if model is None:
+        return given
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ModelNotFoundError(
+            f"nnsight has not loaded the weights of this {type(model).__name__}; make it with dispatch=True, or call "
+            "its dispatch()"
+        )
+    return model
 
 
 def own_copy(model: Any, dtype: torch.dtype | None) -> Any:
@@ -43,11 +62,24 @@ def own_copy(model: Any, dtype: torch.dtype | None) -> Any:
         shared[id(parameter)] = torch.nn.Parameter(parameter.detach(), requires_grad=False) if plain else parameter
     shared |= {id(buffer): buffer for buffer in model.buffers()}
     made = copy.deepcopy(model, shared)
+    for module in made.modules():
+        _without_nnsight(module)
     if hasattr(made, "set_attn_implementation"):
         made.set_attn_implementation("eager")
     if not getattr(made.config, "architectures", None):
         made.config.architectures = [type(made).__name__]
     return made if dtype is None else made.to(dtype)
+
+
+def _without_nnsight(module: Any) -> None:
+    """Give a module the forward that it had before nnsight put its own, which belongs to the caller's model, there."""
+    state = module.__dict__.pop("__nnsight__", None)
+    if state is None:
+        return
+    module.__dict__.pop("forward", None)
+    original = getattr(state, "original", None)
+    if original is not None and original is not type(module).forward:
+        module.forward = MethodType(original, module)
 
 
 def name_of(model: Any) -> str:
@@ -59,9 +91,11 @@ def name_of(model: Any) -> str:
 def tokenizer_for(model: Any) -> Any:
     """The tokenizer in the folder, or of the name on the hub, that a model was loaded from; None where there is none.
 
-    Only what is on this machine is looked at, and no code that comes with it is run.
+    Only what is on this machine is looked at, and no code that comes with it is run. A model of nnsight has its own.
     """
-    return tokenizer_in(name_of(model))
+    if (given := unwrapped(model)) is not model and getattr(model, "tokenizer", None) is not None:
+        return model.tokenizer
+    return tokenizer_in(name_of(given))
 
 
 def tokenizer_in(name: str | Path) -> Any:

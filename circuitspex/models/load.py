@@ -14,7 +14,7 @@ from circuitspex.models.adapters import AND, adapter_at, adapters_of, check_acti
 from circuitspex.models.architecture import lens_name
 from circuitspex.models.causal import check_config
 from circuitspex.models.first_run import FirstRun
-from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, tokenizer_for, tokenizer_in
+from circuitspex.models.hugging_face import is_hugging_face, name_of, own_copy, tokenizer_for, tokenizer_in, unwrapped
 from circuitspex.models.identity import identity_of_given, remember_identity, weights_hash
 from circuitspex.models.memory import ANNOUNCED_FROM, check_fits, model_memory
 from circuitspex.models.origin import remember_origin
@@ -53,7 +53,8 @@ def load_model(
         source: looked up in this order: a name of the offline catalogue (``circuitspex models list``); a ``.gguf``
             file; a directory with a Hugging Face model, or with an adapter of PEFT (``adapter_config.json`` names its
             base, which is looked up in the same way); a model name on the Hugging Face hub. Or a Hugging Face model
-            that is loaded: what is wrapped shares its weights, and the model itself stays as it is. Or a
+            that is loaded: what is wrapped shares its weights, and the model itself stays as it is. Or such a model
+            within nnsight's ``LanguageModel`` or ``TransformersModel``, with the tokenizer there. Or a
             ``peft.PeftModel``, of which the active adapters count. Adapters are merged into a copy of the weights.
         tokenizer: of a Hugging Face model; by default the one in the folder, or of the name, that it was loaded from.
         device: where the model lives; the GPU if there is one, else the CPU; of a Hugging Face model, where it is.
@@ -133,6 +134,8 @@ def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtyp
                 else repr(given)[:60]
             )
         )
+    tokenizer = tokenizer_for(given) if tokenizer is None else tokenizer
+    given = unwrapped(given)
     first = next(given.parameters())
     adapted = is_peft(given)
     if adapted:
@@ -143,7 +146,6 @@ def _wrapped(given: Any, tokenizer: Any, device: str | torch.device | None, dtyp
     check_config(model.config.to_dict(), name)
     if adapted:
         model = merged(given, model)
-    tokenizer = tokenizer_for(given) if tokenizer is None else tokenizer
     with torch.no_grad():
         identity = identity_of_given(model)
     own_dtype = next(model.parameters()).dtype
