@@ -22,10 +22,12 @@ import circuitspex as cx
 from circuitspex.circuits import MIBReport, refine
 from circuitspex.circuits.evidence.curve import SHARES, sizes_of
 from circuitspex.errors import TaskError
-from circuitspex.masks import sample_masks
+from circuitspex.masks import mean_keep, sample_masks
 
 TASKS = ("ioi", "capitals", "greater_than", "gendered_pronoun")
 OURS = ("chosen", "matched")
+KEEP = (0.3, 0.9)
+"""Of the masks that nodes are decoded from."""
 SUMMARY = ("task", "CPR of chosen", "best of {}", "ratio", "difference", "CMD of matched", "best absolute", "lower by")
 HEAD = ("task", "seed", "way", "passes", "CPR", "chosen is higher by", "CMD", "matched is lower by")
 
@@ -77,11 +79,11 @@ def of_nodes(model: Any, task: cx.Task, heldout: cx.Task, budget: int, seed: int
     n = game.n_players
 
     def ours() -> Any:
-        run = game.evaluate(sample_masks(n, budget, keep=(0.3, 0.9), seed=seed), gradients=True, progress=False)
+        run = game.evaluate(sample_masks(n, budget, keep=KEEP, seed=seed), gradients=True, progress=False)
 
         def decode(run: Any) -> cx.Interactions:
             return cx.decode(
-                run.masks, run.values, gradients=run.gradients, keep=(0.3, 0.9), names=game.names, seed=seed
+                run.masks, run.values, gradients=run.gradients, keep=mean_keep(KEEP), names=game.names, seed=seed
             )
 
         return refine(game, run, decode, sizes_of(n), rounds=3, progress=False).interactions
