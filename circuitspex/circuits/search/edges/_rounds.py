@@ -28,7 +28,8 @@ from circuitspex.typing import FloatArray, Masks, PerPrompt
 GAIN = 0.01
 """Rounds go on while the area under the shares grows by this part of it."""
 PATIENCE = 2
-"""Rounds end after so many in a row without such a gain: the first slopes at circuits often lead through worse ones."""
+"""Rounds end after so many in a row without such a gain, over the best circuits or over those of the round before: the
+first slopes at circuits often lead through worse ones, from which later rounds come back."""
 _AT_MOST = 7
 """Slopes are taken at so many circuits a round."""
 _FEW = 10
@@ -77,18 +78,23 @@ def search_edges(
     best: list[EdgeCircuit] = []
     known: list[int] = []  # how many slopes there were in each round
     rounds: list[EdgeRound] = []
+    own_areas: list[float] = []  # of the circuits of each round alone
+    moving: list[bool] = []  # whether a round gained anything
     while True:
         tried = _run(other, [_chosen(game, toward * some.near(size / n), size) for size in wanted])
         before = best
         best = [max(pair, key=lambda each: toward * _value(each)) for pair in zip(best or tried, tried, strict=True)]
         known.append(len(every.rows))
-        area = _area(best, ends, n)
-        better = not before or area > _area(before, ends, n) + GAIN * abs(_area(before, ends, n))
+        area, own = _area(best, ends, n), _area(tried, ends, n)
+        better = not before or _gains(area, _area(before, ends, n))
+        rising = not own_areas or _gains(own, own_areas[-1])
+        own_areas.append(own)
+        moving.append(better or rising)
         rounds.append(EdgeRound(every.passes, _shares(tried, ends), area, better))
         ahead = [_chosen(game, toward * every.near(size / n), size) for size in wanted] if slopes.apart else tried
         here = [each for each in ahead if _FROM <= each.size / n <= _TO] or ahead[:-1] or ahead
         here = [here[i] for i in np.unique(np.linspace(0, len(here) - 1, _AT_MOST).round().astype(int))]
-        if not any(each.kept for each in rounds[-PATIENCE:]) or every.passes + len(here) > budget:
+        if not any(moving[-PATIENCE:]) or every.passes + len(here) > budget:
             break
         gates = np.where(_masks(here, n), 1 - SOFT, SOFT)
         slopes.take(gates, [each.size / n for each in here])
@@ -218,6 +224,10 @@ def _value(circuit: EdgeCircuit) -> float:
 def _shares(circuits: Sequence[EdgeCircuit], ends: PerPrompt) -> tuple[float, ...]:
     empty, span = ends[1].mean(), ends[0].mean() - ends[1].mean()
     return tuple(float((_value(each) - empty) / span) for each in circuits)
+
+
+def _gains(area: float, before: float) -> bool:
+    return area > before + GAIN * abs(before)
 
 
 def _area(circuits: Sequence[EdgeCircuit], ends: PerPrompt, n: int) -> float:
