@@ -75,6 +75,14 @@ def _circuit(given: Given, folder: Path) -> None:
     found.interactions.save(folder / "interactions.json")
 
 
+def _edges(given: Given, folder: Path) -> None:
+    """What a search among edges leaves."""
+    found = cx.find_circuit(given.value("model"), given.value("task"), "edges", budget=12, max_nodes=3, **ASKED)
+    folder.mkdir(parents=True)
+    found.circuit.save(folder / "circuit.json")
+    found.edges.save(folder / "edges.json")
+
+
 def _fine_tuned(given: Given, folder: Path) -> None:
     model = given.value("model").original_model
     model.save_pretrained(folder)
@@ -124,6 +132,7 @@ def _first_block(page: str) -> str:
 
 FILES: dict[str, Callable[[Given, Path], Any]] = {
     "runs/ioi": _circuit,
+    "runs/edges": _edges,
     "ioi.graphml": lambda given, path: given.value("circuit").export("graphml", path),
     "fine-tuned": _fine_tuned,
     "my_game.py": lambda given, path: path.write_text(GAME),
