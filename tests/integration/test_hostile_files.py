@@ -204,7 +204,7 @@ def test_what_is_no_file_is_one_line_at_once(name: str, tmp_path: Path) -> None:
     for place, said in {
         "pipe": "is a pipe or a device",
         "none": "there is no such file",
-        ".": "Is a directory",
+        ".": "there is no such file" if name == "latents" else "Is a directory",  # SAELens saves folders
         "empty": "",
         "spaces": "",
         "utf16": "" if name == "latents" else "UTF-",

@@ -1,4 +1,4 @@
-"""Pages made of files at the root of the repository: the changelog, how to contribute, how to cite."""
+"""Pages made of files at the root of the repository: the changelog, how to contribute, how to cite, how to report a problem."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import Any
 
 import yaml
 
-FROM_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "CITATION.cff": "cite.md"}
+FROM_ROOT = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CITATION.cff": "cite.md",
+    "SECURITY.md": "reporting_security.md",
+}
 """Which page of the site a file at the root becomes."""
 
 
@@ -50,6 +55,7 @@ def pages(root: Path) -> dict[str, str]:
     return {
         "changelog.md": (root / "CHANGELOG.md").read_text(encoding="utf-8"),
         "contributing.md": (root / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+        "reporting_security.md": (root / "SECURITY.md").read_text(encoding="utf-8"),
         "cite.md": cite(yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))),
     }
 

@@ -251,7 +251,7 @@ REFUSED = [
     ({}, {"scale": True}, "^scale is a finite number"),
     ({}, {"keep": False, "scale": 2.0}, "^keep=False ablates the circuit's components, so there is nothing to scale"),
     ({"lens": "tokens"}, {}, "^this is no circuit of components of a model"),
-    ({"lens": "edges"}, {}, "^this is a circuit of edges"),
+    ({"lens": "edges"}, {}, "is no selector of edges"),
     ({"components": "heads@-1"}, {}, "acts at one token position"),
     ({"baseline": "mean_vector"}, {}, "^the circuit does not say which prompts means are over"),
     ({"baseline": "mean_vector"}, {"prompts": "w1 w2"}, "^prompts are a task, a list of texts, or rows of tokens"),
