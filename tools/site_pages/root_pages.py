@@ -1,4 +1,4 @@
-"""Pages made of files at the root of the repository: the changelog, how to contribute, how to cite, how to report a problem."""
+"""Pages made of files at the root of the repository: what changed, how to contribute, to cite, to report a problem."""
 
 from __future__ import annotations
 
