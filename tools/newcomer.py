@@ -119,7 +119,7 @@ def _run(block: Block, text: str, names: dict[str, Any], asked: Asked) -> str:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile("\n" * (block.line - 1) + text, str(block.page), "exec"), names)
-    except BaseException:
+    except (Exception, SystemExit):
         return f"FAILED: {traceback.format_exc(limit=-1).strip().splitlines()[-1]}"
     return "ok"
 
