@@ -26,13 +26,13 @@ mkdir -p "${TRITON_CACHE_DIR:-${HOME:-/nowhere}/.triton}" 2>/dev/null || TRITON_
 # Name, seconds that it usually takes, seconds that it may take; of 470 in all.
 STEPS=(
   "first 30 75"
-  "kernel_tests 60 150"
-  "engine_tests 45 120"
-  "edges 20 60"
-  "kernels 60 150"
-  "engine_smollm2 20 60"
-  "engine_llama_1b 25 60"
-  "engine_llama_8b 30 75"
+  "kernel_tests 45 150"
+  "engine_tests 80 130"
+  "edges 28 60"
+  "kernels 60 130"
+  "engine_smollm2 65 90"
+  "engine_llama_1b 65 90"
+  "engine_llama_8b 85 110"
 )
 # A test that hangs in the driver ends with its worker, and is named.
 tests() {

@@ -56,7 +56,10 @@ class Given:
                 FILES[name](self, made)
             target = here / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if made.is_dir() else shutil.copy)(made, target)
+            if made.is_dir():
+                shutil.copytree(made, target, dirs_exist_ok=True)  # an earlier block may have written there
+            else:
+                shutil.copy(made, target)
         elif name not in page:
             page["cx"] = cx
             page[name] = self.value(name)
@@ -84,9 +87,10 @@ def _edges(given: Given, folder: Path) -> None:
 
 
 def _fine_tuned(given: Given, folder: Path) -> None:
-    model = given.value("model").original_model
-    model.save_pretrained(folder)
-    given.value("model").tokenizer.save_pretrained(folder)
+    """The folder of the same model: one that was never wrapped, which every version of transformers can save."""
+    source = fetch(CATALOGUE["smollm2-135m"])
+    transformers.AutoModelForCausalLM.from_pretrained(source, local_files_only=True).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(source, local_files_only=True).save_pretrained(folder)
 
 
 def _changed(given: Given) -> Any:
@@ -113,7 +117,7 @@ VALUES: dict[str, Callable[[Given], Any]] = {
     "heldout": lambda given: cx.tasks.ioi(given.value("model"), n_prompts=4, seed=9),
     "found": lambda given: cx.find_circuit(given.value("model"), given.value("task"), "heads", budget=40, **ASKED),
     "circuit": lambda given: given.value("found").circuit,
-    "tokens": lambda given: given.value("task").tokens,
+    "tokens": lambda given: given.value("task").tokens.to(given.value("model").cfg.device),
     "before": lambda given: given.value("model"),
     "after": _changed,
     "models": lambda given: {"step 0": given.value("before"), "step 100": given.value("after")},
