@@ -41,6 +41,7 @@ from .group import Group as Group
 from .mechanism import Mechanism as Mechanism
 from .mechanism import Mechanisms as Mechanisms
 from .mib_report import MIBReport as MIBReport
+from .node_circuits import NodeCircuits as NodeCircuits
 from .prompt_map import PromptMap as PromptMap
 from .prompt_map import Word as Word
 from .relation import RELATIONS as RELATIONS
@@ -51,6 +52,7 @@ from .report import Report as Report
 from .search._coarse_to_fine import coarse_to_fine as coarse_to_fine
 from .search._refine import refine as refine
 from .search.edges._find_edges import find_edges as find_edges
+from .search.nodes._find_nodes import find_nodes as find_nodes
 from .search_plan import PlannedStage as PlannedStage
 from .search_plan import SearchPlan as SearchPlan
 from .series import compare_series as compare_series

@@ -1,4 +1,4 @@
-"""``circuitspex verify --protocol mib``: the circuits of a decoded function by the protocol of MIB's circuit track."""
+"""``circuitspex verify --protocol mib``: circuits of every size by the protocol of MIB's circuit track."""
 
 from __future__ import annotations
 
@@ -38,14 +38,27 @@ def check_circuit(path: Path, circuit: Any) -> None:
 
 
 def report_of(game: Any, interactions: Any, heldout: Any, options: argparse.Namespace) -> Any:
-    """The report: the decoded function's circuits beside the field's attribution, scored on held-out prompts."""
+    """The report: circuits found by rounds and decoded ones beside the field's attribution, on held-out prompts."""
     from circuitspex.circuits import mib_scores
     from circuitspex.circuits.evidence.mib_sizes import players_of_mib
 
     players_of_mib(game)
     steps = options.steps or min(_MOST_STEPS, interactions.n_gradients or 1)
-    ways: dict[str, Any] = {"decoded": interactions, **_scores(game, BASELINES, steps)}
-    return mib_scores(game, ways, heldout, seed=options.seed)
+    ways: dict[str, Any] = {**_by_rounds(game, options.seed), "decoded": interactions}
+    return mib_scores(game, ways | _scores(game, BASELINES, steps), heldout, seed=options.seed)
+
+
+def _by_rounds(game: Any, seed: int) -> dict[str, Any]:
+    """Circuits of every size, found as ``find_nodes`` finds them; nothing where the metric has no gradient."""
+    from circuitspex.circuits.search.nodes._find_nodes import search_nodes
+    from circuitspex.circuits.search.rounds.prompts import parted
+    from circuitspex.errors import NoGradientError
+
+    seen, left_out = parted(game.task, seed)
+    try:
+        return {"by rounds": search_nodes(game.on(seen), game.on(left_out))}
+    except NoGradientError:
+        return {}
 
 
 def report_of_edges(circuit: Any, model: Any, task: Any, heldout: Any, store: Any, options: argparse.Namespace) -> Any:

@@ -19,15 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import circuitspex as cx
-from circuitspex.circuits import MIBReport, refine
+from circuitspex.circuits import MIBReport, find_edges, find_nodes
 from circuitspex.circuits.evidence.curve import SHARES, sizes_of
 from circuitspex.errors import TaskError
-from circuitspex.masks import mean_keep, sample_masks
 
 TASKS = ("ioi", "capitals", "greater_than", "gendered_pronoun")
 OURS = ("chosen", "matched")
-KEEP = (0.3, 0.9)
-"""Of the masks that nodes are decoded from."""
 SUMMARY = ("task", "CPR of chosen", "best of {}", "ratio", "difference", "CMD of matched", "best absolute", "lower by")
 HEAD = ("task", "seed", "way", "passes", "CPR", "chosen is higher by", "CMD", "matched is lower by")
 
@@ -52,8 +49,6 @@ def timed(what: str, run: Callable[[], Any]) -> Any:
 
 def of_edges(model: Any, task: cx.Task, heldout: cx.Task, budget: int, seed: int, selector: str) -> MIBReport:
     """Edges: EAP, EAP-IG with 5 passes and with as many as ours, RelP, and ours."""
-    from circuitspex.circuits import find_edges
-
     game = cx.EdgeGame(model, task, selector)
     found = timed("ours", lambda: find_edges(model, task, selector, budget=budget, seed=seed, progress=False))
     print(str(found), flush=True)
@@ -74,23 +69,12 @@ def of_edges(model: Any, task: cx.Task, heldout: cx.Task, budget: int, seed: int
 
 
 def of_nodes(model: Any, task: cx.Task, heldout: cx.Task, budget: int, seed: int) -> MIBReport:
-    """Nodes: NAP, NAP-IG in both forms, learned masks, RelP, and circuits chosen of a decoded function."""
+    """Nodes: NAP, NAP-IG in both forms, learned masks, RelP, and ours."""
     game = cx.ComponentGame(model, task, "heads+mlps", "resample")
-    n = game.n_players
-
-    def ours() -> Any:
-        run = game.evaluate(sample_masks(n, budget, keep=KEEP, seed=seed), gradients=True, progress=False)
-
-        def decode(run: Any) -> cx.Interactions:
-            return cx.decode(
-                run.masks, run.values, gradients=run.gradients, keep=mean_keep(KEEP), names=game.names, seed=seed
-            )
-
-        return refine(game, run, decode, sizes_of(n), rounds=3, progress=False).interactions
-
-    function = timed("ours", ours)
-    spent = function.n_gradients
-    ways: dict[str, Any] = {"decoded": function}
+    found = timed("ours", lambda: find_nodes(model, task, budget=budget, seed=seed, progress=False))
+    print(str(found), flush=True)
+    spent = found.passes
+    ways: dict[str, Any] = {"found": found}
     for name, method, steps in (
         ("NAP", "nap", 1),
         ("NAP-IG", "nap-ig", spent),
@@ -175,8 +159,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=8, help="to find on")
     parser.add_argument("--heldout", type=int, default=24, help="to score on")
     parser.add_argument("--seeds", type=int, default=3, help="how many times everything is found, from other prompts")
-    parser.add_argument("--budget", type=int, default=40, help="passes with gradients of ours for edges, at most")
-    parser.add_argument("--node-budget", type=int, default=60, help="masks to begin with, for nodes")
+    parser.add_argument("--budget", type=int, default=40, help="passes with gradients of ours, at most")
     parser.add_argument("--levels", nargs="+", choices=["edges", "nodes"], default=["edges", "nodes"])
     parser.add_argument("--edges", default="edges", help="'edges', or 'edges:ungrouped' as MIB counts them")
     parser.add_argument("--folder", type=Path, help="for reports as JSON; those already there are read, not made again")
@@ -212,7 +195,7 @@ def report_of(
     if level == "edges":
         report = of_edges(model, task, heldout, options.budget, seed, options.edges)
     else:
-        report = of_nodes(model, task, heldout, options.node_budget, seed)
+        report = of_nodes(model, task, heldout, options.budget, seed)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         report.save(kept)

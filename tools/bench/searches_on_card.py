@@ -92,7 +92,8 @@ def page(out: Path | None, name: str, rows: list[list[str]]) -> str:
     return (
         "# Searches on a GPU and on the CPU beside it\n\n"
         f"`python tools/bench/searches_on_card.py --out {out or '…'}` on {name} and {torch.get_num_threads()} CPU "
-        f"threads, torch {torch.__version__}; SmolLM2-135M, ioi, 8 prompts, float32 unless said\n\n{table(head, rows)}\n"
+        f"threads, torch {torch.__version__}; "
+        f"SmolLM2-135M, ioi, 8 prompts, float32 unless said\n\n{table(head, rows)}\n"
     )
 
 

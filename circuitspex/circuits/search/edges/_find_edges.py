@@ -9,8 +9,9 @@ from circuitspex.ablation import Store, store_at
 from circuitspex.ablation.edges.baselines import check_edge_baseline
 from circuitspex.ablation.edges.engine import EdgeExecutor, check_edge_executor
 from circuitspex.circuits.edge_circuits import EdgeCircuits
-from circuitspex.circuits.search.edges._rounds import check_edge_budget, search_edges
-from circuitspex.circuits.search.edges.prompts import parted
+from circuitspex.circuits.search.edges.search_edges import search_edges
+from circuitspex.circuits.search.rounds.by_rounds import check_budget
+from circuitspex.circuits.search.rounds.prompts import parted
 from circuitspex.components._select_edges import check_edge_selector
 from circuitspex.components.edges import EdgeSelector
 from circuitspex.games import EdgeGame
@@ -65,7 +66,7 @@ def find_edges(
     check_edge_selector(edges)
     check_edge_baseline(baseline)
     check_edge_executor(executor)
-    check_edge_budget(budget)
+    check_budget(budget, "edges")
     seed, kept = check_seed(seed), store_at(store)
     model = model_of(model)
     task = task_of(task, model)

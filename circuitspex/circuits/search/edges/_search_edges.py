@@ -12,10 +12,11 @@ from circuitspex.ablation.edges.engine import check_edge_executor
 from circuitspex.circuits.edge_circuits import EdgeCircuits
 from circuitspex.circuits.found import Found
 from circuitspex.circuits.search._search import search
-from circuitspex.circuits.search.edges._rounds import check_edge_budget, search_edges
-from circuitspex.circuits.search.edges.prompts import parted
+from circuitspex.circuits.search.edges.search_edges import search_edges
 from circuitspex.circuits.search.options import Options
 from circuitspex.circuits.search.prompts import hold_out
+from circuitspex.circuits.search.rounds.by_rounds import check_budget
+from circuitspex.circuits.search.rounds.prompts import parted
 from circuitspex.components.edges import EdgeSelector
 from circuitspex.errors import UserError
 from circuitspex.games import EdgeGame
@@ -34,7 +35,7 @@ def check_edge_options(options: Options, baseline: str) -> None:
     """
     check_edge_baseline(baseline)
     check_edge_executor(options.executor)
-    check_edge_budget(options.budget)
+    check_budget(options.budget, "edges")
     if options.refine:
         raise UserError("a search among edges refines by itself, round by round; refine=… (--refine) is not for edges")
     if options.latents:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from circuitspex.circuits.edge_circuits import EdgeCircuit
-from circuitspex.circuits.search.edges.slopes import ranked
+from circuitspex.circuits.search.rounds.slopes import ranked
+from circuitspex.circuits.sized_circuits import OneCircuit
 from circuitspex.typing import FloatArray
 
 OPPOSING = (0.125, 0.25, 0.5, 1.0, 2.0)
@@ -13,12 +13,12 @@ OPPOSING = (0.125, 0.25, 0.5, 1.0, 2.0)
 
 
 def matched(
-    highest: Sequence[EdgeCircuit],
+    highest: Sequence[OneCircuit],
     scores: FloatArray,
     whole: float,
-    choose: Callable[[FloatArray, int], EdgeCircuit],
-    values: Callable[[Sequence[EdgeCircuit]], FloatArray],
-) -> list[EdgeCircuit]:
+    choose: Callable[[FloatArray, int], OneCircuit],
+    values: Callable[[Sequence[OneCircuit]], FloatArray],
+) -> list[OneCircuit]:
     """For each size the circuit, of those run, whose metric is nearest to the whole model's.
 
     Where the circuit with most of the behaviour has less than the model, it is likely the nearest. Where it has more,
@@ -36,7 +36,7 @@ def matched(
     tried = [[choose(ranked(scores, weight), size) for weight in OPPOSING] for size in sizes]
     given = iter(values([*highest, *(each for row in tried for each in row)]).tolist())
     candidates = [[(next(given), each)] for each in highest]
-    between: list[tuple[int, EdgeCircuit]] = []
+    between: list[tuple[int, OneCircuit]] = []
     for place, (size, row) in enumerate(zip(sizes, tried, strict=True)):
         found = [next(given) for _ in row]
         candidates[place] += zip(found, row, strict=True)

@@ -24,7 +24,7 @@ PATH = (0.1, 0.3, 0.5, 0.7, 0.9)
 class Slopes:
     """Slopes ``(K, n)`` of all gates at K masks or gates, and the share ``(K,)`` of edges that each has open."""
 
-    n_edges: int
+    n_players: int
     rows: list[FloatArray] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
 
@@ -49,7 +49,7 @@ class Slopes:
         """The average ``(n,)`` at a share, over the first so many: a mask of another weighs ``exp(-|log ratio| /
         WIDTH)``."""
         weights = np.exp(-np.abs(np.log(np.array(self.shares[:first])) - np.log(share)) / WIDTH)
-        out = np.zeros(self.n_edges)
+        out = np.zeros(self.n_players)
         for weight, row in zip(weights / weights.sum(), self.rows[:first], strict=True):
             out += weight * row
         return out
