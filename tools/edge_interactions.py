@@ -3,9 +3,9 @@
     python tools/edge_interactions.py --model smollm2-135m --task ioi --prompts 6
 
 Edges are found, the strongest are the players of a small game, and pairs among them are measured and tested as
-``find_circuit`` does it. Those that it reports are then measured again in contexts that were not drawn before, on
-prompts that were not seen before: how many have the same sign and a 95 % interval without 0. With ``--circuit FILE``
-the circuit is kept in a file, and one that is there is measured again without being found again.
+``find_circuit`` does it. Those that it reports are then measured again in contexts that were not drawn before, on the
+same prompts and on prompts that were not seen before: how many have the same sign and a 95 % interval without 0.
+With ``--circuit FILE`` the circuit is kept in a file, and one that is there is measured again, not found again.
 """
 
 from __future__ import annotations
@@ -63,23 +63,36 @@ def main() -> None:
             options.circuit.parent.mkdir(parents=True, exist_ok=True)
             circuit.save(options.circuit)
     print(circuit)
-    fresh = task.fresh(options.fresh, seed=options.seed + 7919)
-    game = cx.EdgeGame(model, fresh, circuit.run["components"])
-    place = {name: i for i, name in enumerate(game.names)}
-    pairs = [tuple(place[name] for name in one.components) for one in circuit.interactions]
-    if not pairs:
+    if not circuit.interactions:
         print("no interaction was reported")
         return
+    on = {"on the same prompts": task, "on fresh prompts": task.fresh(options.fresh, seed=options.seed + 7919)}
+    again = {
+        where: measured_again(circuit, cx.EdgeGame(model, each, circuit.run["components"]), options)
+        for where, each in on.items()
+    }
+    print(f"\n| edges | measured | {' | '.join(f'in fresh contexts, {where}' for where in on)} |")
+    print("| --- | --- | --- | --- |")
+    for place, one in enumerate(circuit.interactions):
+        cells = [f"{new[place]}{'' if holds(one, new[place]) else ' (does not hold)'}" for new in again.values()]
+        print(f"| {' & '.join(one.components)} | {one.measured} | {' | '.join(cells)} |")
+    for where, new in again.items():
+        kept = sum(holds(one, value) for one, value in zip(circuit.interactions, new, strict=True))
+        print(f"\n{kept} of {len(new)} hold in {options.fresh} fresh contexts {where}")
+
+
+def measured_again(circuit: cx.Circuit, game: cx.EdgeGame, options: argparse.Namespace) -> list[Any]:
+    """Its interactions, in the order of the circuit, in contexts that were not drawn before."""
+    place = {name: i for i, name in enumerate(game.names)}
+    terms = [tuple(place[name] for name in one.components) for one in circuit.interactions]
     contexts = cx.sample_masks(game.n_players, options.fresh, seed=options.seed + 104729)
-    again = measure(lambda masks: game.evaluate(masks, progress=False).per_prompt, pairs, contexts)
-    kept = 0
-    print("\n| edges | measured | in fresh contexts, on fresh prompts |\n| --- | --- | --- |")
-    for one, pair in zip(circuit.interactions, pairs, strict=True):
-        new = estimate(again[pair])
-        holds = np.sign(new.value) == np.sign(one.effect) and (new.low > 0 or new.high < 0)
-        kept += bool(holds)
-        print(f"| {' & '.join(one.components)} | {one.measured} | {new} {'' if holds else '(does not hold)'} |")
-    print(f"\n{kept} of {len(pairs)} hold")
+    found = measure(lambda masks: game.evaluate(masks, progress=False).per_prompt, terms, contexts)
+    return [estimate(found[term]) for term in terms]
+
+
+def holds(one: Any, new: Any) -> bool:
+    """Whether it has the same sign, and an interval without 0."""
+    return bool(np.sign(new.value) == np.sign(one.effect) and (new.low > 0 or new.high < 0))
 
 
 if __name__ == "__main__":
