@@ -159,6 +159,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=8, help="to find on")
     parser.add_argument("--heldout", type=int, default=24, help="to score on")
     parser.add_argument("--seeds", type=int, default=3, help="how many times everything is found, from other prompts")
+    parser.add_argument("--node-seeds", type=int, help="the same for nodes alone")
     parser.add_argument("--budget", type=int, default=40, help="passes with gradients of ours, at most")
     parser.add_argument("--levels", nargs="+", choices=["edges", "nodes"], default=["edges", "nodes"])
     parser.add_argument("--edges", default="edges", help="'edges', or 'edges:ungrouped' as MIB counts them")
@@ -175,6 +176,8 @@ def main() -> None:
         for seed in range(options.seeds):
             task, heldout = prompts_of(model, name, options.prompts, options.heldout, seed)
             for level in options.levels:
+                if level == "nodes" and options.node_seeds is not None and seed >= options.node_seeds:
+                    continue
                 print(f"{name}, seed {seed}, {level}", flush=True)
                 report = report_of(model, task, heldout, level, name, seed, options)
                 print(report, flush=True)
