@@ -32,7 +32,7 @@ lint: $(READY) ## ruff, mypy and the one-way imports
 test: lint ## lint, then all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-long: $(READY) ## tests that take minutes: the longer notebooks, many kills
+test-long: $(READY) ## tests that take minutes: notebooks, many kills, all cases of what is sampled
 	$(BIN)/python -m pytest -m long
 
 docs: $(READY) ## build the documentation site strictly, without a network; writes site/

@@ -38,6 +38,25 @@ os.environ["CIRCUITSPEX_STORE"] = "off"
 # Nor is anything taken from what an earlier run found out, which other code may have found.
 os.environ["CIRCUITSPEX_REMEMBER"] = "off"
 
+
+@pytest.hookimpl(tryfirst=True)  # before those marked ``long`` are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test marked ``some(n)`` all cases but one in ``n`` are ``long``: those along the diagonals of its grid.
+
+    So each value of each parameter is tried every day, with some values of the others, and each combination before a
+    release.
+    """
+    seen: dict[str, int] = {}
+    for item in items:
+        mark = item.get_closest_marker("some")
+        if mark is None:
+            continue
+        (n,), name = mark.args, item.nodeid.partition("[")[0]
+        place = seen[name] = seen.get(name, -1) + 1
+        if (place + place // n) % n:
+            item.add_marker(pytest.mark.long)
+
+
 N_LAYERS = 3
 N_HEADS = 4
 N_NEURONS = 48

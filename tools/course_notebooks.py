@@ -44,13 +44,9 @@ Four prompts that the search has not seen, and the field's own rankings beside o
     ),
     (
         "code",
-        """from circuitspex.circuits.evidence.curve import sizes_of
-
-heldout = task.fresh(4, seed=1)
-sizes = sizes_of(game.n_players)
+        """heldout = task.fresh(4, seed=1)
 ways = {
-    "chosen": [edges.chosen(size).columns if size else () for size in sizes],
-    "matched": [edges.matched(size).columns if size else () for size in sizes],
+    "found": edges,  # gives 'chosen' and 'matched'
     "EAP": cx.attribution_scores(game, method="eap"),
     "EAP-IG": cx.attribution_scores(game, method="eap-ig-inputs", steps=5),
 }

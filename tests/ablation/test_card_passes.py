@@ -47,6 +47,7 @@ def gates_of(n_players: int, seed: int, keep: float = 0.5) -> np.ndarray:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
+@pytest.mark.some(3)
 def test_card_passes_give_what_hooks_give(tiny, family, baseline, card, monkeypatch):
     monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
     model = tiny.bridge(family)

@@ -39,6 +39,7 @@ def some_masks(n: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.some(3)
 def test_batched_and_hooks_and_the_plain_loop_agree(tiny, reference, family, model, baseline):
     for selector in SELECTORS:
         if family == "mixtral" and "neurons" in selector:
@@ -118,6 +119,7 @@ def test_components_are_what_their_names_say_in_the_original_model(tiny, family,
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.some(3)
 def test_all_kept_is_the_model_itself(tiny, family, model, baseline):
     task = tiny.task(model, metric=raw_logit)
     with torch.no_grad():
@@ -192,6 +194,7 @@ def test_kl_against_the_clean_model(tiny, family, model, reference):
 
 
 @pytest.mark.parametrize("baseline", ["mean", "resample"])
+@pytest.mark.some(3)
 def test_padding_changes_no_value(tiny, family, model, baseline):
     """Prompts of several lengths in one task give what each of them gives alone, whatever fills the shorter ones."""
     task = tiny.task(model, lengths=(4, 6, 4, 7), metric=raw_logit)

@@ -33,6 +33,7 @@ def fresh(n: int) -> tuple[np.ndarray, int]:
 
 @pytest.mark.parametrize("selector", SELECTORS)
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
+@pytest.mark.some(4)
 def test_fused_gives_what_hooks_give(tiny, family, model, selector, baseline):
     if family == "mixtral":
         pytest.skip("not a dense model")

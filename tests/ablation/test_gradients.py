@@ -33,6 +33,7 @@ def gates_for(n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
+@pytest.mark.some(3)
 def test_gradients_are_central_differences(tiny, reference, family, baseline, request):
     model = tiny.bridge(family, torch.float64)
     request.getfixturevalue("exact")  # after the model has been made

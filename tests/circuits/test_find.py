@@ -128,6 +128,7 @@ def test_a_metric_without_gradients_falls_back_to_values(tiny: SimpleNamespace) 
 
 @pytest.mark.parametrize("method", ["linear", "proxyspex", "gp", "pursuit", "spex", "gradspex"])
 @pytest.mark.parametrize("components", ["mlps", "layers[1:].heads+mlps", "L1.neurons:12"])
+@pytest.mark.some(2)
 def test_every_method_on_every_kind_of_component(tiny: SimpleNamespace, method: str, components: str) -> None:
     model = tiny.bridge("gemma3")
     result = quiet_find(model, tiny.task(model), components, method=method, baseline="resample")

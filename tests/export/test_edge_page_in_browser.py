@@ -137,6 +137,7 @@ def test_search_pins_and_the_address(open_page):
 
 @pytest.mark.parametrize("width", [1400, 1000, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.some(3)
 def test_nothing_is_wider_than_the_window(width, scheme, open_page):
     page = open_page(edge_circuit(), width, color_scheme=scheme)
     _choose(page, ".part[data-part='3']")

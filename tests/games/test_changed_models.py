@@ -186,6 +186,7 @@ def clean_values(make: Any, model: Any, tiny: Any, parts: Any) -> Any:
 @pytest.mark.filterwarnings("ignore:the model has")
 @pytest.mark.parametrize("make", [heads, words])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
+@pytest.mark.some(4)
 def test_values_are_those_of_the_model_as_it_is(changing, tiny, tmp_path, make, change):
     allowed = [each for each in EXECUTORS if not (each == "batched" and change is hook_that_mixes_rows)]
     stores = {executor: tmp_path / f"{executor}.sqlite" for executor in allowed}

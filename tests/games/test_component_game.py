@@ -82,6 +82,7 @@ def test_wrong_masks_are_refused(game, masks, message):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("executor", ["auto", "batched", "hooks"])
 @pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.some(3)
 def test_a_metric_that_is_no_number_names_itself_and_the_prompt(tiny, bad, executor, gradients):
     model = tiny.bridge("gpt2")
 

@@ -54,6 +54,7 @@ def reference(hf: Any, game: TokenGame, mask: Any) -> torch.Tensor:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("part", [None, "w2 w5 w6"])
 @torch.no_grad()
+@pytest.mark.some(3)
 def test_batches_give_what_hugging_face_gives_one_mask_at_a_time(
     family: str, way: str, part: str | None, tiny: SimpleNamespace
 ) -> None:
@@ -83,6 +84,7 @@ def test_batches_give_what_hugging_face_gives_one_mask_at_a_time(
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.some(3)
 def test_batches_give_what_plain_hooks_give(way: str, family: str, tiny: SimpleNamespace) -> None:
     model = tiny.bridge(family)
     masks = some_masks(8, seed=1)
@@ -96,6 +98,7 @@ def test_batches_give_what_plain_hooks_give(way: str, family: str, tiny: SimpleN
 
 @pytest.mark.parametrize("way", ["token", "mean", "attention"])
 @pytest.mark.parametrize("answer", [(" w9", " w10"), (" w9 w10 w11", None)])
+@pytest.mark.some(3)
 def test_gradients_are_those_of_central_differences(
     way: str, answer: tuple[str, str | None], family: str, tiny: SimpleNamespace, request: pytest.FixtureRequest
 ) -> None:
@@ -239,6 +242,7 @@ def test_batches_are_tried_in_float32(way: str, dtype: torch.dtype, tiny: Simple
 @pytest.mark.parametrize(
     ("answer", "wrong"), [(" w9 w10 w11", " w12 w13"), (" w9 w10", " w9 w11"), (" w9", " w12 w13"), (" w9 w10", " w12")]
 )
+@pytest.mark.some(2)
 def test_two_answers_of_several_tokens_are_compared_whole(
     way: str, answer: str, wrong: str, tiny: SimpleNamespace
 ) -> None:

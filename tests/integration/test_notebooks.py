@@ -9,16 +9,12 @@ import pytest
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-
-
-QUICK = ("02_words.ipynb",)
 NAMES = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 
 
+@pytest.mark.long
 @pytest.mark.real_model
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.long] if name not in QUICK else []) for name in NAMES]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_notebook_runs(name: str) -> None:
     notebook = nbformat.read(FOLDER / name, as_version=4)
     NotebookClient(notebook, timeout=500, kernel_name="python3").execute()

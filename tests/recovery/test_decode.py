@@ -73,6 +73,7 @@ def test_recovers_a_planted_function(method, n_masks, counts, closeness, seed):
 
 @pytest.mark.parametrize("keep", [0.3, 0.8])
 @pytest.mark.parametrize("method", ["pursuit", "proxyspex", "gp", "gradspex", "auto"])
+@pytest.mark.some(2)
 def test_recovers_from_masks_that_keep_more_or_less_than_half(method, keep):
     masks, values, gradients, table = planted(12, 100 if method == "gradspex" else 400, keep=keep)
     found = quietly(masks, values, gradients=gradients, method=method)

@@ -53,6 +53,7 @@ def test_auto_with_gradients_is_gradspex():
 
 @ON_ANY_MASKS
 @pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.some(2)
 def test_permuted_components_permute_the_answer(decoder, seed):
     # Gradients are solved for in single precision to 1e-3; coordinate descent stops at 1e-4, on a path that depends on
     # the order, and SPEX's over 119 columns for 32 masks far from its end. All else differs by the order of sums only.
@@ -111,6 +112,7 @@ def test_each_mask_twice(decoder):
 @ON_ANY_MASKS
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.usefixtures("no_learning_curve")
+@pytest.mark.some(2)
 def test_copies_of_a_mask_do_not_explain_noise(decoder, seed):
     """Each mask has a random value of its own: a decoder that saw one copy knows the other."""
     rng = np.random.default_rng(seed)
@@ -186,6 +188,7 @@ def test_two_components_with_all_masks_and_repeats(decoder):
 
 @ALL
 @pytest.mark.parametrize("shift", [5.0, -1e6])
+@pytest.mark.some(3)
 def test_a_shift_of_the_values_shifts_predictions_and_nothing_else(decoder, shift):
     masks, values, gradients, _ = planted(decoder)
     one, other = decoded(decoder), decoder.quietly(masks, values + shift, gradients)
@@ -201,6 +204,7 @@ def test_a_shift_of_the_values_shifts_predictions_and_nothing_else(decoder, shif
 
 @ALL
 @pytest.mark.parametrize("factor", [-3.0, 1e-6, 1e6])
+@pytest.mark.some(3)
 def test_a_factor_of_the_values_is_one_of_the_coefficients_and_nothing_else(decoder, factor):
     masks, values, gradients, _ = planted(decoder)
     one, other = decoded(decoder), decoder.quietly(masks, factor * values, factor * gradients)
@@ -235,6 +239,7 @@ def test_spex_and_decode_of_its_design_are_the_same():
 @ALL
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.usefixtures("no_learning_curve")
+@pytest.mark.some(3)
 def test_noise_is_not_explained(decoder, seed):
     rng = np.random.default_rng(seed)
     masks = decoder.masks(n_masks=decoder.n_masks if decoder.coded else 50, seed=seed)

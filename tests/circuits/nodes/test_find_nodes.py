@@ -57,7 +57,7 @@ def test_circuits_of_the_start_are_chosen_by_the_slopes_on_all_prompts(tiny: Sim
 
 
 def test_it_finds_more_of_the_behaviour_than_attribution_of_the_field(tiny: SimpleNamespace) -> None:
-    """On the prompts that both see, with no fewer passes for attribution: random weights carry nothing over to others."""
+    """On the prompts that both see, with no fewer passes: random weights have nothing that carries over to others."""
     model = tiny.bridge("gpt2")
     task = tiny.task(model, (5,) * 6)
     nodes = find_nodes(model, task, budget=40, left_out=task, progress=False)

@@ -188,6 +188,7 @@ def test_an_effect_at_all_tokens_is_that_of_the_engine(tiny: SimpleNamespace) ->
 
 @pytest.mark.parametrize("baseline", ["mean", "resample", "zero"])
 @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "gpt_neox", "qwen3"])
+@pytest.mark.some(3)
 def test_the_fast_way_gives_what_hooks_give(family: str, baseline: str, tiny: SimpleNamespace) -> None:
     """Random gates, rows of any prompts in any order, and other outputs in place of the baseline."""
     model = tiny.bridge(family)

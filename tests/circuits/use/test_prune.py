@@ -45,6 +45,7 @@ def logits_in_plain_transformers(folder, tokens):
 
 
 @pytest.mark.parametrize(("family", "components", "members", "baseline"), ZERO + MEAN)
+@pytest.mark.some(3)
 def test_its_logits_are_those_of_plain_hooks(tiny, tmp_path, family, components, members, baseline):
     hf = tiny.hf_model(family)
     off = [name for name in names_of(components) if name not in members]

@@ -49,6 +49,7 @@ def shown(capsys: pytest.CaptureFixture[str], *command: str) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_each_verb_runs_there(
     workers: cx.RayWorkers,
