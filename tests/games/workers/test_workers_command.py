@@ -8,9 +8,11 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from saved_models import saved
 
 import circuitspex as cx
 from circuitspex.cli.main import main
@@ -56,14 +58,17 @@ def test_each_verb_runs_there(
     at_work: list[Any],
     folder: Path,
     task_file: Path,
+    tiny: SimpleNamespace,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    other = saved(tiny, tmp_path / "other", seed=1)
     (tmp_path / "far_game.py").write_text(GAME)
     small = ("--budget", "12", "--heldout-masks", "8", "--contexts", "4")
     verbs = [
         ("find", "--model", str(folder), "--task", str(task_file), "--store", "off", *small),
         ("tokens", "--model", str(folder), "--prompt", "w1 w2 w3", "--answer", " w4", "--store", "off"),
+        ("compare", "--model", str(folder), "--model", str(other), "--task", str(task_file), "--store", "off", *small),
         ("explain", f"{tmp_path / 'far_game.py'}:Game", *small),
     ]
     for verb in verbs:
@@ -72,7 +77,7 @@ def test_each_verb_runs_there(
         assert ran(workers) > before, verb
         here = shown(capsys, *verb)
         assert found_in(there) == found_in(here, pytest.approx)
-    assert at_work == [("local:2", 0.0)] * 3
+    assert at_work == [("local:2", 0.0)] * 4
 
 
 def found_in(said: Any, number: Callable[..., Any] = lambda number, abs: number) -> Any:
