@@ -108,7 +108,10 @@ def _bars(
     low, high = limits
     room = (high - low or 1.0) * 0.09
     for x, value in enumerate(values):
-        y = value + room / 2 if value >= 0 else value - room / 2
+        up = 1 if value >= 0 else -1
+        y = value + up * room / 2
+        if x == 3 and abs(y - added) < 0.7 * room:  # the dashed line would run through it
+            y = max(y, added + 0.6 * room) if up > 0 else min(y, added - 0.6 * room)
         style = {"fontsize": TEXT_SIZE, "color": ink.text, "ha": "center", "va": "center"}
         axes.text(x, y, number(value, places), **style)  # type: ignore[arg-type]
     axes.axhline(0, color=ink.muted, linewidth=0.8)
