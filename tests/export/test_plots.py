@@ -9,7 +9,7 @@ import pytest
 from drawn_circuits import described, empty, estimate, judged, realistic, with_evidence
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from circuitspex.circuits.circuit import Circuit, Faithfulness, Interaction, Node
+from circuitspex.circuits.circuit import Circuit, Combination, Faithfulness, Interaction, Node
 from circuitspex.circuits.found import Found, Stage
 from circuitspex.circuits.search.stages import likely_budget
 from circuitspex.errors import UserError
@@ -201,6 +201,23 @@ def test_a_pair_has_its_table_as_bars():
     bare = replace(made, interactions=(Interaction((first, second), 1.0),))
     with pytest.raises(UserError, match="decoded and not measured"):
         bare.plot_pair(first, second)
+
+
+@pytest.mark.parametrize("both", [3.2, 2.8, 3.0, -3.2, -2.8])
+def test_the_dashed_line_runs_through_no_value(both):
+    """If the two only added up, both would give 3, or -3: near the value that is written at the last bar."""
+    made = _full()
+    edge, sign = _pair(made), np.sign(both)
+    values = {(False, False): 0.0, (True, False): 2.0 * sign, (False, True): 1.0 * sign, (True, True): both}
+    rows = tuple(Combination(kept, value) for kept, value in values.items())
+    drawn = replace(made, interactions=(replace(edge, table=rows, unablated=rows),)).plot_pair(*edge.components)
+    drawn.canvas.draw()
+    for axes in drawn.axes:
+        line = axes.transData.transform((3, 3.0 * sign))[1]
+        written = next(text for text in axes.texts if text.get_position()[0] == 3 and text.get_text())
+        box = written.get_window_extent()
+        assert not box.y0 < line < box.y1
+        assert axes.bbox.y0 <= box.y0 <= box.y1 <= axes.bbox.y1
 
 
 def test_sets_are_columns():
