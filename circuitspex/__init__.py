@@ -5,9 +5,13 @@ verified and drawn. The public names, listed in ``__init__.pyi``, are imported w
 ``import circuitspex`` is quick.
 """
 
+from importlib import import_module
 from typing import Any
 
 import lazy_loader
+
+FOLDERS = {"circuits", "components", "games", "masks", "models", "recovery", "tasks"}
+"""``cx.circuits.find_edges`` and the like need no import of their own."""
 
 _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
@@ -18,4 +22,6 @@ def __getattr__(name: str) -> Any:
         from circuitspex.installed import own_version
 
         return own_version()
+    if name in FOLDERS:
+        return import_module(f"{__name__}.{name}")
     return _public(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,18 @@ assert all(table.values() for table in (DECODERS, METRICS, TASKS)) and names()
 """
     heavy = {"torch", "transformers", "transformer_lens", "jaxtyping", "numpy", "scipy", "sklearn", "lightgbm"}
     assert not _modules_after(statement) & heavy
+
+
+def test_folders_are_there_without_an_import_of_their_own() -> None:
+    """In every order, and as the docs name them: whatever was imported before may have made them attributes."""
+    root = Path(__file__).resolve().parents[2]
+    pages = [root / "README.md", *(root / "docs").rglob("*.md"), *(root / "tools").glob("*.py")]
+    named = set().union(*(re.findall(r"\bcx\.([a-z_]+)\.([A-Za-z_]+)", page.read_text()) for page in pages))
+    folders = sorted({(folder, name) for folder, name in named if (root / "circuitspex" / folder).is_dir()})
+    assert {"circuits", "games", "tasks"} <= {folder for folder, _ in folders}
+    said = "import importlib, sys; cx = importlib.import_module('circuitspex'); "
+    for folder, name in {folder: name for folder, name in folders}.items():
+        subprocess.run([sys.executable, "-c", f"{said}cx.{folder}.{name}"], check=True)
 
 
 def test_every_public_name_exists_and_is_documented() -> None:
