@@ -50,7 +50,7 @@ def test_folders_are_there_without_an_import_of_their_own() -> None:
     folders = sorted({(folder, name) for folder, name in named if (root / "circuitspex" / folder).is_dir()})
     assert {"circuits", "games", "tasks"} <= {folder for folder, _ in folders}
     said = "import importlib, sys; cx = importlib.import_module('circuitspex'); "
-    for folder, name in {folder: name for folder, name in folders}.items():
+    for folder, name in dict(folders).items():
         subprocess.run([sys.executable, "-c", f"{said}cx.{folder}.{name}"], check=True)
 
 
