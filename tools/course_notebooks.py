@@ -92,7 +92,7 @@ effects, and what pairs of them do to each other, decoded from 60 ablations of t
         """import numpy as np
 
 strongest = [edges.names[i] for i in np.argsort(-np.abs(edges.scores))[:10]]
-found = cx.explain(cx.EdgeGame(model, task, strongest), budget=60, n_heldout=20, n_contexts=4, n_random=2)
+found = cx.explain(cx.EdgeGame(model, task, strongest), budget=60, n_heldout=20, n_contexts=4)
 found.circuit""",
     ),
     (
