@@ -178,8 +178,6 @@ def test_the_legend_says_what_colours_mean_in_the_difference():
     kinds = {change.kind for change in made.changes}
     explained = {kind for kind in KINDS_OF_CHANGE if f"</b> {say(f'comparison.kind.{kind}')}</li>" in text}
     assert explained == kinds - {"unchanged"}
-        "unchanged"
-    }
 
 
 def test_the_picture_in_a_notebook_needs_no_script():

@@ -161,10 +161,10 @@ def said(*rows: tuple[str, Any]) -> Facts:
     return [(name, value) for name, value in rows if value is not None and str(value)]
 
 
-def pairs(mapping: Any, say: Callable[[Any], str] = lambda value: str(value or "")) -> str:
+def pairs(mapping: Any, shown: Callable[[Any], str] = lambda value: str(value or "")) -> str:
     """'torch 2.6, numpy 1.26' of a mapping; what has nothing to say is left out."""
     found = mapping.items() if isinstance(mapping, Mapping) else ()
-    return ", ".join(f"{name} {text}" for name, value in found if (text := say(value)))
+    return ", ".join(f"{name} {text}" for name, value in found if (text := shown(value)))
 
 
 def _joined(*values: Any) -> str:

@@ -35,7 +35,6 @@ TEXTS: Texts = {
     "heat": ("Heat map, last layer on top: framed cells are the circuit, a dash is below 0; empty: not in the circuit"),
     "heat_about": "Effects by layer and head. Arrow keys go from component to component.",
     "heat_other": "{name}: {effect} decoded, not in the circuit",
-    "cell": "{name}: {effect}",
     "cell_hollow": "{name}: {effect}, not distinguishable from 0 by itself",
     # The lists
     "no_component": "No component was kept.",

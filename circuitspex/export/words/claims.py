@@ -54,7 +54,7 @@ TEXTS: Texts = {
     ),
     "adjusted": (
         "Those of the parts in the circuit are wider than 95 % each, because they were selected from {components} "
-        "components and {interactions} interactions that were measured: of all of them, 5 % are expected to miss."
+        "components and {interactions} interactions that were measured. Of all of them, 5 % are expected to miss."
     ),
     # Doubt
     "little_short": "explains little",

@@ -34,7 +34,6 @@ TEXTS: Texts = {
     "lowers": "lowers it; an arc: negative interaction",
     "depth": "Depth and width: |effect|",
     "grey": "Grey: never ablated",
-    "spoken": "{name}: {effect}",
     # The tables and the numbers to read first
     "words": "Words",
     "word": "Word",
