@@ -10,7 +10,14 @@ from circuitspex.export.drawing.style import number, title_of
 from circuitspex.export.pages.parts import facts, interactions_tile, r2_tile
 from circuitspex.export.pages.rendering import page, render, sized
 from circuitspex.export.pages.svg import picture
-from circuitspex.export.tables.prompt import answer_text, how_ablated_text, how_sure_text, how_text, top_text
+from circuitspex.export.tables.prompt import (
+    answer_text,
+    how_ablated_text,
+    how_sure_text,
+    how_text,
+    top_text,
+    warning_text,
+)
 from circuitspex.export.words.saying import say
 from circuitspex.files import file_writer
 from circuitspex.text import printable
@@ -26,7 +33,7 @@ def render_page(found: PromptMap) -> str:
         title=title_of(circuit),
         answer=answer_text(found),
         top=[(repr(token), 100 * probability) for token, probability in found.top_predictions],
-        warning=found.warning,
+        warning=warning_text(found),
         tiles=_tiles(found, placed.places),
         picture=Markup(picture(found, placed, interactive=True)),
         words=found.words,
@@ -48,7 +55,7 @@ def render_cell(found: PromptMap) -> str:
     return render(
         "cell.html",
         title=f"{title_of(found.circuit)}: {answer_text(found)}",
-        about=" · ".join(part for part in (top, how_text(found), how_sure_text(found), found.warning) if part),
+        about=" · ".join(part for part in (top, how_text(found), how_sure_text(found), warning_text(found)) if part),
         drawings=[("", sized(picture(found, placed), placed))],
         summary="",
         rows=(),

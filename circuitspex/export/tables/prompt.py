@@ -38,6 +38,11 @@ def first_text(found: PromptMap) -> str:
     }.get(str(found.circuit.run.get("first")), "")
 
 
+def warning_text(found: PromptMap) -> str:
+    """That the strongest word is the first token, where attention sinks; empty where it is not."""
+    return say("prompt.sink_warning", word=repr(found.words[0].name)) if found.warning else ""
+
+
 def how_sure_text(found: PromptMap) -> str:
     """The R² of the function, or that every mask was run."""
     if found.is_exact:
@@ -68,7 +73,7 @@ def render(found: PromptMap) -> str:
     whole = f"; {unablated:+z.{places}f} with nothing ablated" if isinstance(unablated, int | float) else ""
     top = f"The model predicts {top_text(found)}" if found.top_predictions else ""
     about = f"{title_of(circuit)}: {answer_text(found)}{whole}"
-    warning = f"warning: {found.warning}" if found.warning else ""
+    warning = f"warning: {warning_text(found)}" if found.warning else ""
     for line in (top, about, how_text(found), how_sure_text(found), printable(warning)):
         lines += wrapped(line) if line else []
     words = sorted(found.words, key=lambda word: (-abs(word.effect), word.start))

@@ -13,6 +13,10 @@ TEXTS: Texts = {
     # What was done
     "bos": "a BOS token stands before the prompt, where attention sinks",
     "protect": "the first token, where attention sinks, is never ablated",
+    "sink_warning": (
+        "{word} is the first token, where attention sinks whatever it says, and the strongest word: "
+        "its effect may not be what the word means; use first='bos' or first='protect'"
+    ),
     "exact": "exact: all {masks} masks of {words} words were run",
     "unit.words": Plural("{n} word", "{n} words"),
     "unit.tokens": Plural("{n} token", "{n} tokens"),
