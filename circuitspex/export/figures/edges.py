@@ -16,6 +16,7 @@ from circuitspex.export.drawing.style import (
     shorten,
     title_of,
 )
+from circuitspex.export.words.saying import say
 
 HEADER = 62.0
 FOOTER = 62.0
@@ -25,7 +26,7 @@ def edge_sheet(circuit: Circuit) -> Sheet:
     """The parts of the model and the edges between them, below their title and above their legend."""
     placed = edge_layout(circuit)
     title, room = title_of(circuit), placed.width - 2 * MARGIN
-    count = f"{len(circuit.nodes):,} edges, {len(circuit.interactions):,} interactions"
+    count = say("figures.edges_count", edges=f"{len(circuit.nodes):,}", interactions=f"{len(circuit.interactions):,}")
     said = (placed.note or count, faithfulness_text(circuit), doubt_short(circuit))
     facts = " · ".join(part for part in (*said, budget_text(circuit)) if part)
 

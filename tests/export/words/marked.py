@@ -13,7 +13,7 @@ from circuitspex.export.words.text import Plural, Text
 SPOKEN = ("title", "aria-label", "placeholder", "alt")
 """Attributes whose words a person sees or hears."""
 _NAMES = re.compile(
-    r"\b(L\d+(KV\d+|H\d+|M|N\d+(:\d+)?|S\d+)?(\.[qkv])?(@-?\d+)?|emb|logits)\b|\d+(\.\d+)?(e[+-]?\d+)?( s\b)?"
+    r"\b(L\d+(KV\d+|H\d+|M|N\d+(:\d+)?|S\d+)?(\.[qkv])?(@-?\d+)?|H\d+|emb|logits)\b|\d+(\.\d+)?(e[+-]?\d+)?( s\b)?"
 )
 
 

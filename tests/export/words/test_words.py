@@ -57,7 +57,7 @@ def test_it_is_plain_english(key) -> None:
         assert text == text.strip()
         assert not re.search(r"\s\s|\n| [,.;:]|\.\.", text)
         assert text
-        is_sentence = bool(re.search(r"[.:](\s|$)", shown))
+        is_sentence = bool(re.search(r"[.:;](\s|$)", shown))
         assert len(shown) <= (LONGEST_SENTENCE if is_sentence else LONGEST_LABEL), len(shown)
         for sentence in re.split(r"[.;](?:\s|$)", shown):
             assert len(re.findall(r"[\w²|/'-]+", sentence)) <= MOST_WORDS, sentence
