@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -89,3 +90,12 @@ def _end(text: str, at: int) -> int:
         depth += (text[at] == "{") - (text[at] == "}")
         at += 1
     return at
+
+
+def of_module(text: str) -> list[str]:
+    """The strings of a module but for docstrings and what errors say."""
+    tree = ast.parse(text)
+    passed = {id(one) for raised in ast.walk(tree) if isinstance(raised, ast.Raise) for one in ast.walk(raised)}
+    passed |= {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.Expr)}
+    found = [one for one in ast.walk(tree) if isinstance(one, ast.Constant) and id(one) not in passed]
+    return [one.value for one in found if isinstance(one.value, str)]

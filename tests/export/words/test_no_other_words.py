@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from literals import of_script, of_template
-from words_in_use import SCRIPTS, TEMPLATES
+from literals import of_module, of_script, of_template
+from words_in_use import MODULES, SCRIPTS, TEMPLATES
 
 _WORD = r"[^\W\d_]{2,}"
 _TWO_WORDS = re.compile(rf"{_WORD}[,;:.]? {_WORD}")
@@ -26,6 +26,24 @@ NOT_SHOWN = {
 """What may hold a space without being words, by what stands before it."""
 KEYS = {"Enter", "Escape"}
 SPOKEN = re.compile(r'(textContent = |"?(aria-label|title|placeholder|alt)"?: )$')
+
+DRAWN = {name: text for name, text in MODULES.items() if name.split("/")[0] in ("figures", "drawing", "pages")}
+IN_MODULES = {
+    "upper left": "a place, for matplotlib",
+    "offset points": "a unit, for matplotlib",
+    "axes fraction": "a unit, for matplotlib",
+    "an UpSet plot": "of an error",
+    "a heat map": "of an error",
+    "it has no interactions": "of an error",
+    "its largest have ": "of an error",
+    " draws them": "of an error",
+    "it has no heads": "of an error",
+    "there are ": "of an error",
+    "it is of kind ": "of an error",
+    "it has no measured pairs": "of an error",
+    "its measured pairs are ": "of an error",
+}
+MARKUP = re.compile(r"<|circle cx=|polygon points=|sans-serif|DejaVu Sans")
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -51,6 +69,12 @@ def test_a_script_has_no_words_of_its_own(name):
         ):
             own.append((text, before))
     assert not own
+
+
+@pytest.mark.parametrize("name", sorted(DRAWN))
+def test_a_module_that_draws_has_no_words_of_its_own(name):
+    own = [text for text in of_module(DRAWN[name]) if _TWO_WORDS.search(text) and not MARKUP.search(text)]
+    assert not [text for text in own if text not in IN_MODULES] or name == "pages/again.py"  # it writes Python
 
 
 @pytest.mark.parametrize(
@@ -82,3 +106,4 @@ def test_every_exception_is_needed():
     assert all(any(re.search(each, before) for _, before in words) for each in NOT_SHOWN)
     shown = {text for text, _ in literals} | {one for text in TEMPLATES.values() for one in of_template(text)}
     assert KEYS | set(EXCEPTIONS) <= shown
+    assert set(IN_MODULES) <= {text for module in DRAWN.values() for text in of_module(module)}
