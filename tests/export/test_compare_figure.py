@@ -9,8 +9,9 @@ from drawn_circuits import comparison, unchanged
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from circuitspex.circuits.circuit import Faithfulness
-from circuitspex.export.drawing.comparison_layout import DECREASED, INCREASED, KIND_WORDS, union_layout
+from circuitspex.export.drawing.comparison_layout import KINDS_OF_CHANGE, union_layout
 from circuitspex.export.figures.comparison import draw
+from circuitspex.export.words.saying import say
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -60,12 +61,13 @@ def test_diagrams_stand_one_below_the_other_with_a_legend_of_their_own():
     assert places[1].y0 > places[2].y1 - 1e-9
     assert figure.get_figwidth() * 72 < 800
     said = {text.get_text() for text in whole.texts}
-    assert {INCREASED, DECREASED} <= said
+    assert {say("comparison.increased"), say("comparison.decreased")} <= said
     kinds = {change.kind for change in made.changes}
-    assert {kind for kind, words in KIND_WORDS.items() if words in said} == kinds - {"unchanged"}
+    explained = {kind: say(f"comparison.kind.{kind}") for kind in KINDS_OF_CHANGE}
+    assert {kind for kind, words in explained.items() if words in said} == kinds - {"unchanged"}
     few = replace(made, changes=tuple(change for change in made.changes if change.kind in ("lost", "unchanged")))
     said = {text.get_text() for text in draw(few).axes[0].texts}
-    assert said & set(KIND_WORDS.values()) == {KIND_WORDS["lost"]}
+    assert said & set(explained.values()) == {explained["lost"]}
     assert "faint: not part of that circuit" in said
 
 

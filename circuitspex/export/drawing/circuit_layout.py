@@ -33,6 +33,7 @@ from circuitspex.export.drawing.style import (
     relation_text,
     text_width,
 )
+from circuitspex.export.words.saying import say
 
 MAX_WITH_EFFECTS = 40
 """Up to this many nodes, effects are printed beside the components and interactions."""
@@ -131,7 +132,7 @@ def layout(circuit: Circuit, notes: Mapping[frozenset[str], str] | None = None) 
                 "with a smaller max_nodes, or choose), or export it as graphml, gexf, csv or json, which have no limit"
             )
     if not circuit.nodes:
-        return Layout(MIN_WIDTH, 150.0, (), (), (), True, message="Empty circuit: no component was kept.")
+        return Layout(MIN_WIDTH, 150.0, (), (), (), True, message=say("diagram.empty"))
     nodes = sorted(circuit.nodes, key=reading_order)
     place = {node.name: i for i, node in enumerate(nodes)}
     parts: list[Node | Interaction] = [*nodes, *circuit.interactions]

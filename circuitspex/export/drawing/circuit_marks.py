@@ -24,13 +24,8 @@ from circuitspex.export.drawing.style import (
     shape_of,
     text_width,
 )
-
-_NOT_DISTINCT = "; not distinguishable from 0 by itself"
-_NOT_HERE = "; not part of this circuit"
-_ALONE = "No interactions: every component acts on its own."
-_NOT_LOOKED_FOR = "Interactions: the file of scores that this was read from has none."
-
-MEASURED = "measured, 95 % interval"
+from circuitspex.export.words.relations import sentence
+from circuitspex.export.words.saying import say
 
 Sample = Callable[[Pen, float, float], None]
 """Draws a sample of a mark that is 24 wide, with the middle of its left side at (x, y)."""
@@ -48,7 +43,7 @@ def diagram(pen: Pen, placed: Layout, labels: bool, behind: Callable[[], None] |
     for band in placed.bands:
         with pen.group("band"):
             pen.box(Box(MARGIN, band.top, placed.width - MARGIN, band.bottom), Look(pen.palette.band), 5)
-            pen.text(MARGIN + 8, band.y - 5, "layer", 6.5, pen.palette.muted)
+            pen.text(MARGIN + 8, band.y - 5, say("diagram.layer"), 6.5, pen.palette.muted)
             pen.text(MARGIN + 8, band.y + 5, str(band.layer), NAME_SIZE, pen.palette.muted, bold=True)
     if behind is not None:
         behind()
@@ -63,7 +58,8 @@ def diagram(pen: Pen, placed: Layout, labels: bool, behind: Callable[[], None] |
     if placed.message:
         pen.text(placed.width / 2, placed.height / 2, placed.message, NAME_SIZE, pen.palette.muted, "center")
     elif not placed.edges:
-        alone = _ALONE if placed.looked_for_interactions else _NOT_LOOKED_FOR
+        looked_for = placed.looked_for_interactions
+        alone = say("diagram.alone") if looked_for else say("diagram.no_interactions_in_file")
         pen.text(placed.width / 2, placed.height - 8, alone, DETAIL_SIZE, pen.palette.muted, "center")
 
 
@@ -92,10 +88,10 @@ def symbol(pen: Pen, kind: str, x: float, y: float, radius: float, look: Look, p
 def _edge(pen: Pen, index: int, placed: PlacedEdge) -> None:
     edge, ink = placed.edge, pen.faint if placed.faint else pen.palette
     colour = ink.negative if edge.effect < 0 else ink.positive
-    spoken = f"{edge.sentence}: {placed.text}"
+    spoken = f"{sentence(edge)}: {placed.text}"
     if placed.arrow is not None and edge.direction is not None:
         spoken += f"; {direction_text(edge.direction)}"
-    spoken += _NOT_HERE if placed.faint else ""
+    spoken = say("diagram.absent", spoken=spoken) if placed.faint else spoken
     with pen.group("edge", spoken, faint=placed.faint, data_edge=index):
         interaction_line(pen, placed.paths, edge, placed.width, ink)
         if placed.arrow is not None:
@@ -110,7 +106,9 @@ def _node(pen: Pen, index: int, placed: PlacedNode, effect: str) -> None:
     hollow = is_hollow(node)
     colour = ink.muted if hollow else colour_of(node, ink)
     face = ink.background if node.measured is None or hollow else colour
-    spoken = f"component {node.name}: {effect}{_NOT_DISTINCT if hollow else ''}{_NOT_HERE if placed.faint else ''}"
+    spoken = say("diagram.component", name=node.name, effect=effect)
+    spoken = say("diagram.not_distinct", spoken=spoken) if hollow else spoken
+    spoken = say("diagram.absent", spoken=spoken) if placed.faint else spoken
     hit = Box(placed.symbol.left, placed.symbol.top, placed.label.right, placed.symbol.bottom)
     with pen.group("node", spoken, faint=placed.faint, hit=hit, data_node=index):
         if node.effect < 0 and not hollow:
@@ -136,34 +134,42 @@ def _label(pen: Pen, index: int, placed: PlacedEdge) -> None:
 
 
 def samples(
-    pen: Pen, kinds: set[str], arrows: bool, unsigned: bool = False, hollow: str = "", measured: str = MEASURED
+    pen: Pen,
+    kinds: set[str],
+    arrows: bool,
+    unsigned: bool = False,
+    hollow: str = "",
+    measured: str = "",
+    signs: bool = True,
 ) -> list[tuple[str, Sample]]:
     """What the legend of a diagram with components of these kinds explains, and the samples of its marks.
 
     ``hollow`` is the kind of a component that can't be told from 0, where there is one; ``measured`` what is said of
-    intervals.
+    intervals; ``signs`` whether the lines of positive, negative and estimated interactions are explained.
     """
     palette = pen.palette
     found: list[tuple[str, Sample]] = [
         (label, functools.partial(_mark_sample, kind)) for kind, label in legend_of(kinds)
     ]
-    for label, look, estimated in (
-        ("positive interaction", Look(line=palette.positive, width=3.4), False),
-        ("negative interaction", Look(line=palette.negative, width=3.4, dash=DASH), False),
-        (measured, Look(line=palette.muted, width=3.4), False),
-        ("estimate, not measured", Look(line=palette.muted, width=3.4), True),
-    ):
-        found.append((label, functools.partial(line_sample, look, estimated)))
+    grey = Look(line=palette.muted, width=3.4)
+    lines = [(measured or say("claims.measured"), grey, False)]
+    if signs:
+        lines = [
+            (say("page.positive_interaction"), Look(line=palette.positive, width=3.4), False),
+            (say("page.negative_interaction"), Look(line=palette.negative, width=3.4, dash=DASH), False),
+            *lines,
+            (say("diagram.estimate"), grey, True),
+        ]
+    found += [(label, functools.partial(line_sample, look, estimated)) for label, look, estimated in lines]
     if hollow:
-        found.append(("grey, hollow: not told from 0", functools.partial(_hollow_sample, hollow)))
+        found.append((say("diagram.hollow"), functools.partial(_hollow_sample, hollow)))
     if unsigned:
-        grey = Look(line=palette.muted, width=3.4)
-        found.append(("grey, |size|: sign not known", functools.partial(line_sample, grey, True)))
-    arrow: list[tuple[str, Sample]] = [("arrow: travels that way", _arrow_sample)] if arrows else []
-    return [*found, *arrow, ("size and width: |effect|", _sizes_sample)]
+        found.append((say("diagram.unsigned"), functools.partial(line_sample, grey, True)))
+    arrow: list[tuple[str, Sample]] = [(say("page.arrow"), _arrow_sample)] if arrows else []
+    return [*found, *arrow, (say("diagram.size"), _sizes_sample)]
 
 
-def legend(pen: Pen, placed: Layout, top: float, right: float, measured: str = MEASURED) -> None:
+def legend(pen: Pen, placed: Layout, top: float, right: float, measured: str = "") -> None:
     """Lines of samples below ``top``, as many on each as fit before ``right``; ``measured`` is said of intervals."""
     arrows = any(edge.arrow is not None for edge in placed.edges)
     unsigned = not all(node.node.signed for node in placed.nodes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.export.drawing.style import number
+from circuitspex.export.words.saying import say
 from circuitspex.recovery.result import LOW_R2
 
 FEW_PROMPTS = 12
@@ -15,9 +16,12 @@ A standard deviation from n prompts is off by about ``1 / sqrt(2 (n - 1))`` of i
 
 def prompts_word(circuit: Circuit, count: int) -> str:
     """What the columns of the game are, as many as there are: '8 prompts', '3 numbers a mask'."""
-    of_game = circuit.run.get("lens") in ("training", "game")
-    one, many = ("number a mask", "numbers a mask") if of_game else ("prompt", "prompts")
-    return f"{count} {one if count == 1 else many}"
+    return say("claims.numbers", n=count) if of_game(circuit) else say("claims.prompts", n=count)
+
+
+def of_game(circuit: Circuit) -> bool:
+    """Whether the columns of the game are numbers of a mask, and no prompts."""
+    return circuit.run.get("lens") in ("training", "game")
 
 
 def n_prompts_of(circuit: Circuit) -> int | None:
@@ -29,7 +33,7 @@ def n_prompts_of(circuit: Circuit) -> int | None:
 
 def few_text(count: int | None) -> str:
     """', few' where the prompts are fewer than tell well how much prompts differ."""
-    return ", few" if count is not None and 1 < count < FEW_PROMPTS else ""
+    return say("claims.few") if count is not None and 1 < count < FEW_PROMPTS else ""
 
 
 def measured_label(circuit: Circuit) -> str:
@@ -37,13 +41,13 @@ def measured_label(circuit: Circuit) -> str:
     count = n_prompts_of(circuit)
     exact = bool(circuit.run.get("exact_over_masks"))
     if count is None:
-        return "measured, 95 % interval"
+        return say("claims.measured")
     if count == 1:
-        return (
-            "measured, exact over masks, one prompt" if exact else "measured, 95 % interval over contexts, one prompt"
-        )
-    over = f"{prompts_word(circuit, count)}{few_text(count)}"
-    return f"measured, exact over masks, 95 % over {over}" if exact else f"measured, 95 % interval, {over}"
+        return say("claims.measured_one_exact") if exact else say("claims.measured_one")
+    over, few = prompts_word(circuit, count), few_text(count)
+    if exact:
+        return say("claims.measured_over_exact", prompts=over, few=few)
+    return say("claims.measured_over", prompts=over, few=few)
 
 
 def interval_note(circuit: Circuit) -> str:
@@ -52,36 +56,33 @@ def interval_note(circuit: Circuit) -> str:
     if not (any(part.measured for part in inside) or any(node.measured for node in circuit.dropped_nodes)):
         return ""
     count, exact = n_prompts_of(circuit), bool(circuit.run.get("exact_over_masks"))
-    what = "numbers a mask" if circuit.run.get("lens") in ("training", "game") else "prompts"
-    if count == 1:
-        said = (
-            f"Exact over masks: all were run. One of the {what} shows nothing of how others differ, so there are no "
-            "intervals."
-            if exact
-            else f"95 % intervals over contexts only: one of the {what} shows nothing of how others differ."
-        )
-    elif count is None:
-        said = "95 % intervals."
+    if count is None:
+        said = say("claims.intervals")
+    elif count == 1:
+        said = _of_one(of_game(circuit), exact)
     else:
-        over = prompts_word(circuit, count)
-        said = (
-            f"Exact over masks: all were run. 95 % intervals over {over}."
-            if exact
-            else f"95 % intervals over contexts and {over}."
-        )
-        if count < FEW_PROMPTS:
-            said = f"{said[:-1]}, which are few: with fewer than {FEW_PROMPTS}, intervals are wide and rough."
+        said = _over(prompts_word(circuit, count), exact, count < FEW_PROMPTS)
     if any(part.adjusted for part in inside):
-        said += (
-            " Those of the parts in the circuit are wider than 95 % each, because they were selected from "
-            f"{_tested(circuit)}: of all of them, 5 % are expected to miss."
+        said += " " + say(
+            "claims.adjusted",
+            components=len(circuit.nodes) + len(circuit.dropped_nodes),
+            interactions=len(circuit.interactions) + len(circuit.dropped),
         )
     return said
 
 
-def _tested(circuit: Circuit) -> str:
-    nodes, edges = len(circuit.nodes) + len(circuit.dropped_nodes), len(circuit.interactions) + len(circuit.dropped)
-    return f"{nodes} components and {edges} interactions that were measured"
+def _of_one(number_a_mask: bool, exact: bool) -> str:
+    if exact:
+        return say("claims.exact_one_number") if number_a_mask else say("claims.exact_one_prompt")
+    return say("claims.one_number") if number_a_mask else say("claims.one_prompt")
+
+
+def _over(prompts: str, exact: bool, are_few: bool) -> str:
+    if are_few and exact:
+        return say("claims.intervals_exact_few", prompts=prompts, few=FEW_PROMPTS)
+    if are_few:
+        return say("claims.intervals_over_few", prompts=prompts, few=FEW_PROMPTS)
+    return say("claims.intervals_exact", prompts=prompts) if exact else say("claims.intervals_over", prompts=prompts)
 
 
 def doubt_text(circuit: Circuit) -> str:
@@ -90,14 +91,25 @@ def doubt_text(circuit: Circuit) -> str:
     if found.r2 is None:
         return ""
     budget = circuit.run.get("likely_budget")
-    more = f"a budget of about {budget:,}" if isinstance(budget, int) else "a larger budget"
+    more = f"{budget:,}" if isinstance(budget, int) else ""
     if found.r2 < LOW_R2:
         if found.exact:
-            return "explains little: what is left are interactions that were not decoded"
-        return f"explains little: try {more}, or keep a larger share"
+            return say("claims.little_exact")
+        return say("claims.little_budget", budget=more) if more else say("claims.little")
     if found.low is not None and found.low < LOW_R2:
-        return f"may explain little: {number(found.low, 2, sign=False)} is within its interval; try {more}"
+        low = number(found.low, 2, sign=False)
+        return say("claims.maybe_little_budget", low=low, budget=more) if more else say("claims.maybe_little", low=low)
     return ""
+
+
+def doubt_short(circuit: Circuit) -> str:
+    """The same in a few words, without what may help."""
+    found = circuit.faithfulness
+    if found.r2 is None:
+        return ""
+    if found.r2 < LOW_R2:
+        return say("claims.little_short")
+    return say("claims.maybe_little_short") if found.low is not None and found.low < LOW_R2 else ""
 
 
 def is_hollow(part: object) -> bool:

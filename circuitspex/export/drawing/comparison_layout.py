@@ -16,21 +16,12 @@ from circuitspex.circuits.comparison import Change, Comparison
 from circuitspex.export.drawing.circuit_layout import Layout, PlacedEdge, PlacedNode, arrow_of, layout
 from circuitspex.export.drawing.marks import radius_of, width_of
 from circuitspex.export.drawing.style import effect_text
+from circuitspex.export.words.saying import say, say_term
 
 KIND_MARKS = {"gained": "▲", "lost": "▼", "stronger": "△", "weaker": "▽", "changed": "◆", "unchanged": "="}
 """The shape that says a change's kind beside its word, so that colour does not have to."""
-KIND_WORDS = {
-    "gained": "gained: near zero before",
-    "lost": "lost: near zero after",
-    "stronger": "stronger",
-    "weaker": "weaker",
-    "changed": "changed: of the other sign",
-}
-"""What the legends of a comparison say of each kind that is a change."""
-INCREASED, DECREASED = "increased: higher after than before", "decreased: lower after"
-"""What the two colours mean where the difference is drawn."""
-NOTHING = "No component has an effect in either model."
-ABSENT = "absent"
+KINDS_OF_CHANGE = tuple(kind for kind in KIND_MARKS if kind != "unchanged")
+"""The kinds that are a change, which legends explain."""
 _WHICH = ("before", "after", "difference")
 
 Members = frozenset[str]
@@ -62,7 +53,7 @@ def union_layout(comparison: Comparison) -> UnionLayout:
     node_parts = {members: _in_all(members, nodes, changes) for members in sorted(set().union(*nodes), key=sorted)}
     edge_parts = {members: _in_all(members, edges, changes) for members in sorted(set().union(*edges), key=sorted)}
     notes = {  # of a component in words
-        members: KIND_MARKS[change.kind] + (f" {change.kind}" if len(members) == 1 else "")
+        members: KIND_MARKS[change.kind] + (f" {say_term('change', change.kind)}" if len(members) == 1 else "")
         for members, change in changes.items()
         if change.kind != "unchanged"
     }
@@ -73,7 +64,7 @@ def union_layout(comparison: Comparison) -> UnionLayout:
     )
     placed = layout(whole, notes)
     if placed.message:
-        placed = replace(placed, message=NOTHING)
+        placed = replace(placed, message=say("comparison.nothing"))
     largest_node = max((abs(mark.node.effect) for mark in placed.nodes), default=0.0)
     largest_edge = max((abs(mark.edge.effect) for mark in placed.edges), default=0.0)
     drawn: list[Layout] = []
@@ -128,7 +119,7 @@ def _widest(parts: Sequence[P]) -> P:
 
 def _text(part: Node | Interaction, there: bool, places: int) -> str:
     if not there and part.measured is None:
-        return ABSENT
+        return say("comparison.absent")
     return effect_text(part, places)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from circuitspex.circuits.circuit import Interaction
 from circuitspex.export.drawing.geometry import Box, Path, Point, sample, straight
 from circuitspex.export.drawing.style import effect_text
+from circuitspex.export.words.relations import short
 
 SHARES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.12, 0.88)
 """Where on an edge an interaction may end, as shares of its length."""
@@ -64,7 +65,7 @@ def arcs(
         else:
             middle = (sum(x for x, _ in ends) / len(ends), sum(y for _, y in ends) / len(ends))
             paths = tuple(straight(end, middle) for end in ends)
-        text = one.relation.short if places is None else f"{one.relation.short}: {effect_text(one, places)}"
+        text = short(one) if places is None else f"{short(one)}: {effect_text(one, places)}"
         width = round(1.3 + 1.9 * abs(one.effect) / largest, 2)
         found.append(PlacedInteraction(one, paths, tuple(ends), width, text))
     return found

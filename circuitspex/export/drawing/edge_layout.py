@@ -23,6 +23,7 @@ from circuitspex.export.drawing.edge_parts import EdgeParts, ModelPart, PartEdge
 from circuitspex.export.drawing.edge_routing import Ends, Row, routes
 from circuitspex.export.drawing.geometry import Box, Path, Point
 from circuitspex.export.drawing.style import DETAIL_SIZE, decimals, effect_number, text_width
+from circuitspex.export.words.saying import say
 
 MOST_EDGES = 1_500
 """Of more edges the strongest are drawn."""
@@ -114,7 +115,7 @@ def edge_layout(circuit: Circuit, most: int = MOST_EDGES) -> EdgeLayout:
     """
     found = edge_parts(circuit, most)
     if not found.edges:
-        return EdgeLayout(MIN_WIDTH, 150.0, message="Empty circuit: no edge was kept.")
+        return EdgeLayout(MIN_WIDTH, 150.0, message=say("diagram.empty_edges"))
     blocks, places, few = blocks_of(found), decimals(circuit), len(found.edges) <= MOST_WITH_EFFECTS
     width, span = _move(blocks)
     block_of = {part.name: block for block in blocks for part in block.parts}

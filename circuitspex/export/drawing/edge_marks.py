@@ -12,10 +12,12 @@ from circuitspex.export.drawing.circuit_marks import Sample, in_lines, line_samp
 from circuitspex.export.drawing.edge_arcs import PlacedInteraction
 from circuitspex.export.drawing.edge_blocks import FRAME, PART_NAME
 from circuitspex.export.drawing.edge_layout import MARGIN, EdgeLayout, PlacedEdge, PlacedPart
-from circuitspex.export.drawing.edge_parts import KINDS_OF_PARTS
+from circuitspex.export.drawing.edge_parts import IN_LEGENDS
 from circuitspex.export.drawing.geometry import Box, Path, straight
 from circuitspex.export.drawing.pen import Look, Pen
 from circuitspex.export.drawing.style import DASH, DETAIL_SIZE, NAME_SIZE, colour_of, effect_text
+from circuitspex.export.words.relations import sentence
+from circuitspex.export.words.saying import say
 
 DOTS = (1.3, 2.6)
 PORT_SIZE = 6.5
@@ -28,7 +30,7 @@ def edge_diagram(pen: Pen, placed: EdgeLayout, labels: bool = True) -> None:
         with pen.group("band"):
             pen.box(Box(MARGIN, top, placed.width - MARGIN, bottom), Look(pen.palette.band), 5)
             y = (top + bottom) / 2
-            pen.text(MARGIN + 8, y - 5, "layer", 6.5, pen.palette.muted)
+            pen.text(MARGIN + 8, y - 5, say("diagram.layer"), 6.5, pen.palette.muted)
             pen.text(MARGIN + 8, y + 5, str(layer), NAME_SIZE, pen.palette.muted, bold=True)
     for i, (_, box) in enumerate(placed.frames):
         with pen.group("frame", data_frame=i):
@@ -63,7 +65,7 @@ def _edge(pen: Pen, index: int, placed: PlacedEdge, places: int, mixed: bool) ->
     hollow = mixed and node.measured is None
     width = max(placed.width, 2.4) if hollow else placed.width
     look = Look(line=colour_of(node, pen.palette), width=width, dash=DASH if node.effect < 0 else None)
-    with pen.group("node", f"edge {node.name}: {effect_text(node, places)}", data_node=index):
+    with pen.group("node", say("diagram.edge", name=node.name, effect=effect_text(node, places)), data_node=index):
         pen.curves([placed.path], look, part="line")
         if hollow:
             pen.curves([placed.path], Look(line=pen.palette.background, width=width - 1.6), part="core")
@@ -72,10 +74,10 @@ def _edge(pen: Pen, index: int, placed: PlacedEdge, places: int, mixed: bool) ->
 def _part(pen: Pen, index: int, placed: PlacedPart) -> None:
     part, box, ink = placed.part, placed.box, pen.palette
     x = (box.left + box.right) / 2
-    with pen.group("part", f"{spoken_kind(part.kind)} {part.name}", data_part=index):
+    with pen.group("part", spoken_part(part.kind, part.name), data_part=index):
         fill = ink.background if part.kind in ("head", "shared") else ink.line
         pen.box(box, Look(fill, ink.muted, 1.1), ROUNDING[part.kind], "symbol")
-        name = {"emb": "embeddings (emb)"}.get(part.name, part.name)
+        name = say("diagram.embeddings") if part.name == "emb" else part.name
         with_ports = part.kind in ("head", "shared")
         y = box.top + 9.5 if with_ports else (box.top + box.bottom) / 2
         pen.text(x, y, name, PART_NAME, ink.text, "center", bold=True)
@@ -84,15 +86,15 @@ def _part(pen: Pen, index: int, placed: PlacedPart) -> None:
             pen.circle(across, below, 1.9, Look(ink.background, ink.muted, 0.9))
 
 
-def spoken_kind(kind: str) -> str:
-    """What a screen reader says before the name of a part."""
-    return {"head": "head", "shared": "shared keys and values", "mlp": "MLP"}.get(kind, "part")
+def spoken_part(kind: str, name: str) -> str:
+    """What a screen reader says of a part."""
+    return say(f"diagram.part.{kind}", name=name) if kind in IN_LEGENDS else say("diagram.part.other", name=name)
 
 
 def _interaction(pen: Pen, index: int, placed: PlacedInteraction, places: int) -> None:
     one, ink = placed.edge, pen.palette
     colour = ink.negative if one.effect < 0 else ink.positive
-    with pen.group("edge", f"{one.sentence}: {effect_text(one, places)}", data_edge=index):
+    with pen.group("edge", f"{sentence(one)}: {effect_text(one, places)}", data_edge=index):
         pen.curves(placed.paths, Look(line=ink.background, width=placed.width + 2.2), part="casing")
         _dotted(pen, placed.paths, colour, placed.width)
         for x, y in placed.ends:
@@ -115,25 +117,27 @@ def edge_legend(pen: Pen, placed: EdgeLayout, top: float, right: float, measured
     ink = pen.palette
     shown: list[tuple[str, Sample]] = []
     kinds = {each.part.kind for each in placed.parts}
-    for kind, label in KINDS_OF_PARTS.items():
-        if kind in kinds and kind not in ("embeddings", "logits"):
-            shown.append((label, functools.partial(_part_sample, kind)))
+    for kind in IN_LEGENDS:
+        if kind in kinds:
+            shown.append((say(f"diagram.kind.{kind}"), functools.partial(_part_sample, kind)))
     signs = {each.node.effect < 0 for each in placed.nodes}
     if False in signs:
-        shown.append(("positive edge", functools.partial(line_sample, Look(line=ink.positive, width=3.0), False)))
+        shown.append(
+            (say("diagram.positive_edge"), functools.partial(line_sample, Look(line=ink.positive, width=3.0), False))
+        )
     if True in signs:
         look = Look(line=ink.negative, width=3.0, dash=DASH)
-        shown.append(("negative edge", functools.partial(line_sample, look, False)))
+        shown.append((say("diagram.negative_edge"), functools.partial(line_sample, look, False)))
     grey = Look(line=ink.muted, width=3.0)
     if is_mixed(placed):
         shown.append((measured, functools.partial(line_sample, grey, False)))
-        shown.append(("estimate, not measured", functools.partial(line_sample, grey, True)))
+        shown.append((say("diagram.estimate"), functools.partial(line_sample, grey, True)))
     else:
-        told = measured if any(each.node.measured for each in placed.nodes) else "all effects are estimates"
+        told = measured if any(each.node.measured for each in placed.nodes) else say("diagram.all_estimates")
         shown.append((told, functools.partial(line_sample, grey, False)))
     if placed.edges:
-        shown.append(("interaction of edges, colour by sign", _interaction_sample))
-    shown.append(("width: |effect|; edges run upward", _widths_sample))
+        shown.append((say("diagram.edge_interaction"), _interaction_sample))
+    shown.append((say("diagram.edge_width"), _widths_sample))
     in_lines(pen, shown, MARGIN, top + 12, right)
 
 

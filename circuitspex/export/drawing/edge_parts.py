@@ -16,17 +16,12 @@ from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.components.edges import Edge, layer_of, parse_edge
 from circuitspex.errors import ComponentError, UserError
 from circuitspex.export.drawing.style import reading_order
+from circuitspex.export.words.saying import say
 from circuitspex.text import printable
 
 PORTS = "qkv"
-KINDS_OF_PARTS = {
-    "embeddings": "embeddings",
-    "head": "head, reads queries (q), keys (k), values (v)",
-    "shared": "keys and values that several heads share",
-    "mlp": "MLP",
-    "logits": "logits",
-}
-"""The kinds of parts, and what a legend says of them."""
+IN_LEGENDS = ("head", "shared", "mlp")
+"""The kinds of parts that legends explain; embeddings and logits say in their boxes what they are."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +77,12 @@ class EdgeParts:
         """What is not among them, in a sentence; empty where nothing is missing."""
         if not self.left_out:
             return ""
-        drawn = f"The strongest {len(self.edges):,} of {len(self.edges) + self.left_out:,} edges are drawn"
-        if self.interactions_left_out:
-            drawn += f", and {self.interactions_left_out:,} interactions of the others are not"
-        return f"{drawn}."
+        drawn, all_edges, others = len(self.edges), len(self.edges) + self.left_out, self.interactions_left_out
+        if others:
+            return say(
+                "diagram.strongest_of_both", drawn=f"{drawn:,}", all=f"{all_edges:,}", interactions=f"{others:,}"
+            )
+        return say("diagram.strongest", drawn=f"{drawn:,}", all=f"{all_edges:,}")
 
 
 def is_of_edges(circuit: Circuit) -> bool:

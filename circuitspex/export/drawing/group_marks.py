@@ -12,6 +12,8 @@ from circuitspex.export.drawing.circuit_layout import MARGIN, Layout, PlacedNode
 from circuitspex.export.drawing.geometry import Box, Point
 from circuitspex.export.drawing.pen import Look, Pen
 from circuitspex.export.drawing.style import DETAIL_SIZE, number, shorten
+from circuitspex.export.words.relations import group_name
+from circuitspex.export.words.saying import say
 
 LINE = 15.0
 """The height of a group's line below the diagram."""
@@ -98,7 +100,8 @@ def group_lines(pen: Pen, groups: Sequence[PlacedGroup], placed: Layout, top: fl
     for i, each in enumerate(groups):
         y = top + LINE * (i + 0.5)
         size = number(each.group.strength, placed.places, sign=False)
-        text = f"{each.group.name}, interactions of {size} in all: {', '.join(each.group.members)}"
+        members = ", ".join(each.group.members)
+        text = say("diagram.group_line", name=group_name(each.group), size=size, members=members)
         _badge(pen, each.letter, MARGIN + 14, y)
         pen.text(MARGIN + 25, y, shorten(text, DETAIL_SIZE, room), DETAIL_SIZE, pen.palette.muted)
 

@@ -18,6 +18,7 @@ from circuitspex.circuits.circuit import Circuit, Estimate
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.sheet import frame, write_figure
 from circuitspex.export.drawing.style import DARK, FONTS, LIGHT, TITLE_SIZE, Palette, shorten
+from circuitspex.export.words.saying import say
 from circuitspex.text import printable
 
 if TYPE_CHECKING:
@@ -131,4 +132,4 @@ def needs_effects(circuit: Circuit, what: str) -> None:
 
 def metric_of(circuit: Circuit) -> str:
     """What effects are in units of."""
-    return printable(circuit.task.get("metric") or "metric")
+    return printable(circuit.task.get("metric") or say("figures.metric"))

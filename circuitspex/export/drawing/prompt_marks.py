@@ -15,6 +15,7 @@ from circuitspex.export.drawing.prompt_layout import (
     PromptLayout,
 )
 from circuitspex.export.drawing.style import DASH, effect_text, text_width
+from circuitspex.export.words.relations import sentence
 
 FAINTEST, STRONGEST = 0.06, 0.55
 """How much of a colour lies behind the weakest and the strongest word; text stays readable on both."""
@@ -58,7 +59,7 @@ def _text(pen: Pen, text: PlacedText, colour: str) -> None:
 
 def _arc(pen: Pen, index: int, arc: PlacedArc, places: int) -> None:
     edge = arc.edge
-    spoken = f"{edge.sentence}: {effect_text(edge, places)}"
+    spoken = f"{sentence(edge)}: {effect_text(edge, places)}"
     members = " ".join(map(str, arc.members))
     with pen.group("edge", spoken, titled=True, data_index=index, data_members=members):
         interaction_line(pen, arc.paths, edge, arc.width, pen.palette)

@@ -14,6 +14,8 @@ from circuitspex.circuits.order import kind_order as kind_order
 from circuitspex.circuits.order import reading_order as reading_order
 from circuitspex.circuits.prompt_map import Word
 from circuitspex.components import KINDS
+from circuitspex.export.words.relations import short
+from circuitspex.export.words.saying import say, say_term
 from circuitspex.text import printable
 
 NAME_SIZE = 10.0
@@ -46,7 +48,7 @@ def legend_of(kinds: set[str]) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     for kind in sorted(kinds & set(KINDS), key=kind_order):
         found.setdefault(KINDS[kind].legend, kind)
-    return [(kind, label) for label, kind in found.items()]
+    return [(kind, say_term("legend", label)) for label, kind in found.items()]
 
 
 def corners(shape: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
@@ -149,14 +151,14 @@ def number(value: float | None, places: int, sign: bool = True) -> str:
 def percent(share: float | None) -> str:
     """A share as a percentage, or as a multiple where that would be a very long number."""
     if share is None:
-        return "undefined"
+        return say("claims.undefined")
     return (f"{share:z.0%}" if abs(share) < 100 else f"{share:.1e}×").replace("-", "−", 1 if share < 0 else 0)
 
 
 def share_text(share: Estimate) -> str:
     """'88 % [80 %, 95 %]'; in words where the interval has no end."""
     if not math.isfinite(share.low):
-        return f"{percent(share.value)} (no interval: too few prompts to tell)"
+        return say("claims.no_interval", share=percent(share.value))
     return f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
 
 
@@ -185,16 +187,16 @@ def effect_number(part: Node | Interaction | Word, places: int) -> str:
 def effect_text(part: Node | Interaction | Word, places: int) -> str:
     """An effect with its interval, or marked as an estimate."""
     if not is_signed(part):
-        return f"{effect_number(part, places)} est., sign unknown"
+        return say("claims.sign_unknown", effect=effect_number(part, places))
     if part.shown is None:
-        return f"{number(part.decoded, places)} est."
+        return say("claims.est", effect=number(part.decoded, places))
     return estimate_text(part.shown, places)
 
 
 def relation_text(edge: Interaction) -> str:
     """What a pair's components do to each other, to stand before the effect; empty where that is its sign alone."""
     relation = edge.relation
-    return "" if edge.pair is None or relation.word.endswith("interaction") else f"{printable(relation.short)}: "
+    return "" if edge.pair is None or relation.word.endswith("interaction") else f"{printable(short(edge))}: "
 
 
 def estimate_text(found: Estimate, places: int) -> str:
@@ -205,25 +207,24 @@ def estimate_text(found: Estimate, places: int) -> str:
 def others_text(circuit: Circuit) -> str:
     """Over what the tables of combinations are averaged: 'random masks that keep 50 % of the others'."""
     keep = circuit.run.get("keep")
-    share = f"{keep:.0%}".replace("%", " %") if isinstance(keep, int | float) and 0 < keep < 1 else "a share"
-    return f"random masks that keep {share} of the others"
+    if isinstance(keep, int | float) and 0 < keep < 1:
+        return say("claims.others", share=f"{keep:.0%}".replace("%", " %"))
+    return say("claims.others_unknown")
 
 
 def direction_text(direction: Direction) -> str:
     """'L1H2 → L3H4: 78 % [60, 95]': how much of an interaction travels which way."""
     share = direction.share
     value, low, high = (number(100 * x, 0, sign=False) for x in (share.value, share.low, share.high))
-    more = ""
+    said = f"{direction.source} → {direction.target}: {value} % [{low}, {high}]"
     if share.value > 1:
-        more = ", more than all of it: what arises elsewhere has the opposite sign"
-    elif share.value < 0:
-        more = ", below 0: what travels has the opposite sign of the whole"
-    return f"{direction.source} → {direction.target}: {value} % [{low}, {high}]{more}"
+        return say("claims.direction_more", share=said)
+    return say("claims.direction_less", share=said) if share.value < 0 else said
 
 
 def title_of(circuit: Circuit) -> str:
     """'model · task (metric)', with what is known."""
-    model = printable(circuit.model.get("name") or ("unnamed model" if circuit.has_layers else ""))
+    model = printable(circuit.model.get("name") or (say("claims.unnamed") if circuit.has_layers else ""))
     task, metric = (printable(circuit.task.get(key) or "") for key in ("name", "metric"))
     return " · ".join(part for part in (model, f"{task} ({metric})" if task and metric else task or metric) if part)
 
@@ -232,20 +233,29 @@ def faithfulness_text(circuit: Circuit) -> str:
     """R² with its interval, or why there is none."""
     found = circuit.faithfulness
     if found.n_masks == 0:
-        return "R² not measured: no held-out masks"
+        return say("claims.r2_unmeasured")
     if found.r2 is not None and found.exact:
-        return f"R² {number(found.r2, 3, sign=False)}, exact over all {found.n_masks} masks"
+        return say("claims.r2_exact", r2=number(found.r2, 3, sign=False), masks=found.n_masks)
     if found.r2 is None:
-        return f"R² undefined (the metric is constant on {found.n_masks} held-out masks)"
+        return say("claims.r2_undefined", masks=found.n_masks)
     ends = "" if found.low is None or found.high is None else f" [{found.low:z.3f}, {found.high:z.3f}]"
-    return f"R² {found.r2:z.3f}{ends} on {found.n_masks} held-out masks".replace("-", "−", 1 if found.r2 < 0 else 0)
+    r2 = f"{found.r2:z.3f}{ends}".replace("-", "−", 1 if found.r2 < 0 else 0)
+    return say("claims.r2", r2=r2, masks=found.n_masks)
 
 
 def budget_text(circuit: Circuit) -> str:
     """How many ablations the circuit cost; empty where the run does not say."""
+    return " + ".join(f"{count:,} {what}" for count, what in budget_parts(circuit))
+
+
+def budget_parts(circuit: Circuit) -> list[tuple[int, str]]:
+    """How many ablations of each kind the circuit cost, and what these are called."""
     run = circuit.run
-    counts = [(run.get("gradient_ablations"), "gradient ablations"), (run.get("plain_ablations"), "plain ablations")]
-    parts = [f"{count:,} {what}" for count, what in counts if isinstance(count, int) and count]
+    counts = [
+        (run.get("gradient_ablations"), say("claims.gradient_ablations")),
+        (run.get("plain_ablations"), say("claims.plain_ablations")),
+    ]
+    parts = [(count, what) for count, what in counts if isinstance(count, int) and count]
     if not parts and isinstance(run.get("budget"), int):
-        parts = [f"{run['budget']:,} ablations"]
-    return " + ".join(parts)
+        parts = [(run["budget"], say("claims.ablations"))]
+    return parts

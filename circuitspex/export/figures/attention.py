@@ -13,6 +13,7 @@ from circuitspex.errors import UserError
 from circuitspex.export.drawing.pen import blended
 from circuitspex.export.drawing.plot import MARGIN, SMALL, TEXT_SIZE, WIDTH, Paper, finished, paper
 from circuitspex.export.drawing.style import number, shorten, text_width, title_of
+from circuitspex.export.words.saying import say
 from circuitspex.scale import whole
 from circuitspex.text import printable
 
@@ -54,17 +55,18 @@ def draw(circuit: Circuit, name: str, path: str | Path | None = None, *, prompt:
     rows = sorted(looks.positions, key=lambda share: -share.value.value)
     below = TOP + LINE * lines + 34
     where = ", ".join(share.name for share in looks.where)
-    title = " · ".join(part for part in (f"What {name} attends to", title_of(circuit)) if part)
+    title = " · ".join(part for part in (say("figures.attends", name=name), title_of(circuit)) if part)
     n_prompts = len(looks.per_prompt)
     facts = [
-        f"prompt {prompt + 1} of {n_prompts}: share of its attention from {where} to each token"
-        + ("; the tokens after these are not shown" if more else ""),
+        say("figures.attends_more", prompt=prompt + 1, n=n_prompts, positions=where)
+        if more
+        else say("figures.attends_shares", prompt=prompt + 1, n=n_prompts, positions=where),
         _example(circuit, prompt),
     ]
     with paper(below + ROW * (len(rows) + 1) + 30, title, [fact for fact in facts if fact], dark) as made:
         _tokens(made, placed, attention, spans)
-        shares = [(share.name, share.value) for share in rows] + [("first token", looks.first)]
-        made.text(MARGIN, below - 14, f"named positions, over {n_prompts} prompts", TEXT_SIZE, made.palette.muted)
+        shares = [(share.name, share.value) for share in rows] + [(say("figures.first_token"), looks.first)]
+        made.text(MARGIN, below - 14, say("figures.attends_positions", n=n_prompts), TEXT_SIZE, made.palette.muted)
         _positions(made, shares, below)
     return finished(made, path, title)
 
@@ -117,8 +119,11 @@ def _prompt(circuit: Circuit, looks: Looks, prompt: int) -> tuple[list[str], Map
 
 def _example(circuit: Circuit, prompt: int) -> str:
     record = circuit.described_prompts[prompt]
-    ends = [(word, record.get(key)) for word, key in (("answer", "answer"), ("wrong answer", "wrong_answer"))]
-    return "; ".join(f"{word} '{printable(text)}'" for word, text in ends if isinstance(text, str) and text)
+    right, wrong = record.get("answer"), record.get("wrong_answer")
+    said = [say("figures.answer", token=f"'{printable(right)}'")] if isinstance(right, str) and right else []
+    if isinstance(wrong, str) and wrong:
+        said.append(say("figures.wrong_answer", token=f"'{printable(wrong)}'"))
+    return "; ".join(said)
 
 
 def flow(tokens: Sequence[str]) -> list[Placed]:
@@ -172,8 +177,8 @@ def _positions(made: Paper, shares: Sequence[tuple[str, Any]], top: float) -> No
     texts = [f"{s.value:z.2f} [{s.low:z.2f}, {s.high:z.2f}]".replace("-", "−") for _, s in shares]
     right = max(text_width(text, SMALL) for text in texts) + MARGIN + 6
     axes = made.axes(LEFT, top, WIDTH - LEFT - right, ROW * len(shares))
-    for y, ((name, share), text) in enumerate(zip(shares, texts, strict=True)):
-        made.bars(axes, [y], [share.value], [0.0], **({"color": ink.muted} if name == "first token" else {}))
+    for y, ((_, share), text) in enumerate(zip(shares, texts, strict=True)):
+        made.bars(axes, [y], [share.value], [0.0], **({"color": ink.muted} if y == len(shares) - 1 else {}))
         made.interval(axes, y, share)
         made.text(WIDTH - right + 8, top + ROW * (y + 0.5), text, SMALL, ink.muted)
     axes.set_xlim(0, max(1e-9, *(share.high for _, share in shares)) * 1.02)

@@ -10,6 +10,7 @@ from circuitspex.circuits.circuit import Circuit, Estimate
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.plot import SMALL, WIDTH, Paper, finished, metric_of, paper
 from circuitspex.export.drawing.style import decimals_of, estimate_text, number, shorten, text_width, title_of
+from circuitspex.export.words.saying import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +41,7 @@ def draw_description(
     *,
     dark: bool = False,
     about: str = "",
-    metric: str = "logit difference",
+    metric: str = "",
 ) -> Figure:
     """The breakdown of a description, outside pyplot.
 
@@ -52,14 +53,19 @@ def draw_description(
         lacks = next((each.lacks[0] for each in description.components if each.lacks), "")
         why = f": {lacks}" if lacks else ""
         raise UserError(f"this description has no breakdown of the metric into what components write{why}")
-    rows = rows_of(found)
+    metric, rows = metric or say("figures.logit_difference"), rows_of(found)
     places = decimals_of([found.total.value, *(_value(size) for _, size in rows)])
     parts = sum(each.value.value for each in found.parts)
-    title = " · ".join(part for part in ("What writes the answer", about) if part)
+    title = " · ".join(part for part in (say("figures.breakdown"), about) if part)
     facts = [
-        f"parts {number(parts, places)}, remainder {number(found.remainder.value, places)}, "
-        f"total {estimate_text(found.total, places)} {metric}",
-        f"direct effect on the right minus the wrong answer, 95 % intervals over {description.n_prompts} prompts",
+        say(
+            "figures.breakdown_sum",
+            parts=number(parts, places),
+            remainder=number(found.remainder.value, places),
+            total=estimate_text(found.total, places),
+            metric=metric,
+        ),
+        say("figures.breakdown_about", n=description.n_prompts),
     ]
     with paper(TOP + ROW * len(rows) + 34, title, facts, dark) as made:
         _paint(made, rows, places, metric)
@@ -73,8 +79,8 @@ def rows_of(found: Breakdown) -> list[Row]:
     rows: list[Row] = [(part.name, part.value) for part in parts[:count]]
     rest = parts[count:]
     if rest:
-        rows.append((f"{len(rest)} weaker parts", sum(part.value.value for part in rest)))
-    return [*rows, ("remainder", found.remainder), ("total", found.total)]
+        rows.append((say("figures.weaker_parts", n=len(rest)), sum(part.value.value for part in rest)))
+    return [*rows, (say("figures.remainder"), found.remainder), (say("figures.total"), found.total)]
 
 
 def _value(size: Estimate | float) -> float:
@@ -87,14 +93,12 @@ def _paint(made: Paper, rows: list[Row], places: int, metric: str) -> None:
     right = max(text_width(text, SMALL) for text in numbers) + 16
     axes = made.axes(LEFT, TOP, WIDTH - LEFT - right, ROW * len(rows))
     axes.axvline(0, color=ink.muted, linewidth=0.8, zorder=0)
-    for y, (name, size) in enumerate(rows):
-        grey = {"total": ink.text, "remainder": ink.muted}
-        look = {"color": grey[name], "hatch": None} if y >= len(rows) - 2 else {}
+    for y, (_, size) in enumerate(rows):
+        is_total = y == len(rows) - 1
+        look = {"color": ink.text if is_total else ink.muted, "hatch": None} if y >= len(rows) - 2 else {}
         made.bars(axes, [y], [_value(size)], [0.0], **look)
         if isinstance(size, Estimate):
-            axes.plot(
-                [size.low, size.high], [y, y], color=ink.muted if name == "total" else ink.text, linewidth=1.4, zorder=4
-            )
+            axes.plot([size.low, size.high], [y, y], color=ink.muted if is_total else ink.text, linewidth=1.4, zorder=4)
         made.text(WIDTH - right + 8, TOP + ROW * (y + 0.5), numbers[y], SMALL, ink.muted)
     axes.axhline(len(rows) - 2.5, color=ink.line, linewidth=0.8)
     axes.set_ylim(len(rows) - 0.5, -0.5)

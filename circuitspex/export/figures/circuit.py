@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.export.drawing.circuit_layout import MARGIN, layout
 from circuitspex.export.drawing.circuit_marks import diagram, legend
-from circuitspex.export.drawing.claims import doubt_text, measured_label
+from circuitspex.export.drawing.claims import doubt_short, measured_label
 from circuitspex.export.drawing.edge_parts import is_of_edges
 from circuitspex.export.drawing.group_marks import LINE, group_boxes, group_letters, group_lines, place_groups
 from circuitspex.export.drawing.pen import Pen
@@ -42,7 +42,7 @@ def sheet(circuit: Circuit) -> Sheet:
     placed = layout(circuit)
     groups = place_groups(circuit, placed)
     title, room = title_of(circuit), placed.width - 2 * MARGIN
-    said = (faithfulness_text(circuit), doubt_text(circuit).partition(":")[0], budget_text(circuit))
+    said = (faithfulness_text(circuit), doubt_short(circuit), budget_text(circuit))
     facts = " · ".join(part for part in said if part)
 
     def paint(pen: Pen) -> None:

@@ -32,6 +32,7 @@ from circuitspex.export.tables.comparison_words import (
     title_of,
     verdict,
 )
+from circuitspex.export.words.saying import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,9 +50,9 @@ def sheet(comparison: Comparison) -> Sheet:
     placed = union_layout(comparison)
     one, two = model_names(comparison)
     sides = [
-        ("Before", one, placed.before),
-        ("After", two, placed.after),
-        ("Difference", "after minus before", placed.difference),
+        (say("comparison.side.before"), one, placed.before),
+        (say("comparison.side.after"), two, placed.after),
+        (say("comparison.side.difference"), say("comparison.minus"), placed.difference),
     ]
     if comparison.identical or not placed.before.nodes:
         sides = []
@@ -107,7 +108,7 @@ def _facts(comparison: Comparison) -> list[str]:
         ends = (comparison.metric_before, comparison.metric_after)
         before, after = ("–" if end is None else number(end.value, places) for end in ends)
         gap = estimate_text(comparison.metric_difference, places)
-        parts.append(f"{metric_name(comparison)} {before} before, {after} after, difference {gap}")
+        parts.append(say("comparison.metric_line", metric=metric_name(comparison), before=before, after=after, gap=gap))
     if comparison.faithfulness.r2 is not None:
-        parts.append(f"R² of the decoded difference {r2_text(comparison)}")
+        parts.append(say("comparison.r2_line", r2=r2_text(comparison)))
     return parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from circuitspex.circuits.circuit import Circuit
-from circuitspex.export.drawing.claims import doubt_text, measured_label
+from circuitspex.export.drawing.claims import doubt_short, measured_label
 from circuitspex.export.drawing.edge_layout import MARGIN, edge_layout
 from circuitspex.export.drawing.edge_marks import edge_diagram, edge_legend
 from circuitspex.export.drawing.pen import Pen
@@ -16,6 +16,7 @@ from circuitspex.export.drawing.style import (
     shorten,
     title_of,
 )
+from circuitspex.export.words.saying import say
 
 HEADER = 62.0
 FOOTER = 62.0
@@ -25,8 +26,8 @@ def edge_sheet(circuit: Circuit) -> Sheet:
     """The parts of the model and the edges between them, below their title and above their legend."""
     placed = edge_layout(circuit)
     title, room = title_of(circuit), placed.width - 2 * MARGIN
-    count = f"{len(circuit.nodes):,} edges, {len(circuit.interactions):,} interactions"
-    said = (placed.note or count, faithfulness_text(circuit), doubt_text(circuit).partition(":")[0])
+    count = say("figures.edges_count", edges=f"{len(circuit.nodes):,}", interactions=f"{len(circuit.interactions):,}")
+    said = (placed.note or count, faithfulness_text(circuit), doubt_short(circuit))
     facts = " · ".join(part for part in (*said, budget_text(circuit)) if part)
 
     def paint(pen: Pen) -> None:

@@ -10,6 +10,7 @@ from circuitspex.circuits.found import Found
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.examples import Shown, circuit_of, examples_of
 from circuitspex.export.drawing.style import LIGHT, decimals, effect_text, faithfulness_text, shorten, title_of
+from circuitspex.export.words.saying import say
 from circuitspex.games import TrainingGame
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def examples_figure(
         _text(figure, _NAME, 0.3, shorten(title_of(circuit), 12, 620), 12, weight="bold")
         _text(figure, _NAME, 0.55, faithfulness_text(circuit), 8.5, colour=LIGHT.muted)
         top = _TOP
-        for part, kind in ((nodes, "effect of leaving it in"), (edges, "interactions")):
+        for part, kind in ((nodes, say("figures.leaving_in")), (edges, say("figures.interactions"))):
             _text(figure, _BARS, top + 0.1, kind, 8.5, colour=LIGHT.muted)
             _rows(figure, top + 0.2, part, shown, min(per_player, 8), decimals(circuit))
             top += _ROW * len(part) + _GAP
@@ -64,7 +65,7 @@ def _rows(
     figure: Figure, top: float, parts: Sequence[Node | Interaction], shown: Shown, count: int, places: int
 ) -> None:
     if not parts:
-        _text(figure, _NAME, top + 0.1, "none", 9, colour=LIGHT.muted)
+        _text(figure, _NAME, top + 0.1, say("figures.none"), 9, colour=LIGHT.muted)
         return
     ends = [(part.measured.low, part.measured.high) if part.measured else (part.effect, part.effect) for part in parts]
     low, high = min(0.0, *(a for a, _ in ends)), max(0.0, *(b for _, b in ends))

@@ -29,6 +29,7 @@ from circuitspex.export.drawing.style import (
     text_width,
     title_of,
 )
+from circuitspex.export.words.saying import say, say_term
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +73,7 @@ class Grid:
 def draw(circuit: Circuit, path: str | Path | None = None, *, dark: bool = False) -> Figure:
     """The components of a circuit; what is not in it is left empty."""
     needs_effects(circuit, "a heat map")
-    return _draw(circuit, list(circuit.nodes), "framed: measured and told from 0; grey: not in the circuit", path, dark)
+    return _draw(circuit, list(circuit.nodes), say("figures.heat_circuit"), path, dark)
 
 
 def draw_found(found: Found, path: str | Path | None = None, *, dark: bool = False) -> Figure:
@@ -83,7 +84,7 @@ def draw_found(found: Found, path: str | Path | None = None, *, dark: bool = Fal
     for name in found.interactions.names:
         if name not in nodes:
             nodes[name] = Node(name, *_place(name), found.interactions.effect(name))
-    note = "framed: measured and told from 0; the others: decoded, or not told from 0; grey: was not searched"
+    note = say("figures.heat_found")
     return _draw(circuit, list(nodes.values()), note, path, dark)
 
 
@@ -136,7 +137,7 @@ def _column(node: Node) -> int | str:
             return parse_component(node.name).start
         except ComponentError:
             pass  # of another tool, which writes it otherwise
-    return KINDS[node.kind].legend if node.kind in KINDS else node.kind
+    return say_term("legend", KINDS[node.kind].legend) if node.kind in KINDS else node.kind
 
 
 def _order(column: str, nodes: Sequence[Node]) -> int:
@@ -158,10 +159,10 @@ def _draw(circuit: Circuit, nodes: Sequence[Node], note: str, path: str | Path |
     high = min(22.0, max(10.0, 620 / grid.n_layers))
     largest = max(abs(cell.effect) for cell in grid.cells.values()) or 1.0
     several = sum(cell.count > 1 for cell in grid.cells.values())
-    title = " · ".join(part for part in ("Effects by layer and head", title_of(circuit)) if part)
+    title = " · ".join(part for part in (say("figures.heat"), title_of(circuit)) if part)
     facts = [
-        f"how much {metric_of(circuit)} falls when a component is ablated; {faithfulness_text(circuit)}",
-        note + (f"; {several} cells sum the effects of several components" if several else ""),
+        say("figures.heat_about", metric=metric_of(circuit), r2=faithfulness_text(circuit)),
+        "; ".join([note, *([say("figures.heat_several", n=several)] if several else [])]),
     ]
     with paper(TOP + high * grid.n_layers + (80 if len(grid.others) > 1 else 34), title, facts, dark) as made:
         axes = made.axes(LEFT, TOP, wide * columns, high * grid.n_layers)
@@ -170,7 +171,7 @@ def _draw(circuit: Circuit, nodes: Sequence[Node], note: str, path: str | Path |
         axes.set_xlim(0, columns)
         axes.set_ylim(0, grid.n_layers)
         axes.spines[:].set_visible(False)
-        axes.set_ylabel("layer", fontsize=SMALL, color=made.palette.muted)
+        axes.set_ylabel(say("figures.layer"), fontsize=SMALL, color=made.palette.muted)
         _scale(made, LEFT + wide * columns + 14, min(high * grid.n_layers, 180.0), largest)
     return finished(made, path, title)
 

@@ -14,6 +14,7 @@ from circuitspex.circuits.search.stages import BEYOND, likely_budget
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.plot import MARGIN, SMALL, TEXT_SIZE, WIDTH, Paper, finished, paper
 from circuitspex.export.drawing.style import number, title_of
+from circuitspex.export.words.saying import say
 from circuitspex.recovery.result import LOW_R2
 from circuitspex.recovery.scoring.learning_curve import power_law
 
@@ -71,16 +72,16 @@ def _draw(circuit: Circuit, stages: Sequence[Stage], path: str | Path | None, da
     spent = curve[-1].n_ablations
     reached = next((stage for stage in curve if stage.reaches(target)), None)
     needed = None if reached is not None else likely_budget(curve, target, spent)
-    title = " · ".join(part for part in ("How many ablations are needed", title_of(circuit)) if part)
+    title = " · ".join(part for part in (say("figures.curve"), title_of(circuit)) if part)
     if reached is not None:
-        said = f"R² of {target:g} is reached with {reached.n_ablations:,} ablations"
+        said = say("figures.curve_reached", target=f"{target:g}", ablations=f"{reached.n_ablations:,}")
     elif needed is not None:
-        said = f"R² of {target:g} would likely take about {needed:,} ablations; {spent:,} were run"
+        said = say("figures.curve_likely", target=f"{target:g}", ablations=f"{needed:,}", spent=f"{spent:,}")
     else:
-        said = f"R² of {target:g} would likely take more than {BEYOND * spent:,} ablations; {spent:,} were run"
+        said = say("figures.curve_beyond", target=f"{target:g}", ablations=f"{BEYOND * spent:,}", spent=f"{spent:,}")
     facts = [
         said,
-        "R² on new masks, with its 95 % interval; a target counts as reached when the lower end is above it",
+        say("figures.curve_about"),
     ]
     with paper(TOP + HIGH + 46, title, facts, dark) as made:
         _paint(made, curve, target, needed)
@@ -103,7 +104,7 @@ def _paint(made: Paper, curve: Sequence[Stage], target: float, needed: int | Non
         missing = np.exp(law[0]) * beyond ** law[1]
         axes.plot(beyond, 1 - missing, color=ink.muted, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
-            "power law fitted to 1 − R²",
+            say("figures.curve_law"),
             (beyond[-1], 1 - missing[-1]),
             (-4, -34),
             textcoords="offset points",
@@ -113,7 +114,7 @@ def _paint(made: Paper, curve: Sequence[Stage], target: float, needed: int | Non
         )
     axes.axhline(target, color=ink.negative, linewidth=1.1, linestyle=(0, (2, 2)))
     axes.annotate(
-        f"target {target:g}",
+        say("figures.curve_target", target=f"{target:g}"),
         (0.005, target),
         (0, 4),
         xycoords=("axes fraction", "data"),
@@ -135,5 +136,5 @@ def _paint(made: Paper, curve: Sequence[Stage], target: float, needed: int | Non
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.grid(axis="y", color=ink.line, linewidth=0.6)
-    axes.set_xlabel("ablations", fontsize=TEXT_SIZE, color=ink.muted)
-    axes.set_ylabel("R² on new masks", fontsize=TEXT_SIZE, color=ink.muted)
+    axes.set_xlabel(say("figures.curve_x"), fontsize=TEXT_SIZE, color=ink.muted)
+    axes.set_ylabel(say("figures.curve_y"), fontsize=TEXT_SIZE, color=ink.muted)

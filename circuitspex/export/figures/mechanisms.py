@@ -10,6 +10,7 @@ import numpy as np
 from circuitspex.circuits.mechanism import Mechanisms
 from circuitspex.export.drawing.sheet import write_figure
 from circuitspex.export.drawing.style import DARK, FACTS_SIZE, LIGHT, NAME_SIZE, Palette, shorten, text_width
+from circuitspex.export.words.saying import say
 from circuitspex.text import printable
 
 if TYPE_CHECKING:
@@ -49,11 +50,10 @@ def draw(found: Mechanisms, dark: bool = False) -> Figure:
         axes.set_xticks(range(len(names)), names, rotation=90, color=palette.text)
         order = [prompt for mechanism in found.mechanisms for prompt in mechanism.prompts]
         axes.set_yticks(range(len(texts)), [texts[i] for i in order] if texts else [], color=palette.text)
-        count = "one mechanism" if found.is_one else f"{len(found)} mechanisms"
-        title = f"{count} on {len(found.effects)} prompts"
+        title = say("figures.mechanisms", n=1 if found.is_one else len(found), prompts=len(found.effects))
         figure.text(10 / size[0], 1 - 22 / size[1], title, color=palette.text, fontsize=NAME_SIZE + 2, weight="bold")
         first = found.tests[0] if found.tests else None
-        said = printable(found.note) if first is None else f"p {first.p:.2f} that prompts of one kind look like this"
+        said = printable(found.note) if first is None else say("figures.mechanisms_p", p=f"{first.p:.2f}")
         figure.text(10 / size[0], 1 - 38 / size[1], said, color=palette.muted, fontsize=FACTS_SIZE)
     return figure
 
@@ -89,7 +89,7 @@ def _cells(figure: Figure, axes: Axes, found: Mechanisms, columns: np.ndarray, p
     scale = figure.colorbar(cells, cax=bar)
     scale.outline.set_edgecolor(palette.line)
     scale.ax.tick_params(colors=palette.muted, length=2)
-    scale.set_label("effect", color=palette.muted)
+    scale.set_label(say("figures.effect"), color=palette.muted)
 
 
 def write(found: Mechanisms, path: Path) -> Path:

@@ -9,6 +9,7 @@ from circuitspex.circuits.evidence.curve import SHARES
 from circuitspex.circuits.mib_report import MIBReport
 from circuitspex.export.drawing.sheet import frame, write_figure
 from circuitspex.export.drawing.style import DARK, LIGHT, Palette, shorten
+from circuitspex.export.words.saying import say, say_term
 from circuitspex.text import printable
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ def draw(report: MIBReport, dark: bool = False) -> Figure:
             frame(axes, palette)
             axes.tick_params(colors=palette.muted, labelsize=8)
         _curves(curve, report, looks, palette)
-        _areas(cpr, report, "cpr", "CPR, 95 % over prompts", looks, palette)
-        _areas(cmd, report, "cmd", "CMD, 95 % over prompts", looks, palette)
+        _areas(cpr, report, "cpr", say("figures.mib_cpr"), looks, palette)
+        _areas(cmd, report, "cmd", say("figures.mib_cmd"), looks, palette)
         about = report.about
         title = " · ".join(printable(about[key]) for key in ("model", "task", "metric") if about.get(key))
         figure.suptitle(
-            shorten(f"{title} · MIB's protocol, {report.n_prompts} prompts", 12, 700),
+            shorten(say("figures.mib_title", about=title, n=report.n_prompts), 12, 700),
             color=palette.text,
             fontsize=12,
             fontweight="bold",
@@ -71,11 +72,11 @@ def _curves(axes: Axes, report: MIBReport, looks: dict[str, int], palette: Palet
             ls=":" if name.startswith("|") else "-",
             markersize=4,
             linewidth=1.6,
-            label=name,
+            label=say_term("way", name),
         )
     axes.set_xticks(x, [f"{100 * share:g} %\n{size}" for share, size in zip(SHARES, report.sizes, strict=True)])
-    axes.set_xlabel(f"{report.level} in the circuit", color=palette.text)
-    axes.set_ylabel("faithfulness (1 = the whole model, 0 = the counterfactual's run)", color=palette.text)
+    axes.set_xlabel(say("figures.mib_x", parts=say_term("level", report.level)), color=palette.text)
+    axes.set_ylabel(say("figures.mib_y"), color=palette.text)
     legend = axes.legend(fontsize=7.5, frameon=False, loc="upper left", ncols=2)
     for text in legend.get_texts():
         text.set_color(palette.text)
@@ -90,7 +91,7 @@ def _areas(axes: Axes, report: MIBReport, area: str, title: str, looks: dict[str
         found = getattr(report.curves[name], area)
         axes.plot([found.low, found.high], [row, row], color=colour, linewidth=2)
         axes.plot([found.value], [row], color=colour, marker=marker, markersize=5)
-    axes.set_yticks(range(len(names)), [shorten(name, 7, 160) for name in names], color=palette.text)
+    axes.set_yticks(range(len(names)), [shorten(say_term("way", name), 7, 160) for name in names], color=palette.text)
     axes.tick_params("y", labelsize=7)
     axes.set_title(title, fontsize=9, color=palette.text, loc="left")
 

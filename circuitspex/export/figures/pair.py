@@ -16,6 +16,8 @@ from circuitspex.export.drawing.style import (
     others_text,
     shorten,
 )
+from circuitspex.export.words.relations import sentence
+from circuitspex.export.words.saying import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,20 +39,25 @@ def draw(circuit: Circuit, first: str, second: str, path: str | Path | None = No
         tables.append(_table(edge, edge.unablated))
     places = decimals_of([value for table in tables for value in table.values()])
     effects = [
-        f"{each.component}: {estimate_text(each.ablated, places)} without {each.other}, "
-        f"{estimate_text(each.kept, places)} with it"
+        say(
+            "figures.pair_effects",
+            name=each.component,
+            without=estimate_text(each.ablated, places),
+            other=each.other,
+            kept=estimate_text(each.kept, places),
+        )
         for each in (() if edge.pair is None else edge.pair.conditional)
     ]
-    facts = [f"interaction {effect_text(edge, places)} {metric_of(circuit)}", *effects]
-    with paper(TOP + HIGH + 62, edge.sentence, facts, dark) as made:
+    facts = [say("figures.pair_interaction", effect=effect_text(edge, places), metric=metric_of(circuit)), *effects]
+    with paper(TOP + HIGH + 62, sentence(edge), facts, dark) as made:
         width = (WIDTH - LEFT - 24 - 60 * (len(tables) - 1)) / len(tables)
         ends = [value for table in tables for value in (*table.values(), _added(table))]
         limits = min(0.0, *ends), max(0.0, *ends)
-        said = (f"over {others_text(circuit)}", "all others kept")
+        said = (say("figures.pair_over", others=others_text(circuit)), say("figures.pair_kept"))
         for place, (table, about) in enumerate(zip(tables, said, strict=False)):
             _bars(made, edge, table, about, (LEFT + place * (width + 60), width), places, limits)
         made.figure.axes[0].set_ylabel(metric_of(circuit), fontsize=SMALL, color=made.palette.muted)
-    return finished(made, path, edge.sentence)
+    return finished(made, path, sentence(edge))
 
 
 def pair_of(circuit: Circuit, first: str, second: str) -> Interaction:
@@ -117,9 +124,11 @@ def _bars(
     axes.axhline(0, color=ink.muted, linewidth=0.8)
     axes.set_xlim(-0.5, 3.62)
     axes.set_ylim(low - room, high + room)
-    axes.set_xticks(range(4), ["both\nablated", f"only {i}\nkept", f"only {j}\nkept", "both\nkept"])
+    only = (say("figures.pair_only", name=name) for name in (i, j))
+    labels = [say("figures.pair_neither"), *only, say("figures.pair_both")]
+    axes.set_xticks(range(4), ["\n".join(label.rsplit(" ", 1)) for label in labels])
     axes.tick_params("x", length=0)
     axes.set_title(about, fontsize=TEXT_SIZE, color=ink.muted, loc="left")
     both = number(values[3] - added, places)
-    said = f"dashed: if they added up, {number(added, places)}; arrow: the interaction, {both}"
+    said = say("figures.pair_about", sum=number(added, places), both=both)
     axes.set_xlabel(said, fontsize=SMALL, color=ink.muted)

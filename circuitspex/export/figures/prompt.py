@@ -11,7 +11,8 @@ from circuitspex.export.drawing.prompt_layout import MARGIN, layout
 from circuitspex.export.drawing.prompt_marks import prompt_map
 from circuitspex.export.drawing.sheet import Sheet, writer
 from circuitspex.export.drawing.style import DASH, FACTS_SIZE, shorten, text_width, title_of
-from circuitspex.export.tables.prompt import answer_text, how_sure_text, how_text, top_text
+from circuitspex.export.tables.prompt import answer_text, how_sure_text, how_text, top_text, warning_text
+from circuitspex.export.words.saying import say
 
 HEADER = 92.0
 FOOTER = 34.0
@@ -32,8 +33,8 @@ def sheet(found: PromptMap) -> Sheet:
     def paint(pen: Pen) -> None:
         heading = shorten(f"{title_of(found.circuit)}: {answer_text(found)}", _TITLE_SIZE * 1.12, room)
         pen.text(MARGIN, -HEADER + 22, heading, _TITLE_SIZE, pen.palette.text, bold=True)
-        top = f"predicts {top_text(found)}" if found.top_predictions else ""
-        facts = [fact for fact in (top, how_text(found), how_sure_text(found), found.warning) if fact]
+        top = say("prompt.predicts_short", tokens=top_text(found)) if found.top_predictions else ""
+        facts = [fact for fact in (top, how_text(found), how_sure_text(found), warning_text(found)) if fact]
         for below, fact in zip(itertools.count(38, 13), facts, strict=False):
             pen.text(MARGIN, -HEADER + below, shorten(fact, FACTS_SIZE, room), FACTS_SIZE, pen.palette.muted)
         prompt_map(pen, found, placed)
@@ -53,10 +54,10 @@ write_svg, write_png, write_pdf = (writer(sheet, form) for form in ("svg", "png"
 def _legend(pen: Pen, y: float) -> None:
     palette, x = pen.palette, MARGIN
     for look, label in (
-        (Look(line=palette.positive, width=3.0), "raises the metric; arc: positive interaction"),
-        (Look(line=palette.negative, width=3.0, dash=DASH), "lowers it; arc: negative interaction"),
+        (Look(line=palette.positive, width=3.0), say("figures.prompt_raises")),
+        (Look(line=palette.negative, width=3.0, dash=DASH), say("figures.prompt_lowers")),
     ):
         line_sample(look, False, pen, x, y)
         pen.text(x + 27, y, label, _LEGEND_SIZE, palette.muted)
         x += 36 + text_width(label, _LEGEND_SIZE)
-    pen.text(x, y, "depth and width: |effect|; grey: never ablated", _LEGEND_SIZE, palette.muted)
+    pen.text(x, y, say("figures.prompt_depth"), _LEGEND_SIZE, palette.muted)

@@ -10,6 +10,7 @@ from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.report import Report
 from circuitspex.export.drawing.sheet import frame, write_figure
 from circuitspex.export.drawing.style import DARK, LIGHT, Palette, shorten
+from circuitspex.export.words.saying import say, say_term
 from circuitspex.text import printable
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def draw(report: Report, dark: bool = False) -> Figure:
         about = report.about
         title = " · ".join(printable(about[key]) for key in ("model", "task", "metric") if about.get(key))
         figure.suptitle(
-            shorten(f"{title} · {report.n_prompts} held-out prompts", 12, 700),
+            shorten(say("figures.report_title", about=title, n=report.n_prompts), 12, 700),
             color=palette.text,
             fontsize=12,
             fontweight="bold",
@@ -75,16 +76,21 @@ def _curves(axes: Axes, report: Report, palette: Palette) -> None:
             continue
         colour, dash, marker, width = _LOOKS[name]
         values = [curve.values[place] for place in places]
-        label = f"{name} (CPR {curve.cpr.value:z.2f}, CMD {curve.cmd.value:z.2f})"
+        label = say(
+            "figures.report_curve",
+            name=say_term("way", name),
+            cpr=f"{curve.cpr.value:z.2f}",
+            cmd=f"{curve.cmd.value:z.2f}",
+        )
         line = [v.value for v in values]
         axes.plot(x, line, color=colour, ls=dash, marker=marker, markersize=4, linewidth=width, label=label)
         if name in ("chosen", "matched"):
             axes.fill_between(x, [v.low for v in values], [v.high for v in values], color=colour, alpha=0.15, lw=0)
-    left, label = [report.removed[place].value for place in places], "left when the chosen circuit is removed"
+    left, label = [report.removed[place].value for place in places], say("figures.report_removed")
     axes.plot(x, left, color=palette.muted, linewidth=1.2, linestyle=(0, (1, 2)), label=label)
     axes.set_xticks(x, [str(sizes[place]) for place in places])
-    axes.set_xlabel("components in the circuit", color=palette.text)
-    axes.set_ylabel("faithfulness (1 = the whole model, 0 = everything ablated)", color=palette.text)
+    axes.set_xlabel(say("figures.report_x"), color=palette.text)
+    axes.set_ylabel(say("figures.report_y"), color=palette.text)
     legend = axes.legend(fontsize=7.5, frameon=False, loc="upper left")
     for text in legend.get_texts():
         text.set_color(palette.text)
@@ -94,14 +100,14 @@ def _curves(axes: Axes, report: Report, palette: Palette) -> None:
 
 def _areas(axes: Axes, report: Report, palette: Palette) -> None:
     names = [name for name in _LOOKS if name in report.curves][::-1]
-    rows = [(name, report.curves[name].cpr, _LOOKS[name][0], _LOOKS[name][2]) for name in names]
-    _intervals(axes, rows, "CPR with its interval over prompts", palette, linewidth=2, markersize=6)
+    rows = [(say_term("way", name), report.curves[name].cpr, _LOOKS[name][0], _LOOKS[name][2]) for name in names]
+    _intervals(axes, rows, say("figures.report_cpr"), palette, linewidth=2, markersize=6)
 
 
 def _parts(axes: Axes, report: Report, palette: Palette) -> None:
     looks = {True: (palette.positive, "o"), False: (palette.muted, "x")}
     rows = [(shorten(part.name, 7, 160), part.loss, *looks[part.needed]) for part in report.parts[:MAX_PARTS][::-1]]
-    _intervals(axes, rows, "what the circuit loses without one component", palette, linewidth=1.6, markersize=4)
+    _intervals(axes, rows, say("figures.report_parts"), palette, linewidth=1.6, markersize=4)
     axes.axvline(0, color=palette.line, linewidth=0.8)
     axes.tick_params("y", labelsize=7)
 

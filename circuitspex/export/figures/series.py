@@ -19,6 +19,7 @@ from circuitspex.errors import UserError
 from circuitspex.export.drawing.layered import separated
 from circuitspex.export.drawing.sheet import frame, write_figure
 from circuitspex.export.drawing.style import FONTS, LIGHT, TITLE_SIZE, shorten, text_width
+from circuitspex.export.words.saying import say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,14 +78,16 @@ def draw(series: Series) -> Figure:
         title = " · ".join(
             [part for part in [series.points[0].name[: _shared(series)].strip("/@:-_ ")] if part] + about
         )
-        heading = shorten(f"Timeline{f' · {title}' if title else ''}", TITLE_SIZE * 1.12, width - 36)
+        heading = shorten(
+            say("figures.series_of", title=title) if title else say("figures.series"), TITLE_SIZE * 1.12, width - 36
+        )
         figure.text(
             18 / width, 1 - 24 / height, heading, fontsize=TITLE_SIZE, fontweight="bold", color=LIGHT.text, va="center"
         )
         more = len(series.sets) - len(chosen)
-        said = f"{len(series.points)} checkpoints, {len(series.sets)} components and interactions, 95 % intervals"
+        said = say("figures.series_about", n=len(series.points), sets=len(series.sets))
         if more:
-            said += f"; the {len(chosen)} strongest are named, {more} weaker {'is' if more == 1 else 'are'} grey"
+            said += "; " + say("figures.series_weaker", named=len(chosen), n=more)
         figure.text(18 / width, 1 - 42 / height, said, fontsize=9, color=LIGHT.muted, va="center")
         _metric(upper, series)
         _effects(lower, series, chosen)
@@ -145,7 +148,9 @@ def _line(axes: Axes, points: Sequence[Estimate], band: float, **style: Any) -> 
 def _metric(axes: Axes, series: Series) -> None:
     points = [point.metric for point in series.points]
     _line(axes, points, 0.18, color=LIGHT.text, linewidth=1.8, marker="o", markersize=4.5, zorder=3)
-    axes.set_ylabel(shorten(str(series.run.get("metric") or "metric"), 9, 110), fontsize=9, color=LIGHT.muted)
+    axes.set_ylabel(
+        shorten(str(series.run.get("metric") or say("figures.metric")), 9, 110), fontsize=9, color=LIGHT.muted
+    )
 
 
 def _effects(axes: Axes, series: Series, chosen: Sequence[int]) -> None:
@@ -157,7 +162,7 @@ def _effects(axes: Axes, series: Series, chosen: Sequence[int]) -> None:
         style = {"color": COLOURS[rank], "linestyle": STYLES[rank % len(STYLES)], "marker": MARKERS[rank]}
         points = [point.effects[i] for point in series.points]
         _line(axes, points, 0.13, linewidth=1.9, markersize=4.5, zorder=5, **style)
-    axes.set_ylabel("effect", fontsize=9, color=LIGHT.muted)
+    axes.set_ylabel(say("figures.effect"), fontsize=9, color=LIGHT.muted)
 
 
 def _dress(axes: Axes, n_points: int) -> None:

@@ -10,6 +10,7 @@ from circuitspex.circuits.circuit import Circuit, Interaction, Node
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.plot import HATCH, SMALL, WIDTH, Paper, finished, metric_of, needs_effects, paper
 from circuitspex.export.drawing.style import decimals, number, reading_order, shorten, text_width, title_of
+from circuitspex.export.words.saying import say
 from circuitspex.scale import whole
 
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ def draw(circuit: Circuit, path: str | Path | None = None, *, order: int = 3, da
     while len(_members(circuit, shown)) > MAX_MEMBERS and len(shown) > 1:
         shown = shown[:-1]
     members = _members(circuit, shown)
-    title = " · ".join(part for part in (f"Interactions of {order} and more", title_of(circuit)) if part)
+    title = " · ".join(part for part in (say("figures.sets", order=order), title_of(circuit)) if part)
     count = (
-        f"the strongest {len(shown)} of {len(sets)} sets"
+        say("figures.sets_some", n=len(shown), all=len(sets))
         if len(shown) < len(sets)
-        else f"{len(sets)} set{'' if len(sets) == 1 else 's'}"
+        else say("figures.sets_all", n=len(sets))
     )
-    facts = [f"{count}; effects in {metric_of(circuit)}, solid is measured with its 95 % interval, hollow is estimated"]
+    facts = [say("figures.sets_about", count=count, metric=metric_of(circuit))]
     with paper(TOP + HIGH + GAP + ROW * len(members) + 26, title, facts, dark) as made:
         _paint(made, circuit, shown, members)
     return finished(made, path, title)
@@ -96,9 +97,9 @@ def _paint(made: Paper, circuit: Circuit, sets: Sequence[Interaction], members: 
         axes.set_xticks([])
     upper.spines["bottom"].set_visible(False)
     upper.grid(axis="y", color=ink.line, linewidth=0.6)
-    single.set_xlabel("alone", fontsize=SMALL, color=ink.muted)
+    single.set_xlabel(say("figures.sets_alone"), fontsize=SMALL, color=ink.muted)
     single.tick_params("x", labelsize=SMALL)
-    upper.set_ylabel("together", fontsize=SMALL, color=ink.muted)
+    upper.set_ylabel(say("figures.sets_together"), fontsize=SMALL, color=ink.muted)
 
 
 def _bar(made: Paper, axes: Axes, part: Node | Interaction, at: float, level: bool) -> None:

@@ -22,6 +22,7 @@ from circuitspex.circuits.circuit import Circuit
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.plot import SMALL, Paper, finished, metric_of, needs_effects, paper
 from circuitspex.export.drawing.style import decimals_of, number, shorten, text_width, title_of
+from circuitspex.export.words.saying import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,9 +59,9 @@ def ends_of(circuit: Circuit) -> Ends:
     """
     empty, full = circuit.task.get("ablated"), circuit.task.get("unablated")
     if isinstance(empty, int | float) and isinstance(full, int | float):
-        return Ends(float(empty), float(full), "the prompts of the search")
+        return Ends(float(empty), float(full), say("figures.waterfall_prompts"))
     if circuit.verification is not None:
-        where = f"{circuit.verification.n_prompts} held-out prompts"
+        where = say("figures.waterfall_heldout", n=circuit.verification.n_prompts)
         return Ends(circuit.verification.empty, circuit.verification.full, where)
     raise UserError(
         "this circuit does not say what the metric is with everything ablated, where a waterfall begins: verify it "
@@ -91,26 +92,25 @@ def steps(circuit: Circuit, ends: Ends) -> list[Step]:
     parts = dividends(circuit)
     nodes: dict[tuple[str, ...], float] = {name: size for name, size in parts.items() if len(name) == 1}
     sets = {name: size for name, size in parts.items() if len(name) > 1}
-    found, at = [Step("nothing kept", 0.0, ends.empty, "end")], ends.empty
-    rows = [
-        *_strongest(nodes, MAX_NODES, "component", "components"),
-        *_strongest(sets, MAX_SETS, "interaction", "interactions"),
-    ]
-    for name, size in rows:
+    found, at = [Step(say("figures.waterfall_nothing"), 0.0, ends.empty, "end")], ends.empty
+    shown, rest = _strongest(nodes, MAX_NODES)
+    if rest:
+        shown.append((say("figures.waterfall_components", n=len(rest)), sum(rest)))
+    more, rest = _strongest(sets, MAX_SETS)
+    if rest:
+        more.append((say("figures.waterfall_interactions", n=len(rest)), sum(rest)))
+    for name, size in (*shown, *more):
         found.append(Step(name, at, size))
         at += size
-    found.append(Step("remainder: everything else", at, ends.full - at, "remainder"))
-    return [*found, Step("everything kept", 0.0, ends.full, "end")]
+    found.append(Step(say("figures.waterfall_rest"), at, ends.full - at, "remainder"))
+    return [*found, Step(say("figures.waterfall_everything"), 0.0, ends.full, "end")]
 
 
-def _strongest(parts: Mapping[tuple[str, ...], float], count: int, one: str, many: str) -> list[tuple[str, float]]:
+def _strongest(parts: Mapping[tuple[str, ...], float], count: int) -> tuple[list[tuple[str, float]], list[float]]:
+    """The strongest with their names, and the sizes of all others."""
     ranked = sorted(parts, key=lambda name: (-abs(parts[name]), name))
     count = count if len(ranked) > count + 1 else len(ranked)
-    rows = [(" × ".join(name), parts[name]) for name in ranked[:count]]
-    rest = ranked[count:]
-    if rest:
-        rows.append((f"{len(rest)} weaker {one if len(rest) == 1 else many}", sum(parts[name] for name in rest)))
-    return rows
+    return [(" × ".join(name), parts[name]) for name in ranked[:count]], [parts[name] for name in ranked[count:]]
 
 
 def draw(circuit: Circuit, path: str | Path | None = None, *, dark: bool = False) -> Figure:
@@ -123,7 +123,7 @@ def draw(circuit: Circuit, path: str | Path | None = None, *, dark: bool = False
     ends = ends_of(circuit)
     bars = steps(circuit, ends)
     places = decimals_of([ends.empty, ends.full, *(bar.size for bar in bars)])
-    title = " · ".join(part for part in ("From nothing kept to everything kept", title_of(circuit)) if part)
+    title = " · ".join(part for part in (say("figures.waterfall"), title_of(circuit)) if part)
     with paper(TOP + ROW * len(bars) + 34, title, _facts(circuit, bars, ends, places), dark) as made:
         _paint(made, bars, places, metric_of(circuit))
     return finished(made, path, title)
@@ -132,10 +132,17 @@ def draw(circuit: Circuit, path: str | Path | None = None, *, dark: bool = False
 def _facts(circuit: Circuit, bars: Sequence[Step], ends: Ends, places: int) -> list[str]:
     sizes = [bar.size for bar in bars[1:-1]]
     known = sum(sizes[:-1])
-    total = f"{number(ends.empty, places)} {_plus(known, places)} of the circuit {_plus(sizes[-1], places)} remainder"
     return [
-        f"{total} = {number(ends.full, places)}; {metric_of(circuit)} on {ends.where}",
-        "a component: what it adds alone to nothing; a set: what its members kept together add to that",
+        say(
+            "figures.waterfall_sum",
+            empty=number(ends.empty, places),
+            known=_plus(known, places),
+            rest=_plus(sizes[-1], places),
+            full=number(ends.full, places),
+            metric=metric_of(circuit),
+            prompts=ends.where,
+        ),
+        say("figures.waterfall_about"),
     ]
 
 

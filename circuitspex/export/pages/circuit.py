@@ -35,6 +35,8 @@ from circuitspex.export.pages.rendering import page, render, sized
 from circuitspex.export.pages.story import story
 from circuitspex.export.pages.svg import diagram
 from circuitspex.export.pages.trust import checks
+from circuitspex.export.words.relations import short
+from circuitspex.export.words.saying import say
 from circuitspex.files import file_writer
 from circuitspex.text import printable
 
@@ -65,7 +67,7 @@ def render_page(circuit: Circuit) -> str:
     nodes, example = [mark.node for mark in placed.nodes], circuit.task.get("example")
     shown = example if isinstance(example, Mapping) else {}
     rows = sorted(enumerate(nodes), key=lambda row: (-abs(row[1].effect), row[1].name))
-    metric = printable(circuit.task.get("metric") or "the metric")
+    metric = printable(circuit.task.get("metric") or say("page.metric"))
     found = checks(circuit)
     groups = groups_of(circuit)
     boxes = place_groups(circuit, placed, groups)
@@ -84,7 +86,7 @@ def render_page(circuit: Circuit) -> str:
         heat=given["heat"],
         groups=given["groups"],
         letters=[box.letter for box in boxes],
-        diagram=Markup(diagram(placed, f"Circuit of {title}", interactive=True, groups=boxes)),
+        diagram=Markup(diagram(placed, say("circuit.picture", title=title), interactive=True, groups=boxes)),
         kinds={node.kind for node in nodes},
         arrows=any(mark.arrow for mark in placed.edges),
         edges=[mark.edge for mark in placed.edges],
@@ -115,8 +117,7 @@ def _heat_text(heat: Mapping[str, Any] | None) -> str:
     """What the legend says of the heat map."""
     if heat is None:
         return ""
-    others = "pale, without a frame: decoded main effects of the others" if heat["recorded"] else "empty: not in it"
-    return f"Heat map, last layer on top: framed cells are the circuit, a dash is below 0; {others}"
+    return say("circuit.heat_recorded") if heat["recorded"] else say("circuit.heat")
 
 
 def _breakdown(circuit: Circuit) -> list[dict[str, Any]]:
@@ -128,9 +129,9 @@ def _breakdown(circuit: Circuit) -> list[dict[str, Any]]:
     rows: list[tuple[str, float | Estimate]] = [(part.name, part.value) for part in parts[:MOST_PARTS]]
     colours = ["negative" if part.value.value < 0 else "positive" for part in parts[:MOST_PARTS]]
     if rest := [part.value.value for part in parts[MOST_PARTS:]]:
-        rows.append((f"{len(rest)} smaller parts", sum(rest)))
+        rows.append((say("circuit.smaller_parts", n=len(rest)), sum(rest)))
         colours.append("muted")
-    rows += [("Remainder", found.remainder), ("All together", found.total)]
+    rows += [(say("circuit.remainder"), found.remainder), (say("circuit.all_together"), found.total)]
     colours += ["muted", "muted"]
     return drawn_rows(rows, colours, decimals_of([found.total.value]))
 
@@ -140,13 +141,15 @@ def render_cell(circuit: Circuit) -> str:
     places, title = decimals(circuit), title_of(circuit)
     if is_of_edges(circuit):
         found = edge_layout(circuit)
-        drawing = sized(edges.picture(found, f"Circuit of {title}"), found)
+        drawing = sized(edges.picture(found, say("circuit.picture", title=title)), found)
     else:
         placed = layout(circuit)
-        drawing = sized(diagram(placed, f"Circuit of {title}"), placed)
+        drawing = sized(diagram(placed, say("circuit.picture", title=title)), placed)
     strongest = strongest_first(circuit.interactions)
-    count = f"the strongest {MAX_ROWS} of {len(strongest)}" if len(strongest) > MAX_ROWS else len(strongest)
-    dropped = f"; {len(circuit.dropped)} did not replicate and are left out" if circuit.dropped else ""
+    count = say("notebook.interactions", n=len(strongest))
+    if len(strongest) > MAX_ROWS:
+        count = say("notebook.interactions_some", n=MAX_ROWS, all=len(strongest))
+    dropped = say("notebook.dropped", n=len(circuit.dropped)) if circuit.dropped else ""
     return render(
         "cell.html",
         title=title,
@@ -155,10 +158,7 @@ def render_cell(circuit: Circuit) -> str:
         ),
         note=interval_note(circuit),
         drawings=[("", drawing)],
-        summary=f"Interactions ({count}){dropped}" if strongest else "No interactions.",
+        summary="; ".join(part for part in (count, dropped) if part) if strongest else say("notebook.no_interactions"),
         heads=(),
-        rows=[
-            (" × ".join(edge.components), effect_text(edge, places), edge.relation.short)
-            for edge in strongest[:MAX_ROWS]
-        ],
+        rows=[(" × ".join(edge.components), effect_text(edge, places), short(edge)) for edge in strongest[:MAX_ROWS]],
     )

@@ -27,6 +27,9 @@ from circuitspex.export.pages import described
 from circuitspex.export.pages.again import python
 from circuitspex.export.pages.described import short, three
 from circuitspex.export.pages.heat import heat
+from circuitspex.export.words.relations import group_name, sentence
+from circuitspex.export.words.relations import short as relation_short
+from circuitspex.export.words.saying import say_term
 from circuitspex.text import printable
 
 MOST_JSON = 700_000
@@ -56,6 +59,7 @@ def data(
                 "name": mark.node.name,
                 "layer": mark.node.layer if circuit.has_layers else None,
                 "kind": mark.node.kind,
+                "word": say_term("kind", mark.node.kind),
                 "rank": rank[mark.node.name],
                 "at": [round(mark.x, 1), round(mark.y, 1)],
                 **_numbers(mark.node, places),
@@ -70,7 +74,10 @@ def data(
         "attended": described.prompts(circuit.described_prompts) if of_others else None,
         "described": circuit.description is not None,
         "heat": heat(circuit, nodes),
-        "groups": [{"name": printable(group.name), "members": list(group.members)} for group in groups],
+        "groups": [
+            {"name": printable(group.name), "shown": printable(group_name(group)), "members": list(group.members)}
+            for group in groups
+        ],
         "identity": str(circuit.model.get("identity") or ""),
         "python": python(circuit),
         "json": _file(circuit),
@@ -106,8 +113,8 @@ def _file(circuit: Circuit) -> str | None:
 def _edge(edge: Interaction, places: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "components": list(edge.components),
-        "label": edge.relation.short,
-        "sentence": edge.sentence,
+        "label": relation_short(edge),
+        "sentence": sentence(edge),
         **_numbers(edge, places),
     }
     for key, table in (("table", edge.table), ("unablated", edge.unablated)):

@@ -27,11 +27,13 @@ from circuitspex.export.tables.comparison_words import (
     model_names,
     note_of,
     places_of,
-    r2_text,
+    r2_parts,
     task_name,
     title_of,
     verdict,
 )
+from circuitspex.export.words.relations import sentence
+from circuitspex.export.words.saying import say, say_term
 from circuitspex.files import file_writer
 
 _SIDES = ("before", "after", "difference")
@@ -40,7 +42,7 @@ _SIDES = ("before", "after", "difference")
 def render_page(comparison: Comparison) -> str:
     """The whole page as text."""
     metric, task, placed = metric_name(comparison), task_name(comparison), union_layout(comparison)
-    about = (*model_names(comparison), "after minus before")
+    about = (*model_names(comparison), say("comparison.minus"))
     drawn: list[tuple[str, str, Layout]] = [
         (side, a, getattr(placed, side)) for side, a in zip(_SIDES, about, strict=True)
     ]
@@ -57,7 +59,12 @@ def render_page(comparison: Comparison) -> str:
         identical=comparison.identical,
         tiles=[] if comparison.identical else _tiles(comparison),
         sides=[
-            {"name": side, "about": about, "diagram": Markup(diagram(one, f"{side}: {about}", interactive=True))}
+            {
+                "name": side,
+                "word": say(f"comparison.side.{side}"),
+                "about": about,
+                "diagram": Markup(diagram(one, _spoken(side, about), True)),
+            }
             for side, about, one in drawn
         ],
         counts=counts(comparison),
@@ -80,7 +87,7 @@ def render_cell(comparison: Comparison) -> str:
         one, two = model_names(comparison)
         placed = union_layout(comparison)
         for side, about in (("difference", ""), ("before", one), ("after", two)):
-            caption, drawn = f"{side.capitalize()} {about}", getattr(placed, side)
+            caption, drawn = f"{say(f'comparison.side.{side}')} {about}".rstrip(), getattr(placed, side)
             drawings.append((caption, sized(diagram(drawn, caption), drawn)))
     places, n = places_of(comparison), len(comparison.found)
     return render(
@@ -88,12 +95,12 @@ def render_cell(comparison: Comparison) -> str:
         title=title_of(comparison),
         about=verdict(comparison),
         drawings=drawings,
-        summary=f"Changes ({f'the largest {MAX_ROWS} of {n}' if n > MAX_ROWS else n})" if n else "",
-        heads=("", "kind", *_SIDES),
+        summary=_summary(n),
+        heads=("", say("comparison.kind_column"), *(say(f"terms.side.{side}") for side in _SIDES)),
         rows=[
             (
                 members(change),
-                f"{KIND_MARKS[change.kind]} {change.kind}",
+                f"{KIND_MARKS[change.kind]} {say_term('change', change.kind)}",
                 *(estimate_text(getattr(change, side), places) for side in _SIDES),
             )
             for change in comparison.found[:MAX_ROWS]
@@ -101,42 +108,61 @@ def render_cell(comparison: Comparison) -> str:
     )
 
 
+def _spoken(side: str, about: str) -> str:
+    return f"{say(f'terms.side.{side}')}: {about}"
+
+
+def _summary(n: int) -> str:
+    if n > MAX_ROWS:
+        return say("comparison.changes_some", n=MAX_ROWS, all=n)
+    return say("comparison.changes_count", n=n) if n else ""
+
+
 def _tiles(comparison: Comparison) -> list[tuple[str, ...]]:
     places, found, n_of = metric_places(comparison), comparison.faithfulness, counts(comparison)
     one, two = model_names(comparison)
     metric = metric_name(comparison)
-    r2, _, ends = r2_text(comparison).partition(" ")
+    r2, ends = r2_parts(comparison)
     if found.r2 is None:
-        r2, ends = "–", "undefined: the difference does not vary" if found.n_masks else "not measured"
-    kinds = ", ".join(f"{KIND_MARKS[kind]} {n_of[kind]} {kind}" for kind in KINDS)
+        r2, ends = "–", say("comparison.r2_undefined") if found.n_masks else say("facts.not_measured")
+    kinds = ", ".join(f"{KIND_MARKS[kind]} {n_of[kind]} {say_term('change', kind)}" for kind in KINDS)
     return [
-        (f"{metric}, before", *_ends(comparison.metric_before, places), one),
-        (f"{metric}, after", *_ends(comparison.metric_after, places), two),
-        (f"{metric}, difference", *_ends(comparison.metric_difference, places)),
-        ("R² of the decoded difference", r2, ends),
-        ("Changes", str(len(comparison.found)), kinds),
+        (say("comparison.metric_before", metric=metric), *_ends(comparison.metric_before, places), one),
+        (say("comparison.metric_after", metric=metric), *_ends(comparison.metric_after, places), two),
+        (say("comparison.metric_difference", metric=metric), *_ends(comparison.metric_difference, places)),
+        (say("comparison.r2_title"), r2, ends),
+        (say("comparison.changes"), str(len(comparison.found)), kinds),
     ]
 
 
 def _ends(estimate: Estimate | None, places: int) -> tuple[str, str]:
     if estimate is None:
-        return "–", "not measured"
+        return "–", say("facts.not_measured")
     return number(estimate.value, places), interval(estimate.low, estimate.high, places)
 
 
 def _facts(comparison: Comparison) -> Facts:
-    run, task, sides = comparison.run, comparison.before.task, (comparison.before, comparison.after)
-    names = ("components", "n_components", "baseline", "method", "keep", "seed", "budget", "executor")
+    run, task = comparison.run, comparison.before.task
+    before, after = comparison.before.model, comparison.after.model
     return said(
-        *((side, circuit.model.get("name")) for side, circuit in zip(("Before", "After"), sides, strict=True)),
-        *((f"Weights {side}", c.model.get("identity")) for side, c in zip(("before", "after"), sides, strict=True)),
-        ("Task", task.get("name")),
-        ("Metric", task.get("metric")),
-        ("Prompts", task.get("n_prompts")),
-        ("Smallest difference of interest", f"{comparison.min_effect:.3g}"),
-        ("False discovery rate", f"{comparison.fdr:.3g}"),
-        *((name.replace("n_", "number of ").capitalize(), run.get(name)) for name in names),
-        ("Versions", pairs(run.get("versions"))),
+        (say("comparison.side.before"), before.get("name")),
+        (say("comparison.side.after"), after.get("name")),
+        (say("comparison.weights_before"), before.get("identity")),
+        (say("comparison.weights_after"), after.get("identity")),
+        (say("facts.task"), task.get("name")),
+        (say("facts.metric"), task.get("metric")),
+        (say("facts.prompts"), task.get("n_prompts")),
+        (say("comparison.least"), f"{comparison.min_effect:.3g}"),
+        (say("comparison.rate"), f"{comparison.fdr:.3g}"),
+        (say("facts.components"), run.get("components")),
+        (say("comparison.n_components"), run.get("n_components")),
+        (say("facts.baseline"), run.get("baseline")),
+        (say("facts.method"), run.get("method")),
+        (say("facts.share_kept"), run.get("keep")),
+        (say("facts.seed"), run.get("seed")),
+        (say("facts.budget"), run.get("budget")),
+        (say("facts.executor"), run.get("executor")),
+        (say("facts.versions"), pairs(run.get("versions"))),
     )
 
 
@@ -180,6 +206,7 @@ def _change(change: Change, places: int) -> dict[str, Any]:
     return {
         "components": list(change.components),
         "kind": change.kind,
+        "word": say_term("change", change.kind),
         "mark": KIND_MARKS[change.kind],
         "size": change.difference.value,
         **said,
@@ -191,7 +218,7 @@ def _change(change: Change, places: int) -> dict[str, Any]:
 def _relations(change: Change, comparison: Comparison) -> dict[str, list[str]]:
     """What the components of an interaction do to each other in the first model, and in the second."""
     found = [
-        next((one.sentence for one in circuit.interactions if one.components == change.components), "–")
+        next((sentence(one) for one in circuit.interactions if one.components == change.components), "–")
         for circuit in (comparison.before, comparison.after)
     ]
     return {"relations": found} if any(sentence != "–" for sentence in found) else {}

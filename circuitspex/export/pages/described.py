@@ -8,6 +8,7 @@ from typing import Any
 
 from circuitspex.circuits.about import ROLES, About, Feed, Scored, Share
 from circuitspex.circuits.circuit import Estimate
+from circuitspex.export.words.saying import say, say_term
 from circuitspex.text import printable, signs
 
 _MINUS = re.compile(r"(?<![\w−-])-(?=\d)")  # a sign, not a hyphen
@@ -57,7 +58,8 @@ def about(found: About) -> dict[str, Any]:
     said: dict[str, Any] = {
         "role": {
             "word": printable(found.role.word),
-            "says": ROLES.get(found.role.word, ""),
+            "shown": say_term("role", printable(found.role.word)),
+            "says": say(f"terms.role_says.{found.role.word}") if found.role.word in ROLES else "",
             "clear": found.role.is_clear,
             "margin": short(found.role.margin),
             "evidence": [_MINUS.sub("−", printable(each)) for each in found.role.evidence],
@@ -88,9 +90,12 @@ def about(found: About) -> dict[str, Any]:
             "copying": None if writes.copying is None else three(writes.copying),
         }
     if (known := found.patterns) is not None:
-        names = ("previous token", "duplicate token", "induction", "first token")
-        values = (known.previous_token, known.duplicate_token, known.induction, known.first)
-        said["patterns"] = [[name, *three(value)] for name, value in zip(names, values, strict=True)]
+        said["patterns"] = [
+            [say("terms.pattern.previous_token"), *three(known.previous_token)],
+            [say("terms.pattern.duplicate_token"), *three(known.duplicate_token)],
+            [say("terms.pattern.induction"), *three(known.induction)],
+            [say("terms.pattern.first_token"), *three(known.first)],
+        ]
         said["chance"] = short(known.chance)
     return said
 
@@ -107,7 +112,7 @@ def _feed(found: Feed, other: str) -> dict[str, Any]:
     ways = {"query": found.query, "key": found.key, "value": found.value, "remainder": found.remainder}
     return {
         "other": other,
-        "through": found.through,
+        "through": say_term("input", found.through),
         "total": three(found.total),
-        "ways": [[name, *three(way)] for name, way in ways.items() if way is not None],
+        "ways": [[name, say(f"terms.input.{name}"), *three(way)] for name, way in ways.items() if way is not None],
     }

@@ -15,13 +15,14 @@ from circuitspex.circuits.circuit import Circuit
 from circuitspex.export.drawing.claims import interval_note, is_hollow
 from circuitspex.export.drawing.edge_layout import EdgeLayout, edge_layout
 from circuitspex.export.drawing.edge_marks import edge_diagram, is_mixed
-from circuitspex.export.drawing.edge_parts import KINDS_OF_PARTS
+from circuitspex.export.drawing.edge_parts import IN_LEGENDS
 from circuitspex.export.drawing.style import decimals, title_of
 from circuitspex.export.drawing.svg_pen import BUTTON, SvgPen
 from circuitspex.export.pages.circuit_data import data
 from circuitspex.export.pages.parts import bars, facts, tiles
 from circuitspex.export.pages.rendering import page
 from circuitspex.export.pages.trust import checks
+from circuitspex.export.words.saying import say
 from circuitspex.text import printable
 
 STYLES = ("work.css", "card.css", "edges.css")
@@ -45,12 +46,8 @@ FEWEST = 50
 """So many edges it has in any case."""
 MOST_JSON = 200_000
 """A ``circuit.json`` of more characters than this is not carried by the page of so many edges."""
-_CLOSED = {
-    "resample": "what its source writes on the counterfactual prompt",
-    "mean": "what its source writes on average",
-    "mean_vector": "what its source writes on average",
-    "zero": "nothing from its source",
-}
+_CLOSED = {"resample": "resample", "mean": "mean", "mean_vector": "mean", "zero": "zero"}
+"""What is said of a closed edge, by the baseline."""
 
 
 def render_page(circuit: Circuit) -> str:
@@ -83,14 +80,14 @@ def _page_of(circuit: Circuit, most: int) -> str:
         breakdown=(),
         heat=None,
         of_edges=True,
-        diagram=Markup(picture(placed, f"Circuit of {title}", interactive=True)),
-        part_kinds=[(kind, KINDS_OF_PARTS[kind]) for kind in ("head", "shared", "mlp") if kind in kinds],
+        diagram=Markup(picture(placed, say("circuit.picture", title=title), interactive=True)),
+        part_kinds=[(kind, say(f"diagram.kind.{kind}")) for kind in IN_LEGENDS if kind in kinds],
         mixed=is_mixed(placed),
         all_measured=all(node.measured for node in nodes),
         edges=[mark.edge for mark in placed.edges],
         dropped=circuit.dropped,
         left_out=placed.note,
-        closed=_CLOSED.get(str(circuit.run.get("baseline")), "the baseline of its source"),
+        closed=say(f"edges.closed.{_CLOSED.get(str(circuit.run.get('baseline')), 'other')}"),
         ranks={node.name: rank for rank, node in enumerate(nodes)},
         note=interval_note(circuit),
         looked_for=circuit.looked_for_interactions,
@@ -108,7 +105,7 @@ def _page_of(circuit: Circuit, most: int) -> str:
 
 def page_data(placed: EdgeLayout, circuit: Circuit, places: int) -> dict[str, Any]:
     """What the script needs: that of a circuit's page, and the parts with the numbers of those at each edge's ends."""
-    found = data(placed, circuit, places, printable(circuit.task.get("metric") or "the metric"))
+    found = data(placed, circuit, places, printable(circuit.task.get("metric") or say("page.metric")))
     number = {each.part.name: i for i, each in enumerate(placed.parts)}
     if found["json"] is not None and len(found["json"]) > MOST_JSON:
         found["json"] = None
@@ -116,6 +113,7 @@ def page_data(placed: EdgeLayout, circuit: Circuit, places: int) -> dict[str, An
     return found | {
         "focus": [placed.width / 2, 0.0],  # it starts at the logits
         "nodes": [{key: node[key] for key in shown if key in node} for node in found["nodes"]],
+        "part_words": {each.part.kind: say(f"terms.part.{each.part.kind}") for each in placed.parts},
         "parts": [[each.part.name, each.part.kind, each.part.layer] for each in placed.parts],
         "ends": [[number[each.edge.source], number[each.edge.target], each.edge.port] for each in placed.nodes],
         "frames": [[number[name] for name in names] for names, _ in placed.frames],

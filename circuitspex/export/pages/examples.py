@@ -18,6 +18,7 @@ from circuitspex.export.drawing.style import decimals, others_text, title_of
 from circuitspex.export.pages.parts import facts, tiles
 from circuitspex.export.pages.rendering import page
 from circuitspex.export.pages.svg import diagram
+from circuitspex.export.words.saying import say
 from circuitspex.files import write_atomically
 from circuitspex.games import TrainingGame
 
@@ -54,7 +55,7 @@ def examples_page(
         ["examples.css"],
         title=title,
         tiles=tiles(circuit, places),
-        diagram=Markup(diagram(placed, f"Graph of {title}")),
+        diagram=Markup(diagram(placed, say("examples.picture", title=title))),
         kinds={mark.node.kind for mark in placed.nodes},
         edges=circuit.interactions,
         dropped=len(circuit.dropped),
@@ -63,10 +64,10 @@ def examples_page(
         per_player=per_player,
         training=_training(circuit),
         facts=facts(_without_prompts(circuit)),
-        metric=circuit.task.get("metric") or "the value",
+        metric=circuit.task.get("metric") or say("examples.value_metric"),
         word=game.part(0)[1],
         others=others_text(circuit),
-        columns="training seeds" if game.columns == "seeds" else "test examples",
+        columns=say("examples.over_seeds") if game.columns == "seeds" else say("examples.over_tests"),
         places=places,
     )
     return write_atomically(Path(path), made.encode("utf-8"))
@@ -77,11 +78,16 @@ def _training(circuit: Circuit) -> str:
     run = circuit.run
     if not isinstance(run.get("n_examples"), int):
         return ""
-    batch = f"batches of {run['batch_size']}" if run.get("batch_size") else "all examples in each step"
+    batch = say("examples.batches", size=run["batch_size"]) if run.get("batch_size") else say("examples.full_batch")
     seeds = len(run.get("seeds") or [1])
-    return (
-        f"Each training: {run['n_examples']:,} examples less those left out, {run.get('steps')} steps of "
-        f"{run.get('optimizer')}, {batch}, {seeds} seed{'s' if seeds != 1 else ''}; {run.get('n_tests')} test examples."
+    return say(
+        "examples.training",
+        examples=f"{run['n_examples']:,}",
+        steps=run.get("steps"),
+        optimizer=run.get("optimizer"),
+        batch=batch,
+        n=seeds,
+        tests=run.get("n_tests"),
     )
 
 

@@ -11,6 +11,7 @@ from circuitspex.components.component import Component, parse_component
 from circuitspex.errors import ComponentError
 from circuitspex.export.drawing.style import kind_order
 from circuitspex.export.pages.described import short
+from circuitspex.export.words.saying import say_term
 
 MOST_ROWS, MOST_COLUMNS = 400, 400
 _OF_HEADS = ("head", "query", "key", "value")
@@ -57,7 +58,7 @@ def heat(circuit: Circuit, nodes: Sequence[Node]) -> dict[str, Any] | None:
     return {
         "layers": n_layers,
         "heads": n_heads,
-        "columns": [*map(str, range(n_heads)), *(KINDS[kind].legend or kind for kind in kinds)],
+        "columns": [*map(str, range(n_heads)), *(say_term("legend", KINDS[kind].legend or kind) for kind in kinds)],
         "cells": [[*cell, found] for cell, found in inside.items()],
         "others": [[*cell, name, short(effect)] for cell, (name, effect) in outside.items()],
         "recorded": bool(others),

@@ -17,6 +17,7 @@ from circuitspex.circuits.comparison import Comparison
 from circuitspex.circuits.prompt_map import PromptMap
 from circuitspex.export.pages import circuit, comparison, prompt
 from circuitspex.export.pages.rendering import asset, render
+from circuitspex.export.words.saying import say
 
 HEIGHT = 780
 """Of the frame in pixels, unless the page is shorter; its lower edge can be dragged."""
@@ -26,24 +27,24 @@ LARGEST = 4_000_000
 
 def render_circuit(made: Circuit) -> str:
     """A circuit in a notebook."""
-    return _cell(circuit.render_cell(made), lambda: circuit.render_page(made), "Circuit")
+    return _cell(circuit.render_cell(made), lambda: circuit.render_page(made), say("circuit.name"))
 
 
 def render_comparison(made: Comparison) -> str:
     """A comparison in a notebook."""
-    return _cell(comparison.render_cell(made), lambda: comparison.render_page(made), "Comparison")
+    return _cell(comparison.render_cell(made), lambda: comparison.render_page(made), say("comparison.name"))
 
 
 def render_prompt(made: PromptMap) -> str:
     """The map of a prompt in a notebook."""
-    return _cell(prompt.render_cell(made), lambda: prompt.render_page(made), "Prompt")
+    return _cell(prompt.render_cell(made), lambda: prompt.render_page(made), say("prompt.name"))
 
 
 def _cell(static: str, page_of: Callable[[], str], title: str) -> str:
     page = page_of()
     if len(page) > LARGEST:
-        size = f"{len(page) / 1e6:.1f} MB"
-        return static + f"<div>The interactive page of {size} is not put into a notebook: write it with to_html.</div>"
+        said = say("notebook.too_large", size=f"{len(page) / 1e6:.1f}")
+        return static + f"<div>{html.escape(said)}</div>"
     name = hashlib.sha256(page.encode("utf-8", "replace")).hexdigest()[:12]
     script = Markup(asset("notebook.js").replace("$HASH", name))
     parts = {"static": Markup(static), "page": Markup(html.escape(page)), "script": script}

@@ -8,9 +8,10 @@ from typing import Any
 
 from circuitspex.circuits.circuit import Circuit, Estimate, Interaction, Verification
 from circuitspex.circuits.relation import RELATIONS
-from circuitspex.export.drawing.claims import doubt_text, few_text, is_hollow
+from circuitspex.export.drawing.claims import doubt_text, few_text, is_hollow, of_game
 from circuitspex.export.drawing.edge_parts import is_of_edges
-from circuitspex.export.drawing.style import budget_text, interval, number, percent, verification_decimals
+from circuitspex.export.drawing.style import budget_parts, interval, number, percent, verification_decimals
+from circuitspex.export.words.saying import say, say_term
 
 MAX_ROWS = 10
 """How many rows a table in a notebook has."""
@@ -19,35 +20,39 @@ Facts = list[tuple[str, Any]]
 
 def tiles(circuit: Circuit, places: int) -> list[tuple[str, ...]]:
     """The numbers to read first: name, value and note."""
-    verified, run = circuit.verification, circuit.run
-    unknown = "undefined" if circuit.faithfulness.n_masks else "not measured"
+    verified = circuit.verification
+    unknown = say("facts.undefined") if circuit.faithfulness.n_masks else say("facts.not_measured")
     found = [r2_tile(circuit, unknown)]
     if verified is not None and verified.faithfulness is not None:
-        less, share = (
-            f"with {verified.n_components} {'edges' if is_of_edges(circuit) else 'components'} kept",
-            verified.share_kept,
-        )
-        over = f"{verified.n_prompts} held-out prompts{few_text(verified.n_prompts)}"
-        ends = "" if share is None else f"[{percent(share.low)}, {percent(share.high)}] over {over}; "
-        found.append(("Behaviour that the circuit keeps", percent(verified.faithfulness), f"{ends}{less}"))
-    n_all = run.get("n_components")
-    of = (
-        f"of {n_all:,} that could be {'closed' if is_of_edges(circuit) else 'ablated'}"
-        if isinstance(n_all, int)
-        else ""
-    )
-    hollow = sum(map(is_hollow, circuit.nodes))
-    of += f"; {hollow} not distinguishable from 0 by {'itself' if hollow == 1 else 'themselves'}" if hollow else ""
-    found.append(("Edges" if is_of_edges(circuit) else "Components", f"{len(circuit.nodes):,}", of.removeprefix("; ")))
-    dropped = f"; {len(circuit.dropped)} more did not replicate" if circuit.dropped else ""
+        found.append((say("facts.kept"), percent(verified.faithfulness), _kept(circuit, verified)))
+    found.append(_parts_tile(circuit))
     if circuit.looked_for_interactions:
+        dropped = say("facts.dropped", n=len(circuit.dropped)) if circuit.dropped else ""
         found.append(interactions_tile(circuit, dropped))
-    if budget_text(circuit):
-        count, _, what = budget_text(circuit).partition(" ")
-        found.append(("Budget", count, what))
+    if spent := budget_parts(circuit):
+        (count, what), *more = spent
+        found.append((say("facts.budget"), f"{count:,}", " + ".join([what, *(f"{n:,} {other}" for n, other in more)])))
     elif isinstance(circuit.task.get("unablated"), int | float):
-        found.append(("Metric, nothing ablated", number(circuit.task["unablated"], places), ""))
+        found.append((say("facts.unablated"), number(circuit.task["unablated"], places), ""))
     return found
+
+
+def _kept(circuit: Circuit, found: Verification) -> str:
+    n, share = found.n_components, found.share_kept
+    kept = say("facts.kept_edges", n=n) if is_of_edges(circuit) else say("facts.kept_components", n=n)
+    if share is None:
+        return kept
+    ends, few = f"[{percent(share.low)}, {percent(share.high)}]", few_text(found.n_prompts)
+    return say("facts.over_prompts", interval=ends, n=found.n_prompts, few=few, kept=kept)
+
+
+def _parts_tile(circuit: Circuit) -> tuple[str, ...]:
+    edges, said, count = is_of_edges(circuit), list[str](), f"{len(circuit.nodes):,}"
+    if isinstance(n_all := circuit.run.get("n_components"), int):
+        said.append(say("facts.of_closed", all=f"{n_all:,}") if edges else say("facts.of_ablated", all=f"{n_all:,}"))
+    if hollow := sum(map(is_hollow, circuit.nodes)):
+        said.append(say("facts.hollow", n=hollow))
+    return say("facts.edges") if edges else say("facts.components"), count, "; ".join(said)
 
 
 def r2_tile(circuit: Circuit, unknown: str) -> tuple[str, ...]:
@@ -56,17 +61,17 @@ def r2_tile(circuit: Circuit, unknown: str) -> tuple[str, ...]:
     r2 = unknown if found.r2 is None else number(found.r2, 2, sign=False)
     doubt = tuple(filter(None, [doubt_text(circuit)]))
     if found.exact and found.r2 is not None:
-        return "R² over all ablations", r2, f"exact over all {found.n_masks} masks", *doubt
+        return say("facts.r2_all"), r2, say("facts.exact", masks=found.n_masks), *doubt
     ends = "" if found.low is None or found.high is None else f"[{found.low:z.2f}, {found.high:z.2f}] "
-    return "R² on held-out ablations", r2, f"{ends}on {found.n_masks} masks".replace("-", "−"), *doubt
+    return say("facts.r2"), r2, ends.replace("-", "−") + say("facts.on_masks", n=found.n_masks), *doubt
 
 
 def interactions_tile(circuit: Circuit, more: str = "") -> tuple[str, ...]:
     """How many interactions there are, and how many of each relation, in the order of the words' table."""
     edges = circuit.interactions
     count = Counter(edge.relation.word for edge in edges)
-    said = ", ".join(f"{word}: {count[word]}" for word in RELATIONS if count[word])
-    return "Interactions", f"{len(edges):,}", f"{said}{more}".removeprefix("; ")
+    said = ", ".join(f"{say_term('relation', word)}: {count[word]}" for word in RELATIONS if count[word])
+    return say("facts.interactions"), f"{len(edges):,}", "; ".join(part for part in (said, more) if part)
 
 
 def strongest_first(edges: tuple[Interaction, ...]) -> list[Interaction]:
@@ -77,7 +82,15 @@ def strongest_first(edges: tuple[Interaction, ...]) -> list[Interaction]:
 def bars(found: Verification) -> list[dict[str, str]]:
     """What verification measured, each with its text and its place on one scale."""
     colours = ("muted", "positive", "muted", "negative", "muted", "muted")
-    rows = [(name[0].upper() + name[1:], value) for name, value in found.rows]
+    n = found.n_random
+    rows: list[tuple[str, float | Estimate]] = [
+        (say("terms.row.full"), found.full),
+        (say("terms.row.circuit_kept"), found.circuit_kept),
+        (say("terms.row.random_kept", n=n), found.random_kept),
+        (say("terms.row.circuit_removed"), found.circuit_removed),
+        (say("terms.row.random_removed", n=n), found.random_removed),
+        (say("terms.row.empty"), found.empty),
+    ]
     return drawn_rows(rows, colours, verification_decimals(found))
 
 
@@ -106,39 +119,40 @@ def drawn_rows(
 def facts(circuit: Circuit) -> Facts:
     """Everything needed to run it again, as far as the circuit says it."""
     model, task, run = circuit.model, circuit.task, circuit.run
-    shape = [f"{model[k]} {word}" for k, word in (("n_layers", "layers"), ("n_heads", "heads a layer")) if k in model]
+    layers = say("facts.layers", n=model["n_layers"]) if "n_layers" in model else ""
+    heads = say("facts.heads", n=model["n_heads"]) if "n_heads" in model else ""
     ablations = [
         f"{run[key]:,} {word}"
         for key, word in (
-            ("gradient_ablations", "with gradients"),
-            ("pilot_ablations", "in the pilot"),
-            ("plain_ablations", "plain"),
-            ("heldout_ablations", "held out"),
-            ("measurement_ablations", "to measure again"),
+            ("gradient_ablations", say("facts.with_gradients")),
+            ("pilot_ablations", say("facts.in_pilot")),
+            ("plain_ablations", say("facts.plain")),
+            ("heldout_ablations", say("facts.held_out")),
+            ("measurement_ablations", say("facts.to_measure")),
         )
         if isinstance(run.get(key), int) and run[key]
     ]
     accuracy, budget = task.get("accuracy"), run.get("budget")
     held = (model.get("dtype"), model.get("quantization"))
     return said(
-        ("Model", _joined(model.get("name"), model.get("architecture"), *shape, *held)),
-        ("Weights", model.get("identity")),
-        ("Task", _joined(task.get("name"), task.get("metric"))),
-        ("Numbers a mask" if run.get("lens") in ("training", "game") else "Prompts", task.get("n_prompts")),
-        ("Accuracy", f"{accuracy:.0%}" if isinstance(accuracy, int | float) else None),
-        ("Components", run.get("components")),
-        ("Baseline", run.get("baseline")),
-        ("Method", run.get("method")),
-        ("Share kept", "–".join(map(str, run["keep_range"])) if "keep_range" in run else run.get("keep")),
-        ("Seed", run.get("seed")),
-        ("Budget", f"{budget:,} ablations" if isinstance(budget, int) else None),
-        ("Ablations", ", ".join(ablations)),
-        ("Executor", run.get("executor")),
+        (say("facts.model"), _joined(model.get("name"), model.get("architecture"), layers, heads, *held)),
+        (say("facts.weights"), model.get("identity")),
+        (say("facts.task"), _joined(task.get("name"), task.get("metric"))),
+        (say("trust.numbers") if of_game(circuit) else say("facts.prompts"), task.get("n_prompts")),
+        (say("facts.accuracy"), f"{accuracy:.0%}" if isinstance(accuracy, int | float) else None),
+        (say("facts.components"), run.get("components")),
+        (say("facts.baseline"), run.get("baseline")),
+        (say("facts.method"), run.get("method")),
+        (say("facts.share_kept"), "–".join(map(str, run["keep_range"])) if "keep_range" in run else run.get("keep")),
+        (say("facts.seed"), run.get("seed")),
+        (say("facts.budget"), say("facts.budget_ablations", n=f"{budget:,}") if isinstance(budget, int) else None),
+        (say("facts.ablations_row"), ", ".join(ablations)),
+        (say("facts.executor"), run.get("executor")),
         (
-            "Seconds",
+            say("facts.seconds"),
             pairs(run.get("timings"), lambda value: f"{value:.1f} s" if isinstance(value, int | float) else ""),
         ),
-        ("Versions", pairs(run.get("versions"))),
+        (say("facts.versions"), pairs(run.get("versions"))),
     )
 
 
@@ -147,10 +161,10 @@ def said(*rows: tuple[str, Any]) -> Facts:
     return [(name, value) for name, value in rows if value is not None and str(value)]
 
 
-def pairs(mapping: Any, say: Callable[[Any], str] = lambda value: str(value or "")) -> str:
+def pairs(mapping: Any, shown: Callable[[Any], str] = lambda value: str(value or "")) -> str:
     """'torch 2.6, numpy 1.26' of a mapping; what has nothing to say is left out."""
     found = mapping.items() if isinstance(mapping, Mapping) else ()
-    return ", ".join(f"{name} {text}" for name, value in found if (text := say(value)))
+    return ", ".join(f"{name} {text}" for name, value in found if (text := shown(value)))
 
 
 def _joined(*values: Any) -> str:

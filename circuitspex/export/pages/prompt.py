@@ -10,7 +10,15 @@ from circuitspex.export.drawing.style import number, title_of
 from circuitspex.export.pages.parts import facts, interactions_tile, r2_tile
 from circuitspex.export.pages.rendering import page, render, sized
 from circuitspex.export.pages.svg import picture
-from circuitspex.export.tables.prompt import answer_text, how_sure_text, how_text, top_text
+from circuitspex.export.tables.prompt import (
+    answer_text,
+    how_ablated_text,
+    how_sure_text,
+    how_text,
+    top_text,
+    warning_text,
+)
+from circuitspex.export.words.saying import say
 from circuitspex.files import file_writer
 from circuitspex.text import printable
 
@@ -25,14 +33,14 @@ def render_page(found: PromptMap) -> str:
         title=title_of(circuit),
         answer=answer_text(found),
         top=[(repr(token), 100 * probability) for token, probability in found.top_predictions],
-        warning=found.warning,
+        warning=warning_text(found),
         tiles=_tiles(found, placed.places),
         picture=Markup(picture(found, placed, interactive=True)),
         words=found.words,
         edges=[arc.edge for arc in placed.arcs],
         dropped=circuit.dropped,
         facts=facts(circuit),
-        metric=circuit.task.get("metric") or "the metric",
+        metric=circuit.task.get("metric") or say("page.metric"),
         places=placed.places,
     )
 
@@ -43,11 +51,11 @@ write = file_writer(render_page)
 def render_cell(found: PromptMap) -> str:
     """An HTML fragment without scripts or style sheets, for notebooks, trusted or not."""
     placed = layout(found)
-    top = f"predicts {top_text(found)}" if found.top_predictions else ""
+    top = say("prompt.predicts_short", tokens=top_text(found)) if found.top_predictions else ""
     return render(
         "cell.html",
         title=f"{title_of(found.circuit)}: {answer_text(found)}",
-        about=" · ".join(part for part in (top, how_text(found), how_sure_text(found), found.warning) if part),
+        about=" · ".join(part for part in (top, how_text(found), how_sure_text(found), warning_text(found)) if part),
         drawings=[("", sized(picture(found, placed), placed))],
         summary="",
         rows=(),
@@ -59,12 +67,12 @@ def _tiles(found: PromptMap, places: int) -> list[tuple[str, ...]]:
     unablated = circuit.task.get("unablated")
     whole = number(unablated, places) if isinstance(unablated, int | float) else "–"
     parts = [
-        ("Metric, nothing ablated", whole, printable(circuit.task.get("metric") or "")),
+        (say("facts.unablated"), whole, printable(circuit.task.get("metric") or "")),
         r2_tile(circuit, "–"),
-        ("Players", f"{len(found.words):,}", how_text(found).partition(", ")[2]),
+        (say("prompt.players_tile"), f"{len(found.words):,}", how_ablated_text(found)),
         interactions_tile(circuit),
     ]
     strongest = max(found.words, key=lambda word: abs(word.effect), default=None)
     if strongest is not None:
-        parts.append(("Strongest word", strongest.name, number(strongest.effect, places)))
+        parts.append((say("prompt.strongest"), strongest.name, number(strongest.effect, places)))
     return parts

@@ -20,7 +20,9 @@ from markupsafe import Markup
 
 from circuitspex.export.drawing import style
 from circuitspex.export.drawing.claims import few_text
-from circuitspex.export.drawing.comparison_layout import DECREASED, INCREASED, KIND_MARKS, KIND_WORDS
+from circuitspex.export.drawing.comparison_layout import KIND_MARKS, KINDS_OF_CHANGE
+from circuitspex.export.words import relations
+from circuitspex.export.words.saying import say, say_term, script_words
 from circuitspex.text import printable
 
 _PAGE_LIGHT, _PAGE_DARK = "#eef1f4", "#0b0e12"
@@ -58,10 +60,10 @@ def environment() -> Environment:
     words = ("corners", "effect_number", "effect_text", "interval", "is_signed", "legend_of", "number", "shape_of")
     made.globals |= {name: getattr(style, name) for name in words} | {
         "KIND_MARKS": KIND_MARKS,
-        "KIND_WORDS": KIND_WORDS,
+        "KINDS_OF_CHANGE": KINDS_OF_CHANGE,
     }
-    made.globals |= {"increased": INCREASED, "decreased": DECREASED, "few_text": few_text}
-    made.filters |= {"policy_hash": _policy_hash, "by_rank": _by_rank}
+    made.globals |= {"few_text": few_text, "relation_short": relations.short, "say": say, "say_term": say_term}
+    made.filters |= {"policy_hash": _policy_hash, "by_rank": _by_rank, "script_words": script_words}
     made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return made
 

@@ -9,6 +9,7 @@ from typing import Any
 from circuitspex.circuits.about import NO_ROLE, ROLES, About, Feed, Share
 from circuitspex.circuits.circuit import Circuit, Estimate
 from circuitspex.export.drawing.style import number, percent, reading_order
+from circuitspex.export.words.saying import say, say_term
 
 MOST_PHRASES = 2
 _NOTABLE = 0.05
@@ -47,9 +48,14 @@ def story(circuit: Circuit, places: int) -> list[Line]:
         found.sort(key=lambda about: (-abs(nodes[about.name].effect) if clear else 0, reading_order(nodes[about.name])))
         actors = tuple(Actor(about.name, ", ".join(_phrases(about, places)) if clear else "") for about in found)
         if actors:
-            plural = f"{word}s" if clear and len(actors) > 1 and not word.endswith(("ion", "token")) else word
-            lines.append(Line(plural, ROLES.get(word, ""), actors))
+            lines.append(
+                Line(_title(word, len(actors)), say(f"terms.role_says.{word}") if word in ROLES else "", actors)
+            )
     return lines
+
+
+def _title(word: str, count: int) -> str:
+    return say(f"terms.roles.{word}") if word in ROLES and count > 1 else say_term("role", word)
 
 
 def _order(word: str) -> tuple[int, str]:
@@ -62,13 +68,13 @@ def _phrases(about: About, places: int) -> list[str]:
     said: list[str] = []
     known: Mapping[str, Any] = {} if about.patterns is None else vars(about.patterns)
     if (seen := known.get(about.role.word.replace(" ", "_"))) is not None:
-        said.append(f"{percent(seen.value)} of its attention on random tokens")
+        said.append(say("story.on_random", share=percent(seen.value)))
     if about.role.word == "inhibition":
         said += _feeds(about.feeds, places)
     if about.role.word == "sink" and about.looks is not None:
-        said.append(f"{percent(about.looks.first.value)} of its attention on the first token")
+        said.append(say("story.on_first", share=percent(about.looks.first.value)))
     if about.writes is not None and _told(about.writes.direct):
-        said.append(f"writes {number(about.writes.direct.value, places)}")
+        said.append(say("story.writes", effect=number(about.writes.direct.value, places)))
     if about.looks is not None and about.looks.positions:
         most = max(about.looks.positions, key=lambda share: share.value.value)
         said += _looks(most)
@@ -78,7 +84,8 @@ def _phrases(about: About, places: int) -> list[str]:
 
 
 def _looks(most: Share) -> list[str]:
-    return [f"looks at {most.name} ({percent(most.value.value)})"] if most.value.value >= _NOTABLE else []
+    share = most.value.value
+    return [say("story.looks", position=most.name, share=percent(share))] if share >= _NOTABLE else []
 
 
 def _feeds(feeds: tuple[Feed, ...], places: int) -> list[str]:
@@ -86,7 +93,8 @@ def _feeds(feeds: tuple[Feed, ...], places: int) -> list[str]:
     if not told:
         return []
     most = max(told, key=lambda feed: abs(feed.total.value))
-    return [f"feeds {most.target} through its {most.through} ({number(most.total.value, places)})"]
+    value, through = number(most.total.value, places), say_term("input", most.through)
+    return [say("story.feeds", target=most.target, input=through, effect=value)]
 
 
 def _told(found: Estimate) -> bool:

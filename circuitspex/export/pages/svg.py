@@ -12,6 +12,7 @@ from circuitspex.export.drawing.group_marks import PlacedGroup, group_boxes, gro
 from circuitspex.export.drawing.prompt_layout import PromptLayout
 from circuitspex.export.drawing.prompt_marks import prompt_map
 from circuitspex.export.drawing.svg_pen import BUTTON, SvgPen
+from circuitspex.export.words.saying import say
 
 
 def diagram(placed: Layout, title: str, interactive: bool = False, groups: Sequence[PlacedGroup] = ()) -> str:
@@ -40,6 +41,5 @@ def picture(found: PromptMap, placed: PromptLayout, interactive: bool = False) -
     """
     pen = SvgPen(button=f'{BUTTON} aria-pressed="false"' if interactive else "")
     prompt_map(pen, found, placed)
-    edges = len(found.circuit.interactions)
-    spoken = f"Prompt of {len(found.words)} players with {edges} interaction{'' if edges == 1 else 's'} above them"
+    spoken = say("prompt.picture", players=len(found.words), n=len(found.circuit.interactions))
     return pen.element("cx-prompt", placed.width, placed.height, spoken)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from circuitspex.circuits.circuit import Circuit
-from circuitspex.export.drawing.claims import FEW_PROMPTS, doubt_text, is_hollow, n_prompts_of, prompts_word
+from circuitspex.export.drawing.claims import FEW_PROMPTS, doubt_text, is_hollow, n_prompts_of, of_game
 from circuitspex.export.drawing.style import number, percent
+from circuitspex.export.words.saying import say
 from circuitspex.tasks.report import ACCURACY_WARNING
 
 MANY_INDISTINCT = 1 / 3
@@ -34,14 +35,10 @@ def checks(circuit: Circuit) -> list[Check]:
 
 def _r2(circuit: Circuit) -> Check:
     found = circuit.faithfulness
-    name = "R², exact over all masks" if found.exact else "R² on held-out ablations"
+    name = say("trust.r2_exact") if found.exact else say("facts.r2")
     if found.r2 is None:
-        why = (
-            "The metric does not change when components are ablated: take a task that the model does, or another metric"
-            if found.n_masks
-            else "No mask was left to test the decoded function on: run the search anew with n_heldout masks"
-        )
-        return Check(name, "undefined" if found.n_masks else "not measured", "unknown", why)
+        why = say("trust.constant") if found.n_masks else say("trust.no_masks")
+        return Check(name, say("facts.undefined") if found.n_masks else say("facts.not_measured"), "unknown", why)
     doubt = doubt_text(circuit)
     return Check(name, number(found.r2, 2, sign=False), "poor" if doubt else "good", _sentence(doubt))
 
@@ -50,11 +47,9 @@ def _prompts(circuit: Circuit) -> Iterator[Check]:
     count = n_prompts_of(circuit)
     if count is None:
         return
-    word = prompts_word(circuit, count).partition(" ")[2].capitalize()
-    few = count < FEW_PROMPTS and circuit.run.get("lens") not in ("training", "game")
-    more = (
-        f"With fewer than {FEW_PROMPTS}, intervals are rough: take more (n_prompts=32, or --prompts 32)" if few else ""
-    )
+    word = say("trust.numbers") if of_game(circuit) else say("facts.prompts")
+    few = count < FEW_PROMPTS and not of_game(circuit)
+    more = say("trust.few_prompts", few=FEW_PROMPTS) if few else ""
     yield Check(word, f"{count:,}", "poor" if few else "good", more)
 
 
@@ -66,8 +61,13 @@ def _indistinct(circuit: Circuit) -> Iterator[Check]:
         return
     lost = sum(map(is_hollow, nodes)) + len([edge for edge in circuit.dropped if edge.measured])
     many = lost > MANY_INDISTINCT * count
-    remedy = "Much is too small to be measured so: take more prompts or more contexts (n_contexts=32)" if many else ""
-    yield Check("Parts not told from 0", f"{percent(lost / count)} of {count}", "poor" if many else "good", remedy)
+    remedy = say("trust.too_coarse") if many else ""
+    yield Check(
+        say("trust.indistinct"),
+        say("trust.indistinct_value", share=percent(lost / count), count=count),
+        "poor" if many else "good",
+        remedy,
+    )
 
 
 def _accuracy(circuit: Circuit) -> Iterator[Check]:
@@ -75,15 +75,15 @@ def _accuracy(circuit: Circuit) -> Iterator[Check]:
     if not isinstance(found, int | float):
         return
     low = found < ACCURACY_WARNING
-    remedy = "The model hardly does this task, so there is little to explain: take a larger model or easier prompts"
-    yield Check("Accuracy of the model", percent(float(found)), "poor" if low else "good", remedy if low else "")
+    remedy = say("trust.low_accuracy")
+    yield Check(say("trust.accuracy"), percent(float(found)), "poor" if low else "good", remedy if low else "")
 
 
 def _verified(circuit: Circuit) -> Iterator[Check]:
     found = circuit.verification
-    name = "Kept by the circuit alone"
+    name = say("trust.kept")
     if found is None:
-        yield Check(name, "not verified", "unknown", "It was not run on held-out prompts: circuitspex verify does that")
+        yield Check(name, say("trust.not_verified"), "unknown", say("trust.verify"))
         return
     share = found.faithfulness
     towards = found.full - found.empty  # the circuit has to be further this way than random ones of its size
@@ -92,9 +92,9 @@ def _verified(circuit: Circuit) -> Iterator[Check]:
     good = share is not None and share >= 0.5 and beats
     remedy = ""
     if not beats:
-        remedy = "No better for certain than random circuits of its size: take more held-out prompts or a larger budget"
+        remedy = say("trust.by_chance")
     elif not good:
-        remedy = "Much of the behaviour is elsewhere: let it have more components (max_nodes=32)"
+        remedy = say("trust.elsewhere")
     yield Check(name, percent(share), "good" if good else "poor", remedy)
 
 

@@ -8,6 +8,7 @@ from circuitspex.circuits.circuit import Estimate
 from circuitspex.circuits.comparison import Change, Comparison, Kind
 from circuitspex.export.drawing.claims import interval_note
 from circuitspex.export.drawing.style import decimals_of, interval, number
+from circuitspex.export.words.saying import say, say_term
 from circuitspex.text import printable
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -19,12 +20,12 @@ def model_names(comparison: Comparison) -> tuple[str, str]:
     if one == two and one and not comparison.identical:  # two checkpoints of one name: the weights tell them apart
         hashes = (printable(c.model.get("identity") or "")[:8] for c in (comparison.before, comparison.after))
         one, two = (f"{one} ({hash})" if hash else one for hash in hashes)
-    return one or "the first model", two or "the second model"
+    return one or say("comparison.first_model"), two or say("comparison.second_model")
 
 
 def metric_name(comparison: Comparison) -> str:
     """What effects are measured in."""
-    return printable(comparison.before.task.get("metric") or "the metric")
+    return printable(comparison.before.task.get("metric") or say("page.metric"))
 
 
 def task_name(comparison: Comparison) -> str:
@@ -48,26 +49,26 @@ def verdict(comparison: Comparison) -> str:
     """What came out, in one sentence."""
     one, two = model_names(comparison)
     if comparison.identical:
-        return f"Identical: {one} and {two} have the same weights, so nothing was run and nothing can differ."
+        return say("comparison.identical", one=one, two=two)
     n, found = len(comparison.changes), len(comparison.found)
     if not n:
-        return "No change: neither model has a component or interaction that was worth testing."
-    tested = f"{n} components and interactions tested" if n > 1 else "1 component tested"
-    than = f"by more than {comparison.min_effect:.3g} {metric_name(comparison)}"
-    than += f" at a false discovery rate of {100 * comparison.fdr:.3g} %."
+        return say("comparison.nothing_tested")
+    tested, least = say("comparison.tested", n=n), f"{comparison.min_effect:.3g} {metric_name(comparison)}"
+    rate = f"{100 * comparison.fdr:.3g}"
     if not found:
-        return f"No change shown: of {tested}, none is shown to differ {than}{_undecided(comparison)}"
+        shown = say("comparison.no_change", tested=tested, least=least, rate=rate)
+        return " ".join(part for part in (shown, _undecided(comparison)) if part)
     said = counts(comparison)
-    kinds = ", ".join(f"{said[kind]} {kind}" for kind in KINDS if said[kind] and kind != "unchanged")
-    return f"{kinds}: of {tested}, {found} differ{'s' if found == 1 else ''} {than}"
+    kinds = ", ".join(
+        f"{said[kind]} {say_term('change', kind)}" for kind in KINDS if said[kind] and kind != "unchanged"
+    )
+    return say("comparison.changes_found", kinds=kinds, tested=tested, n=found, least=least, rate=rate)
 
 
 def _undecided(comparison: Comparison) -> str:
     """How many of the others have an interval without zero: too few prompts or contexts to tell."""
     count = sum(change.kind == "unchanged" and change.difference.excludes_zero for change in comparison.changes)
-    if not count:
-        return ""
-    return f" Of {count} the 95 % interval excludes zero all the same: more prompts would tell."
+    return say("comparison.undecided", count=count) if count else ""
 
 
 def note_of(comparison: Comparison) -> str:
@@ -78,12 +79,17 @@ def note_of(comparison: Comparison) -> str:
 
 def r2_text(comparison: Comparison) -> str:
     """'0.91 [0.88, 0.94] on 100 held-out masks'; empty where R² was not measured."""
+    return " ".join(part for part in r2_parts(comparison) if part)
+
+
+def r2_parts(comparison: Comparison) -> tuple[str, str]:
+    """R², and its interval with the number of masks; both empty where R² was not measured."""
     found = comparison.faithfulness
     if found.r2 is None:
-        return ""
+        return "", ""
     ends = (found.low, found.high)
-    between = "" if None in ends else f" [{', '.join(number(end, 2, sign=False) for end in ends)}]"
-    return f"{number(found.r2, 2, sign=False)}{between} on {found.n_masks} held-out masks"
+    between = "" if None in ends else f"[{', '.join(number(end, 2, sign=False) for end in ends)}] "
+    return number(found.r2, 2, sign=False), between + say("comparison.r2", n=found.n_masks)
 
 
 def members(change: Change) -> str:

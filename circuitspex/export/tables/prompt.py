@@ -9,14 +9,18 @@ from circuitspex.export.drawing.prompt_layout import places_of
 from circuitspex.export.drawing.style import budget_text, faithfulness_text, number, others_text, title_of
 from circuitspex.export.tables.circuit import MAX_WORDS, pair_tables, section
 from circuitspex.export.tables.columns import WIDTH, joined, shortened, wrapped
+from circuitspex.export.words.saying import say
 from circuitspex.text import printable
+
+UNITS = ("words", "tokens", "sentences", "players")
+"""What the players of a prompt may be."""
 
 
 def answer_text(found: PromptMap) -> str:
     """What the metric compares: the answer, and the wrong answer where there is one."""
     example = found.circuit.task.get("example") or {}
     answer, wrong = (printable(repr(example.get(key) or "")) for key in ("answer", "wrong_answer"))
-    return f"{answer} against {wrong}" if example.get("wrong_answer") else answer
+    return say("prompt.against", answer=answer, wrong=wrong) if example.get("wrong_answer") else answer
 
 
 def top_text(found: PromptMap) -> str:
@@ -29,28 +33,36 @@ def top_text(found: PromptMap) -> str:
 def first_text(found: PromptMap) -> str:
     """What was done about the first token, where something was."""
     return {
-        "bos": "a BOS token stands before the prompt, where attention sinks",
-        "protect": "the first token, where attention sinks, is never ablated",
+        "bos": say("prompt.bos"),
+        "protect": say("prompt.protect"),
     }.get(str(found.circuit.run.get("first")), "")
+
+
+def warning_text(found: PromptMap) -> str:
+    """That the strongest word is the first token, where attention sinks; empty where it is not."""
+    return say("prompt.sink_warning", word=repr(found.words[0].name)) if found.warning else ""
 
 
 def how_sure_text(found: PromptMap) -> str:
     """The R² of the function, or that every mask was run."""
     if found.is_exact:
-        return f"exact: all {found.circuit.faithfulness.n_masks} masks of {len(found.words)} words were run"
+        return say("prompt.exact", masks=found.circuit.faithfulness.n_masks, words=len(found.words))
     return faithfulness_text(found.circuit)
 
 
 def how_text(found: PromptMap) -> str:
     """What the players are, how they were ablated, and how the result was decoded."""
+    unit, n = printable(found.circuit.run.get("components") or "players"), len(found.words)
+    said = say(f"prompt.unit.{unit}", n=n) if unit in UNITS else f"{n} {unit}"
+    return ", ".join(part for part in (said, how_ablated_text(found)) if part)
+
+
+def how_ablated_text(found: PromptMap) -> str:
+    """The same without what the players are."""
     run = found.circuit.run
-    n, unit = len(found.words), printable(run.get("components") or "players")
-    parts = [f"{n} {unit if n != 1 else unit.removesuffix('s')}"]
-    if run.get("baseline"):
-        parts.append(f"ablated by {printable(run['baseline'])}")
-    parts += [first_text(found)] if first_text(found) else []
-    parts += [part for part in (budget_text(found.circuit), printable(run.get("method") or "")) if part]
-    return ", ".join(parts)
+    by = say("prompt.ablated_by", baseline=printable(run["baseline"])) if run.get("baseline") else ""
+    parts = (by, first_text(found), budget_text(found.circuit), printable(run.get("method") or ""))
+    return ", ".join(part for part in parts if part)
 
 
 def render(found: PromptMap) -> str:
@@ -61,7 +73,7 @@ def render(found: PromptMap) -> str:
     whole = f"; {unablated:+z.{places}f} with nothing ablated" if isinstance(unablated, int | float) else ""
     top = f"The model predicts {top_text(found)}" if found.top_predictions else ""
     about = f"{title_of(circuit)}: {answer_text(found)}{whole}"
-    warning = f"warning: {found.warning}" if found.warning else ""
+    warning = f"warning: {warning_text(found)}" if found.warning else ""
     for line in (top, about, how_text(found), how_sure_text(found), printable(warning)):
         lines += wrapped(line) if line else []
     words = sorted(found.words, key=lambda word: (-abs(word.effect), word.start))

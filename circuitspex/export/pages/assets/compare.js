@@ -1,5 +1,5 @@
 (() => {
-  const { element, promptBars } = cx;
+  const { say, element, promptBars } = cx;
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
   const panes = $("panes");
@@ -29,30 +29,30 @@
     return element("tr", {}, element("td", { class: "name" }, what), element("td", { class: "num" }, text), element("td", { class: "num" }, between));
   }
   function show(part, change) {
-    const close = element("button", { type: "button", "aria-label": "Close the details", onclick: clear }, "×");
-    const what = part.components.length > 1 ? `interaction of ${part.components.length}` : "component";
-    const kind = change ? `${change.mark} ${change.kind}` : "not tested";
+    const close = element("button", { type: "button", "aria-label": say("page.close_details"), onclick: clear }, "×");
+    const what = part.components.length > 1 ? say("comparison.interaction_of", { count: part.components.length }) : say("comparison.component");
+    const kind = change ? `${change.mark} ${change.word}` : say("comparison.not_tested");
     const head = element("div", { class: "head" }, element("div", {}, element("p", { class: "muted" }, `${what} · ${kind}`), element("h3", {}, nameOf(part))), close);
     if (!change) {
-      panel.replaceChildren(head, element("p", { class: "muted" }, "It was measured in one of the models only."));
+      panel.replaceChildren(head, element("p", { class: "muted" }, say("comparison.one_model_only")));
       return;
     }
-    const heads = ["", "effect", "95 % interval"].map((text, i) => element("th", { scope: "col", class: i ? "num" : "" }, text));
+    const heads = ["", say("comparison.effect"), say("comparison.interval")].map((text, i) => element("th", { scope: "col", class: i ? "num" : "" }, text));
     panel.replaceChildren(head,
-      element("p", { class: "big" }, change.difference), element("p", { class: "muted" }, `difference, 95 % interval ${change.interval}`),
-      element("h4", {}, "Measured in both"),
+      element("p", { class: "big" }, change.difference), element("p", { class: "muted" }, say("comparison.difference_interval", { interval: change.interval })),
+      element("h4", {}, say("comparison.measured_in_both")),
       element("table", {}, element("thead", {}, element("tr", {}, ...heads)), element("tbody", {},
         row(data.names[0], change.before, change.before_interval), row(data.names[1], change.after, change.after_interval),
-        row("difference", change.difference, change.interval), row("decoded difference", change.decoded, ""))),
-      ...(change.relations ? [element("h4", {}, "What they do to each other"), element("table", {}, element("tbody", {},
+        row(say("comparison.difference_row"), change.difference, change.interval), row(say("comparison.decoded_difference"), change.decoded, ""))),
+      ...(change.relations ? [element("h4", {}, say("comparison.relations")), element("table", {}, element("tbody", {},
         ...change.relations.map((said, i) => element("tr", {}, element("td", { class: "name" }, data.names[i]), element("td", { class: "words" }, said)))))] : []),
-      element("h4", {}, "False discovery rate"), element("p", {}, `q ${change.q}`),
-      element("p", { class: "muted small" }, `The smallest rate at which it is a discovery that the difference exceeds ${data.least}.`),
+      element("h4", {}, say("comparison.rate")), element("p", {}, say("comparison.q", { q: change.q })),
+      element("p", { class: "muted small" }, say("comparison.rate_about", { least: data.least })),
       ...promptBars(part.per_prompt, data.places, data.metric));
   }
   function showNothing() {
-    panel.replaceChildren(element("h3", {}, "Details"),
-      element("p", { class: "muted" }, data.changes.length ? "Choose a component or an interaction, in a diagram or in the table." : "Nothing was tested."));
+    panel.replaceChildren(element("h3", {}, say("page.details")),
+      element("p", { class: "muted" }, data.changes.length ? say("comparison.nothing_chosen") : say("comparison.nothing_to_choose")));
   }
   function choose(part, index) {
     chosen = { part, index };
@@ -80,7 +80,7 @@
     const least = threshold() * (1 - 1e-9);
     const kinds = new Set([...document.querySelectorAll("#kinds input:checked")].map((box) => box.value));
     const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const said = (part, change) => `${nameOf(part)} ${change ? change.kind : ""}`.toLowerCase();
+    const said = (part, change) => `${nameOf(part)} ${change ? change.word : ""}`.toLowerCase();
     const visible = data.changes.map((change) => Math.abs(change.size) >= least && kinds.has(change.kind) && words.every((word) => said(change, change).includes(word)));
     const seen = (part) => part.change === null ? least === 0 && words.every((word) => said(part).includes(word)) : visible[part.change];
     const edgeSeen = data.edges.map(seen);
@@ -116,7 +116,7 @@
       tr.classList.toggle("chosen", Boolean(chosen && (chosen.part === "change" ? chosen.index === index : change[chosen.part] === chosen.index)));
     });
     $("threshold-value").textContent = threshold().toFixed(data.places);
-    $("count").textContent = `${visible.filter(Boolean).length} of ${data.changes.length} components and interactions shown.`;
+    $("count").textContent = say("comparison.shown", { n: visible.filter(Boolean).length, all: data.changes.length });
   }
 
   /* Which diagrams are shown: all of them where there is room. */

@@ -1,6 +1,6 @@
 /* Files that a reader takes away: pictures, circuit.json, the Python that made it, and the notes on the page. */
 (() => {
-  const { drawn } = cx;
+  const { say, drawn } = cx;
   const MOST_PIXELS = 8192; // a side of a PNG
 
   function save(name, blob) {
@@ -31,7 +31,7 @@
   }
 
   /* Buttons with data-save="…" save; `pictures` are the SVG elements with their sizes, by name. */
-  function downloads(data, state, pictures, say) {
+  function downloads(data, state, pictures, tell) {
     const stem = (document.querySelector("h1").textContent.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[-.]+|[-.]+$/g, "") || "circuit").slice(0, 80);
     const acts = {
       json: () => saveText("circuit.json", data.json, "application/json"),
@@ -47,7 +47,7 @@
       const act = acts[button.dataset.save];
       if (!act) button.hidden = true;
       else button.addEventListener("click", async () => {
-        try { await act(); } catch { say("This browser could not make that file."); }
+        try { await act(); } catch { tell(say("circuit.no_download")); }
       });
     }
     const menu = document.querySelector(".menu"); // closes by a click elsewhere, and by Escape
@@ -62,12 +62,12 @@
     document.getElementById("load-notes").addEventListener("click", () => file.click());
     file.addEventListener("change", async () => {
       if (!file.files.length) return;
-      try { say(state.fromFile(await file.files[0].text())); } catch (error) { say(error.message); }
+      try { tell(state.fromFile(await file.files[0].text())); } catch (error) { tell(error.message); }
       file.value = "";
     });
     document.getElementById("copy-link").addEventListener("click", async () => {
       state.write();
-      try { await navigator.clipboard.writeText(location.href); say("Copied: the address holds what is chosen, pinned, folded and noted."); } catch { say("The page's address in the browser's bar holds what is chosen, pinned, folded and noted."); }
+      try { await navigator.clipboard.writeText(location.href); tell(say("circuit.copied")); } catch { tell(say("circuit.not_copied")); }
     });
   }
 

@@ -1,7 +1,7 @@
 /* The page of a circuit of edges: what is chosen in one place is shown in all, with the paths through it. Components of
    the circuit ("node") are edges of the model here, and its edges ("edge") are interactions among these. */
 (() => {
-  const { element, para, part, matches, wordsOf } = cx;
+  const { say, sayWith, element, para, part, matches, wordsOf } = cx;
   const { row, table, sign } = cx.cells;
   const data = JSON.parse(document.getElementById("data").textContent);
   data.attended ??= data.prompts;
@@ -29,7 +29,7 @@
   const ui = { data, state, closed: new Set(), setPrompt, noted: showNotes };
   const cards = cx.makeCards(data, ui, { choose, clear, inOrder, nodeOf }), { nameOf, head, noteOf } = cards;
   ui.nameLink = cards.nameLink;
-  const say = (text) => { $("said").textContent = text; };
+  const tell = (text) => { $("said").textContent = text; };
   const first = data.parts.findIndex(([, kind]) => kind === "embeddings"), last = data.parts.findIndex(([, kind]) => kind === "logits");
 
   function chosenOf(on) {
@@ -60,35 +60,37 @@
     if (chosen.kind === "part") found.parts.add(chosen.index);
     return found;
   }
-  const many = (count) => count < 1e6 ? count.toLocaleString("en") : `about ${count.toExponential(1).replace("e+", " × 10^")}`;
+  const many = (count) => count < 1e6 ? count.toLocaleString("en") : say("edges.about", { count: count.toExponential(1).replace("e+", " × 10^") });
   function pathsSaid(what) {
-    const found = lit(), shown = top() < data.nodes.length ? " among the edges that are shown" : "";
-    return para(found.many ? `${many(found.many)} path${found.many === 1 ? "" : "s"} from emb to the logits ${found.many === 1 ? "goes" : "go"} through ${what}${shown}.` : `No path from emb to the logits goes through ${what}${shown}.`);
+    const found = lit(), some = top() < data.nodes.length, values = { n: found.many, count: many(found.many), part: what };
+    if (!found.many) return para(some ? say("edges.no_path_shown", { part: what }) : say("edges.no_path", { part: what }));
+    return para(some ? say("edges.paths_shown", values) : say("edges.paths", values));
   }
 
   /* The panel. */
-  const kinds = { head: "head", shared: "keys and values that heads share", mlp: "MLP", embeddings: "embeddings", logits: "logits" };
   const partLink = (index) => cards.link(data.parts[index][0], "part", index);
   function nodeCard(node, index) {
     const [source, target, port] = data.ends[index];
-    const reads = { q: " queries", k: " keys", v: " values" }[port] || "";
-    return [head(node.name, "edge", cards.pinButton(node.name)), ...cards.amount(node),
-      element("p", { class: "ends" }, "from ", partLink(source), " to ", partLink(target), reads),
-      para(`Number ${place[index] + 1} of ${data.nodes.length} by |effect|.`), pathsSaid("it"), ...cards.perPrompt(node),
-      cards.interactionsOf(node.name, edgesOf[index]), part("Decoded", ui, element("p", {}, node.decoded), ...cards.rate(node)), noteOf(node.name, node.name)];
+    const ends = { source: partLink(source), target: partLink(target) };
+    const way = { q: () => sayWith("edges.from_to_q", ends), k: () => sayWith("edges.from_to_k", ends), v: () => sayWith("edges.from_to_v", ends) }[port] || (() => sayWith("edges.from_to", ends));
+    return [head(node.name, say("edges.edge_card"), cards.pinButton(node.name)), ...cards.amount(node),
+      element("p", { class: "ends" }, ...way()),
+      para(say("edges.number", { place: place[index] + 1, all: data.nodes.length })), pathsSaid(say("edges.it")), ...cards.perPrompt(node),
+      cards.interactionsOf(node.name, edgesOf[index]), part(say("page.decoded"), ui, element("p", {}, node.decoded), ...cards.rate(node)), noteOf(node.name, node.name)];
   }
   function partCard({ name, kind, layer }, index) {
-    const listed = (title, mine) => part(mine.length ? `${title} (${mine.length})` : `${title}: none`, ui, ...(mine.length ? [element("div", { class: "list", tabindex: "0", role: "region", "aria-label": title }, table(["edge", "effect", "interval"], mine.map((i) => row(cards.nameLink(data.nodes[i].name), sign(data.nodes[i], data.nodes[i].value), data.nodes[i].shown || "est."))))] : []));
+    const listed = (title, mine) => part(mine.length ? `${title} (${mine.length})` : say("edges.none_of", { title }), ui, ...(mine.length ? [element("div", { class: "list", tabindex: "0", role: "region", "aria-label": title }, table([say("card.edge"), say("card.effect"), say("card.interval")], mine.map((i) => row(cards.nameLink(data.nodes[i].name), sign(data.nodes[i], data.nodes[i].value), data.nodes[i].shown || say("page.est")))))] : []));
     const feeds = data.feeds.filter((pair) => pair.includes(index));
-    const shares = feeds.length ? [element("p", { class: "ends" }, kind === "shared" ? "read by " : "reads keys and values of ", ...feeds.map(([shared, one]) => partLink(kind === "shared" ? one : shared)))] : [];
+    const heads = element("span", {}, ...feeds.map(([shared, one]) => partLink(kind === "shared" ? one : shared)));
+    const shares = feeds.length ? [element("p", { class: "ends" }, ...(kind === "shared" ? sayWith("edges.read_by", { heads }) : sayWith("edges.reads_shared", { heads })))] : [];
     const mine = (end) => strength.filter((i) => data.ends[i][end] === index);
-    return [head(name, layer === null ? kinds[kind] : `${kinds[kind]} · layer ${layer}`), pathsSaid(name), ...shares,
-      ...(kind === "embeddings" ? [] : [listed("Edges into it", mine(1))]), ...(kind === "logits" || kind === "shared" ? [] : [listed("Edges from it", mine(0))])];
+    return [head(name, layer === null ? data.part_words[kind] : say("card.kind_in_layer", { kind: data.part_words[kind], layer })), pathsSaid(name), ...shares,
+      ...(kind === "embeddings" ? [] : [listed(say("edges.edges_into"), mine(1))]), ...(kind === "logits" || kind === "shared" ? [] : [listed(say("edges.edges_from"), mine(0))])];
   }
-  const nothing = () => [element("h3", {}, "Details"), element("p", { class: "muted" }, data.nodes.length ? "Choose a part, an edge or an interaction, in the diagram or the tables." : "This circuit is empty.")];
+  const nothing = () => [element("h3", {}, say("page.details")), element("p", { class: "muted" }, data.nodes.length ? say("edges.choose") : say("circuit.empty"))];
   function show() {
     const one = chosen && lists[chosen.kind][chosen.index], focused = panel.contains(document.activeElement);
-    const card = !one ? nothing() : chosen.kind === "node" ? nodeCard(one, chosen.index) : chosen.kind === "part" ? partCard(one, chosen.index) : cards.interactionCard(one, chosen.kind, "edge");
+    const card = !one ? nothing() : chosen.kind === "node" ? nodeCard(one, chosen.index) : chosen.kind === "part" ? partCard(one, chosen.index) : cards.interactionCard(one, chosen.kind, { alone: say("card.edges_alone"), one: say("card.edge") });
     panel.replaceChildren(...cards.pins(), ...card);
     panel.classList.toggle("open", Boolean(one));
     document.body.classList.toggle("with-card", Boolean(one));
@@ -105,13 +107,13 @@
     panel.scrollTop = 0;
     const mark = marks[kind]?.get(index);
     if (reveal && mark) view.reveal(mark);
-    say(kind === "node" ? `${one.name}: ${one.value}` : kind === "part" ? one.name : one.sentence || nameOf(one));
+    tell(kind === "node" ? `${one.name}: ${one.value}` : kind === "part" ? one.name : one.sentence || nameOf(one));
   }
   function clear() {
     chosen = null;
     state.on = [];
     show();
-    say("");
+    tell("");
   }
   const pageNote = $("page-note");
   pageNote.addEventListener("input", () => state.note("", pageNote.value));
@@ -166,7 +168,7 @@
     });
     const count = Math.min(top(), data.nodes.length);
     $("top-value").textContent = data.nodes.length ? String(count) : "0";
-    $("count").textContent = `${count.toLocaleString("en")} of ${data.nodes.length.toLocaleString("en")} edges shown, on ${many(pathsNow().all)} paths from emb to the logits.`;
+    $("count").textContent = say("edges.shown", { n: count.toLocaleString("en"), all: data.nodes.length.toLocaleString("en"), paths: many(pathsNow().all) });
   }
 
   /* Choosing, by mouse and by keyboard. */
@@ -176,7 +178,7 @@
   document.querySelectorAll("tr[data-kind]").forEach((tr) => tr.querySelector("button.link").addEventListener("click", () => choose(tr.dataset.kind, Number(tr.dataset.index), true)));
   $("top").addEventListener("input", () => chosen ? show() : refresh());
   $("arcs")?.addEventListener("input", refresh);
-  cx.downloads(data, state, { diagram: { svg, size: full } }, say);
+  cx.downloads(data, state, { diagram: { svg, size: full } }, tell);
   chosen = chosenOf(state.on);
   show();
 })();

@@ -1,13 +1,13 @@
 /* Groups of components: each can be folded into one box in the diagram, to which the interactions of its members lead. */
 (() => {
-  const { element, drawn, para } = cx;
+  const { say, element, drawn, para } = cx;
 
   function folding(svg, data, choose, state) {
     const place = new Map(data.nodes.map((node, i) => [node.name, i]));
     const groups = data.groups.map((group) => ({ ...group, nodes: group.members.map((name) => place.get(name)).filter((i) => i !== undefined) }));
     const layer = drawn("g", { class: "folds" });
     const outlines = [...svg.querySelectorAll("[data-group]")].map((mark) => ({ mark, group: groups[mark.dataset.group.charCodeAt(0) - 65] }));
-    for (const { mark, group } of outlines) mark.prepend(drawn("title", {}, group.name));
+    for (const { mark, group } of outlines) mark.prepend(drawn("title", {}, group.shown));
     if (groups.length) svg.append(layer);
 
     /* Draws the folded groups; the answer is which nodes and edges their boxes stand for. */
@@ -39,11 +39,11 @@
       return made;
     }
     function box(group, [x, y]) {
-      const said = `${group.name} (${group.members.length})`, width = Math.max(60, 6.4 * said.length + 16);
+      const said = `${group.shown} (${group.members.length})`, width = Math.max(60, 6.4 * said.length + 16);
       const made = drawn("g", { class: "fold" },
         drawn("rect", { x: x - width / 2, y: y - 13, width, height: 26, rx: 6, fill: "var(--cx-background)", stroke: "var(--cx-text)", "stroke-width": "1.4" }),
         drawn("text", { x, y: y + 3.6, "font-size": "10", "font-weight": "650", "text-anchor": "middle", fill: "var(--cx-text)" }, said));
-      return button(made, () => choose("group", groups.indexOf(group)), `group ${said}: ${group.members.join(", ")}`);
+      return button(made, () => choose("group", groups.indexOf(group)), say("card.group_spoken", { name: group.shown, count: group.members.length, members: group.members.join(", ") }));
     }
     function line(edge, index, ends, bend) {
       const hub = [0, 1].map((axis) => ends.reduce((sum, end) => sum + end[axis], 0) / ends.length);
@@ -56,7 +56,7 @@
     function card(group, ui) {
       const folded = state.folded.has(group.name);
       const members = [...group.nodes].sort((a, b) => data.nodes[a].rank - data.nodes[b].rank).map((i) => element("tr", {}, element("td", { class: "name" }, ui.nameLink(data.nodes[i].name)), element("td", { class: "num" }, data.nodes[i].value)));
-      return [para(`${group.members.length} components that belong together.`), element("p", {}, element("button", { type: "button", onclick: () => state.toggle(state.folded, group.name) }, folded ? "Unfold" : "Fold into one box")),
+      return [para(say("card.group_about", { count: group.members.length })), element("p", {}, element("button", { type: "button", onclick: () => state.toggle(state.folded, group.name) }, folded ? say("card.unfold") : say("card.fold"))),
         element("table", {}, element("tbody", {}, ...members))];
     }
     const groupOf = (mark) => groups.indexOf(outlines.find((each) => each.mark === mark).group);

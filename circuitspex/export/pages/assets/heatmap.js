@@ -1,7 +1,7 @@
 /* The heat map of layers and heads: the effects of the circuit's components; beside them, pale, what was decoded of the
    others. The last layer is on top, as in the diagram. */
 (() => {
-  const { drawn, signed } = cx;
+  const { say, drawn, signed } = cx;
   const LEFT = 30, TOP = 18, MARGIN = 6;
 
   function heatmap(host, data, choose) {
@@ -13,7 +13,7 @@
     const right = x(columns.length - 1) + width, bottom = TOP + height * layers;
     const most = Math.max(1e-9, ...data.nodes.map((node) => Math.abs(node.effect)), ...found.others.map(([, , , effect]) => Math.abs(effect)));
     const ink = (effect) => `var(--cx-${effect < 0 ? "negative" : "positive"})`;
-    const svg = drawn("svg", { xmlns: "http://www.w3.org/2000/svg", class: "cx-heat", viewBox: `0 0 ${right + 34} ${bottom + 8}`, width: right + 34, height: bottom + 8, role: "group", "aria-label": "Effects by layer and head. Arrow keys go from component to component.", "font-family": "system-ui, sans-serif" });
+    const svg = drawn("svg", { xmlns: "http://www.w3.org/2000/svg", class: "cx-heat", viewBox: `0 0 ${right + 34} ${bottom + 8}`, width: right + 34, height: bottom + 8, role: "group", "aria-label": say("circuit.heat_about"), "font-family": "system-ui, sans-serif" });
     const text = (at, to, said, more = {}) => svg.append(drawn("text", { x: at, y: to, "font-size": "9", fill: "var(--cx-muted)", ...more }, said));
     /* Axes: every layer, or every fifth; heads, or every fourth. */
     const step = columns.length > 26 ? 8 : columns.length > 14 ? 4 : 1;
@@ -32,12 +32,12 @@
     const strength = (effect) => (0.06 + 0.94 * Math.sqrt(Math.abs(effect) / most)).toFixed(3);
     for (const [layer, column, name, effect] of found.others) {
       const mark = cell(layer, column, effect, 0.5, {});
-      mark.append(drawn("title", {}, `${name}: ${signed(effect, data.places)} decoded, not in the circuit`));
+      mark.append(drawn("title", {}, say("circuit.heat_other", { name, effect: signed(effect, data.places) })));
       svg.append(mark);
     }
     const marks = found.cells.map(([layer, column, nodes]) => {
       const strongest = nodes.reduce((a, b) => Math.abs(data.nodes[b].effect) > Math.abs(data.nodes[a].effect) ? b : a);
-      const said = nodes.map((i) => `${data.nodes[i].name}: ${data.nodes[i].value}${data.nodes[i].hollow ? ", not distinguishable from 0 by itself" : ""}`).join("; ");
+      const said = nodes.map((i) => data.nodes[i].hollow ? say("circuit.cell_hollow", { name: data.nodes[i].name, effect: data.nodes[i].value }) : `${data.nodes[i].name}: ${data.nodes[i].value}`).join("; ");
       const face = cell(layer, column, data.nodes[strongest].effect, 1, { class: "face", stroke: "var(--cx-text)", "stroke-width": "1" });
       const mark = drawn("g", { class: "cell", role: "button", tabindex: "-1", "aria-label": said }, drawn("title", {}, said), drawn("rect", { x: x(column) + 1, y: y(layer) + 1, width: width - 2, height: height - 2, fill: "var(--cx-background)" }), face);
       if (data.nodes[strongest].effect < 0) mark.append(drawn("path", { d: `M${x(column) + 5},${y(layer) + height / 2}h${width - 10}`, stroke: "var(--cx-text)", "stroke-width": "1.4" }));

@@ -1,6 +1,6 @@
 /* The circuit's page: what is chosen in one place (diagram, heat map, tables, story) is shown in all, and in the panel. */
 (() => {
-  const { element, part, matches, wordsOf } = cx;
+  const { say, element, part, matches, wordsOf } = cx;
   const data = JSON.parse(document.getElementById("data").textContent);
   data.attended ??= data.prompts;
   const $ = (id) => document.getElementById(id);
@@ -23,7 +23,7 @@
   const ui = { data, state, closed: new Set(), setPrompt, noted: showNotes };
   const cards = cx.makeCards(data, ui, { choose, clear, inOrder, nodeOf }), { nameOf, head, noteOf } = cards;
   ui.nameLink = cards.nameLink;
-  const say = (text) => { $("said").textContent = text; };
+  const tell = (text) => { $("said").textContent = text; };
 
   function chosenOf(on) {
     if (on.length === 1) return { kind: "node", index: nodeOf.get(on[0]) };
@@ -44,14 +44,14 @@
 
   /* The panel. */
   function nodeCard(node, index) {
-    return [head(node.name, node.layer === null ? node.kind : `${node.kind} · layer ${node.layer}`, cards.pinButton(node.name)), ...cards.amount(node), ...cx.describedParts(node, ui), ...cards.perPrompt(node),
+    return [head(node.name, node.layer === null ? node.word : say("card.kind_in_layer", { kind: node.word, layer: node.layer }), cards.pinButton(node.name)), ...cards.amount(node), ...cx.describedParts(node, ui), ...cards.perPrompt(node),
       cards.interactionsOf(node.name, edgesOf[index]),
-      part("Decoded", ui, element("p", {}, node.decoded), ...cards.rate(node)), noteOf(node.name, node.name)];
+      part(say("page.decoded"), ui, element("p", {}, node.decoded), ...cards.rate(node)), noteOf(node.name, node.name)];
   }
-  const nothing = () => [element("h3", {}, "Details"), element("p", { class: "muted" }, data.nodes.length ? "Choose a component or an interaction, in the diagram, the heat map or the tables." : "This circuit is empty.")];
+  const nothing = () => [element("h3", {}, say("page.details")), element("p", { class: "muted" }, data.nodes.length ? say("circuit.choose") : say("circuit.empty"))];
   function show() {
     const one = chosen && partOf(chosen), open = new Set(panel.contains(document.activeElement) ? ["focus"] : []);
-    const card = !one ? nothing() : chosen.kind === "node" ? nodeCard(one, chosen.index) : chosen.kind === "group" ? [head(one.name, "group"), ...folds.card(one, ui)] : cards.interactionCard(one, chosen.kind);
+    const card = !one ? nothing() : chosen.kind === "node" ? nodeCard(one, chosen.index) : chosen.kind === "group" ? [head(one.shown, say("card.group")), ...folds.card(one, ui)] : cards.interactionCard(one, chosen.kind);
     panel.replaceChildren(...cards.pins(), ...card);
     panel.classList.toggle("open", Boolean(one));
     document.body.classList.toggle("with-card", Boolean(one));
@@ -68,13 +68,13 @@
     panel.scrollTop = 0;
     const mark = { node: nodeMarks, edge: edgeMarks }[kind]?.get(index);
     if (reveal && mark) view.reveal(mark);
-    say(kind === "node" ? `${one.name}: ${one.value}${one.about?.role.clear ? `, ${one.about.role.word}` : ""}` : one.sentence || one.name || nameOf(one));
+    tell(kind === "node" ? `${one.name}: ${one.value}${one.about?.role.clear ? `, ${one.about.role.shown}` : ""}` : one.sentence || one.shown || nameOf(one));
   }
   function clear() {
     chosen = null;
     state.on = [];
     show();
-    say("");
+    tell("");
   }
 
   /* Notes, all in one list. */
@@ -88,7 +88,7 @@
   /* What is shown: threshold, orders, search, what is chosen, pinned and folded. */
   const largest = Math.max(0, ...data.nodes.map((n) => Math.abs(n.effect)), ...data.edges.map((e) => Math.abs(e.effect)));
   const threshold = () => largest * (Number($("threshold").value) / 1000) ** 2;
-  const roleOf = (node) => node.about ? node.about.role.word : "";
+  const roleOf = (node) => node.about ? node.about.role.shown : "";
   function picked() {
     if (!chosen || chosen.kind === "dropped") return null;
     if (chosen.kind === "group") return new Set(folds.groups[chosen.index].nodes.flatMap((i) => edgesOf[i]));
@@ -104,7 +104,7 @@
     const least = threshold() * (1 - 1e-9), folded = folds.apply(), edges = picked(), around = near();
     const orders = new Set([...document.querySelectorAll("#orders input:checked")].map((box) => Number(box.value)));
     const words = wordsOf($("search").value);
-    const found = (node) => matches(words, node.name, node.kind, roleOf(node), `layer${node.layer} `);
+    const found = (node) => matches(words, node.name, node.kind, node.word, roleOf(node), `layer${node.layer} `);
     const foundEdge = (edge) => matches(words, nameOf(edge), edge.label) || edge.components.some((name) => nodeOf.has(name) && found(data.nodes[nodeOf.get(name)]));
     const visible = data.edges.map((edge) => Math.abs(edge.effect) >= least && orders.has(edge.components.length));
     const isChosen = (kind, i) => Boolean(chosen && chosen.kind === kind && chosen.index === i);
@@ -140,7 +140,7 @@
     });
     document.querySelectorAll("#groups input").forEach((box) => { box.checked = state.folded.has(folds.groups[Number(box.value)].name); });
     $("threshold-value").textContent = threshold().toFixed(data.places);
-    $("count").textContent = `${visible.filter(Boolean).length} of ${data.edges.length} interactions shown.`;
+    $("count").textContent = say("circuit.shown", { n: visible.filter(Boolean).length, all: data.edges.length });
   }
 
   /* Choosing, by mouse and by keyboard. */
@@ -161,7 +161,7 @@
   for (const id of ["threshold", "estimates"]) $(id).addEventListener("input", refresh);
   document.querySelectorAll("#orders input").forEach((box) => box.addEventListener("input", refresh));
   const heatSize = heat.svg && { width: Number(heat.svg.getAttribute("width")), height: Number(heat.svg.getAttribute("height")) };
-  cx.downloads(data, state, { diagram: { svg, size: full }, "heat-map": { svg: heat.svg, size: heatSize } }, say);
+  cx.downloads(data, state, { diagram: { svg, size: full }, "heat-map": { svg: heat.svg, size: heatSize } }, tell);
   chosen = chosenOf(state.on);
   show();
 })();

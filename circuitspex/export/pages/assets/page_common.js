@@ -2,6 +2,12 @@
 /* What the pages of a circuit and of a comparison share: marks, pan and zoom, details, sortable tables, the theme. */
 const cx = (() => {
   const SVG = "http://www.w3.org/2000/svg";
+  /* The words of the page by their keys, with values in their places; of a plural the form for so many. `sayWith` is for
+     elements in the places of values: it gives what to append. */
+  const words = JSON.parse(document.getElementById("words").textContent);
+  const form = (key, values) => Array.isArray(words[key]) ? words[key][values.n === 1 ? 0 : 1] : words[key];
+  const sayWith = (key, values = {}) => form(key, values).split(/\{(\w+)\}/).map((piece, i) => i % 2 ? values[piece] : piece);
+  const say = (key, values) => sayWith(key, values).join("");
   /* Text only ever goes in as text. */
   function fill(made, attributes, children) {
     for (const [key, value] of Object.entries(attributes || {})) {
@@ -29,11 +35,11 @@ const cx = (() => {
         drawn("line", { x1: `${at(0)}%`, x2: `${at(0)}%`, y1: "0", y2: "13", stroke: "var(--cx-muted)" }));
       return element("tr", {}, element("th", { scope: "row" }, String(i + 1)), element("td", { class: "drawn" }, bar), element("td", { class: "num" }, signed(value, places)));
     });
-    const head = element("tr", {}, element("th", { scope: "col" }, "prompt"), element("th", { scope: "col", "aria-label": "drawn" }), element("th", { scope: "col", class: "num" }, "effect"));
+    const head = element("tr", {}, element("th", { scope: "col" }, say("page.prompt")), element("th", { scope: "col", "aria-label": say("page.drawn") }), element("th", { scope: "col", class: "num" }, say("page.effect_column")));
     const negative = values.filter((value) => value < 0).length;
-    const said = `${values.length} prompts, ${negative} below zero, in units of ${metric}`;
-    return [element("h4", {}, "Measured on each prompt"), element("p", { class: "muted small" }, said),
-      element("div", { class: "prompts", tabindex: "0", role: "region", "aria-label": "Measured effect on each prompt" },
+    const said = say("page.prompts_below", { n: values.length, below: negative, metric });
+    return [element("h4", {}, say("page.measured_on_prompts")), element("p", { class: "muted small" }, said),
+      element("div", { class: "prompts", tabindex: "0", role: "region", "aria-label": say("page.effect_on_prompts") },
         element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)))];
   }
 
@@ -208,5 +214,5 @@ const cx = (() => {
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
   });
-  return { element, drawn, signed, promptBars, prepareMarks, panZoom, choosing };
+  return { say, sayWith, element, drawn, signed, promptBars, prepareMarks, panZoom, choosing };
 })();

@@ -60,7 +60,7 @@
     }
     said.textContent = least.toPrecision(2);
     const shown = edges.filter((edge) => !edge.classList.contains("off")).length;
-    count.textContent = `${shown} of ${edges.length} interactions shown`;
+    count.textContent = cx.say("prompt.shown", { n: shown, all: edges.length });
   }
   slider.addEventListener("input", hide);
   hide();

@@ -1,15 +1,15 @@
 /* Prompts in their own words: attention over their tokens, and an effect on each of them. */
 (() => {
-  const { element, signed, percent, bar, rangeOf } = cx;
+  const { say, element, signed, percent, bar, rangeOf } = cx;
   const NOTABLE = 0.05; // of attention: written beside the token
 
   const nameOf = (prompt, i) => `${i + 1}: ${prompt.text}`;
   function select(ui) {
     const options = ui.data.attended.map((prompt, i) => element("option", { value: i }, nameOf(prompt, i).slice(0, 90)));
-    const made = element("select", { "aria-label": "Prompt" }, ...options);
+    const made = element("select", { "aria-label": say("card.prompt") }, ...options);
     made.value = String(ui.state.prompt);
     made.addEventListener("change", () => ui.setPrompt(Number(made.value)));
-    return element("label", { class: "field prompt-choice" }, "Prompt", made);
+    return element("label", { class: "field prompt-choice" }, say("card.prompt"), made);
   }
 
   /* The words at its named positions, by which prompts of one task differ, in their order and each once; without names
@@ -32,7 +32,7 @@
       return element("span", { class: "token" + (marked.includes(i) ? " marked" : ""), role: "listitem", title: `${piece.trim()}: ${percent(share)}${named ? `, ${named}` : ""}` },
         element("span", { class: "share" }, share >= NOTABLE ? percent(share) : ""), shown, element("span", { class: "named" }, named));
     });
-    return element("div", { class: "tokens", role: "list", "aria-label": "Tokens, shaded by attention" }, ...tokens);
+    return element("div", { class: "tokens", role: "list", "aria-label": say("card.tokens") }, ...tokens);
   }
 
   /* Tukey's fences: 1.5 interquartile ranges beyond the quartiles; none for few prompts. */
@@ -56,15 +56,15 @@
     const rows = values.map((value, i) => {
       const prompt = data.prompts[i];
       const words = !prompt ? "" : !same ? element("span", { title: prompt.text }, inShort(prompt)) : element("button", { type: "button", class: "link", title: prompt.text, onclick: () => ui.setPrompt(i) }, inShort(prompt), element("b", {}, `${prompt.answer ? " →" : ""}${prompt.answer}`));
-      const mark = outlying[i] ? [element("span", { class: "outlier", title: "outlier", "aria-label": "outlier" }, "◆ ")] : [];
+      const mark = outlying[i] ? [element("span", { class: "outlier", title: say("card.outlier"), "aria-label": say("card.outlier") }, "◆ ")] : [];
       return element("tr", { class: (outlying[i] ? "outlying" : "") + (prompt && same && i === state.prompt ? " chosen" : "") }, element("th", { scope: "row" }, String(i + 1)),
         ...(data.prompts.length ? [element("td", { class: "said" }, words)] : []),
         element("td", { class: "drawn" }, bar({ value }, range)), element("td", { class: "num" }, ...mark, signed(value, data.places)));
     });
     const negative = values.filter((value) => value < 0).length, count = outlying.filter(Boolean).length;
-    const about = between === null ? "" : count ? ` Marked ◆: ${count} outlier${count > 1 ? "s" : ""}, more than 1.5 times the interquartile range beyond the quartiles.` : " No outliers (none is more than 1.5 times the interquartile range beyond the quartiles).";
-    return [element("p", { class: "muted small" }, `${values.length} prompts, ${negative} below zero, in units of ${data.metric}.${about}`),
-      element("div", { class: "prompts", tabindex: "0", role: "region", "aria-label": "Measured effect on each prompt" }, element("table", {}, element("tbody", {}, ...rows)))];
+    const about = between === null ? "" : count ? say("card.outliers", { n: count }) : say("card.no_outliers");
+    return [element("p", { class: "muted small" }, [say("card.prompts", { n: values.length, below: negative, metric: data.metric }), about].filter(Boolean).join(" ")),
+      element("div", { class: "prompts", tabindex: "0", role: "region", "aria-label": say("page.effect_on_prompts") }, element("table", {}, element("tbody", {}, ...rows)))];
   }
 
   /* Tokens around one, which is marked. */

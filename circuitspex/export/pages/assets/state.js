@@ -1,6 +1,7 @@
 /* What a reader changed on the page: chosen and pinned parts, folded groups, the prompt, notes. It is kept in the page's
    address, and in a file that can be loaded again. */
 (() => {
+  const { say } = cx;
   const FORMAT = "circuitspex.page_notes", LONGEST = 20000;
 
   function makeState(data, changed) {
@@ -64,10 +65,10 @@
     function fromFile(text) {
       let found = null;
       try { found = JSON.parse(text); } catch { /* said below */ }
-      if (!found || found.format !== FORMAT) throw new Error("This is not a file of notes that such a page saved.");
+      if (!found || found.format !== FORMAT) throw new Error(say("circuit.not_notes"));
       const lost = take(found);
       changed();
-      return `Loaded.${lost ? ` ${lost} of its entries are of parts that this circuit does not have.` : ""}${found.model !== data.identity ? " It was saved from a circuit of other weights." : ""}`;
+      return [say("circuit.loaded"), lost ? say("circuit.lost", { n: lost }) : "", found.model !== data.identity ? say("circuit.other_weights") : ""].filter(Boolean).join(" ");
     }
     read();
     window.addEventListener("hashchange", () => { if (read()) changed(); });
