@@ -166,11 +166,13 @@ class Strict(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scripts, self.handlers = 0, []
+        self.data, self.scripts, self.handlers = [], 0, []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Count scripts and handlers."""
-        self.scripts += tag == "script"
+        """Count scripts that run, those that are data, and handlers."""
+        is_data = tag == "script" and dict(attrs).get("type") == "application/json"
+        self.scripts += tag == "script" and not is_data
+        self.data += [dict(attrs).get("id")] if is_data else []
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
@@ -194,7 +196,9 @@ def _check(form: str, raw: bytes) -> None:
         parser = Strict()
         parser.feed(shown)
         assert parser.handlers == []
-        assert parser.scripts <= 2
+        assert parser.scripts <= 1
+        assert len(parser.data) == len(set(parser.data))
+        assert set(parser.data) <= {"data", "words"}
         assert "alert(1)</script>" not in shown
         _check_quiet(re.sub(r"<script.*?</script>|<style.*?</style>", "", shown, flags=re.S))
     elif form in ("text", "dot", "mermaid"):

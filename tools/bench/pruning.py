@@ -3,12 +3,13 @@
     python tools/bench/pruning.py --out docs/benchmarks/pruning.md
 
 All heads of SmolLM2-135M but k are ablated (`mean_vector`; MLPs stay), by ways that had equally many gradient
-ablations on the same prompts: `chosen` takes the k heads that the decoded function, interactions and all, says are
-best together; `main effects` the k with the largest main effects of that same function; NAP-IG and NAP (one ablation)
-are attribution patching on nodes. Random sets are the mean of several. Kept is the share of the logit difference on
-held-out prompts, (m(kept) - m(none)) / (m(all) - m(none)), with 95 % intervals over prompts; `chosen - main effects`
-and `chosen - NAP-IG` are differences of shares on the same prompts. Perplexity is that of a short text on other things
-with the same heads ablated. At last a circuit is written with `circuit.prune`, and measured.
+ablations on the same prompts: `by rounds` takes the k heads that `find_nodes` finds by slopes at the sets of that size;
+`chosen` the k that the decoded function, interactions and all, says are best together; `main effects` the k with the
+largest main effects of that same function; NAP-IG and NAP (one ablation) are attribution patching on nodes. Random
+sets are the mean of several. Kept is the share of the logit difference on held-out prompts, (m(kept) - m(none)) /
+(m(all) - m(none)), with 95 % intervals over prompts; differences are of shares on the same prompts. Perplexity is that
+of a short text on other things with the same heads ablated. At last a circuit is written with `circuit.prune`, and
+measured.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 import torch
 
 import circuitspex as cx
-from circuitspex.circuits import Circuit, Faithfulness, Node, choose_curve, nap, nap_ig
+from circuitspex.circuits import Circuit, Faithfulness, Node, choose_curve, find_nodes, nap, nap_ig
 from circuitspex.circuits.evidence.attribution import ranked
 from circuitspex.circuits.evidence.curve import share_of
 from circuitspex.circuits.use.ready import ready
@@ -33,7 +34,9 @@ from circuitspex.models.tokens import encode
 from circuitspex.statistics import Estimate, ratio_over_prompts
 
 MODEL, BASELINE, SIZES = "smollm2-135m", "mean_vector", (10, 20, 40, 80, 135, 200)
-CHOSEN, MAIN, NAP_IG, NAP = "chosen", "main effects", "NAP-IG", "NAP"
+ROUNDS, CHOSEN, MAIN, NAP_IG, NAP = "by rounds", "chosen", "main effects", "NAP-IG", "NAP"
+WAYS = (ROUNDS, CHOSEN, MAIN, NAP_IG, NAP, "random")
+GAINS = [(one, other) for one in (ROUNDS, CHOSEN) for other in (MAIN, NAP_IG)]
 TEXT = """The harbour at the mouth of the river was built twice. The first walls were made of timber, and in the winter
 of the great flood the ice carried them away in a single night, together with two barges and the customs house. When the
 town had saved enough money, it sent for an engineer who had worked on canals. He measured the current every morning for
@@ -95,7 +98,11 @@ def of_task(model: cx.models.protocol.Model, name: str, options: argparse.Namesp
         NAP_IG: ranked(nap_ig(game, steps=options.budget, progress=False)),
         NAP: ranked(nap(game, progress=False)),
     }
-    sets: dict[str, list[Sequence[int]]] = {CHOSEN: [each.members for each in choose_curve(function, SIZES)]}
+    found = find_nodes(model, task, "heads", BASELINE, options.budget, sizes=SIZES, seed=options.seed, progress=False)
+    sets: dict[str, list[Sequence[int]]] = {
+        ROUNDS: [found.chosen(k).columns.tolist() for k in SIZES],
+        CHOSEN: [each.members for each in choose_curve(function, SIZES)],
+    }
     sets |= {way: [order[:k] for k in SIZES] for way, order in orders.items()}
     rng = np.random.default_rng(options.seed)
     for draw in range(options.random):
@@ -114,37 +121,36 @@ def of_task(model: cx.models.protocol.Model, name: str, options: argparse.Namesp
     whole_text = said(game.names)
     text = {
         way: [said([game.names[i] for i in each]) for each in sets[way]]
-        for way in (CHOSEN, MAIN, NAP_IG, NAP, randoms[0])
+        for way in (ROUNDS, CHOSEN, MAIN, NAP_IG, NAP, randoms[0])
     }
     text["random"] = text.pop(randoms[0])
-    ways = (CHOSEN, MAIN, NAP_IG, NAP, "random")
     lines = [
         f"## {name}",
         f"{n} heads, {options.budget} gradient ablations on {options.prompts} prompts; {options.heldout} held-out "
         f"prompts: {full.mean():.2f} with all heads, {empty.mean():.2f} with none.",
         "| heads kept | "
-        + " | ".join(ways)
-        + " | chosen - main effects | chosen - NAP-IG |\n"
-        + "|"
-        + " --- |" * (len(ways) + 3)
+        + " | ".join(WAYS)
+        + "".join(f" | {one} - {other}" for one, other in GAINS)
+        + " |\n|"
+        + " --- |" * (len(WAYS) + len(GAINS) + 1)
         + "\n"
-        + "\n".join(_row(k, [metric[way][i] for way in ways], full, empty) for i, k in enumerate(SIZES)),
+        + "\n".join(_row(k, [metric[way][i] for way in WAYS], full, empty) for i, k in enumerate(SIZES)),
         f"Perplexity of the text, {whole_text:.1f} with all heads:",
         "| heads kept | "
-        + " | ".join(ways)
+        + " | ".join(WAYS)
         + " |\n|"
-        + " --- |" * (len(ways) + 1)
+        + " --- |" * (len(WAYS) + 1)
         + "\n"
         + "\n".join(
-            f"| {k} | " + " | ".join(f"{text[way][i]:,.1f}" for way in ways) + " |" for i, k in enumerate(SIZES)
+            f"| {k} | " + " | ".join(f"{text[way][i]:,.1f}" for way in WAYS) + " |" for i, k in enumerate(SIZES)
         ),
     ]
     k = SIZES.index(40)
     with tempfile.TemporaryDirectory() as folder:
-        circuit = circuit_of([game.names[i] for i in sets[CHOSEN][k]])
+        circuit = circuit_of([game.names[i] for i in sets[ROUNDS][k]])
         pruned = circuit.prune(model, Path(folder) / "pruned", prompts=task)
         lines.append(
-            f"`chosen` with {SIZES[k]} heads as a checkpoint: {pruned.before.heads} heads and "
+            f"`{ROUNDS}` with {SIZES[k]} heads as a checkpoint: {pruned.before.heads} heads and "
             f"{pruned.before.key_value_heads} key/value heads a layer become {pruned.after.heads} and "
             f"{pruned.after.key_value_heads}; {pruned.before.megabytes:.0f} MB become {pruned.after.megabytes:.0f}, "
             f"{pruned.before.ms:.0f} ms for {pruned.n_tokens} tokens {pruned.after.ms:.0f}; its logits differ from "
@@ -156,7 +162,8 @@ def of_task(model: cx.models.protocol.Model, name: str, options: argparse.Namesp
 
 def _row(k: int, values: list[np.ndarray], full: np.ndarray, empty: np.ndarray) -> str:
     shares = [share_of(each, full, empty) for each in values]
-    gains = [ratio_over_prompts(values[0] - other, full - empty) for other in values[1:3]]
+    by_way = dict(zip(WAYS, values, strict=True))
+    gains = [ratio_over_prompts(by_way[one] - by_way[other], full - empty) for one, other in GAINS]
     return f"| {k} | " + " | ".join([*map(_share, shares), *map(_share, gains)]) + " |"
 
 

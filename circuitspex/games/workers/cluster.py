@@ -60,7 +60,7 @@ def connect(address: str | None, options: Mapping[str, Any], cpus: float = 1) ->
 
     n_local = check_address(address)
     if address is not None:
-        _check_there(address)
+        _check_there(os.environ.get("RAY_ADDRESS", address) if address == "auto" else address)
     if ray.is_initialized():
         if address is None:
             return False
