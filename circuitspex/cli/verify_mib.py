@@ -50,13 +50,11 @@ def report_of(game: Any, interactions: Any, heldout: Any, options: argparse.Name
 
 def _by_rounds(game: Any, seed: int) -> dict[str, Any]:
     """Circuits of every size, found as ``find_nodes`` finds them; nothing where the metric has no gradient."""
-    from circuitspex.circuits.search.nodes._find_nodes import search_nodes
-    from circuitspex.circuits.search.rounds.prompts import parted
+    from circuitspex.circuits.search.nodes._find_nodes import games_of, search_nodes
     from circuitspex.errors import NoGradientError
 
-    seen, left_out = parted(game.task, seed)
     try:
-        return {"by rounds": search_nodes(game.on(seen), game.on(left_out))}
+        return {"by rounds": search_nodes(*games_of(game, seed))}
     except NoGradientError:
         return {}
 

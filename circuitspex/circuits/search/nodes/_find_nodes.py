@@ -68,9 +68,14 @@ def find_nodes(
     task = task_of(task, model)
     game = ComponentGame(model, task, components, baseline, store=kept, workers=workers)
     if left_out is None:
-        seen, left_out = parted(task, seed)
-        game = game.on(seen)
+        return search_nodes(*games_of(game, seed), budget, sizes, progress=progress)
     return search_nodes(game, game.on(left_out), budget, sizes, progress=progress)
+
+
+def games_of(game: ComponentGame, seed: int) -> tuple[ComponentGame, ComponentGame]:
+    """The game on the prompts that choose, and on those that are left out to judge."""
+    seen, left_out = parted(game.task, seed)
+    return game.on(seen), game.on(left_out)
 
 
 def search_nodes(

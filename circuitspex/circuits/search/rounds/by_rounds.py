@@ -1,4 +1,4 @@
-"""Rounds of finding circuits: slopes at the circuits chosen so far, circuits chosen by all slopes, until they fit.
+"""Rounds of finding circuits: slopes at those chosen so far, circuits by all slopes, until these are no better.
 
 Each round chooses a circuit of each size by the main effects at that size and takes the slopes near it, on all prompts.
 Main effects of a fixed model are those of its own neighbourhood; the circuits chosen by them are elsewhere, so each
