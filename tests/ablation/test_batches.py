@@ -26,6 +26,7 @@ def masks_for(n: int, size: int = 9) -> np.ndarray:
     return masks
 
 
+@pytest.mark.some(3)
 def test_the_size_of_batches_changes_nothing(tiny, model):
     task = tiny.task(model, lengths=(5, 4, 5, 5))
     masks = masks_for(15, 5)
@@ -99,6 +100,7 @@ def memory_for(
     return tried
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("executor", KINDS)
 @pytest.mark.parametrize("gradients", [False, True])
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 100])

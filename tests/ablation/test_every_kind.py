@@ -71,6 +71,7 @@ def some_gates(n: int, seed: int = 0) -> np.ndarray:
     return gates
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("family", "baseline"), PAIRS)
 def test_batches_are_the_plain_loop(tiny, family, baseline):
     model = tiny.bridge(family)

@@ -25,6 +25,7 @@ def state(model: Any) -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("executor", ["auto", "batched", "hooks"])
 @pytest.mark.parametrize("gradients", [False, True])
 def test_nothing_is_left_after_a_run_and_after_an_exception(tiny, family, model, executor, gradients, hooks_left):

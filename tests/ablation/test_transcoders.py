@@ -133,6 +133,7 @@ def some_gates(n: int, seed: int = 0) -> np.ndarray:
     return gates
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_values_are_those_of_plain_hooks_on_the_original_model(tiny, family, baseline):

@@ -75,6 +75,7 @@ FAULTS: dict[str, tuple[str, Callable[[DenseModel], DenseModel]]] = {
 }
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_was_misread_is_refused(tiny, monkeypatch, dtype, fault):
@@ -121,6 +122,7 @@ def test_a_way_that_is_wrong_in_half_precision_only_is_refused(tiny, monkeypatch
     assert "where plain hooks have" in game.executor
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("dtype", HALF)
 def test_every_dense_family_is_taken_in_half_precision(tiny, family, dtype):
     if family == "mixtral":
@@ -131,6 +133,7 @@ def test_every_dense_family_is_taken_in_half_precision(tiny, family, dtype):
         assert game.executor == "fused: shared and ablated work is skipped"
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("shape", [(2, 256), (16, 128), (16, 256)])
 def test_deep_and_wide_models_are_taken_in_half_precision(tiny, dtype, shape):

@@ -21,6 +21,7 @@ def one_kind(rng, shape):
     return common * np.exp(0.7 * rng.normal(size=(P, 1))) + noise  # weaker and stronger
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", ["noise", "along a direction", "weaker and stronger"])
 def test_prompts_of_one_kind_are_split_at_most_once_in_twenty_times(shape):
     rngs = map(np.random.default_rng, range(SEEDS))

@@ -93,6 +93,7 @@ def test_the_difference_is_decoded_better_than_chance(found: Any) -> None:
     assert found.faithfulness.r2 > 0.3
 
 
+@pytest.mark.long
 def test_the_other_way_round_it_is_gained(tiny: SimpleNamespace, found: Any) -> None:
     after = tiny.bridge("llama")
     before = changed(tiny, without_head(0, 1, after.cfg.d_head))
@@ -109,6 +110,7 @@ def test_the_same_weights_are_identical_and_nothing_is_run(tiny: SimpleNamespace
     assert found.found == ()
 
 
+@pytest.mark.long
 def test_noise_far_below_any_effect_is_no_change(tiny: SimpleNamespace) -> None:
     before = tiny.bridge("llama")
     task = tiny.task(before, (5,) * 6)
@@ -127,6 +129,7 @@ def test_noise_far_below_any_effect_is_no_change(tiny: SimpleNamespace) -> None:
     assert with_changes <= 1
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_comparison(tiny: SimpleNamespace, found: Any) -> None:
     before = tiny.bridge("llama")
     again = quiet_compare(before, changed(tiny, without_head(0, 1, before.cfg.d_head)), tiny.task(before, (5,)))

@@ -84,6 +84,7 @@ def test_an_easy_game_stops_early_and_the_confirming_masks_are_used() -> None:
     assert len(game.ran) == len(set(game.ran)) == 100
 
 
+@pytest.mark.long
 def test_the_r2_of_a_stage_is_that_of_masks_its_fit_has_not_seen() -> None:
     masks = sample_masks(N, 128, seed=4)
     _, _, curve = explore(asking(Watched(noise=30)), masks, decode_run, until=0.999)
@@ -96,6 +97,7 @@ def test_the_r2_of_a_stage_is_that_of_masks_its_fit_has_not_seen() -> None:
     assert curve[1].n_masks == 32
 
 
+@pytest.mark.long
 def test_a_target_that_is_never_reached_uses_the_whole_budget_once() -> None:
     game = Watched(noise=30)
     masks = sample_masks(N, 128, seed=4)
@@ -157,6 +159,7 @@ def test_it_is_the_circuit_of_a_run_of_that_budget(stopped: Any, tiny: SimpleNam
     assert "learning_curve" not in same.circuit.run
 
 
+@pytest.mark.long
 def test_a_target_out_of_reach_warns_with_a_budget(tiny: SimpleNamespace) -> None:
     model = tiny.bridge("llama")
     with pytest.warns(UserWarning, match=r"until=0\.99999 was not reached: 64 ablations: R² .*ablations|budget of"):

@@ -27,6 +27,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("family", "selector", "kinds"), KINDS)
 @pytest.mark.filterwarnings("ignore")
 def test_a_search_among_this_kind(tiny, family, selector, kinds, tmp_path):

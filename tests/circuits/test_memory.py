@@ -54,6 +54,7 @@ print(peak_memory() - before, memory_needed(n, k, 0, 0))
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own count of peak memory")
 def test_decoding_stays_within_the_estimate():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}

@@ -41,6 +41,7 @@ def made(tiny):
     return model, *tiny.task(model, (5,) * 12).split(0.5)
 
 
+@pytest.mark.some(2)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "options",
@@ -67,6 +68,7 @@ def test_no_mask_runs_twice(made, calls, options) -> None:
     assert n_run <= len(own)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_no_mask_runs_twice_from_coarse_to_fine_and_in_comparisons(made, tiny, calls) -> None:
     model, task, heldout = made

@@ -40,6 +40,7 @@ def found():
     )
 
 
+@pytest.mark.long
 def test_gradients_are_kept_in_half_precision(found):
     assert isinstance(found.run.gradients, HalfMatrix)
     assert found.run.gradients.shape == (40, N)

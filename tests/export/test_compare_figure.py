@@ -71,6 +71,7 @@ def test_diagrams_stand_one_below_the_other_with_a_legend_of_their_own():
     assert "faint: not part of that circuit" in said
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("form", ["svg", "png", "pdf"])
 def test_the_same_comparison_gives_the_same_bytes(form, tmp_path):
     first = comparison(8).export(form, tmp_path / "a").read_bytes()

@@ -76,6 +76,7 @@ def test_large_circuits_print_names_only(tmp_path):
     assert not any("[−" in text or "est." in text for text in texts)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("form", ["svg", "png", "pdf", "html", "json", "text"])
 def test_the_same_circuit_gives_the_same_bytes(form, tmp_path):
     first = realistic(12).export(form, tmp_path / "a").read_bytes()

@@ -130,6 +130,7 @@ def test_the_heat_map_has_every_component_once():
     assert heat(replace(circuit, model={"n_layers": 10**9}), nodes) is None
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_the_python_repeats_the_search(tiny, monkeypatch, tmp_path):
     model = tiny.bridge("llama")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
+
 import circuitspex as cx
 from circuitspex.models.state import model_state
 
@@ -29,6 +31,7 @@ def together(run: Any, count: int = 2) -> list[Any]:
     return found
 
 
+@pytest.mark.long
 def test_two_searches_at_once_give_what_one_gives(tiny):
     model = tiny.fresh_bridge("llama")
     task = tiny.task(model)

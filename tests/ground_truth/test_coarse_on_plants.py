@@ -39,6 +39,7 @@ def found():
     )
 
 
+@pytest.mark.long
 def test_the_planted_layers_are_opened_and_the_decoy_stays_whole(found):
     layers, parts, _ = found.levels
     assert set(layers.expanded) == {"L0", "L2", "L3"}

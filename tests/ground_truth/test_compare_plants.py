@@ -36,6 +36,7 @@ def comparisons():
     return out
 
 
+@pytest.mark.long
 def test_the_made_change_is_found_in_every_pair(comparisons):
     for found, group in comparisons:
         names = {tuple(sorted(change.components)) for change in found.found}

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from circuitspex.circuits import find_circuit, find_edges
 from circuitspex.games import EdgeGame
@@ -26,6 +27,7 @@ def truth(model, task, baseline="resample", closed=()):
     return {name for name, change in zip(game.names, changes, strict=True) if change > 0.01}
 
 
+@pytest.mark.long
 def test_edges_of_compiled_programs_are_found():
     """Over all programs precision and recall are at least .95, of the smallest circuits and of the largest slopes."""
     right = {"circuit": [0, 0, 0], "slopes": [0, 0, 0]}  # found, true, both

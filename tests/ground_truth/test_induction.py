@@ -41,6 +41,7 @@ def series():
     return compare_series(models, task, budget=96, n_contexts=24, progress=False)
 
 
+@pytest.mark.long
 def test_the_birth_of_the_circuit_is_visible(series):
     """A head of the first layer and one of the second work together at the end, and not at the start."""
     effects = {members: [point.effects[i] for point in series.points] for i, members in enumerate(series.sets)}

@@ -44,6 +44,7 @@ def test_the_exact_transform_names_what_was_planted(name):
     assert dict(truth.interactions) == plant.interactions()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", PLANTS)
 def test_auto_finds_every_planted_interaction_with_its_sign_and_replication_leaves_no_other(name):
     plant = PLANTS[name]

@@ -111,6 +111,7 @@ def wider(model, n_heads, seed):
     return made.eval()
 
 
+@pytest.mark.long
 def test_no_role_on_shuffled_weights():
     """Over 200 heads: those of planted models and of the trained one, which is made wider, every weight shuffled."""
     cases = [(shuffled(each.model, 0), each.task) for each in (planted_roles.names(0), planted_roles.repeats(0))]

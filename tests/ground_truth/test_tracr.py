@@ -46,6 +46,7 @@ def test_a_component_matters_under_some_mask_if_and_only_if_the_compiler_used_it
     assert changes[[name not in circuit for name in game.names]].max(initial=0.0) < 1e-5
 
 
+@pytest.mark.some(3)
 def test_auto_names_the_components_of_the_program(program):
     _, game, circuit = program
     found = known.recovered(known.decoded(game, "auto", BUDGET, keep=KEEP))

@@ -80,6 +80,7 @@ def closure(roots: set[str]) -> set[str]:
     return {m for m, owned in owners.items() if packages & {re.sub(r"[-_.]+", "-", each).lower() for each in owned}}
 
 
+@pytest.mark.long
 def test_nothing_else_is_imported(tmp_path: Path) -> None:
     by_hand = ("datasets", "transformer-lens")  # of these only what is listed may be used
     allowed = closure({package for package in gpu_needs.NEEDS.values() if package not in by_hand})

@@ -129,6 +129,7 @@ def _read(reader: Reader, path: Path) -> Any:
         return None
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", READERS)
 def test_mutations_are_refused_in_one_line_or_are_files_of_their_own(name: str, tmp_path: Path) -> None:
     reader, rng = READERS[name], random.Random(f"hostile {name}")

@@ -77,6 +77,7 @@ print(json.dumps({{"moved": found, "hooked": hooked}}))
 """
 
 
+@pytest.mark.long
 def test_whole_runs_move_nothing_of_the_process(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parents[1])))

@@ -112,6 +112,7 @@ def seen(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> dic
     return {**found, "folder": str(folder)}
 
 
+@pytest.mark.long
 def test_a_search_on_a_local_model_unpickles_nothing(seen: dict[str, object]) -> None:
     assert seen["unpickled"] == []
 

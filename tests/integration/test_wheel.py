@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "formats"
 
@@ -47,6 +49,7 @@ def data_files(package: Path) -> set[str]:
     return {path.relative_to(package).as_posix() for path in files}
 
 
+@pytest.mark.long
 def test_a_wheel_has_all_files_and_writes_every_format(tmp_path: Path) -> None:
     source, site, out = tmp_path / "source", tmp_path / "site", tmp_path / "out"
     shutil.copytree(ROOT / "circuitspex", source / "circuitspex", ignore=shutil.ignore_patterns("__pycache__"))

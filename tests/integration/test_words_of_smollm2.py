@@ -43,6 +43,7 @@ def test_a_chat_prompt_keeps_its_template(model: Any) -> None:
     assert np.isfinite(run.gradients).all()
 
 
+@pytest.mark.long
 @pytest.mark.real_model
 def test_a_prompt_of_a_thousand_words(model: Any) -> None:
     text = " ".join(["The weather was fine and we walked along the river."] * 100)

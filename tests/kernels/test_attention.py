@@ -45,6 +45,7 @@ def compare(sizes, dtype, kind, make, close, wide, rotary=0, before=0, softcap=0
         assert (found.reshape(zero.shape)[zero] == 0).all()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("kind", [None, "on", "off", "binary", "partial"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_attention(dtype, kind, make, close, wide):

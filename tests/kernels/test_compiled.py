@@ -15,6 +15,7 @@ from circuitspex.kernels import tile_sizes
 PRODUCTS = {"project_in", "project_out", "attention"}
 
 
+@pytest.mark.long
 def test_what_the_compiler_makes_of_the_kernels():
     """In a process of its own: here Triton has been imported to interpret kernels."""
     pytest.importorskip("triton", reason="Triton can't be imported")

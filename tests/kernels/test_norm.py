@@ -51,6 +51,7 @@ def test_norm_takes_strides(make, close, wide, device):
         close(found, of_norm(x, scale, None, None, masks, 1e-5, False, wide), 33)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("case", CASES)
 def test_add_norm(case, make, close, wide, device):
     groups, rows, width, dtype, centred = case

@@ -72,6 +72,7 @@ def test_activations_gates_and_baselines(activation, make, close, wide):
             compare(shape, EXACT, "partial", options, make, close, wide)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("zeros", "programs"), [(False, 1), (True, 1), (True, 3)])
 def test_many_tiles_for_each_program(zeros, programs, monkeypatch, make, close, wide):
     monkeypatch.setattr(

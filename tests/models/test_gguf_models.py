@@ -130,6 +130,7 @@ def write_gguf(path: Path, architecture: str, make: Callable[..., Any], **tensor
     return model
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_file_gives_the_logits_of_the_model_it_was_written_from(tiny, tmp_path, architecture):
     path = tmp_path / "model.gguf"

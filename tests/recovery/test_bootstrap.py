@@ -11,6 +11,7 @@ from circuitspex.recovery import decode
 from circuitspex.recovery.scoring.learning_curve import likely_budget
 
 
+@pytest.mark.long
 def test_errors_are_about_those_of_repeated_experiments():
     table = {(): 1.0, (0,): 1.0, (3,): -0.7}
     noise = 0.5

@@ -42,6 +42,7 @@ def same(one, other):
     assert one.cross_validated == other.cross_validated
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("method", "n_masks", "counts", "closeness"),
     [
@@ -91,6 +92,7 @@ def test_gradients_pay():
     assert with_gradients > r2(values_of(table, fresh), quietly(masks, values).predict(fresh)) + 0.2
 
 
+@pytest.mark.some(3)
 @pytest.mark.usefixtures("fewer_trees")
 def test_same_seed_same_answer_bit_for_bit(method):
     masks, values, gradients, _ = planted(10, 40, noise=0.3)
@@ -125,6 +127,7 @@ def test_order_of_components_does_not_matter_to_the_gaussian_process():
         assert back.get(term, 0.0) == pytest.approx(one.get(term, 0.0), abs=5e-3 * values.std())
 
 
+@pytest.mark.some(3)
 def test_noise_is_not_explained(method):
     rng = np.random.default_rng(3)
     masks, values, gradients = random_masks(100, 30), rng.normal(size=100), rng.normal(size=(100, 30))
@@ -148,6 +151,7 @@ def test_repeated_masks(method):
     assert sorted(set(samples.fold.tolist())) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.some(4)
 @pytest.mark.usefixtures("fewer_trees")
 @pytest.mark.parametrize("max_order", [1, 2, 3, 4])
 def test_no_interaction_is_larger_than_max_order(method, max_order):

@@ -57,6 +57,7 @@ def decoded(method: str, size: float) -> Any:
         return cx.decode(masks, values * size, gradients=gradients, method=method)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("method", list(DECODERS))
 def test_every_decoder_gives_the_answer_in_the_units_of_the_values(method: str) -> None:
     plain = decoded(method, 1.0)

@@ -49,6 +49,7 @@ def test_padding_is_no_token(word_model):
     assert "positions" not in record["prompts"][1]
 
 
+@pytest.mark.long
 def test_very_long_prompts_are_left_out_at_the_end(word_model):
     text = " ".join(["Mary and John went to the"] * 5000)
     example = Example(text, text, " store", " park")

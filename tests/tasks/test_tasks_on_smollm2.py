@@ -18,6 +18,7 @@ def model():
     return load_model("smollm2-135m")
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", list(TASKS))
 def test_model_can_do_the_task(name, model, recwarn):
     task = build(name, model, n_prompts=32)

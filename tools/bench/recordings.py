@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from recorded_tasks import TASKS
 
 import circuitspex as cx
 
@@ -22,7 +23,7 @@ MODEL = "smollm2-135m"
 
 @dataclass(frozen=True)
 class Spec:
-    """Which game: a built-in task, components, the share kept, prompts, and how many masks of each kind."""
+    """Which game: a task, built in or of ``recorded_tasks.py``, components, the share kept, prompts, and how many masks of each kind."""
 
     task: str
     components: str
@@ -49,6 +50,19 @@ SPECS = (
     Spec("ioi", "heads", keep=0.8, plain=200),
     Spec("capitals", "heads+mlps", keep=0.8, plain=200),
     Spec("induction", "heads", keep=0.9, plain=200),
+    Spec("induction", "heads", keep=0.95, plain=200),
+    Spec("induction", "heads+mlps", keep=0.8, plain=200),
+    Spec("induction", "heads+mlps", keep=0.9, plain=200),
+    Spec("copying", "heads", plain=200),
+    Spec("copying", "heads", keep=0.8, plain=200),
+    Spec("copying", "heads", keep=0.9, plain=200),
+    Spec("copying", "heads+mlps", keep=0.95, plain=200),
+    Spec("facts", "heads", plain=200),
+    Spec("facts", "heads", keep=0.9, plain=200),
+    Spec("facts", "heads+mlps", keep=0.8, plain=200),
+    Spec("facts", "heads+mlps", keep=0.95, plain=200),
+    Spec("ioi", "heads+mlps", keep=0.9, plain=200),
+    Spec("greater_than", "heads+mlps", keep=0.95, plain=200),
 )
 
 
@@ -72,7 +86,8 @@ def record(spec: Spec, seed: int, folder: Path) -> Recording:
     path = folder / f"{spec.name}_seed{seed}.npz"
     if not path.exists():
         model = cx.load_model(MODEL)
-        task = getattr(cx.tasks, spec.task)(model, n_prompts=spec.prompts, seed=seed)
+        make = TASKS.get(spec.task) or getattr(cx.tasks, spec.task)
+        task = make(model, n_prompts=spec.prompts, seed=seed)
         game = cx.ComponentGame(model, task, spec.components, "mean")
         seeds = [int(s) for s in np.random.SeedSequence([seed, 77]).generate_state(2)]
         masks = cx.sample_masks(game.n_players, max(spec.plain, spec.gradients), keep=spec.keep, seed=seeds[0])

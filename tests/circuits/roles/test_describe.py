@@ -34,6 +34,7 @@ NAMES = ["L0H1", "L1H0", "L1M", "L2H3", "L2M"]
 PAIRS = [("L0H1", "L2H3"), ("L2M", "L0H1"), ("L1H0", "L1M")]
 
 
+@pytest.mark.some(3)
 def test_every_family(model: Any, tiny: SimpleNamespace) -> None:
     task = tiny.task(model, (6, 6, 6, 6))
     found = circuit_of(model, NAMES, PAIRS).describe(model, task, progress=False)

@@ -89,6 +89,7 @@ def test_notes_pins_groups_and_answers(open_marked, tmp_path):
     assert words_left(page, data) == set()
 
 
+@pytest.mark.long
 def test_the_cards_of_edges_and_parts(open_marked):
     page = open_marked(edge_circuit())
     data = {*DATA, "small", "resample", "edges", "q", "k", "v"}

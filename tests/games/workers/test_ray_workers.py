@@ -202,6 +202,7 @@ def test_another_checkpoint_is_refused_by_name(
         game(masks)
 
 
+@pytest.mark.long
 def test_compare_and_a_series_of_checkpoints(
     workers: cx.RayWorkers, tiny: SimpleNamespace, folder: Path, task: cx.Task, tmp_path: Path
 ) -> None:
