@@ -10,7 +10,7 @@ import pytest
 
 from circuitspex.errors import UserError
 from circuitspex.masks import Pilot, pilot, sample_masks
-from circuitspex.masks._pilot import SHARES, explained_by_pairs
+from circuitspex.masks._pilot import MAIN_EFFECTS, SHARES, explained_by_pairs, main_effects_share
 
 N = 40
 
@@ -129,7 +129,7 @@ def test_a_negative_effect_is_as_good_as_a_positive_one() -> None:
 def test_it_prints_itself() -> None:
     shown = repr(pilot(Known(fragile), gradients=True))
     lines = shown.splitlines()
-    assert lines[0].split() == ["keep", "mean", "spread", "explained", "verdict"]
+    assert lines[0].split() == ["keep", "mean", "spread", "explained", "main", "effects", "verdict"]
     assert lines[-1].startswith("keep 0.")
     assert "dead" in shown
     assert isinstance(pilot(Known(additive)), Pilot)
@@ -176,3 +176,66 @@ def test_games_that_cannot_give_what_is_asked_are_refused() -> None:
     assert pilot(Plain()).keep == 0.3
     with pytest.raises(UserError, match="values must be finite"):
         pilot(Known(lambda x: np.full(len(x), np.nan)))
+
+
+class Wide:
+    """Some of the components have main effects, and pairs of them effects where both are ablated; exact gradients."""
+
+    def __init__(self, n: int, pairs: float, seed: int = 0, active: int | None = None) -> None:
+        rng = np.random.default_rng(seed)
+        self.n_players = n
+        active = active or n
+        self.weights = np.where(np.arange(n) < active, 1 + rng.random(n), 0) / active
+        self.first, self.second = rng.permutation(active)[: active // 2 * 2].reshape(2, -1)
+        self.signs = pairs * rng.choice([-1.0, 1.0], active // 2) / active
+
+    def evaluate(self, masks: np.ndarray, *, gradients: bool = False) -> SimpleNamespace:
+        gone = 1.0 - masks
+        products = gone[:, self.first] * gone[:, self.second]
+        slopes = np.tile(self.weights, (len(masks), 1))
+        slopes[:, self.first] -= self.signs * gone[:, self.second]
+        slopes[:, self.second] -= self.signs * gone[:, self.first]
+        return SimpleNamespace(values=masks @ self.weights + products @ self.signs, gradients=slopes)
+
+    def share_of_main_effects(self, keep: float) -> float:
+        main = self.weights.copy()
+        main[self.first] -= self.signs * (1 - keep)
+        main[self.second] -= self.signs * (1 - keep)
+        linear = keep * (1 - keep) * float((main**2).sum())
+        return linear / (linear + (keep * (1 - keep)) ** 2 * float((self.signs**2).sum()))
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("pairs", [0.0, 1.0, 10.0])
+def test_the_share_of_main_effects_is_the_true_one_on_average(keep: float, pairs: float) -> None:
+    game = Wide(200, pairs)
+    found = []
+    for seed in range(200):
+        masks = sample_masks(200, 24, keep=keep, seed=seed)
+        run = game.evaluate(masks)
+        found.append(main_effects_share(masks, run.values, run.gradients))
+    wanted = game.share_of_main_effects(keep)
+    # A ratio of two estimates from 24 masks is a few hundredths off; the mean of 200 has an error of about .01.
+    assert np.mean(found) == pytest.approx(wanted, abs=0.06)
+    assert max(found) <= 1
+
+
+def test_among_thousands_of_components_main_effects_have_to_explain() -> None:
+    game = Wide(3000, 4.0, active=40)
+    true = {keep: game.share_of_main_effects(keep) for keep in (0.7, 0.95)}
+    assert true[0.7] < MAIN_EFFECTS - 0.07
+    assert true[0.95] > MAIN_EFFECTS + 0.05
+    chosen = pilot(game, gradients=True, shares=(0.7, 0.95), n_masks=60)
+    assert [row.verdict for row in chosen.rows] == ["main effects explain too little", "usable"]
+    for row in chosen.rows:
+        assert row.main_effects == pytest.approx(true[row.keep], abs=0.2)  # of one draw of 60 masks
+    assert chosen.keep == 0.95
+    assert "by main effects" in chosen.reason
+    assert {row.spread < 0.1 for row in chosen.rows} == {True}, "spread that among few components is too little"
+
+
+def test_where_main_effects_never_explain_enough_the_best_share_is_taken() -> None:
+    chosen = pilot(Wide(3000, 40.0, active=40), gradients=True, shares=(0.5, 0.7, 0.9))
+    alive = [row for row in chosen.rows if row.alive] or list(chosen.rows)
+    assert chosen.rows[-1].verdict != "usable"
+    assert chosen.keep == max(alive, key=lambda row: row.main_effects or 0).keep

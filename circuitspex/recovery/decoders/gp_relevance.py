@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 
 from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.decoders.gp import CONSTANT, AnovaFit, Prior, cubes, heavy_ones
+from circuitspex.recovery.decoders.gp_centre import centre_of
 from circuitspex.recovery.decoders.gp_terms import largest_terms, read
 from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.proxyspex import fit_proxyspex
@@ -49,15 +50,15 @@ def fit_gp(samples: Samples, *, max_order: int | None = None) -> Fitted:
 def fit_learned(samples: Samples, start: Fitted, *, max_order: int | None = None) -> Fitted:
     """The Gaussian process on values alone; ``start`` is a decoder whose functions give the first guess."""
 
-    def fit(part: Samples, fold: int | None) -> tuple[AnovaFit, Polynomial | None]:
+    def fit(part: Samples, fold: int | None) -> AnovaFit:
         guess = start.function if fold is None else start.without_fold[fold]
-        found = fit_values(part.x, part.values, learn(part, relevance_of(guess, part.n_players), max_order))
-        return found, read(found, largest_terms(found)) if fold is None else None
+        return fit_values(part.x, part.values, learn(part, relevance_of(guess, part.n_players), max_order))
 
-    (_, function), by_fold = cross_fit(samples, fit)
-    assert function is not None
-    functions = tuple(read(found, function.terms) for found, _ in by_fold)
-    return Fitted(function, functions, samples.out_of_fold(found.predict for found, _ in by_fold))
+    whole, by_fold = cross_fit(samples, fit)
+    mu = centre_of(samples.keep)
+    terms = largest_terms(whole, mu)
+    functions = tuple(read(found, terms, mu) for found in by_fold)
+    return Fitted(read(whole, terms, mu), functions, samples.out_of_fold(found.predict for found in by_fold))
 
 
 def relevance_of(function: Polynomial, n_players: int) -> FloatArray:

@@ -7,6 +7,11 @@ is what cross-validation leaves unexplained, for each component with a scale of 
 (robust regression: Lange, Little and Taylor 1989), so that a few gradients that dwarf every real effect count little.
 ``stack.py`` then combines the result with decoders that never saw a gradient, weighted by what each predicts out of
 fold, so that gradients can't make it much worse than leaving them out.
+
+Under a few masks of some games (copying a list, facts that only the prompt states) *all* gradients are ten or a hundred
+times as large as under the others: an early norm layer has little left to divide by. Means of squares are then about
+these few. So a mask whose gradients are more than twice as long as the median counts as one of that length, and its
+noise grows with the square of the excess.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitspex.recovery.decoders.gp import AnovaFit, Prior, fit_anova, relevance_from_gradients
+from circuitspex.recovery.decoders.gp_centre import centre_of
 from circuitspex.recovery.decoders.gp_terms import largest_terms, read
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.typing import FloatArray, Values
@@ -28,6 +34,8 @@ _MEDIAN_SQUARE = 0.455
 _FIRST_NOISE = 0.2
 # The first fit only measures the noise: it need not be solved as far.
 _FIRST_TOLERANCE = 1e-2
+# Gradients of a mask that are longer than so many times the median count as that long.
+_LONG = 2.0
 # No component's gradients are trusted beyond this share of their mean square.
 _LEAST_NOISE = 1e-3
 
@@ -46,27 +54,44 @@ def fit_gradspex(samples: Samples, *, max_order: int | None = None) -> Fitted:
     sign_gradients = samples.sign_gradients
     if sign_gradients is None:
         raise ValueError("gradspex needs gradients")
-    square = (sign_gradients**2).mean(0)
+    excess = excess_of(sign_gradients)
+    square = ((sign_gradients / excess) ** 2).mean(0)
     floor = max(float(square.max()) * 1e-9, 1e-30)
-    orders = tuple(1.0 if order <= (max_order or 3) else 0.0 for order in (1, 2, 3))
-    prior = Prior(relevance_from_gradients(sign_gradients), float(samples.values.var()), orders=orders)  # type: ignore[arg-type]
-    noise = np.broadcast_to(np.maximum(_FIRST_NOISE * square, floor), sign_gradients.shape)
-    first = _cross_fit(samples, noise, prior, tolerance=_FIRST_TOLERANCE)
-    noise = _robust_noise(sign_gradients - first.sign_gradients, np.maximum(square, floor))
-    second = _cross_fit(samples, noise, prior)
-    whole = fit_anova(samples.x, samples.values, sign_gradients, noise, prior)
-    terms = largest_terms(whole)
-    functions = [read(fit, terms) for fit in second.fits]
-    return Fitted(read(whole, terms), tuple(functions), second.values)
+    first = _cross_fit(samples, np.maximum(_FIRST_NOISE * square, floor) * excess**2, max_order, _FIRST_TOLERANCE)
+    noise = _robust_noise((sign_gradients - first.sign_gradients) / excess, np.maximum(square, floor)) * excess**2
+    second = _cross_fit(samples, noise, max_order)
+    whole = fit_anova(samples.x, samples.values, sign_gradients, noise, _prior(samples, max_order))
+    mu = centre_of(samples.keep)
+    terms = largest_terms(whole, mu)
+    functions = [read(fit, terms, mu) for fit in second.fits]
+    return Fitted(read(whole, terms, mu), tuple(functions), second.values)
 
 
-def _cross_fit(samples: Samples, noise: FloatArray, prior: Prior, *, tolerance: float = 1e-3) -> _CrossFit:
+def excess_of(sign_gradients: FloatArray) -> FloatArray:
+    """How many times longer than twice the median the gradients of each mask are, at least 1; ``(K, 1)``."""
+    length = np.sqrt(np.einsum("kn,kn->k", sign_gradients, sign_gradients, dtype=np.float64))
+    usual = _LONG * float(np.median(length))
+    return np.asarray(np.maximum(1.0, length / usual if usual > 0 else 1.0)[:, None])
+
+
+def _prior(samples: Samples, max_order: int | None) -> Prior:
+    """Relevances from the gradients of these samples, each mask's at most twice as long as the median."""
+    sign_gradients = samples.sign_gradients
+    assert sign_gradients is not None
+    w1, w2, w3 = (1.0 if order <= (max_order or 3) else 0.0 for order in (1, 2, 3))
+    relevance = relevance_from_gradients(sign_gradients / excess_of(sign_gradients))
+    return Prior(relevance, float(samples.values.var()), orders=(w1, w2, w3))
+
+
+def _cross_fit(samples: Samples, noise: FloatArray, max_order: int | None, tolerance: float = 1e-3) -> _CrossFit:
+    """Without each fold, that fold's gradients have no part in the relevances either: its prediction is honest."""
     values = np.empty_like(samples.values)
     sign_gradients = np.empty_like(samples.x)
     fits = []
     for fold in samples.folds:
         part, left = samples.without(fold), samples.fold != fold
         assert part.sign_gradients is not None
+        prior = _prior(part, max_order)
         fit = fit_anova(part.x, part.values, part.sign_gradients, noise[left], prior, tolerance=tolerance)
         values[~left] = fit.predict(samples.x[~left])
         sign_gradients[~left] = fit.predict_sign_gradients(samples.x[~left])
