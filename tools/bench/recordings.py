@@ -23,7 +23,7 @@ MODEL = "smollm2-135m"
 
 @dataclass(frozen=True)
 class Spec:
-    """Which game: a task, built in or of ``recorded_tasks.py``, components, the share kept, prompts, and how many masks of each kind."""
+    """Which game: a task, built in or of ``recorded_tasks.py``; components; and how many masks of each kind."""
 
     task: str
     components: str

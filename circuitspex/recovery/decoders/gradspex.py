@@ -60,7 +60,8 @@ def fit_gradspex(samples: Samples, *, max_order: int | None = None) -> Fitted:
     first = _cross_fit(samples, np.maximum(_FIRST_NOISE * square, floor) * excess**2, max_order, _FIRST_TOLERANCE)
     noise = _robust_noise((sign_gradients - first.sign_gradients) / excess, np.maximum(square, floor)) * excess**2
     second = _cross_fit(samples, noise, max_order)
-    whole = fit_anova(samples.x, samples.values, sign_gradients, noise, _prior(samples, max_order))
+    variance = float(samples.values.var())
+    whole = fit_anova(samples.x, samples.values, sign_gradients, noise, _prior(samples, variance, max_order))
     mu = centre_of(samples.keep)
     terms = largest_terms(whole, mu)
     functions = [read(fit, terms, mu) for fit in second.fits]
@@ -74,13 +75,16 @@ def excess_of(sign_gradients: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(1.0, length / usual if usual > 0 else 1.0)[:, None])
 
 
-def _prior(samples: Samples, max_order: int | None) -> Prior:
-    """Relevances from the gradients of these samples, each mask's at most twice as long as the median."""
+def _prior(samples: Samples, variance: float, max_order: int | None) -> Prior:
+    """Relevances from the gradients of these samples, each mask's at most twice as long as the median.
+
+    ``variance`` is that of the values of all samples: those of a part of few may be equal.
+    """
     sign_gradients = samples.sign_gradients
     assert sign_gradients is not None
     w1, w2, w3 = (1.0 if order <= (max_order or 3) else 0.0 for order in (1, 2, 3))
     relevance = relevance_from_gradients(sign_gradients / excess_of(sign_gradients))
-    return Prior(relevance, float(samples.values.var()), orders=(w1, w2, w3))
+    return Prior(relevance, variance, orders=(w1, w2, w3))
 
 
 def _cross_fit(samples: Samples, noise: FloatArray, max_order: int | None, tolerance: float = 1e-3) -> _CrossFit:
@@ -91,7 +95,7 @@ def _cross_fit(samples: Samples, noise: FloatArray, max_order: int | None, toler
     for fold in samples.folds:
         part, left = samples.without(fold), samples.fold != fold
         assert part.sign_gradients is not None
-        prior = _prior(part, max_order)
+        prior = _prior(part, float(samples.values.var()), max_order)
         fit = fit_anova(part.x, part.values, part.sign_gradients, noise[left], prior, tolerance=tolerance)
         values[~left] = fit.predict(samples.x[~left])
         sign_gradients[~left] = fit.predict_sign_gradients(samples.x[~left])
