@@ -3,8 +3,8 @@
     python tools/bench/neurons.py --folder runs/neurons --out docs/benchmarks/neurons.md
 
 All neurons of SmolLM2-135M are the components of one game (with the heads, in the last one): 200 gradient ablations to
-decode from, 300 plain ones to score on, half of the components kept, 4 prompts. The strongest decoded interactions are
-measured by paired ablations in 8 contexts; of the ten strongest that replicate, it is counted how many keep their sign,
+decode from, 300 plain ones to score on, some share of the components kept, 4 prompts. The strongest decoded interactions
+are measured by paired ablations in 8 contexts; of the ten strongest that replicate, it is counted how many keep their sign,
 with a 95 % interval that excludes 0 (over prompts and contexts), in 8 contexts that were not used before. Ablations are
 kept in the folder; a run that was stopped goes on.
 """
@@ -31,15 +31,16 @@ MEASURED, COUNTED, CONTEXTS = 14, 10, 8
 
 @dataclass(frozen=True)
 class Spec:
-    """A task, what its components are, and the seed of prompts and masks."""
+    """A task, what its components are, the seed of prompts and masks, and the share that masks keep."""
 
     task: str
     components: str
     seed: int
+    keep: float = 0.5
 
     @property
     def name(self) -> str:
-        return f"{self.task}_{self.components}_{self.seed}"
+        return f"{self.task}_{self.components}_{self.seed}" + ("" if self.keep == 0.5 else f"_{self.keep:g}")
 
 
 SPECS = (
@@ -47,11 +48,15 @@ SPECS = (
     Spec("greater_than", "neurons", 6),
     Spec("capitals", "neurons", 7),
     Spec("ioi", "heads+neurons", 8),
+    Spec("ioi", "neurons", 5, keep=0.9),
+    Spec("ioi", "neurons", 5, keep=0.95),
+    Spec("greater_than", "neurons", 6, keep=0.9),
 )
 HEAD = (
     "task",
     "components",
     "n",
+    "kept",
     "mean gradient alone",
     "gradspex",
     "95 % interval",
@@ -70,11 +75,11 @@ def game_of(spec: Spec, folder: Path) -> cx.ComponentGame:
     return cx.ComponentGame(model, task, spec.components, "mean", store=folder / "ablations.sqlite")
 
 
-def masks_of(n: int, seed: int) -> list[np.ndarray]:
+def masks_of(n: int, seed: int, keep: float) -> list[np.ndarray]:
     """The masks to decode from, those to score on, contexts to measure in, and contexts to measure in again."""
     seeds = [int(s) for s in np.random.SeedSequence([seed, 77]).generate_state(4)]
     return [
-        cx.sample_masks(n, k, keep=0.5, seed=s)
+        cx.sample_masks(n, k, keep=keep, seed=s)
         for k, s in zip((GRADIENTS, HELDOUT, CONTEXTS, CONTEXTS), seeds, strict=True)
     ]
 
@@ -82,16 +87,18 @@ def masks_of(n: int, seed: int) -> list[np.ndarray]:
 def row(spec: Spec, folder: Path) -> list[object]:
     """One line of the table."""
     game = game_of(spec, folder)
-    masks, fresh, contexts, others = masks_of(game.n_players, spec.seed)
+    masks, fresh, contexts, others = masks_of(game.n_players, spec.seed, spec.keep)
     run = game.evaluate(masks, gradients=True)
     test = game.evaluate(fresh)
     kept = folder / f"{spec.name}.json"
     if not kept.exists():
-        cx.decode(run.masks, run.values, gradients=run.gradients, names=game.names, seed=spec.seed).save(kept)
+        cx.decode(
+            run.masks, run.values, gradients=run.gradients, keep=spec.keep, names=game.names, seed=spec.seed
+        ).save(kept)
     found = cx.Interactions.load(kept)
     score = found.score(fresh, test.values)
     slope = np.asarray(run.gradients, dtype=np.float64).mean(0) / 2
-    alone = run.values.mean() + np.where(fresh, 1.0, -1.0) @ slope
+    alone = run.values.mean() + 2 * (fresh - masks.mean(0)) @ slope
     evaluate = Remembered(game, None, "measuring")
     _, edges, dropped = measured_parts(found, game, evaluate, contexts, CONTEXTS, 1, MEASURED)
     place = {name: index for index, name in enumerate(game.names)}
@@ -109,6 +116,7 @@ def row(spec: Spec, folder: Path) -> list[object]:
         spec.task,
         spec.components,
         game.n_players,
+        f"{spec.keep:g}",
         r_squared(test.values, alone),
         score.r2,
         f"{score.low:.2f} to {score.high:.2f}",
