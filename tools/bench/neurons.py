@@ -2,11 +2,11 @@
 
     python tools/bench/neurons.py --folder runs/neurons --out docs/benchmarks/neurons.md
 
-All neurons of SmolLM2-135M are the components of one game (with the heads, in the last one): 200 gradient ablations to
-decode from, 300 plain ones to score on, some share of the components kept, 4 prompts. The strongest decoded interactions
-are measured by paired ablations in 8 contexts; of the ten strongest that replicate, it is counted how many keep their sign,
-with a 95 % interval that excludes 0 (over prompts and contexts), in 8 contexts that were not used before. Ablations are
-kept in the folder; a run that was stopped goes on.
+All neurons of SmolLM2-135M are the components of one game (with the heads, in one of them): 200 gradient ablations to
+decode from, 300 plain ones to score on, some share of the components kept, 4 prompts. The strongest decoded
+interactions are measured by paired ablations in 8 contexts; of the ten strongest that replicate, it is counted how many
+keep their sign, with a 95 % interval that excludes 0 (over prompts and contexts), in 8 contexts that were not used
+before. Ablations are kept in the folder; a run that was stopped goes on.
 """
 
 from __future__ import annotations

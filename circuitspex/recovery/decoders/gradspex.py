@@ -72,7 +72,8 @@ def excess_of(sign_gradients: FloatArray) -> FloatArray:
     """How many times longer than twice the median the gradients of each mask are, at least 1; ``(K, 1)``."""
     length = np.sqrt(np.einsum("kn,kn->k", sign_gradients, sign_gradients, dtype=np.float64))
     usual = _LONG * float(np.median(length))
-    return np.asarray(np.maximum(1.0, length / usual if usual > 0 else 1.0)[:, None])
+    times = length / usual if usual > 0 else np.ones_like(length)
+    return np.asarray(np.maximum(1.0, times)[:, None])
 
 
 def _prior(samples: Samples, variance: float, max_order: int | None) -> Prior:
