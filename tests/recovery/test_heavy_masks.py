@@ -5,7 +5,7 @@ import pytest
 from planted import gradients_of, r2, random_masks, random_table, values_of
 
 from circuitspex.recovery import decode
-from circuitspex.recovery.decoders.gradspex import excess_of
+from circuitspex.recovery.decoders.heavy import excess_of, mean_gradient
 
 N, N_MASKS = 24, 80
 pytestmark = pytest.mark.usefixtures("no_learning_curve")
@@ -46,3 +46,12 @@ def test_only_masks_far_above_the_median_are_taken_down():
     mostly_zero = np.zeros((5, 3))
     mostly_zero[0] = 1e9
     assert np.isfinite(excess_of(mostly_zero)).all()
+
+
+def test_the_mean_is_weighted_by_what_is_trusted():
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(9, 5)) + 3
+    np.testing.assert_allclose(mean_gradient(rows, excess_of(rows)), rows.mean(0))
+    rows[4] *= 1e4
+    mean = mean_gradient(rows, excess_of(rows))
+    assert np.abs(mean - np.delete(rows, 4, axis=0).mean(0)).max() < 0.01

@@ -145,7 +145,8 @@ def page(command: str, about: str, rows: list[tuple[str, str, dict[str, float | 
         (__doc__ or "").split("\n\n", 2)[2].strip(),
         f"{about}; {time.strftime('%Y')}. A row is one random game. The column `{WITH_GRADIENTS}` has the gradients of "
         "the function at the same masks as well, as a model gives them; no peer can use them. `{ALL_SIZES}` is the "
-        "fit to masks that keep shares from 2 to 98 %, as Shapley values weigh them.",
+        "fit to masks that keep shares from 2 to 98 %, as Shapley values weigh them. A dash is a "
+        "peer that failed, or a search of ProxySPEX's parameters from more than 100 values, which takes minutes.",
     ]
     for index in ORDERS:
         mine = [(name, errors) for name, what, errors in rows if what == index]
@@ -155,16 +156,17 @@ def page(command: str, about: str, rows: list[tuple[str, str, dict[str, float | 
         table = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
         as_good = 0
         for name, errors in mine:
-            cells = ["failed" if errors[c] is None else f"{min(errors[c], 99):.3f}" for c in columns]
+            cells = ["–" if errors[c] is None else f"{min(errors[c], 99):.3f}" for c in columns]
             table.append(f"| {name} | " + " | ".join(cells) + " |")
             best = min((errors[c] for c in peers if errors[c] is not None), default=np.inf)
             as_good += errors[OURS] <= best + CLOSE
         told = (
             f"`{OURS}` is better than the best of the peers, or within {CLOSE} of it, in {as_good} of {len(mine)} rows"
         )
-        each = [
-            f"{c} in {sum(errors[c] is None or errors[OURS] <= errors[c] + CLOSE for _, errors in mine)}" for c in peers
-        ]
+        each = []
+        for peer in peers:
+            theirs = [(errors[OURS], errors[peer]) for _, errors in mine if errors[peer] is not None]
+            each.append(f"{peer} in {sum(ours <= other + CLOSE for ours, other in theirs)} of {len(theirs)}")
         parts += [f"## {index}, order {ORDERS[index]}", f"{told}; than {', '.join(each)}.", "\n".join(table)]
     return "\n\n".join(parts) + "\n"
 

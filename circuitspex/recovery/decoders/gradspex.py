@@ -6,12 +6,8 @@ passes. They are noisy measurements of the same sparse function: a Gaussian proc
 is what cross-validation leaves unexplained, for each component with a scale of its own and Student's t around it
 (robust regression: Lange, Little and Taylor 1989), so that a few gradients that dwarf every real effect count little.
 ``stack.py`` then combines the result with decoders that never saw a gradient, weighted by what each predicts out of
-fold, so that gradients can't make it much worse than leaving them out.
-
-Under a few masks of some games (copying a list, facts that only the prompt states) *all* gradients are ten or a hundred
-times as large as under the others: an early norm layer has little left to divide by. Means of squares are then about
-these few. So a mask whose gradients are more than twice as long as the median counts as one of that length, and its
-noise grows with the square of the excess.
+fold, so that gradients can't make it much worse than leaving them out. Masks under which *all* gradients are huge are
+taken down first (``heavy.py``).
 """
 
 from __future__ import annotations
@@ -23,6 +19,7 @@ import numpy as np
 from circuitspex.recovery.decoders.gp import AnovaFit, Prior, fit_anova, relevance_from_gradients
 from circuitspex.recovery.decoders.gp_centre import centre_of
 from circuitspex.recovery.decoders.gp_terms import largest_terms, read
+from circuitspex.recovery.decoders.heavy import excess_of
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.typing import FloatArray, Values
 
@@ -34,8 +31,6 @@ _MEDIAN_SQUARE = 0.455
 _FIRST_NOISE = 0.2
 # The first fit only measures the noise: it need not be solved as far.
 _FIRST_TOLERANCE = 1e-2
-# Gradients of a mask that are longer than so many times the median count as that long.
-_LONG = 2.0
 # No component's gradients are trusted beyond this share of their mean square.
 _LEAST_NOISE = 1e-3
 
@@ -66,14 +61,6 @@ def fit_gradspex(samples: Samples, *, max_order: int | None = None) -> Fitted:
     terms = largest_terms(whole, mu)
     functions = [read(fit, terms, mu) for fit in second.fits]
     return Fitted(read(whole, terms, mu), tuple(functions), second.values)
-
-
-def excess_of(sign_gradients: FloatArray) -> FloatArray:
-    """How many times longer than twice the median the gradients of each mask are, at least 1; ``(K, 1)``."""
-    length = np.sqrt(np.einsum("kn,kn->k", sign_gradients, sign_gradients, dtype=np.float64))
-    usual = _LONG * float(np.median(length))
-    times = length / usual if usual > 0 else np.ones_like(length)
-    return np.asarray(np.maximum(1.0, times)[:, None])
 
 
 def _prior(samples: Samples, variance: float, max_order: int | None) -> Prior:

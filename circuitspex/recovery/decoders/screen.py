@@ -11,6 +11,7 @@ import numpy as np
 
 from circuitspex.half_precision import HALF_FROM
 from circuitspex.recovery.bases.polynomial import Polynomial, combine
+from circuitspex.recovery.decoders.heavy import excess_of, mean_gradient
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.typing import FloatArray, IntArray, Values
 
@@ -40,7 +41,9 @@ class Screen:
             nothing = Polynomial.of({})
             return cls(samples, None, nothing, tuple(nothing for _ in samples.folds), np.zeros_like(samples.values))
         sign_gradients = samples.sign_gradients
-        ranked = np.argsort(-np.einsum("kn,kn->n", sign_gradients, sign_gradients), kind="stable")
+        excess = excess_of(sign_gradients)
+        scaled = sign_gradients / excess.astype(sign_gradients.dtype)
+        ranked = np.argsort(-np.einsum("kn,kn->n", scaled, scaled), kind="stable")
         columns = np.sort(ranked[:_CHOSEN])
         # In the order of how strongly they correlate with the values, as ``Standard`` has it.
         x = samples.x[:, columns].astype(np.float64)
@@ -51,7 +54,7 @@ class Screen:
         without = []
         for fold in samples.folds:
             out = samples.fold == fold
-            mean = rest_gradients[~out].mean(0, dtype=np.float64)
+            mean = mean_gradient(rest_gradients[~out], excess[~out])
             added[out] = rest_x[out] @ mean
             without.append(_linear(others, mean))
         part = replace(
@@ -60,7 +63,7 @@ class Screen:
             values=samples.values - added,
             sign_gradients=np.ascontiguousarray(sign_gradients[:, columns], dtype=np.float64),
         )
-        return cls(part, columns, _linear(others, rest_gradients.mean(0, dtype=np.float64)), tuple(without), added)
+        return cls(part, columns, _linear(others, mean_gradient(rest_gradients, excess)), tuple(without), added)
 
     def whole(self, fitted: Fitted) -> Fitted:
         """A fit to the chosen components, with the others put back."""
