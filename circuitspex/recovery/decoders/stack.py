@@ -30,22 +30,28 @@ def stack(parts: Sequence[Fitted], values: Values, fold: IntArray, *, lean: floa
     """The non-negative combination, with a constant, that predicts the values best out of fold.
 
     ``fold`` ``(K,)`` are the folds of the parts. What the combination predicts for a fold has weights from the other
-    folds: weights that had seen its values would make the prediction look better than it is, most of all where few
-    masks hold most of the variance. With ``lean`` the first part has weight 1 and the others 0 but for what the values
-    say against it, which is a prior: so many times the variance that the best combination misses is the price of a
-    weight that is 1 off. What explains the values exactly is taken at no price.
+    folds, since weights that had seen its values would make the prediction look better than it is. Free weights differ
+    so much from fold to fold that this looks worse than it is, so theirs are the mean of the weights from the other
+    folds and from all: in 28 recorded games at 50 masks the estimate of R² was .045 too high with weights from all,
+    .073 too low with those from the other folds, and .005 too low with the mean.
+
+    With ``lean`` the first part has weight 1 and the others 0 but for what the values say against it, which is a prior:
+    so many times the variance that the best combination misses is the price of a weight that is 1 off. What explains
+    the values exactly is taken at no price.
     """
     if len(parts) == 1:
         return parts[0]
     predicted = np.stack([part.out_of_fold for part in parts], axis=1)
     out_of_fold, without = np.empty_like(values), []
+    whole = _Mix.of(predicted, values, lean)
     for place in range(len(parts[0].without_fold)):
         out = fold == place
         mix = _Mix.of(predicted[~out], values[~out], lean)
+        if not lean:
+            mix = _Mix((mix.weights + whole.weights) / 2, (mix.constant + whole.constant) / 2)
         out_of_fold[out] = predicted[out] @ mix.weights + mix.constant
         without.append(mix.function([part.without_fold[place] for part in parts]))
-    mix = _Mix.of(predicted, values, lean)
-    return Fitted(mix.function([part.function for part in parts]), tuple(without), out_of_fold)
+    return Fitted(whole.function([part.function for part in parts]), tuple(without), out_of_fold)
 
 
 @dataclass(frozen=True)
