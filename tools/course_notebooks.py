@@ -27,11 +27,11 @@ print(f"{game.n_players:,} edges, for example {game.names[0]} and {game.names[-1
 
 Slopes of the metric in all gates come from one backward pass. They are taken on the way from all closed to all
 open, then near the circuits that they choose. `chosen` has most of the behaviour, `matched` is most like the model.
-They differ: what works against the behaviour is left out of the first. (Twelve passes are few; the default is 40.)""",
+They differ: what works against the behaviour is left out of the first. (Ten passes are few; the default is 40.)""",
     ),
     (
         "code",
-        """edges = cx.circuits.find_edges(model, task, budget=12, seed=0)
+        """edges = cx.circuits.find_edges(model, task, budget=10, seed=0)
 edges""",
     ),
     (
@@ -40,11 +40,11 @@ edges""",
 
 The Mechanistic Interpretability Benchmark scores circuits of 0.1 to 100 % of the edges. CPR is the area under the
 share of the behaviour that they keep (higher is better), CMD the area between that and the whole model (0 is best).
-Four prompts that the search has not seen, and the field's own rankings beside ours:""",
+Three prompts that the search has not seen, and the field's own rankings beside ours:""",
     ),
     (
         "code",
-        """heldout = task.fresh(4, seed=1)
+        """heldout = task.fresh(3, seed=1)
 ways = {
     "found": edges,  # gives 'chosen' and 'matched'
     "EAP": cx.attribution_scores(game, method="eap"),
@@ -85,14 +85,14 @@ for keep, way in ((True, "only these: "), (False, "without them:")):
 
 `cx.find_circuit(model, task, "edges")` goes on from here: the strongest edges become the players of a small game,
 and pairs of them are measured in random contexts, as pairs of heads are. Here are the ten edges with the largest
-effects, and what pairs of them do to each other, decoded from 60 ablations of these edges alone.""",
+effects, and what pairs of them do to each other, decoded from 40 ablations of these edges alone.""",
     ),
     (
         "code",
         """import numpy as np
 
 strongest = [edges.names[i] for i in np.argsort(-np.abs(edges.scores))[:10]]
-found = cx.explain(cx.EdgeGame(model, task, strongest), budget=60, n_heldout=20, n_contexts=4)
+found = cx.explain(cx.EdgeGame(model, task, strongest), budget=40, n_heldout=16, n_contexts=3)
 found.circuit""",
     ),
     (
@@ -250,7 +250,7 @@ def train(mask, seed):
 
 
 game = cx.TrainingGame(TrainFunction(train, workers=0, name="ridge"), 8, seeds=2, workers=workers)
-sweep = cx.explain(game, budget=60, n_heldout=20, n_contexts=4)
+sweep = cx.explain(game, budget=40, n_heldout=16, n_contexts=3)
 print(sweep.interactions.top(5))""",
     ),
     ("code", """workers.close()  # ends the processes, and Ray where it was started here"""),
