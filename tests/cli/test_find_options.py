@@ -84,7 +84,7 @@ def command(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_the_pilot_and_the_curve_are_printed(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 0
     printed = capsys.readouterr()
-    assert "explained  verdict" in printed.out
+    assert "main effects  verdict" in printed.out
     assert "learning curve\n  20 ablations: R² " in printed.out
     assert "  40 ablations: R² " in printed.out
     assert "warning: --until 0.999 was not reached" in printed.err

@@ -144,7 +144,8 @@ def page(command: str, about: str, rows: list[tuple[str, str, dict[str, float | 
         f"`{command}`",
         (__doc__ or "").split("\n\n", 2)[2].strip(),
         f"{about}; {time.strftime('%Y')}. A row is one random game. The column `{WITH_GRADIENTS}` has the gradients of "
-        "the function at the same masks as well, as a model gives them; no peer can use them. `{ALL_SIZES}` is the "
+        "the function at the same masks as well, as a model gives them; no peer can use them. "
+        f"`{ALL_SIZES}` is the "
         "fit to masks that keep shares from 2 to 98 %, as Shapley values weigh them. A dash is a "
         "peer that failed, or a search of ProxySPEX's parameters from more than 100 values, which takes minutes.",
     ]
