@@ -137,7 +137,7 @@ def test_refinement_runs_what_it_chooses_and_learns_from_it(planted):
     def decode(run):
         return cx.decode(run.masks, run.values, gradients=run.gradients, names=game.names)
 
-    found = refine(game, run, decode, [2, 5, 7], rounds=6, tolerance=0.05, progress=False)
+    found = refine(game, run, decode, [2, 5, 7], rounds=6, progress=False)
     assert len(found.run) > len(run)
     for tried in found.rounds[-1]:
         assert tried.value == pytest.approx(metric_of(game, {game.names[i] for i in tried.members}), abs=1e-5)
@@ -149,6 +149,20 @@ def test_refinement_runs_what_it_chooses_and_learns_from_it(planted):
         found.highest(3)
     with pytest.raises(UserError, match="at least one round"):
         refine(game, run, decode, [2], rounds=0)
+
+
+def test_refinement_ends_where_nothing_new_is_chosen(planted):
+    game, _, _ = planted
+    run, calls = game.evaluate(cx.sample_masks(game.n_players, 24, seed=5), progress=False), []
+
+    def stubborn(run):
+        calls.append(len(run))
+        return cx.decode(run.masks[:24], run.values[:24], names=game.names, method="linear")
+
+    found = refine(game, run, stubborn, [2, 5, 7], rounds=6, tolerance=1e-9, progress=False)
+    assert not found.agreed
+    assert len(found.rounds) == 2  # the second chooses what the first has run
+    assert calls == [24, len(found.run)]
 
 
 def test_find_circuit_refines_when_asked(planted):

@@ -2,7 +2,8 @@
 
 A small circuit keeps far fewer components than the masks that the function was decoded from, so its decoded value is a
 guess. Each round runs the circuits that the function now chooses, with their gradients, and adds them to the data,
-until the function predicts the circuits that it chooses, or the rounds are used up.
+until the function predicts the circuits that it chooses, or chooses none that has not been run, or the rounds are used
+up.
 """
 
 from __future__ import annotations
@@ -65,8 +66,10 @@ def refine(
             for members, guess, value in zip(circuits, predicted, found.values, strict=True)
         )
         done.append(tried)
-        run = _joined(run, found)
+        known, run = len(run), _joined(run, found)
         agreed = all(abs(each.predicted - each.value) <= tolerance * span for each in tried)
+        if len(run) == known:
+            break  # another round would decode the same data and choose the same circuits
         with no_warnings():
             interactions = decode(run)
         if agreed:
