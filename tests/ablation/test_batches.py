@@ -26,7 +26,7 @@ def masks_for(n: int, size: int = 9) -> np.ndarray:
     return masks
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_the_size_of_batches_changes_nothing(tiny, model):
     task = tiny.task(model, lengths=(5, 4, 5, 5))
     masks = masks_for(15, 5)
@@ -36,6 +36,7 @@ def test_the_size_of_batches_changes_nothing(tiny, model):
         np.testing.assert_allclose(game.evaluate(masks).per_prompt, expected.per_prompt, atol=1e-4)
 
 
+@pytest.mark.some(3)
 def test_order_and_repetition_of_masks_change_nothing(tiny, model):
     game = ComponentGame(model, tiny.task(model), "heads+mlps", batch_rows=6)
     masks = masks_for(game.n_players)
@@ -100,7 +101,7 @@ def memory_for(
     return tried
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 @pytest.mark.parametrize("executor", KINDS)
 @pytest.mark.parametrize("gradients", [False, True])
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 100])
@@ -203,6 +204,7 @@ def test_blocks_that_pytorch_keeps_for_itself_are_free(monkeypatch):
     assert free_memory(card) == 2 * 10**9
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("baseline", ["mean", "resample"])
 @pytest.mark.parametrize("message", MESSAGES)
 def test_baselines_and_the_clean_pass_take_what_memory_there_is(tiny, monkeypatch, baseline, message):

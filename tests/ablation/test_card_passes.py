@@ -47,7 +47,7 @@ def gates_of(n_players: int, seed: int, keep: float = 0.5) -> np.ndarray:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_card_passes_give_what_hooks_give(tiny, family, baseline, card, monkeypatch):
     monkeypatch.setenv("CIRCUITSPEX_KERNELS", "off")
     model = tiny.bridge(family)
@@ -68,6 +68,7 @@ SMALL = {"LEAST_ROWS": 1, "LEAST_NEURONS": 8, "MOST_KEPT": 0.95}
 """Limits at which even tiny models skip all that can be skipped."""
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("baseline", ["zero", "mean"])
 def test_what_is_skipped_changes_nothing(tiny, family, baseline, card, monkeypatch):
@@ -102,6 +103,7 @@ def test_what_is_skipped_changes_nothing(tiny, family, baseline, card, monkeypat
             assert any(layer.mlp and layer.mlp.masks is not None for layer in layers)
 
 
+@pytest.mark.some(2)
 @pytest.mark.skipif(torch.cuda.is_available(), reason="test_fused_gpu does it compiled")
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
 def test_the_kernels_give_what_hooks_give(tiny, family, card, monkeypatch):
@@ -173,6 +175,7 @@ def test_masks_that_are_on_lie_beside_each_other():
         ]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("selector", ["heads+mlps", "heads", "L0.heads+L1.neurons:16+L2.neurons:48", "neurons:1"])
 @pytest.mark.parametrize("limits", [{}, SMALL])

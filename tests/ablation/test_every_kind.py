@@ -71,7 +71,7 @@ def some_gates(n: int, seed: int = 0) -> np.ndarray:
     return gates
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 @pytest.mark.parametrize(("family", "baseline"), PAIRS)
 def test_batches_are_the_plain_loop(tiny, family, baseline):
     model = tiny.bridge(family)
@@ -89,6 +89,7 @@ def test_batches_are_the_plain_loop(tiny, family, baseline):
         np.testing.assert_allclose(game.evaluate(gates[:1]).per_prompt[0], own, atol=1e-5)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
 def test_in_double_precision_the_two_are_one(tiny, family, request):
     model = tiny.bridge(family, torch.float64)
@@ -102,6 +103,7 @@ def test_in_double_precision_the_two_are_one(tiny, family, request):
         np.testing.assert_allclose(run.per_prompt, plain, atol=1e-11, err_msg=selector)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox", "gemma2"])
 def test_slopes_are_central_differences(tiny, family, request):
     model = tiny.bridge(family, torch.float64)
@@ -213,6 +215,7 @@ def by_hand(original: Any, family: str, task: Any, game: ComponentGame, gates: n
     return np.array(found)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("selector", ["experts", "experts@-1", "L1E2+L2E0@1+L2E3@1"])
 @pytest.mark.parametrize("family", MIXTURES)
 def test_experts_out_of_the_choice(tiny, family, selector, request):
@@ -233,6 +236,7 @@ def test_experts_out_of_the_choice(tiny, family, selector, request):
         np.testing.assert_allclose(game.evaluate(gates).per_prompt, expected, atol=1e-10, rtol=0)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(
     ("family", "selector", "latents"),

@@ -39,7 +39,7 @@ def some_masks(n: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
-@pytest.mark.some(3)
+@pytest.mark.some(9)
 def test_batched_and_hooks_and_the_plain_loop_agree(tiny, reference, family, model, baseline):
     for selector in SELECTORS:
         if family == "mixtral" and "neurons" in selector:
@@ -59,6 +59,7 @@ def test_batched_and_hooks_and_the_plain_loop_agree(tiny, reference, family, mod
         assert run.values.std() > 1e-3, "these ablations change nothing, so the comparison says nothing"
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("baseline", ["zero", "resample"])
 def test_interior_gates_agree(tiny, reference, family, model, baseline):
     task = tiny.task(model, metric=raw_logit)
@@ -119,7 +120,7 @@ def test_components_are_what_their_names_say_in_the_original_model(tiny, family,
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_all_kept_is_the_model_itself(tiny, family, model, baseline):
     task = tiny.task(model, metric=raw_logit)
     with torch.no_grad():
@@ -181,6 +182,7 @@ def test_a_head_of_a_key_value_group_is_ablated_alone(tiny):
     np.testing.assert_allclose(run.per_prompt[0], difference.numpy(), atol=1e-4)
 
 
+@pytest.mark.some(3)
 def test_kl_against_the_clean_model(tiny, family, model, reference):
     task = tiny.task(model, metric="kl")
     components = select(model_structure(model), "heads")
@@ -194,7 +196,7 @@ def test_kl_against_the_clean_model(tiny, family, model, reference):
 
 
 @pytest.mark.parametrize("baseline", ["mean", "resample"])
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_padding_changes_no_value(tiny, family, model, baseline):
     """Prompts of several lengths in one task give what each of them gives alone, whatever fills the shorter ones."""
     task = tiny.task(model, lengths=(4, 6, 4, 7), metric=raw_logit)
@@ -239,6 +241,7 @@ def failing_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefix.Prefix, "residual", fail)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [(wrong_residual, "a shortened pass gave other logits"), (failing_pass, "failed (AttributeError: no such thing)")],

@@ -49,6 +49,7 @@ def routed_by_hand(gate: Any, x: torch.Tensor, gates: torch.Tensor) -> tuple[tor
     return torch.stack(weights), torch.stack(indices)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("family", SIGMOID)
 def test_experts_of_sigmoid_routers_with_a_correction_bias(tiny, family):
     model, original = biased(tiny.fresh_bridge(family), family), biased(tiny.hf_model(family), family)
@@ -168,6 +169,7 @@ def written_by_hand(experts: Any, x: torch.Tensor, indices: torch.Tensor, weight
     return of_token[..., None] * F.silu(gate) * up
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
 @pytest.mark.parametrize("family", ["qwen2_moe", "glm4_moe", "deepseek_v3"])
 def test_neurons_of_experts_are_those_of_the_plain_model(tiny, family, baseline):

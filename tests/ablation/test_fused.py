@@ -33,7 +33,7 @@ def fresh(n: int) -> tuple[np.ndarray, int]:
 
 @pytest.mark.parametrize("selector", SELECTORS)
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
-@pytest.mark.some(4)
+@pytest.mark.some(12)
 def test_fused_gives_what_hooks_give(tiny, family, model, selector, baseline):
     if family == "mixtral":
         pytest.skip("not a dense model")
@@ -143,6 +143,7 @@ def test_positions_before_the_first_ablated_one_are_not_computed(tiny, monkeypat
     assert lengths == {2}
 
 
+@pytest.mark.some(3)
 def test_checkpointing_changes_no_gradient(tiny, model, family, monkeypatch):
     if family == "mixtral":
         pytest.skip("not a dense model")

@@ -33,7 +33,7 @@ def gates_for(n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
-@pytest.mark.some(3)
+@pytest.mark.some(9)
 def test_gradients_are_central_differences(tiny, reference, family, baseline, request):
     model = tiny.bridge(family, torch.float64)
     request.getfixturevalue("exact")  # after the model has been made
@@ -48,6 +48,7 @@ def test_gradients_are_central_differences(tiny, reference, family, baseline, re
         np.testing.assert_allclose(run.gradients, expected, **TOLERANCE)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("batch_rows", [None, 1, 2])
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral"])
 def test_gradients_of_prompts_of_two_lengths(tiny, reference, family, batch_rows, request):

@@ -41,7 +41,7 @@ def gates_of(game: ComponentGame, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("selector", SELECTORS)
 @pytest.mark.parametrize("baseline", ["zero", "resample"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.some(4)
+@pytest.mark.some(12)
 def test_slopes_are_those_of_plain_hooks(tiny, family, selector, baseline, checkpointing, monkeypatch, request):
     if checkpointing:
         monkeypatch.setattr(engine, "_FEW_ROWS", 10**6)

@@ -25,7 +25,7 @@ def state(model: Any) -> tuple[Any, ...]:
     )
 
 
-@pytest.mark.some(4)
+@pytest.mark.some(8)
 @pytest.mark.parametrize("executor", ["auto", "batched", "hooks"])
 @pytest.mark.parametrize("gradients", [False, True])
 def test_nothing_is_left_after_a_run_and_after_an_exception(tiny, family, model, executor, gradients, hooks_left):
@@ -69,6 +69,7 @@ def test_an_interrupt_leaves_nothing(tiny, hooks_left):
     assert hooks_left(model) == {}
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("executor", ["auto", "batched", "hooks"])
 @pytest.mark.parametrize("metric", ["logit_diff", explode])
 def test_a_hook_of_the_users_own_stays(tiny, executor, metric, hooks_left):

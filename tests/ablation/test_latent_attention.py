@@ -83,7 +83,7 @@ def raw_logit(logits: torch.Tensor, rows: Any) -> torch.Tensor:
         *((family, names) for family in GATED for names in ("L0H1+L2H3", "L0H1.q+L2H0.q", "L0H1.k+L2H1.v")),
     ],
 )
-@pytest.mark.some(3)
+@pytest.mark.some(9)
 def test_heads_queries_and_values_are_those_of_the_plain_model(tiny, family, names, baseline):
     model, original = tiny.bridge(family), tiny.hf_model(family)
     # As many tokens as heads: the axes can't be told apart by their length.

@@ -30,6 +30,7 @@ def forced(hf: Any, prompt: str, answer: str) -> float:
     return float(sum(steps[len(first) - 1 + k, token] for k, token in enumerate(ids)))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_nothing_ablated_gives_plain_teacher_forcing(family: str, tiny: SimpleNamespace) -> None:
     model, hf = tiny.bridge(family), tiny.hf_model(family)
@@ -59,7 +60,7 @@ def test_nothing_ablated_gives_plain_teacher_forcing(family: str, tiny: SimpleNa
 
 @pytest.mark.parametrize("components", ["heads+mlps", "heads@-1+mlps", "layers[1:].heads@-2"])
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_ablations_are_those_of_plain_torch_hooks(baseline: str, components: str, tiny: SimpleNamespace) -> None:
     """The counterfactual is followed by the same answer; the mean is over reference prompts with answers; @-1 is the
     prompt's last token and not the answer's."""
@@ -86,7 +87,7 @@ def test_with_a_bos_token_and_prompts_of_two_lengths(baseline: str, tiny: Simple
 
 @pytest.mark.parametrize("components", ["heads+mlps", "neurons:16", "heads@-1", "layers[1:].heads@-2+mlps@-1"])
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
-@pytest.mark.some(2)
+@pytest.mark.some(6)
 def test_every_executor_gives_what_plain_hooks_give(family: str, components: str, tiny: SimpleNamespace) -> None:
     model = tiny.bridge(family)
     task = long_task(model, lengths=(6, 4, 6, 6, 6))

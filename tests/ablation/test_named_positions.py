@@ -55,6 +55,7 @@ def test_nothing_ablated_gives_the_metric_of_hugging_face_logits(family: str, ti
     assert task.report(model).mean_metric == pytest.approx(np.mean(expected), abs=1e-4)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("components", ["heads+mlps", "neurons:16", "heads@-1", "layers[1:].heads@-2+mlps@-1"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_executor_gives_what_plain_hooks_give(family: str, components: str, tiny: SimpleNamespace) -> None:

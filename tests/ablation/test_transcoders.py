@@ -133,7 +133,7 @@ def some_gates(n: int, seed: int = 0) -> np.ndarray:
     return gates
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 @pytest.mark.parametrize("baseline", ["zero", "mean", "resample"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_values_are_those_of_plain_hooks_on_the_original_model(tiny, family, baseline):
@@ -149,6 +149,7 @@ def test_values_are_those_of_plain_hooks_on_the_original_model(tiny, family, bas
         assert np.ptp(expected, axis=0).min() > 1e-3, selector
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_other_kinds_beside_them_give_the_same_in_batches_and_one_by_one(tiny, family):
     model = tiny.bridge(family)

@@ -75,7 +75,7 @@ FAULTS: dict[str, tuple[str, Callable[[DenseModel], DenseModel]]] = {
 }
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_was_misread_is_refused(tiny, monkeypatch, dtype, fault):
@@ -122,7 +122,7 @@ def test_a_way_that_is_wrong_in_half_precision_only_is_refused(tiny, monkeypatch
     assert "where plain hooks have" in game.executor
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 @pytest.mark.parametrize("dtype", HALF)
 def test_every_dense_family_is_taken_in_half_precision(tiny, family, dtype):
     if family == "mixtral":
@@ -221,6 +221,7 @@ def test_a_prefix_is_tried_in_float32(tiny, monkeypatch, dtype):
     assert "no shared prefix: a shortened pass gave other logits" in game.executor
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("mixes", [False, True])
 @pytest.mark.parametrize("strict", [False, True])

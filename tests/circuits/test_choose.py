@@ -26,7 +26,7 @@ def value_of(function, n, members):
     return float(function.predict(x)[0])
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 @pytest.mark.parametrize("seed", range(12))
 def test_the_program_finds_the_best_of_all_subsets(seed):
     rng = np.random.default_rng([seed, 5])

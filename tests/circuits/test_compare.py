@@ -136,6 +136,7 @@ def test_the_same_seed_gives_the_same_comparison(tiny: SimpleNamespace, found: A
     assert again.changes == found.changes
 
 
+@pytest.mark.long
 def test_a_metric_without_gradients_is_compared_from_values(tiny: SimpleNamespace) -> None:
     before = tiny.bridge("llama")
 

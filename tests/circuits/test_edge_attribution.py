@@ -35,6 +35,7 @@ def activations(own: Any, other: Any, steps: int = 2) -> list[Any]:
     ]
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize(
     ("method", "ways", "passes"),

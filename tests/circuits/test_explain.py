@@ -31,6 +31,7 @@ class Pairs:
 WANTED = {("p1", "p2"): "needs", ("p3", "p4"): "backs up", ("p5", "p6", "p7"): "positive interaction"}
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("method", ["auto", "gp", "pursuit", "proxyspex", "spex"])
 def test_what_is_in_a_game_is_found(method):
     found = cx.explain(Pairs(), 256 if method in ("spex", "proxyspex") else 120, method=method, seed=3)
@@ -90,6 +91,7 @@ def test_features_of_a_regression(tmp_path):
     assert cx.Circuit.load(tmp_path / "circuit.json") == found.circuit
 
 
+@pytest.mark.long
 def test_every_export_takes_it_or_says_why_not(tmp_path):
     found = cx.explain(Pairs(), 100, seed=5)
     refused = set()
@@ -106,6 +108,7 @@ def test_every_export_takes_it_or_says_why_not(tmp_path):
     assert "p3" in svg
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_result():
     first, second = (cx.explain(Pairs(), 60, seed=7).circuit for _ in range(2))
     assert first.nodes == second.nodes
@@ -150,6 +153,7 @@ three = 3
 """
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", ["Game", "make"])
 def test_a_game_in_a_file(name, tmp_path, capsys):
     file = tmp_path / "colours.py"

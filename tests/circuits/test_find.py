@@ -88,6 +88,7 @@ def test_the_run_says_what_it_cost(found: Any, tiny: SimpleNamespace) -> None:
     assert set(run["timings"]) == {"ablate", "decode", "held_out", "measure", "directions", "verify"}
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_circuit_and_another_seed_another(tiny: SimpleNamespace, found: Any) -> None:
     model = tiny.bridge("llama")
 
@@ -128,7 +129,7 @@ def test_a_metric_without_gradients_falls_back_to_values(tiny: SimpleNamespace) 
 
 @pytest.mark.parametrize("method", ["linear", "proxyspex", "gp", "pursuit", "spex", "gradspex"])
 @pytest.mark.parametrize("components", ["mlps", "layers[1:].heads+mlps", "L1.neurons:12"])
-@pytest.mark.some(2)
+@pytest.mark.some(4)
 def test_every_method_on_every_kind_of_component(tiny: SimpleNamespace, method: str, components: str) -> None:
     model = tiny.bridge("gemma3")
     result = quiet_find(model, tiny.task(model), components, method=method, baseline="resample")

@@ -132,6 +132,7 @@ def stopped(tiny: SimpleNamespace) -> Any:
     return quiet_find(model, tiny.task(model, (5, 5, 5, 5)), budget=256, until=0.4)
 
 
+@pytest.mark.long
 def test_find_circuit_stops_early_and_says_so(stopped: Any) -> None:
     run = stopped.circuit.run
     assert run["budget"] == 256
@@ -149,6 +150,7 @@ def test_find_circuit_stops_early_and_says_so(stopped: Any) -> None:
     assert set(run["timings"]) == {"ablate", "decode", "held_out", "measure", "directions", "verify"}
 
 
+@pytest.mark.long
 def test_it_is_the_circuit_of_a_run_of_that_budget(stopped: Any, tiny: SimpleNamespace) -> None:
     model = tiny.bridge("llama")
     same = quiet_find(model, tiny.task(model, (5, 5, 5, 5)), budget=len(stopped.run))
@@ -208,6 +210,7 @@ def test_auto_works_without_gradients(tiny: SimpleNamespace, method: Any) -> Non
     assert found.circuit.run["plain_ablations"] == 30
 
 
+@pytest.mark.long
 def test_mixed_shares_are_recorded(tiny: SimpleNamespace) -> None:
     model = tiny.bridge("gpt2")
     found = quiet_find(model, tiny.task(model), budget=40, keep=(0.4, 0.9))

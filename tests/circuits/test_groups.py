@@ -173,6 +173,7 @@ def test_an_interaction_of_what_is_no_node_is_refused():
         broken.groups()
 
 
+@pytest.mark.long
 def test_planted_groups_are_found_on_the_model():
     model = plants.build(plants.USUAL)
     task = plants.task(model)

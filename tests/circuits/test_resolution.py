@@ -25,6 +25,7 @@ class Shifted:
         return (value[:, None] * self.columns).astype(self.kind) + self.constant
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("columns", [1, 4])
 @pytest.mark.parametrize(
     ("constant", "kind"), [(0, np.float64), (1e10, np.float64), (-3e9, np.float64), (50, np.float32)]

@@ -78,6 +78,7 @@ def test_no_mask_runs_twice_from_coarse_to_fine_and_in_comparisons(made, tiny, c
     assert max(calls.values()) == 1
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_examining_runs_no_mask_twice(tiny, calls) -> None:
     model = tiny.bridge("llama")
@@ -103,6 +104,7 @@ def test_options_are_checked_once_for_all(made) -> None:
             cx.find_circuit(model, task, **wrong)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:the model")
 def test_old_names_go_on_with_a_warning(made, tiny) -> None:
     model, task, heldout = made

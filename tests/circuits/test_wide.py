@@ -46,6 +46,7 @@ def test_gradients_are_kept_in_half_precision(found):
     assert found.run.gradients.shape == (40, N)
 
 
+@pytest.mark.long
 def test_the_planted_interactions_are_found_measured_and_replicate(found):
     assert found.faithfulness.r2 > 0.95
     edges = {edge.components: edge.effect for edge in found.circuit.interactions}

@@ -98,6 +98,7 @@ def test_the_pilot_and_the_curve_are_in_the_json(command: list[str], capsys: pyt
     assert run["keep_chosen"]["reason"].startswith(f"keep {run['keep']:g}")
 
 
+@pytest.mark.long
 def test_levels_are_printed_and_levels_that_do_not_nest_are_refused(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,7 +30,7 @@ def command(model: Path, *more: str, prompt: str = PROMPT) -> list[str]:
     return ["tokens", "--model", str(model), "--prompt", prompt, "--answer", " w9", *few, *more]
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(4)
 @pytest.mark.parametrize("way", ["token", "mean", "delete", "attention"])
 def test_files_are_whole_and_the_table_names_every_word(
     way: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -161,6 +161,7 @@ def test_verify_on_a_file_that_has_grown_takes_only_what_is_new(
     assert json.loads(capsys.readouterr().out)["report"]["n_prompts"] == 2
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_find_with_a_held_out_file_searches_on_all_prompts_and_verify_asks_for_the_file(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

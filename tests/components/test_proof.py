@@ -210,6 +210,7 @@ def test_a_proof_takes_few_passes(tiny, monkeypatch):
         assert 0 < len(runs) <= 4 * times
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("family", ["llama", "gemma2", "deepseek_v3", "qwen3_5"])
 def test_half_and_double_precision_prove_the_same(tiny, family, dtype):
@@ -245,6 +246,7 @@ def spoil(model: Any, layer: int, **parts: slice) -> None:
                 weight[:, columns] = 0
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("columns", [slice(None), slice(0, 8)])
 @pytest.mark.parametrize("name", ["o_proj", "down_proj", "q_proj", "k_proj", "v_proj"])
 def test_parts_that_do_nothing_are_offered(tiny, name, columns):

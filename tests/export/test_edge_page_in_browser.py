@@ -145,6 +145,7 @@ def test_nothing_is_wider_than_the_window(width, scheme, open_page):
     assert page.evaluate("document.querySelector('#panel').scrollWidth <= document.querySelector('#panel').clientWidth")
 
 
+@pytest.mark.long
 def test_a_thousand_edges_answer_quickly(open_page):
     page = open_page(edge_circuit(SMOLLM2, 1_000, 20))
     took = page.evaluate(

@@ -76,6 +76,7 @@ def test_hostile_text_stays_text():
         assert any("<script>alert(1)</script>" in part for part in page.text)
 
 
+@pytest.mark.long
 @given(circuits())
 @settings(max_examples=25, deadline=None)
 def test_any_circuit_gives_a_page(circuit):

@@ -138,6 +138,7 @@ def test_circuits_of_edges_are_counted_as_the_format_counts_them(shape, tmp_path
     assert len(json.loads((tmp_path / "chosen" / "1.json").read_text())["edges"]) == len(scores)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 def test_a_search_among_edges_gives_the_circuits_that_it_ran(tiny: SimpleNamespace, tmp_path, capsys) -> None:
     model = tiny.bridge("llama")

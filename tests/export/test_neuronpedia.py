@@ -34,6 +34,7 @@ def graph_of(circuit):
     return data
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("seed", range(8))
 def test_effects_are_links_and_interactions_are_links_or_supernodes(seed):
     circuit = mixed(seed)

@@ -95,6 +95,7 @@ def _frames(page, count):
     return frames
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("style", "theme"), [("background:#fff;color:#222", "light"), ("background:#111;color:#ddd", "dark")]
 )

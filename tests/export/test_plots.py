@@ -61,6 +61,7 @@ def _said(figure):
     return " | ".join(text.get_text() for text in _texts(figure))
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("made", [_full(), _full(300, 1, n_layers=48, n_edges=200)], ids=["14", "300"])
 @pytest.mark.parametrize("plot", PLOTS.values(), ids=PLOTS)
 def test_texts_are_inside_and_large_enough(plot, made):
@@ -77,6 +78,7 @@ def test_texts_are_inside_and_large_enough(plot, made):
         assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, text.get_text()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("plot", PLOTS.values(), ids=PLOTS)
 def test_files_do_not_depend_on_settings(plot, tmp_path):
     made = _full()

@@ -98,6 +98,7 @@ def test_the_strongest_are_told_apart_by_more_than_colour():
     assert len({line.get_linestyle() for line in lines}) > 1
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
 def test_the_ending_says_the_form_and_bytes_repeat(ending, tmp_path):
     starts = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}

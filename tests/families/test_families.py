@@ -24,6 +24,7 @@ SOME = {
 ROWS = [(0, 1, 1), (0.5, 0.3, 0.7)]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", SOME)
 def test_what_the_package_says_is_what_plain_pytorch_says(name):
     found = dict(examine(FAMILIES[name], baselines=SOME[name], executors=["auto", "hooks"], gates=ROWS))
@@ -33,6 +34,7 @@ def test_what_the_package_says_is_what_plain_pytorch_says(name):
     assert ("neurons" in right) != ("expert" in right)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("kind", "place"),
     [

@@ -186,7 +186,7 @@ def clean_values(make: Any, model: Any, tiny: Any, parts: Any) -> Any:
 @pytest.mark.filterwarnings("ignore:the model has")
 @pytest.mark.parametrize("make", [heads, words])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
-@pytest.mark.some(4)
+@pytest.mark.some(12)
 def test_values_are_those_of_the_model_as_it_is(changing, tiny, tmp_path, make, change):
     allowed = [each for each in EXECUTORS if not (each == "batched" and change is hook_that_mixes_rows)]
     stores = {executor: tmp_path / f"{executor}.sqlite" for executor in allowed}
@@ -230,6 +230,7 @@ def test_a_hook_that_mixes_rows_lets_nothing_run_in_batches(changing, tiny, make
             make(changing, tiny, executor="batched")
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
 def test_a_changed_model_has_an_identity_of_its_own(changing, tiny, change):
     before = cx.model_identity(changing)
@@ -262,6 +263,7 @@ def test_gradients_see_backward_hooks(changing, tiny):
     np.testing.assert_allclose(game.evaluate(masks, gradients=True).gradients, clean, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_hook_with_a_state_of_its_own_is_asked_each_time(changing, tiny):
     scale = [1.0]
     block = changing.original_model.model.layers[0]

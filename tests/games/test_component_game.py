@@ -82,7 +82,7 @@ def test_wrong_masks_are_refused(game, masks, message):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("executor", ["auto", "batched", "hooks"])
 @pytest.mark.parametrize("gradients", [False, True])
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_a_metric_that_is_no_number_names_itself_and_the_prompt(tiny, bad, executor, gradients):
     model = tiny.bridge("gpt2")
 
@@ -118,6 +118,7 @@ def test_a_metric_of_another_shape_is_refused(tiny, wrong, message):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.some(4)
 def test_prompts_keep_their_places_when_lengths_are_mixed(tiny, model):
     """Column p of ``per_prompt`` is prompt p of the task, however prompts are grouped."""
     task = tiny.task(model, lengths=(6, 4, 5, 4, 6))

@@ -54,7 +54,7 @@ def reference(hf: Any, game: TokenGame, mask: Any) -> torch.Tensor:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("part", [None, "w2 w5 w6"])
 @torch.no_grad()
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_batches_give_what_hugging_face_gives_one_mask_at_a_time(
     family: str, way: str, part: str | None, tiny: SimpleNamespace
 ) -> None:
@@ -84,7 +84,7 @@ def test_batches_give_what_hugging_face_gives_one_mask_at_a_time(
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_batches_give_what_plain_hooks_give(way: str, family: str, tiny: SimpleNamespace) -> None:
     model = tiny.bridge(family)
     masks = some_masks(8, seed=1)
@@ -98,7 +98,7 @@ def test_batches_give_what_plain_hooks_give(way: str, family: str, tiny: SimpleN
 
 @pytest.mark.parametrize("way", ["token", "mean", "attention"])
 @pytest.mark.parametrize("answer", [(" w9", " w10"), (" w9 w10 w11", None)])
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_gradients_are_those_of_central_differences(
     way: str, answer: tuple[str, str | None], family: str, tiny: SimpleNamespace, request: pytest.FixtureRequest
 ) -> None:
@@ -128,6 +128,7 @@ def test_gates_in_between_are_those_of_plain_hooks(way: str, tiny: SimpleNamespa
     assert one.gradients == pytest.approx(other.gradients, abs=1e-5)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("way", ["token", "mean"])
 def test_gradients_of_long_prompts_are_the_same(way: str, family: str, tiny: SimpleNamespace, hooks_left: Any) -> None:
     """Where activations don't fit, blocks are computed again in the backward pass."""
@@ -151,6 +152,7 @@ def test_deletion_has_no_gates_and_no_gradients(tiny: SimpleNamespace) -> None:
         game.evaluate(np.full((1, 8), 0.5))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_mask_gives_the_same_alone_and_among_others(way: str, tiny: SimpleNamespace) -> None:
     game = TokenGame(tiny.bridge("gpt2", torch.float64), TWELVE, " w9", ablate=way)
@@ -159,6 +161,7 @@ def test_a_mask_gives_the_same_alone_and_among_others(way: str, tiny: SimpleName
     assert game(masks) == pytest.approx(alone, abs=1e-5)
 
 
+@pytest.mark.some(3)
 def test_nothing_ablated_is_the_model_itself(model: Any, tiny: SimpleNamespace) -> None:
     ids = torch.tensor([tiny.tokenizer(PROMPT, add_special_tokens=False)["input_ids"]])
     with torch.no_grad():
@@ -225,6 +228,7 @@ def test_a_metric_of_ones_own_and_one_that_knows_the_clean_model(tiny: SimpleNam
     assert values[1] > 1e-3
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_batches_are_tried_in_float32(way: str, dtype: torch.dtype, tiny: SimpleNamespace, monkeypatch: Any) -> None:
@@ -242,7 +246,7 @@ def test_batches_are_tried_in_float32(way: str, dtype: torch.dtype, tiny: Simple
 @pytest.mark.parametrize(
     ("answer", "wrong"), [(" w9 w10 w11", " w12 w13"), (" w9 w10", " w9 w11"), (" w9", " w12 w13"), (" w9 w10", " w12")]
 )
-@pytest.mark.some(2)
+@pytest.mark.some(4)
 def test_two_answers_of_several_tokens_are_compared_whole(
     way: str, answer: str, wrong: str, tiny: SimpleNamespace
 ) -> None:

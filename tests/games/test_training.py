@@ -41,6 +41,7 @@ def weights(seed=0):
     return torch.cat([found, torch.zeros(1, N), torch.ones(1, N), torch.rand(1, N, generator=random)]).double()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("batch_size", [None, 4, 7])
 @pytest.mark.parametrize(
     "optimizer",

@@ -147,6 +147,7 @@ def test_a_process_that_dies_takes_no_other_run_with_it():
     assert np.allclose(caught.value.finished.values, [additive(mask) for mask in caught.value.finished.masks])
 
 
+@pytest.mark.long
 def test_one_thread_a_process():
     run = cx.TrainingGame(TrainFunction(threads, n_values=2, workers=1), 4).evaluate(ALL[:1])
     assert run.per_prompt.tolist() == [[1.0, 1.0]]

@@ -43,7 +43,7 @@ def test_numbers_in_any_holder_are_the_same_numbers(kind):
     np.testing.assert_array_equal(per_prompt_of(lambda masks: AS[kind](numbers(masks)))(MASKS).mean(1), numbers(MASKS))
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(4)
 @pytest.mark.parametrize("hold", [AS["bfloat16"], AS["gradient"], AS["lists"], pd.DataFrame])
 def test_masks_values_and_gradients_to_decode_come_in_any_holder(hold):
     masks, slopes = sample_masks(5, 64, seed=0), np.tile([2.0, 0, 0, 0, 0], (64, 1))

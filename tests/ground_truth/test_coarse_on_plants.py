@@ -50,6 +50,7 @@ def test_the_planted_layers_are_opened_and_the_decoy_stays_whole(found):
     assert len(names) == 1 + 6 + 6 + 5 + plants.D_MLP
 
 
+@pytest.mark.long
 def test_the_planted_heads_and_the_neurons_that_read_them_are_in_the_circuit(found):
     nodes = {node.name for node in found.levels[1].found.circuit.nodes}
     assert PLANT.nodes() | {"L3M"} <= nodes

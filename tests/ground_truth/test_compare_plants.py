@@ -43,6 +43,7 @@ def test_the_made_change_is_found_in_every_pair(comparisons):
         assert tuple(sorted(group.heads)) in names
 
 
+@pytest.mark.long
 def test_what_else_is_reported_keeps_to_the_false_discovery_rate(comparisons):
     changes = [(set(change.components), group) for found, group in comparisons for change in found.found]
     wrong = sum(not members <= set(group.heads) for members, group in changes)

@@ -53,6 +53,7 @@ def test_the_birth_of_the_circuit_is_visible(series):
     assert metric[-1] > metric[0] + 5
 
 
+@pytest.mark.long
 def test_the_same_checkpoint_twice_is_said_and_not_measured_again():
     models = {name: induction.load_checkpoint(step) for name, step in (("a", 500), ("b", 500), ("c", 0))}
     task = induction.task(models["a"], n_prompts=6)
@@ -62,6 +63,7 @@ def test_the_same_checkpoint_twice_is_said_and_not_measured_again():
     assert found.points[2].effects != found.points[0].effects
 
 
+@pytest.mark.long
 def test_two_checkpoints_compared_show_what_was_gained():
     before, after = induction.load_checkpoint(0), induction.load_checkpoint(500)
     found = compare(before, after, induction.task(before, n_prompts=16), budget=96, n_contexts=24, progress=False)
@@ -85,6 +87,7 @@ def test_wrong_calls_are_one_line(models, options, said):
         compare_series(models, None, **options)
 
 
+@pytest.mark.long
 def test_the_induction_head_attends_to_what_came_after_the_same_word():
     """The head that the circuit names as strongest is an induction head by its attention, too."""
     model = induction.load_checkpoint(STEPS[-1])

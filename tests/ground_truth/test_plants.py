@@ -25,6 +25,7 @@ def game_of(plant, baseline="mean"):
     return cx.ComponentGame(model, plants.task(model), baseline=baseline)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("name", PLANTS)
 @pytest.mark.parametrize("baseline", ["mean", "zero"])
 def test_every_mask_gives_what_was_planted(name, baseline):
@@ -36,6 +37,7 @@ def test_every_mask_gives_what_was_planted(name, baseline):
     np.testing.assert_allclose(game(masks), expected, atol=1e-5)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", PLANTS)
 def test_the_exact_transform_names_what_was_planted(name):
     plant = PLANTS[name]
@@ -44,7 +46,7 @@ def test_the_exact_transform_names_what_was_planted(name):
     assert dict(truth.interactions) == plant.interactions()
 
 
-@pytest.mark.some(2)
+@pytest.mark.some(4)
 @pytest.mark.parametrize("name", PLANTS)
 def test_auto_finds_every_planted_interaction_with_its_sign_and_replication_leaves_no_other(name):
     plant = PLANTS[name]

@@ -36,6 +36,7 @@ def test_the_model_computes_what_the_program_means(program):
     assert [words[outputs[i]] for i in best] == list(said.values())
 
 
+@pytest.mark.some(3)
 def test_a_component_matters_under_some_mask_if_and_only_if_the_compiler_used_it(program):
     _, game, circuit = program
     n = game.n_players

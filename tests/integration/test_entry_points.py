@@ -98,6 +98,7 @@ def folder(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
+@pytest.mark.long
 def test_each_is_used_from_python(installed: Path, folder: Path) -> None:
     done = run("-c", FROM_PYTHON, str(folder), path=installed)
     assert done.returncode == 0, done.stderr

@@ -78,6 +78,7 @@ def test_an_operator_that_fails_or_is_wrong_fails_the_benchmark(
         assert [row[3] for row in rows(text)[1:]] == ["failed", "failed", rows(text)[3][3]]
 
 
+@pytest.mark.long
 def test_the_table_of_the_engine_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = "--table gpu --device cpu --models tiny --components heads+mlps neurons:8 --masks 6 --single 2 --repeats 1"
     more = f"--length 5 --prompts 1 3 --rows 9 --out {tmp_path} --name engine"

@@ -216,7 +216,7 @@ def _check(form: str, raw: bytes) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("kind", RESULTS)
-@pytest.mark.some(4)
+@pytest.mark.some(8)
 def test_what_is_written_is_harmless(kind: str, name: str, tmp_path: Path) -> None:
     make, forms = RESULTS[kind]
     if kind == "prompt" and not name.strip():
@@ -241,6 +241,7 @@ FEW = ("\ud83d$x^$\u202e\x1b[31m\0", "x" * 900)
 """For pictures, which take long."""
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("name", FEW, ids=["mixed", "long"])
 @pytest.mark.parametrize("form", ["png", "pdf"])
 def test_pictures_are_drawn(form: str, name: str, tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ def found(model: Any) -> Any:
         model,
         task,
         budget=60,
-        n_heldout=100,
+        n_heldout=50,
         n_contexts=10,
         max_nodes=6,
         max_interactions=4,
-        n_random=8,
+        n_random=5,
         progress=False,
     )
 

@@ -31,6 +31,7 @@ def compare(shape, dtype, activation, make, close, wide):
         close(found, expected)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("activation", definitions.ACTIVATIONS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_activate(dtype, activation, make, close, wide):

@@ -45,7 +45,7 @@ def compare(sizes, dtype, kind, make, close, wide, rotary=0, before=0, softcap=0
         assert (found.reshape(zero.shape)[zero] == 0).all()
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 @pytest.mark.parametrize("kind", [None, "on", "off", "binary", "partial"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_attention(dtype, kind, make, close, wide):
@@ -53,6 +53,7 @@ def test_attention(dtype, kind, make, close, wide):
     compare((2, 1, 3, 1, 1, 9, 24), dtype, kind, make, close, wide, base_rows=1 if kind else 0)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("sizes", "options"),
@@ -74,6 +75,7 @@ def test_shapes(sizes, options, dtype, make, close, wide):
     compare(sizes, dtype, "partial" if "base_rows" in options else None, make, close, wide, **options)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("kind", ["on", "off", "binary", "partial"])
 def test_gates_at_each_position(kind, make, close, wide):
     compare((3, 2, 4, 2, 6, 9, 16), EXACT, kind, make, close, wide, rotary=8, base_rows=2, each=True)

@@ -26,6 +26,7 @@ def of_norm(x, scale, shift, residual, masks, eps, centred, wide):
     return definitions.norm(*wide(x, scale, shift, residual), masks, eps, centred, torch.float64)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("case", CASES)
 def test_norm(case, make, close, wide):
     groups, rows, width, dtype, centred = case
@@ -51,7 +52,7 @@ def test_norm_takes_strides(make, close, wide, device):
         close(found, of_norm(x, scale, None, None, masks, 1e-5, False, wide), 33)
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 @pytest.mark.parametrize("case", CASES)
 def test_add_norm(case, make, close, wide, device):
     groups, rows, width, dtype, centred = case

@@ -54,6 +54,7 @@ def compare(shape, dtype, kind, options, make, close, wide):
     close(found.masked_fill(off, 0), expected, inputs)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("kind", ["on", "off", "binary", "partial"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
@@ -63,6 +64,7 @@ def test_project_in(shape, dtype, kind, make, close, wide):
     compare(shape, dtype, kind, (False, 0, False, False, "none", True), make, close, wide)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("activation", definitions.ACTIVATIONS)
 def test_activations_gates_and_baselines(activation, make, close, wide):
     shape = 3, 4, 3, 20, 24

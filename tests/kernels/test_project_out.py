@@ -34,6 +34,7 @@ def compare(shape, dtype, kind, base_rows, residual, make, close, wide):
     close(found, expected, blocks * width, dtype)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("kind", ["on", "off", "binary"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)

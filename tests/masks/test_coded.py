@@ -13,6 +13,7 @@ BUDGETS = [(1, 1), (1, 50), (2, 7), (5, 100), (12, 300), (20, 64), (20, 3000), (
 BUDGETS += [(64, 5000), (100, 3), (128, 999), (300, 1500), (1024, 184), (1024, 448), (1024, 1344), (2000, 1000)]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(("n", "k"), [*BUDGETS, (4096, 700), (10_000, 20)])
 @pytest.mark.parametrize("seed", [0, 5])
 def test_the_whole_budget_is_used(n, k, seed):

@@ -233,6 +233,7 @@ def test_a_base_beside_the_adapter_is_found(base, folder, tmp_path):
     assert model_identity(model) == model_identity(cx.load_model(folder))
 
 
+@pytest.mark.long
 def test_base_and_adapter_are_compared(base, folder, task_file):
     result = cx.compare(base, folder, task_file, **LITTLE)
     same = cx.compare(cx.load_model(base), lora(base), task_file, **LITTLE)

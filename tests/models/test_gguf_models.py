@@ -155,6 +155,7 @@ def test_a_file_gives_the_logits_of_the_model_it_was_written_from(tiny, tmp_path
         np.testing.assert_allclose(runs[0].per_prompt, runs[1].per_prompt, atol=1e-4)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("architecture", ["qwen2", "llama", "gemma2"])
 def test_what_was_read_can_be_saved_and_read_again(tiny, tmp_path, architecture):
     """The way that models of the catalogue go."""

@@ -12,6 +12,7 @@ from circuitspex.models.state import model_state
 HALF = [torch.bfloat16, torch.float16]
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("dtype", HALF)
 def test_it_computes_what_the_converted_model_does(tiny, family, dtype, hooks_left):
     model = tiny.bridge(family, dtype)

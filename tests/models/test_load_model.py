@@ -166,6 +166,7 @@ def test_loading_is_quiet_and_leaves_settings_alone(folder, capfd):
     assert captured.out == captured.err == ""
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("device_map", ["auto", {"": "cpu"}, {"model": "cpu", "lm_head": "cpu"}])
 def test_a_model_spread_by_a_device_map(tiny, folder, device_map):
     """Where there is one device, all of it lies there, and it is the same model."""

@@ -24,6 +24,7 @@ def saved(tiny, tmp_path):
     return save
 
 
+@pytest.mark.some(3)
 def test_the_same_weights_are_the_same_model_wherever_they_lie(tiny, family, saved):
     first = load_model(saved(tiny.hf_model(family), "first"))
     again = saved(tiny.hf_model(family), "again")

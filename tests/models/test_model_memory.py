@@ -29,6 +29,7 @@ def leave_free(monkeypatch, size):
     monkeypatch.setattr(memory, "free_memory", lambda device: size)
 
 
+@pytest.mark.some(3)
 def test_the_weights_are_as_large_as_announced(tiny, family, tmp_path):
     """Every family, also those whose queries, keys and values TransformerLens takes from one matrix."""
     tiny.hf_model(family).save_pretrained(tmp_path)

@@ -64,6 +64,7 @@ def test_weights_are_not_quantised_twice(folder, every_package):
         load_model(folder, quantization="4bit")
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("executor", ["hooks", "batched", "fused"])
 def test_ablations_are_those_of_the_plain_module_with_plain_hooks(tiny, dtype, executor):

@@ -176,6 +176,7 @@ print(json.dumps([torch.get_num_threads(), len(ran)]))
 """
 
 
+@pytest.mark.long
 def test_a_search_leaves_every_pool_of_threads_as_it_was(tmp_path) -> None:
     script = tmp_path / "run.py"
     script.write_text(SCRIPT.format(tests=str(Path(__file__).parents[1])))

@@ -29,6 +29,7 @@ def test_errors_are_about_those_of_repeated_experiments():
     assert np.mean(errors) == pytest.approx(truth, rel=0.35)
 
 
+@pytest.mark.long
 def test_prompts_are_drawn_too_where_they_are_given():
     rng = np.random.default_rng(0)
     masks = random_masks(80, 4, seed=1)
@@ -44,6 +45,7 @@ def test_prompts_are_drawn_too_where_they_are_given():
     assert over_masks.standard_errors[place] < 0.1 * of_prompts
 
 
+@pytest.mark.long
 def test_the_function_is_the_same_with_and_without():
     masks = random_masks(60, 6, seed=3)
     values = values_of(random_table(6), masks)

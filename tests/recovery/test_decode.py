@@ -42,7 +42,7 @@ def same(one, other):
     assert one.cross_validated == other.cross_validated
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 @pytest.mark.parametrize(
     ("method", "n_masks", "counts", "closeness"),
     [
@@ -74,7 +74,7 @@ def test_recovers_a_planted_function(method, n_masks, counts, closeness, seed):
 
 @pytest.mark.parametrize("keep", [0.3, 0.8])
 @pytest.mark.parametrize("method", ["pursuit", "proxyspex", "gp", "gradspex", "auto"])
-@pytest.mark.some(2)
+@pytest.mark.some(5)
 def test_recovers_from_masks_that_keep_more_or_less_than_half(method, keep):
     masks, values, gradients, table = planted(12, 100 if method == "gradspex" else 400, keep=keep)
     found = quietly(masks, values, gradients=gradients, method=method)
@@ -84,6 +84,7 @@ def test_recovers_from_masks_that_keep_more_or_less_than_half(method, keep):
     assert found.keep == pytest.approx(masks.mean())
 
 
+@pytest.mark.long
 def test_gradients_pay():
     masks, values, gradients, table = planted(40, 60)
     fresh = random_masks(500, 40, seed=99)
@@ -106,6 +107,7 @@ def test_same_seed_same_answer_bit_for_bit(method):
     assert other.cross_validated != first.cross_validated
 
 
+@pytest.mark.some(3)
 @pytest.mark.usefixtures("fewer_trees")
 def test_inputs_are_left_as_they_are(method):
     masks, values, gradients, _ = planted()
@@ -136,6 +138,7 @@ def test_noise_is_not_explained(method):
     assert found.cross_validated.r2 < 0.3
 
 
+@pytest.mark.some(3)
 @pytest.mark.usefixtures("fewer_trees")
 def test_repeated_masks(method):
     masks, values, gradients, table = planted(8, 30, noise=0.2)
@@ -151,7 +154,7 @@ def test_repeated_masks(method):
     assert sorted(set(samples.fold.tolist())) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.some(4)
+@pytest.mark.some(8)
 @pytest.mark.usefixtures("fewer_trees")
 @pytest.mark.parametrize("max_order", [1, 2, 3, 4])
 def test_no_interaction_is_larger_than_max_order(method, max_order):
@@ -162,6 +165,7 @@ def test_no_interaction_is_larger_than_max_order(method, max_order):
         assert max(map(len, found.terms)) == max_order
 
 
+@pytest.mark.some(3)
 @pytest.mark.usefixtures("fewer_trees")
 def test_terms_are_sorted_and_each_once(method):
     masks, values, gradients, _ = planted(noise=0.3)
@@ -261,6 +265,7 @@ def test_wrong_calls_are_one_clear_line(name):
             assert method in str(caught.value)
 
 
+@pytest.mark.some(3)
 @pytest.mark.usefixtures("fewer_trees")
 @pytest.mark.parametrize(("kept", "words"), [(True, "never ablated"), (False, "never kept")])
 def test_components_that_never_change_are_named(method, kept, words):

@@ -31,6 +31,7 @@ from circuitspex.recovery import decode
 pytestmark = pytest.mark.usefixtures("fewer_trees")
 
 
+@pytest.mark.some(4)
 @ALL
 def test_the_answer_is_sound_and_predict_is_the_sum_over_terms(decoder):
     found = decoded(decoder)
@@ -53,7 +54,7 @@ def test_auto_with_gradients_is_gradspex():
 
 @ON_ANY_MASKS
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.some(2)
+@pytest.mark.some(6)
 def test_permuted_components_permute_the_answer(decoder, seed):
     # Gradients are solved for in single precision to 1e-3; coordinate descent stops at 1e-4, on a path that depends on
     # the order, and SPEX's over 119 columns for 32 masks far from its end. All else differs by the order of sums only.
@@ -70,6 +71,7 @@ def test_permuted_components_permute_the_answer(decoder, seed):
     np.testing.assert_allclose(other.predict(fresh[:, order]), one.predict(fresh), atol=tolerance * values.std())
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_permuted_components_permute_what_spex_recovers(seed):
     """The design belongs to the places of components, so that the masks are others: the function is the same."""
@@ -102,6 +104,7 @@ def test_a_constant_game_is_its_constant_and_has_no_r2(decoder, level):
     assert found.score(masks, np.full(len(masks), level)).r2 is None
 
 
+@pytest.mark.some(3)
 @ON_ANY_MASKS
 def test_each_mask_twice(decoder):
     masks, values, gradients = (part[:20] for part in planted(decoder)[:3])
@@ -112,7 +115,7 @@ def test_each_mask_twice(decoder):
 @ON_ANY_MASKS
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.usefixtures("no_learning_curve")
-@pytest.mark.some(2)
+@pytest.mark.some(4)
 def test_copies_of_a_mask_do_not_explain_noise(decoder, seed):
     """Each mask has a random value of its own: a decoder that saw one copy knows the other."""
     rng = np.random.default_rng(seed)
@@ -133,6 +136,7 @@ def test_two_or_three_masks_many_times(decoder, n, n_distinct):
     sound(decoder.quietly(masks, values, gradients), masks)
 
 
+@pytest.mark.some(3)
 @ON_ANY_MASKS
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.usefixtures("no_learning_curve")
@@ -164,6 +168,7 @@ def test_spex_refuses_coded_masks_that_are_repeated():
     one_line(caught)
 
 
+@pytest.mark.some(4)
 @ALL
 @pytest.mark.parametrize(("n", "n_masks"), [(60, 10), (30, 8), (7, 2), (7, 3), (1, 2), (1, 5), (2, 2), (2, 3)])
 def test_few_masks_and_few_components(decoder, n, n_masks):
@@ -173,6 +178,7 @@ def test_few_masks_and_few_components(decoder, n, n_masks):
     sound(found, masks)
 
 
+@pytest.mark.some(3)
 @ON_ANY_MASKS
 def test_two_components_with_all_masks_and_repeats(decoder):
     masks = all_masks(2)[[0, 1, 2, 3, 0, 3, 3, 1]]
@@ -204,7 +210,7 @@ def test_a_shift_of_the_values_shifts_predictions_and_nothing_else(decoder, shif
 
 @ALL
 @pytest.mark.parametrize("factor", [-3.0, 1e-6, 1e6])
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_a_factor_of_the_values_is_one_of_the_coefficients_and_nothing_else(decoder, factor):
     masks, values, gradients, _ = planted(decoder)
     one, other = decoded(decoder), decoder.quietly(masks, factor * values, factor * gradients)
@@ -218,6 +224,7 @@ def test_a_factor_of_the_values_is_one_of_the_coefficients_and_nothing_else(deco
         assert others[term] == pytest.approx(abs(factor) * errors[term], abs=CLOSE * spread)
 
 
+@pytest.mark.some(3)
 @ALL
 def test_the_same_seed_gives_the_same_answer_bit_for_bit(decoder):
     masks, values, gradients, _ = planted(decoder)

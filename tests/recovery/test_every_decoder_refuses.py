@@ -68,6 +68,7 @@ def test_masks_of_other_numbers_are_refused(decoder, entry):
     one_line(caught)
 
 
+@pytest.mark.some(3)
 @ON_ANY_MASKS
 @pytest.mark.parametrize(("kept", "words"), [(True, "never ablated"), (False, "never kept")])
 def test_a_component_that_never_changes_is_named(decoder, kept, words):

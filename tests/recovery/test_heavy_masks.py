@@ -25,6 +25,7 @@ def _fit(seed, times, share=0.1):
     return r2(values_of(table, fresh), found.predict(fresh))
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("times", [20, 1000])
 def test_they_cost_little(times):
     clean = [_fit(seed, 0) for seed in range(4)]

@@ -117,6 +117,7 @@ def test_effects_of_any_set_are_mean_differences(keep):
         assert found.effect(*term) == pytest.approx(expected)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_sparse_array_is_symmetric_and_right(order):
     dense = made().to_sparse(order).todense()

@@ -136,6 +136,7 @@ def rebuilt(basis, coefficients, masks, keep):
     return sum(value * factors[:, list(term)].prod(1) for term, value in coefficients.items())
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("n", [1, 2, 4, 6])
 @pytest.mark.parametrize("index", INDICES)

@@ -37,6 +37,7 @@ def test_a_feature_and_its_parities_are_the_same_function(feature):
     assert feature.polynomial().predict(x) == pytest.approx(expected)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("keep", [0.5, 0.7])
 def test_planted_conjunctions_of_literals_are_found(seed, keep):

@@ -180,6 +180,7 @@ def test_counts_and_seeds_that_are_no_whole_numbers_are_one_line(call: str, numb
     assert len(str(caught.value)) < 200
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("call", [name for name in CALLS if name != "explain, heldout"])
 def test_whole_numbers_of_numpy_are_whole_numbers(call: str) -> None:
     with warnings.catch_warnings():

@@ -70,6 +70,7 @@ def quietly(*arguments, **options):
         return spex(*arguments, **options)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("n", "budget"), [(32, 500), (128, 984), (1024, 1344)])
 def test_clean_parities_are_recovered(n, budget, seed):
@@ -83,6 +84,7 @@ def test_clean_parities_are_recovered(n, budget, seed):
     assert max(game.batches) <= 256
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_of_10_db(seed):
     game, _ = parity_game(128, 10, seed, snr=10)
@@ -98,6 +100,7 @@ def test_4096_components():
     assert set(table) <= set(found.terms)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("seed", range(3))
 def test_the_refit_completes_and_games(seed):
     game = and_game(64, 10, seed)
@@ -112,6 +115,7 @@ def test_the_refit_completes_and_games(seed):
     assert refit > raw - 0.001, (seed, raw, refit)
 
 
+@pytest.mark.long
 def test_prediction_out_of_fold_is_honest():
     """A fold's values never reach the function that predicts them."""
     game, _ = parity_game(40, 6, 0, snr=10)
@@ -138,6 +142,7 @@ def test_noise_alone_is_not_explained(seed):
     assert found.function.variance() < 0.2
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("budget", "seed"), [(448, 2), (560, 2), (300, 0)])
 def test_what_is_not_found_does_no_harm(budget, seed):
     """Within a repetition the parities of a bin look alike; fits that mistake one for another must not be chosen."""
@@ -145,7 +150,7 @@ def test_what_is_not_found_does_no_harm(budget, seed):
     assert fresh_r2(game, quietly(game, budget, seed=seed)) > -0.05
 
 
-@pytest.mark.some(4)
+@pytest.mark.some(8)
 @pytest.mark.parametrize("budget", [2, 3, 5, 9, 17, 40, 64, 65, 100, 150, 296])
 @pytest.mark.parametrize("n", [1, 2, 5, 30, 200])
 def test_small_budgets_never_raise(n, budget):
@@ -177,6 +182,7 @@ def test_one_repetition_is_fitted_and_cross_validated_on_main_effects():
     assert max(len(term) for function in fitted.without_fold for term in function.terms) <= 1
 
 
+@pytest.mark.long
 def test_same_seed_same_answer_bit_for_bit():
     one, other = (spex(parity_game(64, 10, 1, snr=10)[0], 700, seed=5, batch_size=size) for size in (256, 256))
     assert one.function.terms == other.function.terms

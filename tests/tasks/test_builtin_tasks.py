@@ -17,6 +17,7 @@ from circuitspex.tasks.builtin import N_REFERENCE
 EVERY_TASK = pytest.mark.parametrize("name", list(TASKS))
 
 
+@pytest.mark.some(4)
 @EVERY_TASK
 def test_same_seed_same_task_and_other_seed_another(name, any_model):
     task, again, other = (build(name, any_model, n_prompts=8, seed=seed) for seed in (3, 3, 4))
@@ -27,6 +28,7 @@ def test_same_seed_same_task_and_other_seed_another(name, any_model):
     assert task.identity != other.identity
 
 
+@pytest.mark.some(3)
 @EVERY_TASK
 def test_every_prompt_has_one_length_and_single_token_answers(name, any_model):
     task = build(name, any_model, n_prompts=24, seed=1)
@@ -54,6 +56,7 @@ def test_reference_prompts_differ_from_the_prompts_and_share_their_length(name, 
     assert task.groups[0].reference_tokens.shape == task.reference_tokens.shape
 
 
+@pytest.mark.some(3)
 @EVERY_TASK
 def test_fresh_prompts_are_new_and_keep_what_an_ablation_means(name, any_model):
     task = build(name, any_model, n_prompts=16, seed=0, metric="answer_logprob")
@@ -67,6 +70,7 @@ def test_fresh_prompts_are_new_and_keep_what_an_ablation_means(name, any_model):
         assert fresh.identity != task.identity
 
 
+@pytest.mark.some(3)
 @EVERY_TASK
 def test_words_stand_at_the_same_positions_in_all_prompts(name, any_model):
     """Where a prompt and its counterfactual differ is the same for all prompts, up to the two orders of names."""
@@ -136,6 +140,7 @@ def test_no_prompts_is_an_error(name, n, word_model):
         build(name, word_model, n_prompts=n)
 
 
+@pytest.mark.long
 def test_more_prompts_than_exist_is_an_error_that_says_how_many_do(word_model):
     with pytest.raises(TaskError, match=r"has only \d+ prompts") as error:
         build("capitals", word_model, n_prompts=5000)

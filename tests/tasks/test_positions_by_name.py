@@ -86,6 +86,7 @@ def said(task: Task, tokenizer, prompt: int, name: str) -> str:
     return "".join(tokenizer.decode([token]).strip() for token in tokens)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("name", list(TASKS))
 def test_named_tokens_spell_what_they_are_named_for(name, any_tokenizer):
     task = build(name, any_tokenizer, n_prompts=12)

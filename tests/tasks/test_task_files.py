@@ -21,6 +21,7 @@ def line(**changes) -> str:
     return json.dumps({name: value for name, value in {**GOOD, **changes}.items() if value is not None})
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", list(TASKS))
 def test_round_trip(name, any_model, tmp_path):
     task = build(name, any_model, n_prompts=5)

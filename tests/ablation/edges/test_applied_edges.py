@@ -43,6 +43,7 @@ def logits_of(model, tokens):
         return model(tokens.to(next(model.parameters()).device)).cpu()
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("family", DENSE)
 @pytest.mark.parametrize(("keep", "scale"), [(True, None), (False, None), (None, 1.7), (True, -0.5)])
 def test_logits_are_those_of_the_plain_way_by_hooks(tiny, edge_task, family, keep, scale):
@@ -82,6 +83,7 @@ def test_means_are_those_of_a_plain_llama(tiny, keep):
     torch.testing.assert_close(found, plain_logits(llama, tokens, None, gates, base), atol=TOLERANCE, rtol=0)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("family", DENSE)
 def test_text_is_the_same_with_a_cache_and_without(tiny, family):
     model = tiny.bridge(family)

@@ -27,6 +27,7 @@ def of_model(model, tokens, lengths):
     return np.array(found)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("edges", ["edges", "edges:ungrouped"])
 @pytest.mark.parametrize("family", DENSE)
 def test_the_fast_pass_is_the_plain_one(tiny, edge_task, some_gates, family, edges):
@@ -40,6 +41,7 @@ def test_the_fast_pass_is_the_plain_one(tiny, edge_task, some_gates, family, edg
     assert np.ptp(plain, axis=0).min() > 100 * TOLERANCE
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("family", [*DENSE, *BY_HOOKS])
 def test_open_is_the_model_and_closed_the_counterfactual_run(tiny, edge_task, family):
     model = tiny.bridge(family)
@@ -50,6 +52,7 @@ def test_open_is_the_model_and_closed_the_counterfactual_run(tiny, edge_task, fa
     np.testing.assert_allclose(values[1], of_model(model, task.counterfactual_tokens, task.lengths), atol=TOLERANCE)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("edges", ["edges", "edges:ungrouped"])
 @pytest.mark.parametrize("executor", ["fused", "hooks"])
 def test_it_is_what_plain_modules_of_a_llama_give(tiny, edge_task, some_gates, edges, executor):
@@ -66,6 +69,7 @@ def test_it_is_what_plain_modules_of_a_llama_give(tiny, edge_task, some_gates, e
         np.testing.assert_allclose(values[:, prompt], expected, atol=TOLERANCE)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("baseline", ["mean", "zero", "resample"])
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gpt_neox"])
 def test_closing_all_edges_from_parts_is_ablating_them(tiny, edge_task, family, baseline):
@@ -95,6 +99,7 @@ def test_nothing_dead_matters_under_resample(tiny, edge_task):
     np.testing.assert_allclose(values[0], values[1], atol=1e-5)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("baseline", ["mean", "zero"])
 def test_other_baselines_are_those_of_the_plain_way(tiny, edge_task, some_gates, baseline):
     for family in ("gpt2", "gemma2"):
@@ -137,6 +142,7 @@ def test_sizes_of_batches_change_nothing(tiny, edge_task, some_gates):
         np.testing.assert_allclose(again.gradients, run.gradients, atol=1e-5)
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(("family", "edges"), [("llama", "edges"), ("gpt2", "edges"), ("gemma2", "edges:ungrouped")])
 def test_gradients_are_central_differences(tiny, edge_task, exact_bridge, family, edges):
     model = exact_bridge(family)

@@ -57,7 +57,7 @@ FAMILIES = ("gpt2", "llama", "gemma2", "gpt_neox", "qwen3", "falcon", "olmo2", "
 PAIRS = (("L0H1", "L1H2"), ("L0M", "L2H1"), ("L0H1", "L2M"), ("L0H1", "L2H3"), ("L1H2", "L1M"), ("L0H3@1", "L2H0@-1"))
 
 
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 @pytest.mark.parametrize("baseline", ["mean", "resample"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_way_is_what_plain_hooks_give(family: str, baseline: str, tiny: SimpleNamespace) -> None:

@@ -43,6 +43,7 @@ def subject_of(model: Any, task: Task, names: Any = NAMES, **options: Any) -> Su
     return Subject(model, task, tuple(parse_component(name) for name in names), **options)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("baseline", ["mean", "resample", "zero"])
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
 def test_slopes_are_those_of_central_differences(
@@ -66,6 +67,7 @@ def test_slopes_are_those_of_central_differences(
                 np.testing.assert_allclose(found[:, number, position], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("baseline", ["mean", "resample"])
 @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "gpt_neox", "qwen3"])
 def test_effects_are_those_of_plain_hooks(family: str, baseline: str) -> None:
@@ -188,7 +190,7 @@ def test_an_effect_at_all_tokens_is_that_of_the_engine(tiny: SimpleNamespace) ->
 
 @pytest.mark.parametrize("baseline", ["mean", "resample", "zero"])
 @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "gpt_neox", "qwen3"])
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_the_fast_way_gives_what_hooks_give(family: str, baseline: str, tiny: SimpleNamespace) -> None:
     """Random gates, rows of any prompts in any order, and other outputs in place of the baseline."""
     model = tiny.bridge(family)

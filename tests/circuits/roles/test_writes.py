@@ -114,6 +114,7 @@ def written_by_hand(plain, family, tokens, layer, head, n_heads):
     return logits
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_parts_add_up_to_the_logit_difference(tiny, family):
     model = tiny.bridge(family)
@@ -146,6 +147,7 @@ def test_parts_add_up_to_the_logit_difference(tiny, family):
         assert len(one.per_prompt) == 3
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3", "granite", "gpt_neox", "phi3"])
 def test_parts_add_up_in_double_precision(tiny, family, exact):
     model = tiny.fresh_bridge(family, torch.float64)
@@ -170,6 +172,7 @@ def test_a_soft_cap_is_the_remainder(tiny):
     assert found.breakdown.remainder.low == pytest.approx(expected.low, abs=1e-3)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "olmo2", "granite", "gpt_neox"])
 def test_each_head_writes_what_its_weights_say(tiny, family):
     model, plain = tiny.bridge(family), Plain(tiny, family)

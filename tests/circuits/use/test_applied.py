@@ -28,6 +28,7 @@ def logits_of(model, tokens):
         return model(tokens.to(next(model.parameters()).device)).cpu()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("baseline", ["zero", "mean_vector"])
 @pytest.mark.parametrize(("keep", "scale"), [(True, None), (False, None), (None, 1.7), (True, -0.5)])
@@ -71,6 +72,7 @@ def test_other_kinds(tiny, family, components, members):
         torch.testing.assert_close(found, hf(input_ids=tokens, use_cache=False).logits, atol=1e-4, rtol=0)
 
 
+@pytest.mark.some(4)
 @pytest.mark.parametrize("family", [*FAMILIES, "mixtral", "deepseek_v3"])
 @pytest.mark.parametrize("keep", [True, False])
 def test_text_is_the_same_with_a_cache_and_without(tiny, family, keep):

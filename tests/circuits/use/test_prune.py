@@ -45,7 +45,7 @@ def logits_in_plain_transformers(folder, tokens):
 
 
 @pytest.mark.parametrize(("family", "components", "members", "baseline"), ZERO + MEAN)
-@pytest.mark.some(3)
+@pytest.mark.some(6)
 def test_its_logits_are_those_of_plain_hooks(tiny, tmp_path, family, components, members, baseline):
     hf = tiny.hf_model(family)
     off = [name for name in names_of(components) if name not in members]
@@ -121,6 +121,7 @@ def test_heads_are_dealt_out_to_groups_of_their_own_keys_and_values():
     assert slots_of([], 4, 1, 1).groups == (EMPTY,)
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("seed", range(6))
 def test_random_heads_of_grouped_attention(tiny, tmp_path, seed):
     """Eight heads in two, four or eight groups; whichever stay, each goes on reading its own keys and values."""

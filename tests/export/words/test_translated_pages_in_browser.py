@@ -53,6 +53,7 @@ def open_marked(open_page):
     return go
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("made", [FULL, SCORES], ids=["described", "scores"])
 def test_the_cards_of_a_circuit(open_marked, made):
     page = open_marked(made)
@@ -104,6 +105,7 @@ def test_the_cards_of_edges_and_parts(open_marked):
     assert words_left(page, data) == set()
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize("made", [comparison(12), unchanged()], ids=["changed", "unchanged"])
 def test_the_details_of_a_comparison(open_marked, made):
     page = open_marked(made)

@@ -70,6 +70,7 @@ def test_a_timeline():
         assert left(said_in(timelines.draw(made)), {*DATA, *(point.name for point in made.points)}) == set()
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("name", PLOTS)
 def test_a_plot(name):
     for made in (_full(), _full(40, n_edges=40)):

@@ -57,6 +57,7 @@ def test_a_sweep_of_trainings_loses_a_worker(workers: cx.RayWorkers, kill: Kill,
     assert far.n_run == len(masks)
 
 
+@pytest.mark.long
 def test_a_training_that_ends_every_worker_fails_alone(workers: cx.RayWorkers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers._crew, "_retries", 1)
     game = cx.TrainingGame(TrainFunction(Deadly(), workers=0), 3, workers=workers)
@@ -73,6 +74,7 @@ def test_a_chunk_that_ends_every_worker_is_said(workers: cx.RayWorkers, monkeypa
         game(np.array([[False, True]]))
 
 
+@pytest.mark.long
 def test_stacked_trainings(workers: cx.RayWorkers) -> None:
     x = torch.arange(12.0).reshape(6, 2)
     data = ((x, x.sum(1, keepdim=True)), (x[:2], x[:2].sum(1, keepdim=True)))
@@ -132,6 +134,7 @@ def test_components_bit_for_bit(workers: cx.RayWorkers, model: Any, task: cx.Tas
     assert all(rate > 0 for rate in workers.rates.values())
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:the decoded function")
 def test_a_search_on_workers_loses_one_and_finds_the_same_circuit(
     workers: cx.RayWorkers, model: Any, task: cx.Task, kill: Kill
@@ -229,6 +232,7 @@ def test_compare_and_a_series_of_checkpoints(
     assert kept > 2 * options["budget"], "what workers finish is in the driver's store"
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_another_shape(
     workers: cx.RayWorkers, tiny: SimpleNamespace, folder: Path, task: cx.Task, tmp_path: Path
 ) -> None:
