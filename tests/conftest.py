@@ -44,8 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of a test marked ``some(n)`` all cases but one in ``n`` are ``long``: those along the diagonals of its grid.
 
     So each value of each parameter is tried every day, with some values of the others, and each combination before a
-    release.
+    release. The longest files come first, so that no process is left with one of them when the others are done.
     """
+    items.sort(key=lambda item: "tests/integration/" not in item.nodeid)
     seen: dict[str, int] = {}
     for item in items:
         mark = item.get_closest_marker("some")

@@ -18,17 +18,17 @@ from pathlib import Path
 MINUTES = 20
 CORES = 2
 BUDGET = {
-    "ablation": 520,
-    "circuits": 480,
-    "recovery": 360,
-    "games": 300,
-    "integration": 200,
-    "cli": 130,
-    "models": 130,
-    "export": 90,
-    "documents": 80,
-    "kernels": 60,
-    "other folders": 50,
+    "integration": 400,
+    "circuits": 300,
+    "export": 280,
+    "ablation": 230,
+    "cli": 200,
+    "games": 190,
+    "recovery": 180,
+    "models": 90,
+    "ground_truth": 80,
+    "documents": 70,
+    "other folders": 180,
 }
 """Seconds of one core; what is not named is one of the other folders."""
 SLOWEST = 20
