@@ -8,14 +8,16 @@ the cache as in the pass. *Done* are the operations of all of them; *kept* those
 where the engine computes single heads or groups of neurons that are ablated (it skips them on GPUs only). *Products
 alone* is the time that they take one after the other; the rest of a pass is norms, gates, activations and copies.
 *Share of the limit* is products alone as part of the pass; *on what is kept* counts only the kept operations, at the
-rate at which the products run. Passes and products take turns.
+rate at which the products run. Passes and products take turns, with the same threads.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -221,16 +223,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--out", type=Path, help="write the table as Markdown")
     options = parser.parse_args()
+    os.environ.setdefault("CIRCUITSPEX_THREADS", str(torch.get_num_threads()))  # no trial may choose fewer for a pass
     model = cx.load_model(options.model)
     task = cx.tasks.ioi(model, n_prompts=1, seed=0)
-    rows = [measure(model, task, each, dtype, options) for each in options.components for dtype in options.dtypes]
+    rows = []
+    for each in options.components:
+        for dtype in options.dtypes:
+            rows.append(measure(model, task, each, dtype, options))
+            print(*rows[-1], sep=", ", flush=True)
     about = (
         f"{options.model}, {options.masks} masks that keep {options.keep:g}, one prompt of {task.tokens.shape[1]} "
         f"tokens; {torch.get_num_threads()} threads ({platform.machine()}), torch {torch.__version__}; medians of "
         f"{options.repeats}"
     )
     table = "\n".join("| " + " | ".join(row) + " |" for row in [list(HEAD), ["---"] * len(HEAD), *rows])
-    command = f"`python tools/bench/cpu_limit.py --model {options.model} --masks {options.masks}`"
+    command = f"`python tools/bench/cpu_limit.py {' '.join(sys.argv[1:])}`"
     said = " ".join((__doc__ or "").split("\n\n")[2].split())
     text = "\n\n".join(["# How near the engine is to the processor's limit", command, said, about + ".", table]) + "\n"
     print(text)
