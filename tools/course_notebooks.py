@@ -67,17 +67,29 @@ Image(report.plot(folder / "mib.png"))""",
         "markdown",
         """## Put to use
 
-The model writes with only a tenth of its edges, the others closed, and without them. A closed edge carries what its
-source writes on average over the task's prompts, so that any other prompt works too.""",
+The model writes without the five edges by which heads raise the answer's logit most; they carry the same vector at
+every position, what their heads write on average over the task's prompts. (The other way round, with only the edges
+of a circuit, such means are too crude a stand-in for the counterfactual prompt's values: the model writes no
+sentence.)""",
     ),
     (
         "code",
-        """prompt = "When Anna and Peter went to the park, Peter gave a ball to"
-tenth = edges.chosen(7065)
-print("whole model: ", model.generate(prompt, max_new_tokens=1, do_sample=False, verbose=False)[len(prompt):])
-for keep, way in ((True, "only these: "), (False, "without them:")):
-    with tenth.applied(model, keep=keep, prompts=task):
-        print(way, model.generate(prompt, max_new_tokens=1, do_sample=False, verbose=False)[len(prompt):])""",
+        """import numpy as np
+
+to_logits = [i for i in np.argsort(-edges.scores) if "H" in edges.names[i] and edges.names[i].endswith("->logits")]
+five = cx.circuits.EdgeCircuit(np.array(to_logits[:5]), tuple(edges.names[i] for i in to_logits[:5]), budget=5)
+prompt = "When Anna and Peter went to the park, Peter gave a ball to"
+
+
+def likely(model):
+    chances = model(model.to_tokens(prompt))[0, -1].softmax(-1)
+    best = chances.topk(3)
+    return ", ".join(f"{model.to_string(i)!r} {p:.0%}" for p, i in zip(best.values, best.indices))
+
+
+print("whole model:", likely(model))
+with five.applied(model, keep=False, prompts=task):
+    print("without:    ", likely(model), "-", ", ".join(five.names))""",
     ),
     (
         "markdown",
@@ -89,9 +101,7 @@ effects, and what pairs of them do to each other, decoded from 40 ablations of t
     ),
     (
         "code",
-        """import numpy as np
-
-strongest = [edges.names[i] for i in np.argsort(-np.abs(edges.scores))[:10]]
+        """strongest = [edges.names[i] for i in np.argsort(-np.abs(edges.scores))[:10]]
 found = cx.explain(cx.EdgeGame(model, task, strongest), budget=40, n_heldout=16, n_contexts=3)
 found.circuit""",
     ),
