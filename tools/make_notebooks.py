@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from course_notebooks import COMPARE, EDGES_AND_MIB, SEVERAL_MACHINES
@@ -310,6 +311,11 @@ sorted(path.name for path in folder.iterdir())""",
 ]
 
 
+def of_the_machine(output: dict[str, Any]) -> bool:
+    """Whether a library says it of the machine, which is no part of the result; Ray does so on standard output."""
+    return output.get("name") == "stderr" or "(raylet)" in str(output.get("text", ""))
+
+
 def write(name: str, cells: list[tuple[str, str]]) -> Path:
     notebook = nbformat.v4.new_notebook()
     make = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
@@ -317,9 +323,9 @@ def write(name: str, cells: list[tuple[str, str]]) -> Path:
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     if "--execute" in sys.argv:
         NotebookClient(notebook, timeout=900, kernel_name="python3", record_timing=False).execute()
-        for cell in notebook.cells:  # what libraries say of the machine is no part of the result
+        for cell in notebook.cells:
             if "outputs" in cell:
-                cell["outputs"] = [output for output in cell["outputs"] if output.get("name") != "stderr"]
+                cell["outputs"] = [output for output in cell["outputs"] if not of_the_machine(output)]
     path = FOLDER / name
     nbformat.write(notebook, path)
     return path
