@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# Imports once, then forks a process for each sweep, so that ten kills don't cost ten imports. Each sweep writes a line
-# for every mask that it begins, so that what was done twice can be counted.
+# Imports and loads once, then forks a process for each sweep, so that ten kills don't cost ten imports. Each sweep
+# writes a line for every mask that it begins, so that what was done twice can be counted.
 DRIVER = """
 import json, os, signal, sys, time
 import numpy as np
@@ -23,15 +23,14 @@ from tests.conftest import make_bridge, make_task
 
 folder, kind, sweeps = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 evaluate = engine.AblationEngine.evaluate
+if kind == "tiny":
+    model = make_bridge("llama")
+    task, n_masks, rows = make_task(model), 1200, 24
+else:
+    model = cx.load_model("smollm2-135m")
+    task, n_masks, rows = cx.tasks.ioi(model, n_prompts=1), 96, 8
 
 def sweep(name, ready):
-    if kind == "tiny":
-        model = make_bridge("llama")
-        task, n_masks, rows = make_task(model), 3000, 24
-    else:
-        model = cx.load_model("smollm2-135m")
-        task, n_masks, rows = cx.tasks.ioi(model, n_prompts=1), 96, 8
-
     def noted(self, gates, **options):
         with open(f"{folder}/{name}.log", "a") as file:
             file.write("".join(np.packbits(row == 1).tobytes().hex() + "\\n" for row in gates))
