@@ -121,6 +121,8 @@ def interpreter(neighbour: Neighbour) -> Path | None:
     if (folder / ".ready").exists():
         return found
     base = sys.executable if not neighbour.python else shutil.which(neighbour.python)
+    if base is not None and subprocess.run([base, "-c", ""], capture_output=True, check=False).returncode:
+        base = None  # a name on the path behind which there is no Python
     if base is None:
         print(f"{neighbour.name}: there is no {neighbour.python} here; left out", file=sys.stderr)
         return None

@@ -79,7 +79,7 @@ def compare(
         after: the second, of the same architecture and tokenizer.
         task: prompts and metric; or the name of a built-in task, or a ``.jsonl`` file.
         components: a selector such as 'heads' or 'heads+mlps', or a list of components.
-        baseline: 'mean', 'resample' or 'zero'; each model's own activations.
+        baseline: 'mean', 'mean_vector', 'resample' or 'zero'; each model's own activations.
         budget: ablations of each model to decode from; each with a backward pass where the method uses gradients.
         keep: the share of components that a random mask keeps.
         method: as in ``decode``, but not 'spex'.

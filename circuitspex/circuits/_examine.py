@@ -12,7 +12,7 @@ from circuitspex.circuits.evidence.attribution import nap, nap_ig, ranked
 from circuitspex.circuits.evidence.curve import curves, share_of, sizes_of
 from circuitspex.circuits.record import recorded_prompts
 from circuitspex.circuits.report import Gain, Part, Report, Stability
-from circuitspex.circuits.search.prompts import not_seen
+from circuitspex.circuits.search.prompts import in_one_metric, not_seen
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games import ComponentGame, EdgeGame, RememberingGame
 from circuitspex.masks import sample_masks
@@ -57,7 +57,8 @@ def examine(
 
     Raises:
         UserError: the circuit or the function has other components than the game, or is empty; a metric that does not
-            change when everything is ablated; the circuit was found on all held-out prompts.
+            change when everything is ablated; held-out prompts of another metric; the circuit was found on all of
+            them.
     """
     n = game.n_players
     if interactions.names != game.names:
@@ -65,7 +66,7 @@ def examine(
     members = _places(game, [node.name for node in circuit.nodes])
     if not members:
         raise UserError("the circuit has no components: there is nothing to examine")
-    heldout = not_seen(heldout, [*game.task.prompts, *recorded_prompts(circuit.task)])
+    heldout = not_seen(in_one_metric(heldout, game.task), [*game.task.prompts, *recorded_prompts(circuit.task)])
     n_random, stability = whole(n_random, "n_random", 1, MOST), whole(stability, "stability", 0, MOST)
     steps = None if steps is None else whole(steps, "steps", 1, MOST)
     seed = check_seed(seed)

@@ -68,7 +68,7 @@ def find_circuit(
         components: a selector such as 'heads' or 'heads+mlps', or a list of components; or of edges, such as 'edges',
             'edges:ungrouped' or 'edges->logits': then ``find_edges`` chooses circuits of every size (``found.edges``),
             and the graph is of the strongest edges, measured while all others are open.
-        baseline: 'mean', 'resample' or 'zero'; by default 'mean', of edges 'resample'.
+        baseline: 'mean', 'mean_vector', 'resample' or 'zero'; by default 'mean', of edges 'resample'.
         latents: sparse autoencoders whose latents are among the components; see ``ComponentGame``.
         budget: ablations to decode from; each with a backward pass where the method uses gradients. By default 100, of
             edges 40, and as many again for their interactions.

@@ -57,7 +57,7 @@ def compare_series(
             without arguments that loads one, so that only one needs to be in memory at a time.
         task: prompts and metric; or the name of a built-in task, or a ``.jsonl`` file.
         components: a selector, or a list of components.
-        baseline: 'mean', 'resample' or 'zero'; each checkpoint's own activations.
+        baseline: 'mean', 'mean_vector', 'resample' or 'zero'; each checkpoint's own activations.
         budget: ablations to decode from, at each checkpoint that is decoded.
         keep: the share of components that a random mask keeps.
         decode_at: the names of the checkpoints that are decoded.

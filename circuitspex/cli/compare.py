@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from circuitspex.cli.checks import check_before_loading, task_options
-from circuitspex.cli.options import LOADING, arguments, not_negative, share, shared_options, verb_parser
+from circuitspex.cli.options import LOADING, arguments, not_negative, share, share_or_range, shared_options, verb_parser
 from circuitspex.cli.result import finish
 from circuitspex.cli.workers import workers_of
 from circuitspex.recovery import DECODERS
@@ -37,7 +37,10 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         *("task", "components", "baseline", "budget", "keep", "method", "prompts", "metric"),
         components={"default": "heads"},
         budget={"help": "ablations of each model (default: 100)"},
-        keep={"type": share, "help": "share of components kept by a mask"},
+        keep={
+            "type": share_or_range,
+            "help": "share of components kept by a mask; 0.3:0.9 mixes shares (default: 0.5)",
+        },
         method={"help": "decoder: %(choices)s, but none with masks of its own (default: %(default)s)"},
     )
     parser.add_argument(

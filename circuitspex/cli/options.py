@@ -279,13 +279,20 @@ def share(text: str) -> float:
 
 def share_kept(text: str) -> Keep | Literal["auto"]:
     """An option's type: a share such as 0.5, a range such as 0.3:0.9, or auto."""
-    if text == "auto":
-        return "auto"
+    return "auto" if text == "auto" else _share_or_range(text, "0.5, a range 0.3:0.9, or auto")
+
+
+def share_or_range(text: str) -> Keep:
+    """An option's type: a share such as 0.5, or a range such as 0.3:0.9."""
+    return _share_or_range(text, "0.5, or a range 0.3:0.9")
+
+
+def _share_or_range(text: str, allowed: str) -> Keep:
     if ":" not in text:
         try:
             return share(text)
         except argparse.ArgumentTypeError as error:
-            raise argparse.ArgumentTypeError(f"{error} (allowed: 0.5, a range 0.3:0.9, or auto)") from None
+            raise argparse.ArgumentTypeError(f"{error} (allowed: {allowed})") from None
     try:
         low, high = (float(part) for part in text.split(":"))
     except ValueError:

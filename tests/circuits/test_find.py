@@ -182,6 +182,17 @@ def test_wrong_calls_are_one_clear_line(tiny: SimpleNamespace, options: dict[str
     assert "\n" not in str(error.value)
 
 
+def test_held_out_prompts_of_another_metric_are_refused(tiny: SimpleNamespace) -> None:
+    model = tiny.bridge("llama")
+    task, other = tiny.task(model), tiny.task(model, seed=1)
+    said = r"measure .answer_prob. and the task .logit_diff.; give heldout.with_metric\(task.metric\)"
+    with pytest.raises(UserError, match=said):
+        quiet_find(model, task, heldout=other.with_metric("answer_prob"))
+    ours, theirs = (task.with_metric(lambda logits, k=k: logits[:, k]) for k in (0, 1))
+    with pytest.raises(UserError, match="two functions of one name"):
+        quiet_find(model, ours, heldout=theirs)
+
+
 def test_a_metric_that_gives_nan_is_named(tiny: SimpleNamespace) -> None:
     model = tiny.bridge("llama")
 

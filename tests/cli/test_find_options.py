@@ -27,6 +27,18 @@ def test_shares_are_read() -> None:
     assert options("--until", "0.95").until == 0.95
 
 
+def test_a_comparison_mixes_shares_too_but_has_no_pilot(capsys: pytest.CaptureFixture[str]) -> None:
+    def kept(given: str) -> Any:
+        two = ["--model", "m", "--model", "n", "--task", "ioi"]
+        return build_parser().parse_args(["compare", *two, "--keep", given]).keep
+
+    assert kept("0.8") == 0.8
+    assert kept("0.3:0.9") == (0.3, 0.9)
+    with pytest.raises(SystemExit):
+        kept("auto")
+    assert "'auto' is not a number (allowed: 0.5, or a range 0.3:0.9)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

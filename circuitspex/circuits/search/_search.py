@@ -252,7 +252,7 @@ def _decoded(asked: RememberingGame, options: Options, seeds: _Seeds, clock: Clo
         masks = own_masks(asked.n_players, options.budget, seed=seeds.masks)
     else:
         masks = drawn(asked.n_players, options.budget, share, seeds.masks)
-    run, interactions, curve = explore(ablate, masks, fit, until=options.until, seed=options.seed)
+    run, interactions, curve = explore(ablate, masks, fit, until=options.until)
     n_pilot = len(asked) - len(np.unique(run.masks, axis=0)) if trial is not None else 0
     if not options.refine or own_masks is not None:
         return Decoded(run, interactions, share, curve, trial, n_pilot)

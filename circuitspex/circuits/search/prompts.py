@@ -56,16 +56,17 @@ def prepared(
 
 
 def heldout_of(given: Task | str | Path, task: Task, model: Model) -> Task:
-    """Held-out prompts for this task: those of a ``Task`` as they are; a named task's or a file's in its metric.
+    """Held-out prompts for this task: those of a ``Task`` of the same metric as they are; a named task's or a file's in
+    its metric.
 
     Means are taken over the reference prompts of ``task``, so that an ablation is the same on both; where these lack a
     length that the file has, over the file's own.
 
     Raises:
-        UserError: no such task or file, or one whose answers the metric can't take.
+        UserError: no such task or file, one whose answers the metric can't take, or a ``Task`` of another metric.
     """
     if isinstance(given, Task):
-        return given
+        return in_one_metric(given, task)
     if not is_file(given):
         return build(given, model).with_metric(task.metric)
     options = {"metric": task.metric, "group_by_length": True}
@@ -75,6 +76,22 @@ def heldout_of(given: Task | str | Path, task: Task, model: Model) -> Task:
         if "no reference prompt has" not in str(error):
             raise
         return build(given, model, **options)
+
+
+def in_one_metric(heldout: Task, task: Task) -> Task:
+    """The held-out prompts as they are.
+
+    Raises:
+        TaskError: what is measured on them is not what the task measures, so that no number would compare.
+    """
+    one, other = heldout.metric, task.metric
+    if (one.name, one.fingerprint) != (other.name, other.fingerprint):
+        twice = " (two functions of one name)" if one.name == other.name else ""
+        raise TaskError(
+            f"the held-out prompts measure '{one.name}' and the task '{other.name}'{twice}; give "
+            "heldout.with_metric(task.metric)"
+        )
+    return heldout
 
 
 def not_seen(heldout: Task, seen: Iterable[str]) -> Task:

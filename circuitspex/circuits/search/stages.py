@@ -26,12 +26,11 @@ def explore(
     decode: Callable[[Run], Interactions],
     *,
     until: float | None = None,
-    seed: int = 0,
 ) -> tuple[Run, Interactions, tuple[Stage, ...]]:
     """Run the masks and decode them; in stages that stop once new masks are predicted well, where ``until`` is given.
 
     After each stage the function decoded so far predicts the masks of the next one, which no fit has seen. Once the
-    lower end of the R²'s 95 % bootstrap interval is at least ``until``, the search ends, and the masks that confirmed
+    lower end of the R²'s 95 % interval is at least ``until``, the search ends, and the masks that confirmed
     it join the final decode.
 
     Args:
@@ -39,7 +38,6 @@ def explore(
         masks: the whole budget, bool ``(K, n)``, True = kept; a stage is a prefix of it.
         decode: from finished ablations to a function.
         until: the R² to stop at; None runs the whole budget in one go.
-        seed: of the bootstrap.
 
     Returns:
         The ablations that were run, the function decoded from all of them, and one point of the learning curve for
