@@ -53,6 +53,7 @@ def test_the_model_knows_them(model: Any) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_their_circuit_is_found_and_verified(model: Any) -> None:
     found = cx.find_circuit(model, cities(model, 2), components="heads", budget=150, seed=0, progress=False)
     verification = found.circuit.verification

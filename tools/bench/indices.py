@@ -3,10 +3,10 @@
     python tools/bench/indices.py --peer-python PLACE/bin/python --out docs/benchmarks/indices.md
 
 Random games whose interactions are known, so that their indices are known exactly. Each approximator chooses its own
-masks, as it is meant to, and may ask for as many values as this library's `decode`, which is given uniform masks, the
-full one and the empty one among them as with the peers, and whose sparse function is converted to the index. *Error*
-is the squared distance to the true index over all sets of its order, in shares of its own size: 0 is exact, 1 as good
-as nothing. The interpreter of the peers needs shapiq 1.8 and lightgbm (Python 3.12).
+masks, as it is meant to, and may ask for as many values as this library's `decode`, which is given uniform masks and
+whose sparse function is converted to the index. *Error* is the squared distance to the true index over all sets of its
+order, in shares of its own size: 0 is exact, 1 as good as nothing. The interpreter of the peers needs shapiq 1.8 and
+lightgbm (Python 3.12).
 """
 
 from __future__ import annotations
@@ -108,8 +108,7 @@ def one_game(
 
 def decoded(game: SyntheticGame, budget: int, spread: float, seed: int) -> dict[str, cx.Interactions]:
     """This library's fits: to values alone, and with the gradients that a model would give."""
-    ends = np.array([[True], [False]]).repeat(game.n_players, axis=1)
-    masks = np.vstack([ends, cx.sample_masks(game.n_players, budget - len(ends), seed=seed)])
+    masks = cx.sample_masks(game.n_players, budget, seed=seed)
     values = NoisyGame(game, spread, seed)(masks)
     slopes = game.gradients(masks)
     rng = np.random.default_rng([seed, 2])
