@@ -14,6 +14,7 @@ for _folder in (ROOT, ROOT / "tools"):
 from mkdocs.structure.files import File, Files  # noqa: E402
 
 from site_pages import made  # noqa: E402
+from site_pages.colab import with_colab  # noqa: E402
 from site_pages.github_markdown import for_the_site  # noqa: E402
 from site_pages.root_pages import linked  # noqa: E402
 
@@ -34,4 +35,4 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """The page as Python-Markdown has to have it."""
     if page.file.src_uri.startswith("reference/api/"):
         return markdown
-    return for_the_site(linked(markdown, page.file.src_uri, ROOT)[0])
+    return for_the_site(linked(with_colab(markdown), page.file.src_uri, ROOT)[0])
