@@ -175,6 +175,9 @@ def main() -> None:
         "--environments", type=Path, metavar="FOLDER", help="where they lie; kept (default: thrown away)"
     )
     options = parser.parse_args()
+    for each in options.python:
+        if shutil.which(f"python{each}") is None:
+            parser.error(f"--python {each}: there is no python{each} on the path; name a version such as 3.12")
     with tempfile.TemporaryDirectory(prefix="circuitspex-release-") as scratch:
         wheel = (options.wheel or built(Path(scratch) / "dist")).resolve()
         place = (options.environments or Path(scratch)).resolve()
