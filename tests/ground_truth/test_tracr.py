@@ -48,14 +48,15 @@ def test_a_component_matters_under_some_mask_if_and_only_if_the_compiler_used_it
 
 
 @pytest.mark.some(3)
-def test_auto_names_the_components_of_the_program(program):
-    _, game, circuit = program
-    complete = 2**game.n_players <= BUDGET  # whatever the seed, every mask is run
-    found = [known.recovered(known.decoded(game, "auto", BUDGET, s, KEEP)) for s in range(1 if complete else 4)]
-    scores = [known.Score.of(each.nodes, circuit) for each in found]
-    assert min(score.precision for score in scores) >= 0.95
-    named = sorted(score.recall for score in scores)
-    assert named[0 if complete else 1] >= 0.95, named  # from three of four sets of masks
+@pytest.mark.parametrize("seed", range(4))
+def test_auto_names_the_components_of_the_program(program, seed, request):
+    name, game, circuit = program
+    if (name, seed) == ("more_after_c", 0):
+        missed = "two weak heads are missed: by chance the fit with gradients looks better out of fold than it is"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=missed))
+    score = known.Score.of(known.recovered(known.decoded(game, "auto", BUDGET, seed, KEEP)).nodes, circuit)
+    assert score.precision >= 0.95
+    assert score.recall >= 0.95
 
 
 def test_attribution_patching_misses_steps_that_only_work_together():
