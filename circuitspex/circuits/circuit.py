@@ -26,6 +26,7 @@ from circuitspex.circuits.uses import CircuitUses
 from circuitspex.errors import UserError
 from circuitspex.registry import Later
 from circuitspex.renamed import renamed_fields, warn_renamed
+from circuitspex.scale import check_seed
 from circuitspex.statistics import RATE
 from circuitspex.statistics import Estimate as Estimate
 
@@ -309,8 +310,10 @@ class Circuit(formats.Drawn, CircuitPlots, CircuitUses):
         Raises:
             UserError: an interaction names what is not a node, or has an effect that is not finite.
         """
-        found: tuple[Group, ...] = _groups(self, seed)
-        return found
+        known: dict[int, tuple[Group, ...]] = self.__dict__.setdefault("_grouped", {})  # every picture asks for them
+        if check_seed(seed) not in known:
+            known[seed] = _groups(self, seed)
+        return known[seed]
 
     @property
     def described_prompts(self) -> tuple[Mapping[str, Any], ...]:

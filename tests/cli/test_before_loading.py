@@ -199,6 +199,7 @@ def test_messages_speak_of_flags(said, in_words_of_the_verb):
     assert in_flags(said, None) == said
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize("command", ["find --help", "models list", "explain game.py:plain --players 3"])
 def test_a_closed_pipe_is_no_traceback(command, here):
     script = f"{sys.executable} -m circuitspex {command} | head -c 1 > out"

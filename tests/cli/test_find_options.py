@@ -93,18 +93,16 @@ def command(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> 
     return [*find, "--budget", "40", "--heldout-masks", "20", "--contexts", "3", "--keep", "auto", "--until", "0.999"]
 
 
-def test_the_pilot_and_the_curve_are_printed(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(command) == 0
+def test_the_pilot_and_the_curve_are_printed_and_in_the_file(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
     assert "main effects  verdict" in printed.out
     assert "learning curve\n  20 ablations: R² " in printed.out
     assert "  40 ablations: R² " in printed.out
     assert "warning: --until 0.999 was not reached" in printed.err
-
-
-def test_the_pilot_and_the_curve_are_in_the_json(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*command, "--json"]) == 0
-    run = json.loads(capsys.readouterr().out)["circuit"]["run"]
+    run = json.loads((tmp_path / "out" / "circuit.json").read_text())["run"]
     assert run["until"] == 0.999
     assert [stage["n_ablations"] for stage in run["learning_curve"]] == [20, 40]
     assert run["keep_chosen"]["reason"].startswith(f"keep {run['keep']:g}")

@@ -25,6 +25,7 @@ SOON = 5.0
 """Seconds: 0.6 until the process is ended from beside; the rest is for processors that are busy with other tests."""
 
 
+@pytest.mark.some(2)
 @pytest.mark.parametrize(
     ("sleep", "number"),
     [("time.sleep(60)", signal.SIGINT), (IN_C, signal.SIGINT), ("time.sleep(60)", signal.SIGTERM)],

@@ -28,18 +28,18 @@ def folder(tiny: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> P
         for i in range(12)
     ]
     (folder / "task.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    find = ["find", "--model", str(folder / "one"), "--task", str(folder / "task.jsonl"), "--budget", "40"]
+    find = ["find", "--model", str(folder / "one"), "--task", str(folder / "task.jsonl")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name, components, baseline in (
-            ("nodes", "heads+mlps", "resample"),
-            ("heads", "heads", "resample"),
-            ("mean", "heads+mlps", "mean"),
-            ("edges", "edges", "resample"),
-            ("some", "edges->logits", "resample"),
+        for name, components, baseline, budget in (
+            ("nodes", "heads+mlps", "resample", 40),
+            ("edges", "edges", "resample", 40),
+            ("heads", "heads", "resample", 12),  # these three are refused, whatever was found
+            ("mean", "heads+mlps", "mean", 12),
+            ("some", "edges->logits", "resample", 12),
         ):
-            options = ["--components", components, "--baseline", baseline, "--heldout", "8", "--contexts", "4"]
-            assert main([*find, *options, "--out", str(folder / name)]) == 0
+            options = ["--components", components, "--baseline", baseline, "--budget", str(budget), "--contexts", "4"]
+            assert main([*find, *options, "--heldout", "8", "--out", str(folder / name)]) == 0
     return folder
 
 

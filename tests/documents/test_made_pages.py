@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +110,15 @@ def references(schema: Any) -> set[str]:
     return set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(schema)))
 
 
+@cache
+def of_the_code() -> list[messages.Message]:
+    return messages.messages(ROOT)
+
+
 def matching(said: str) -> list[messages.Message]:
     patterns = [
         (m, re.sub(r"‹[^›]*›", ".*", re.sub(r"[^‹›\w]", lambda c: re.escape(c[0]), re.sub(r"‹[^›]*›", "‹›", m.text))))
-        for m in messages.messages(ROOT)
+        for m in of_the_code()
     ]
     return [m for m, pattern in patterns if re.fullmatch(pattern.replace("‹›", ".*"), said, re.DOTALL)]
 
@@ -134,7 +140,7 @@ def test_messages_that_are_raised_are_listed(wrong: Any, area: str) -> None:
 
 
 def test_messages_with_a_remedy_are_those_of_the_code() -> None:
-    known = {" ".join(m.text.split()) for m in messages.messages(ROOT)}
+    known = {" ".join(m.text.split()) for m in of_the_code()}
     page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
     rows = [
         row for row in re.findall(r"^\| (.+?) \| .+ \| .+ \|$", page, re.MULTILINE) if row not in ("message", "---")

@@ -25,7 +25,7 @@ folder, kind, sweeps = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 evaluate = engine.AblationEngine.evaluate
 if kind == "tiny":
     model = make_bridge("llama")
-    task, n_masks, rows = make_task(model), 1200, 24
+    task, n_masks, rows = make_task(model), 800, 24
 else:
     model = cx.load_model("smollm2-135m")
     task, n_masks, rows = cx.tasks.ioi(model, n_prompts=1), 96, 8

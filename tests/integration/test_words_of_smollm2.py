@@ -21,6 +21,7 @@ def model() -> Any:
 
 
 @pytest.mark.real_model
+@pytest.mark.some(2)
 @pytest.mark.parametrize("way", ["delete", "attention"])
 def test_not_turns_an_adjective_round(model: Any, way: str) -> None:
     review = "The band was not poor."

@@ -40,7 +40,8 @@ def fit_trees(x: FloatArray, values: Values, *, depth: int, rounds: int, seed: i
         "seed": seed,
     }
     data = lightgbm.Dataset(x, label=values, free_raw_data=True, params={"verbosity": -1, "max_bin": 2})
-    return lightgbm.train(parameters, data, num_boost_round=rounds)
+    # Otherwise the trees go through their text and back once more, which for few masks takes as long as growing them.
+    return lightgbm.train(parameters, data, num_boost_round=rounds, keep_training_booster=True)
 
 
 def staged_predictions(booster: lightgbm.Booster, x: FloatArray, rounds: list[int]) -> FloatArray:

@@ -75,6 +75,7 @@ def test_info_shows_a_cluster() -> None:
     assert "ray" in cluster
 
 
+@pytest.mark.some(3)
 @pytest.mark.parametrize(
     "command",
     [
