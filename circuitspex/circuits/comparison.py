@@ -129,6 +129,6 @@ class Series(formats.Result):
         """
         return _frame_of_series(self)
 
-    def plot(self, path: str | Path) -> Path:
-        """Draw the timeline; PNG, SVG or PDF by the ending."""
-        return self.export("plot", path)
+    def plot(self, path: str | Path, *, dark: bool = False) -> Path:
+        """Draw the timeline; PNG, SVG or PDF by the ending, on a dark ground where asked for."""
+        return formats.write(self, "plot", path, dark=dark)

@@ -55,9 +55,9 @@ class Mechanisms(formats.Result):
     def __repr__(self) -> str:
         return self.table()
 
-    def plot(self, path: str | Path) -> Path:
-        """Write the picture of prompts by components, as PNG, SVG or PDF by the path's ending."""
-        return self.export("plot", path)
+    def plot(self, path: str | Path, *, dark: bool = False) -> Path:
+        """Draw prompts by components, as PNG, SVG or PDF by ending, on a dark ground where asked for."""
+        return formats.write(self, "plot", path, dark=dark)
 
     @property
     def is_one(self) -> bool:

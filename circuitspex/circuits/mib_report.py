@@ -44,6 +44,6 @@ class MIBReport(formats.Result):
         """How many nodes or edges the circuits have."""
         return next(iter(self.curves.values())).sizes
 
-    def plot(self, path: str | Path) -> Path:
-        """Draw the curves and the areas; PNG, SVG or PDF by ending."""
-        return self.export("plot", path)
+    def plot(self, path: str | Path, *, dark: bool = False) -> Path:
+        """Draw the curves and the areas; PNG, SVG or PDF by ending, on a dark ground where asked for."""
+        return formats.write(self, "plot", path, dark=dark)

@@ -83,6 +83,9 @@ class Report(formats.Result):
         """How many components the circuits of the curves have."""
         return next(iter(self.curves.values())).sizes
 
-    def plot(self, path: str | Path) -> Path:
-        """Draw the curves, what removal leaves, and what each component is needed for; PNG, SVG or PDF by ending."""
-        return self.export("plot", path)
+    def plot(self, path: str | Path, *, dark: bool = False) -> Path:
+        """Draw the curves, what removal leaves, and what each component is needed for; PNG, SVG or PDF by ending.
+
+        ``dark``: on a dark ground.
+        """
+        return formats.write(self, "plot", path, dark=dark)

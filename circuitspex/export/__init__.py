@@ -46,6 +46,8 @@ _COMPARISON = {
     "svg": Format(_in("figures.comparison:write_svg"), None, _in("figures.comparison:render_svg"), "svg"),
     "png": Format(_in("figures.comparison:write_png"), ending="png"),
     "pdf": Format(_in("figures.comparison:write_pdf"), ending="pdf"),
+    "svg-dark": Format(_in("figures.comparison:write_svg_dark"), ending="dark.svg"),
+    "png-dark": Format(_in("figures.comparison:write_png_dark"), ending="dark.png"),
     "text": Format(_in("tables.comparison:write"), None, _in("tables.comparison:render"), "txt"),
 }
 _SERIES = {
@@ -71,6 +73,8 @@ _PROMPT = {
     "svg": Format(_in("figures.prompt:write_svg"), None, _in("figures.prompt:render_svg"), "svg"),
     "png": Format(_in("figures.prompt:write_png"), ending="png"),
     "pdf": Format(_in("figures.prompt:write_pdf"), ending="pdf"),
+    "svg-dark": Format(_in("figures.prompt:write_svg_dark"), ending="dark.svg"),
+    "png-dark": Format(_in("figures.prompt:write_png_dark"), ending="dark.png"),
     "text": Format(None, None, _in("tables.prompt:render"), "txt"),
 }
 _DESCRIPTION = {

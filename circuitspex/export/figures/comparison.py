@@ -97,6 +97,7 @@ def render_svg(comparison: Comparison) -> str:
 
 
 write_svg, write_png, write_pdf = (writer(sheet, form) for form in ("svg", "png", "pdf"))
+write_svg_dark, write_png_dark = (writer(sheet, form, dark=True) for form in ("svg", "png"))
 
 
 def _facts(comparison: Comparison) -> list[str]:

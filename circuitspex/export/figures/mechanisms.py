@@ -92,6 +92,6 @@ def _cells(figure: Figure, axes: Axes, found: Mechanisms, columns: np.ndarray, p
     scale.set_label(say("figures.effect"), color=palette.muted)
 
 
-def write(found: Mechanisms, path: Path) -> Path:
+def write(found: Mechanisms, path: Path, dark: bool = False) -> Path:
     """Write the figure as PNG, SVG or PDF, by the ending of the path; UserError names these."""
-    return write_figure(draw(found), path, "Mechanisms", dpi=160)
+    return write_figure(draw(found, dark), path, "Mechanisms", dpi=160)

@@ -53,9 +53,9 @@ def draw(report: MIBReport, dark: bool = False) -> Figure:
     return figure
 
 
-def write(report: MIBReport, path: Path) -> Path:
+def write(report: MIBReport, path: Path, dark: bool = False) -> Path:
     """Write the figure as PNG, SVG or PDF, by the ending of the path; UserError names these."""
-    return write_figure(draw(report), path, "MIBReport", dpi=160)
+    return write_figure(draw(report, dark), path, "MIBReport", dpi=160)
 
 
 def _curves(axes: Axes, report: MIBReport, looks: dict[str, int], palette: Palette) -> None:

@@ -60,9 +60,9 @@ def draw(report: Report, dark: bool = False) -> Figure:
     return figure
 
 
-def write(report: Report, path: Path) -> Path:
+def write(report: Report, path: Path, dark: bool = False) -> Path:
     """Write the figure as PNG, SVG or PDF, by the ending of the path; UserError names these."""
-    return write_figure(draw(report), path, "Report", dpi=160)
+    return write_figure(draw(report, dark), path, "Report", dpi=160)
 
 
 def _curves(axes: Axes, report: Report, palette: Palette) -> None:

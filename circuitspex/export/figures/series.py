@@ -18,7 +18,7 @@ from circuitspex.circuits.comparison import Series
 from circuitspex.errors import UserError
 from circuitspex.export.drawing.layered import separated
 from circuitspex.export.drawing.sheet import frame, write_figure
-from circuitspex.export.drawing.style import FONTS, LIGHT, TITLE_SIZE, shorten, text_width
+from circuitspex.export.drawing.style import DARK, FONTS, LIGHT, TITLE_SIZE, Palette, shorten, text_width
 from circuitspex.export.words.saying import say
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 MAX_HIGHLIGHTED = 8
 """How many sets are drawn in colour; the others are grey."""
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#1a1f26", "#8A6FBF")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", None, "#8A6FBF")
+"""One of them is that of the text."""
+FAINT = {LIGHT: "#b4bcc5", DARK: "#535c68"}
+"""Of the sets that are not named."""
 STYLES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1.2, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LABEL_SIZE = 8.0
@@ -47,7 +50,7 @@ def strongest(series: Series, count: int = MAX_HIGHLIGHTED) -> list[int]:
     return sorted(_indices(series), key=lambda i: (-largest[i], series.sets[i]))[:count]
 
 
-def draw(series: Series) -> Figure:
+def draw(series: Series, dark: bool = False) -> Figure:
     """The timeline as a figure outside pyplot.
 
     Raises:
@@ -58,6 +61,7 @@ def draw(series: Series) -> Figure:
 
     if not series.points:
         raise UserError("this series has no checkpoint, so there is nothing to draw")
+    palette = DARK if dark else LIGHT
     chosen = strongest(series)
     every = -(-len(series.points) // MAX_TICKS)  # of many checkpoints only some are named
     ticks = [_tick(series, i) if i % every == 0 else "" for i in range(len(series.points))]
@@ -70,7 +74,7 @@ def draw(series: Series) -> Figure:
     width = left + 520.0 + right
     height = top + first + gap + second + below
     with matplotlib.style.context({"font.family": [FONTS[0]], "text.parse_math": False}, after_reset=True):
-        figure = Figure(figsize=(width / 72, height / 72), facecolor=LIGHT.background, dpi=100)
+        figure = Figure(figsize=(width / 72, height / 72), facecolor=palette.background, dpi=100)
         share = (left / width, 520.0 / width)
         lower = figure.add_axes((share[0], below / height, share[1], second / height))
         upper = figure.add_axes((share[0], (below + second + gap) / height, share[1], first / height))
@@ -82,33 +86,39 @@ def draw(series: Series) -> Figure:
             say("figures.series_of", title=title) if title else say("figures.series"), TITLE_SIZE * 1.12, width - 36
         )
         figure.text(
-            18 / width, 1 - 24 / height, heading, fontsize=TITLE_SIZE, fontweight="bold", color=LIGHT.text, va="center"
+            18 / width,
+            1 - 24 / height,
+            heading,
+            fontsize=TITLE_SIZE,
+            fontweight="bold",
+            color=palette.text,
+            va="center",
         )
         more = len(series.sets) - len(chosen)
         said = say("figures.series_about", n=len(series.points), sets=len(series.sets))
         if more:
             said += "; " + say("figures.series_weaker", named=len(chosen), n=more)
-        figure.text(18 / width, 1 - 42 / height, said, fontsize=9, color=LIGHT.muted, va="center")
-        _metric(upper, series)
-        _effects(lower, series, chosen)
+        figure.text(18 / width, 1 - 42 / height, said, fontsize=9, color=palette.muted, va="center")
+        _metric(upper, series, palette)
+        _effects(lower, series, chosen, palette)
         for axes in (upper, lower):
-            _dress(axes, len(series.points))
+            _dress(axes, len(series.points), palette)
         upper.tick_params(labelbottom=False)
         lower.set_xticks(range(len(ticks)), ticks)
         if turned:
             for label in lower.get_xticklabels():
                 label.set(rotation=45, horizontalalignment="right", rotation_mode="anchor")
-        _labels(lower, series, chosen, names, second)
+        _labels(lower, series, chosen, names, second, palette)
     return figure
 
 
-def write(series: Series, path: Path) -> Path:
+def write(series: Series, path: Path, dark: bool = False) -> Path:
     """Write the timeline as PNG, SVG or PDF, by the ending of the path.
 
     Raises:
         UserError: another ending, or a series without checkpoints.
     """
-    return write_figure(draw(series), path, "Timeline")
+    return write_figure(draw(series, dark), path, "Timeline")
 
 
 def _indices(series: Series) -> range:
@@ -145,36 +155,42 @@ def _line(axes: Axes, points: Sequence[Estimate], band: float, **style: Any) -> 
     axes.plot(x, [point.value for point in points], markevery=-(-len(points) // MAX_TICKS), **style)
 
 
-def _metric(axes: Axes, series: Series) -> None:
+def _metric(axes: Axes, series: Series, palette: Palette) -> None:
     points = [point.metric for point in series.points]
-    _line(axes, points, 0.18, color=LIGHT.text, linewidth=1.8, marker="o", markersize=4.5, zorder=3)
+    _line(axes, points, 0.18, color=palette.text, linewidth=1.8, marker="o", markersize=4.5, zorder=3)
     axes.set_ylabel(
-        shorten(str(series.run.get("metric") or say("figures.metric")), 9, 110), fontsize=9, color=LIGHT.muted
+        shorten(str(series.run.get("metric") or say("figures.metric")), 9, 110), fontsize=9, color=palette.muted
     )
 
 
-def _effects(axes: Axes, series: Series, chosen: Sequence[int]) -> None:
-    axes.axhline(0, color=LIGHT.muted, linewidth=0.8, zorder=0)
+def _effects(axes: Axes, series: Series, chosen: Sequence[int], palette: Palette) -> None:
+    axes.axhline(0, color=palette.muted, linewidth=0.8, zorder=0)
     for i in _indices(series):
         if i not in chosen:
-            _line(axes, [point.effects[i] for point in series.points], 0, color="#b4bcc5", linewidth=0.8, zorder=2)
+            _line(axes, [point.effects[i] for point in series.points], 0, color=FAINT[palette], linewidth=0.8, zorder=2)
     for rank, i in reversed(list(enumerate(chosen))):
-        style = {"color": COLOURS[rank], "linestyle": STYLES[rank % len(STYLES)], "marker": MARKERS[rank]}
+        style = {
+            "color": COLOURS[rank] or palette.text,
+            "linestyle": STYLES[rank % len(STYLES)],
+            "marker": MARKERS[rank],
+        }
         points = [point.effects[i] for point in series.points]
         _line(axes, points, 0.13, linewidth=1.9, markersize=4.5, zorder=5, **style)
-    axes.set_ylabel(say("figures.effect"), fontsize=9, color=LIGHT.muted)
+    axes.set_ylabel(say("figures.effect"), fontsize=9, color=palette.muted)
 
 
-def _dress(axes: Axes, n_points: int) -> None:
-    frame(axes, LIGHT)
-    axes.grid(axis="y", color=LIGHT.line, linewidth=0.6)
+def _dress(axes: Axes, n_points: int, palette: Palette) -> None:
+    frame(axes, palette)
+    axes.grid(axis="y", color=palette.line, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=LIGHT.text, labelsize=TICK_SIZE, length=3, color=LIGHT.line)
+    axes.tick_params(colors=palette.text, labelsize=TICK_SIZE, length=3, color=palette.line)
     axes.set_xticks(range(n_points))
     axes.set_xlim(-0.25 if n_points > 1 else -0.5, n_points - 0.75 if n_points > 1 else 0.5)
 
 
-def _labels(axes: Axes, series: Series, chosen: Sequence[int], names: Sequence[str], height: float) -> None:
+def _labels(
+    axes: Axes, series: Series, chosen: Sequence[int], names: Sequence[str], height: float, palette: Palette
+) -> None:
     """Names at the ends of the lines, moved apart where they would overlap, with a thin line to the end."""
     low, high = axes.get_ylim()
     unit = (high - low) / height
@@ -185,9 +201,14 @@ def _labels(axes: Axes, series: Series, chosen: Sequence[int], names: Sequence[s
     for rank, (name, end, y) in enumerate(zip(names, ends, at, strict=True)):
         x, place = right + 14 * step, low + y * unit
         axes.plot(
-            [last + 5 * step, x - 3 * step], [end, place], color=COLOURS[rank], linewidth=0.7, clip_on=False, zorder=4
+            [last + 5 * step, x - 3 * step],
+            [end, place],
+            color=COLOURS[rank] or palette.text,
+            linewidth=0.7,
+            clip_on=False,
+            zorder=4,
         )
-        axes.text(x, place, name, fontsize=LABEL_SIZE, color=LIGHT.text, va="center", clip_on=False)
+        axes.text(x, place, name, fontsize=LABEL_SIZE, color=palette.text, va="center", clip_on=False)
     axes.set_ylim(low, high)
     axes.set_xlim(axes.get_xlim()[0], right)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 import re
 
-import numpy as np
 import pytest
-from drawn_circuits import PIECES, comparison, empty, estimate, series, unchanged
+from drawn_circuits import PIECES, comparison, empty, series, unchanged
+from drawn_reports import mechanisms, mib_report, report
 from edge_circuits import edge_circuit
 from marked import left, marked
 from prompt_maps import prompt_map
@@ -17,16 +17,13 @@ from test_plots import PLOTS, _full
 from test_translated_pages import DATA as OF_PAGES
 from test_translated_pages import DOUBTFUL, FULL, SCORES, groups  # noqa: F401
 
-from circuitspex.circuits.evidence.clusters import Split
-from circuitspex.circuits.evidence.curve import Curve
-from circuitspex.circuits.mechanism import Mechanism, Mechanisms
-from circuitspex.circuits.mib_report import MIBReport
-from circuitspex.circuits.report import Part, Report
 from circuitspex.export import examples_figure
 from circuitspex.export.figures import circuit as circuits
 from circuitspex.export.figures import comparison as comparisons
-from circuitspex.export.figures import mechanisms, mib, report
+from circuitspex.export.figures import mechanisms as of_mechanisms
+from circuitspex.export.figures import mib
 from circuitspex.export.figures import prompt as prompts
+from circuitspex.export.figures import report as reports
 from circuitspex.export.figures import series as timelines
 from circuitspex.export.words.saying import translated
 
@@ -88,31 +85,14 @@ def test_a_heat_map_of_neurons_names_their_column():
 
 @pytest.mark.parametrize("level", ["nodes", "edges"])
 def test_the_reports(level):
-    sizes = tuple(range(1, 11))
-    values = tuple(estimate(size / 10) for size in sizes)
-    curves = {
-        name: Curve(name, sizes, values, estimate(0.6), estimate(0.3)) for name in ("chosen", "matched", "random")
-    }
-    about = {"model": "smollm2-135m", "task": "ioi", "metric": "logit_diff"}
-    one = Report(
-        16, 3.1, 0.1, 5, curves, values, {}, (), ("L1H0",), estimate(2), estimate(1),
-        (Part("L1H0", estimate(1)), Part("L2M", estimate(0.0))), {}, None, about,
-    )  # fmt: skip
-    other = MIBReport(level, 12, 16, 3.1, 0.1, estimate(3), curves, about=about)
     with translated(marked()):
-        assert left(said_in(report.draw(one)), DATA) == set()
-        assert left(said_in(mib.draw(other)), DATA) == set()
+        assert left(said_in(reports.draw(report())), DATA) == set()
+        assert left(said_in(mib.draw(mib_report(level))), DATA) == set()
 
 
 def test_mechanisms_and_examples():
-    effects = np.array([[0.4, -0.2], [0.3, 0.1], [-0.4, 0.2]])
-    parts = (("L1H0",), ("L2M", "L3H1"))
-    split = Split(((0, 1), (2,)), 0.5, 0.1, 0.01, 0.05, 3.0)
     with translated(marked()):
         for kinds in (((0, 1, 2),), ((0, 1), (2,))):
-            found = Mechanisms(
-                tuple(Mechanism(prompts, empty(), None) for prompts in kinds), parts, effects, effects / 9, (split,)
-            )
-            assert left(said_in(mechanisms.draw(found)), DATA) == set()
+            assert left(said_in(of_mechanisms.draw(mechanisms(*kinds))), DATA) == set()
         data = {"training data", "accuracy", "net", "first", "<b>second</b>"}
         assert left(said_in(examples_figure(trained(), game())), data) == set()
