@@ -53,9 +53,13 @@ OF_THE_CIRCUIT = {
 
 
 def how_loaded(options: argparse.Namespace, circuit: Circuit) -> dict[str, Any]:
-    """The arguments of ``load_model``: what was asked for, else what the circuit's file says of its model."""
+    """The arguments of ``load_model``: what was asked for, else what the circuit's file says of its model.
+
+    A verb without the option ``--quantization`` works with whole weights, however the circuit was found.
+    """
     how = {name: getattr(options, name, None) for name in ("device", "device_map", "dtype", "quantization", "revision")}
-    return how | {name: how[name] or circuit.model.get(name) for name in ("dtype", "quantization")}
+    of_circuit = [name for name in ("dtype", "quantization") if hasattr(options, name)]
+    return how | {name: how[name] or circuit.model.get(name) for name in of_circuit}
 
 
 def has_prompts(circuit: Circuit) -> bool:

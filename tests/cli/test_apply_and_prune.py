@@ -113,6 +113,17 @@ def test_prune_writes_a_checkpoint(folder: Path, tmp_path: Path, capsys: pytest.
     assert str(out) in text
 
 
+def test_a_circuit_of_a_quantised_model_is_pruned_from_whole_weights(folder: Path, tmp_path: Path) -> None:
+    circuit = json.loads((folder / "own.json").read_text())
+    circuit["model"]["quantization"] = "8bit"
+    (folder / "few_bits.json").write_text(json.dumps(circuit))
+    out = tmp_path / "small"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the weights are others than those of the circuit
+        assert main(asked(folder, "prune", "--out", str(out), circuit="few_bits")) == 0
+    assert AutoModelForCausalLM.from_pretrained(out).dtype == torch.float32
+
+
 REFUSED = [
     (
         "mean",
