@@ -20,7 +20,8 @@ from circuitspex.errors import UserError
 sys.path.insert(0, str(Path(__file__).parents[1] / "export"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "ground_truth"))
 import plants
-from drawn_circuits import circuits, realistic, with_evidence
+from any_circuits import circuits
+from drawn_circuits import realistic, with_evidence
 
 
 def node(name, effect=1.0):

@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from drawn_circuits import comparison, judged, realistic, with_evidence
+from drawn_circuits import judged, realistic, with_evidence
+from drawn_comparisons import comparison
 
 from circuitspex.circuits.circuit import Direction, Estimate, Faithfulness, Node
 from circuitspex.circuits.formats import render

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
-from drawn_circuits import comparison, unchanged
+from drawn_comparisons import comparison, unchanged
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from circuitspex.circuits.circuit import Faithfulness

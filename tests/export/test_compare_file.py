@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from drawn_circuits import comparison, estimate, measured, series, unchanged
+from drawn_circuits import estimate
+from drawn_comparisons import comparison, measured, series, unchanged
 from jsonschema import Draft202012Validator
 
 from circuitspex.circuits import formats

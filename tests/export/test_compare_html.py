@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from drawn_circuits import comparison, measured, unchanged
+from drawn_comparisons import comparison, measured, unchanged
 from test_html import EVIL, Reader
 
 from circuitspex.circuits.circuit import Direction, Estimate

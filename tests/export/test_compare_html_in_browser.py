@@ -4,7 +4,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from drawn_circuits import comparison, unchanged
+from drawn_comparisons import comparison, unchanged
 
 ROWS = "tr[data-kind='change']:visible"
 SIDES = ("before", "after", "difference")

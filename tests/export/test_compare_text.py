@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from drawn_circuits import comparison, measured, series, unchanged
+from drawn_comparisons import comparison, measured, series, unchanged
 
 from circuitspex.circuits.comparison import Series
 

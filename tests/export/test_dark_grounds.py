@@ -9,7 +9,8 @@ from typing import Any
 import matplotlib.image
 import numpy as np
 import pytest
-from drawn_circuits import comparison, realistic, series
+from drawn_circuits import realistic
+from drawn_comparisons import comparison, series
 from drawn_reports import mechanisms, mib_report, report
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text

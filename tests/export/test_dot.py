@@ -7,7 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-from drawn_circuits import circuits, edge, empty, estimate, node, realistic
+from any_circuits import circuits
+from drawn_circuits import edge, empty, estimate, node, realistic
 from hypothesis import given, settings
 
 from circuitspex.circuits.circuit import Circuit, Direction, Estimate, Faithfulness, Interaction, Node

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_circuits import comparison, described, empty, judged, realistic, series, with_evidence
+from drawn_circuits import described, empty, judged, realistic, with_evidence
+from drawn_comparisons import comparison, series
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness, Node
 from circuitspex.errors import UserError

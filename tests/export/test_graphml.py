@@ -4,7 +4,8 @@ import xml.etree.ElementTree as ET
 
 import networkx as nx
 import pytest
-from drawn_circuits import circuits, empty
+from any_circuits import circuits
+from drawn_circuits import empty
 from hypothesis import given, settings
 from test_dot import HOSTILE, damaged, hostile, mixed, refused
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from drawn_circuits import circuits, described, empty, realistic, with_evidence
+from any_circuits import circuits
+from drawn_circuits import described, empty, realistic, with_evidence
 from hypothesis import given, settings
 
 from circuitspex.export.pages.circuit import render_cell, render_page

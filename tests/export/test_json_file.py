@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_circuits import circuits, described, edge, empty, judged, node, realistic, with_evidence
+from any_circuits import circuits
+from drawn_circuits import described, edge, empty, judged, node, realistic, with_evidence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator

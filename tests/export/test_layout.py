@@ -5,7 +5,8 @@ import random
 from dataclasses import replace
 
 import pytest
-from drawn_circuits import circuits, edge, empty, node, realistic, with_evidence
+from any_circuits import circuits
+from drawn_circuits import edge, empty, node, realistic, with_evidence
 from hypothesis import given, settings
 
 from circuitspex.circuits.circuit import Circuit, Faithfulness

@@ -4,7 +4,8 @@ import random
 import re
 
 import pytest
-from drawn_circuits import circuits, edge, empty, node
+from any_circuits import circuits
+from drawn_circuits import edge, empty, node
 from hypothesis import given, settings
 from test_dot import HOSTILE, damaged, hostile, mixed, refused
 

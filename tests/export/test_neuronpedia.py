@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from drawn_circuits import circuits, empty, node, realistic
+from any_circuits import circuits
+from drawn_circuits import empty, node, realistic
 from hypothesis import given, settings
 from jsonschema import Draft7Validator
 from test_dot import damaged, hostile, mixed, refused

@@ -5,7 +5,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from drawn_circuits import comparison, described, empty, judged, realistic, unchanged, with_evidence
+from drawn_circuits import described, empty, judged, realistic, with_evidence
+from drawn_comparisons import comparison, unchanged
 from prompt_maps import prompt_map
 
 from circuitspex.circuits.formats import render

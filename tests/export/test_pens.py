@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 
 import matplotlib.text
 import pytest
-from drawn_circuits import comparison, realistic, with_evidence
+from drawn_circuits import realistic, with_evidence
+from drawn_comparisons import comparison
 from prompt_maps import prompt_map
 
 from circuitspex.export.drawing.geometry import Box, straight

@@ -7,7 +7,8 @@ import random
 from typing import Any
 
 import pytest
-from drawn_circuits import comparison, realistic, series, with_evidence
+from drawn_circuits import realistic, with_evidence
+from drawn_comparisons import comparison, series
 from jsonschema import Draft202012Validator
 
 from circuitspex.export import schemas

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 import pytest
-from drawn_circuits import estimate, series
+from drawn_circuits import estimate
+from drawn_comparisons import series
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from circuitspex.circuits.comparison import Point, Series

@@ -6,7 +6,8 @@ from dataclasses import replace
 from itertools import combinations
 
 import pytest
-from drawn_circuits import circuits, empty, realistic
+from any_circuits import circuits
+from drawn_circuits import empty, realistic
 from hypothesis import given, settings
 from test_dot import HOSTILE, damaged, hostile, mixed, refused
 

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from drawn_circuits import circuits, edge, empty, realistic
+from any_circuits import circuits
+from drawn_circuits import edge, empty, realistic
 from hypothesis import given, settings
 
 from circuitspex.circuits import formats

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from drawn_circuits import comparison, described, empty, judged, realistic, unchanged, with_evidence
+from drawn_circuits import described, empty, judged, realistic, with_evidence
+from drawn_comparisons import comparison, unchanged
 from edge_circuits import edge_circuit
 from marked import Visible, left, marked
 from prompt_maps import prompt_map

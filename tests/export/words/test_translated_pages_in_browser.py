@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from drawn_circuits import PIECES, comparison, unchanged
+from drawn_circuits import PIECES
+from drawn_comparisons import comparison, unchanged
 from edge_circuits import edge_circuit
 from marked import SPOKEN, left, marked
 from prompt_maps import prompt_map

@@ -6,7 +6,8 @@ import html
 import re
 
 import pytest
-from drawn_circuits import PIECES, comparison, empty, series, unchanged
+from drawn_circuits import PIECES, empty
+from drawn_comparisons import comparison, series, unchanged
 from drawn_reports import mechanisms, mib_report, report
 from edge_circuits import edge_circuit
 from marked import left, marked
