@@ -17,20 +17,20 @@ import torch
 
 from circuitspex.ablation import Executor, Precision, Store
 from circuitspex.circuits.checkpoints import check_comparable
-from circuitspex.circuits.circuit import Faithfulness
 from circuitspex.circuits.comparison import Change, Comparison, Kind
 from circuitspex.circuits.comparison_circuits import Parts, decoded_effect, identical, whole
 from circuitspex.circuits.evidence._replicate import RATE, Measured, replicate
 from circuitspex.circuits.evidence._strongest import PRECISION, strongest
 from circuitspex.circuits.evidence.resolution import Resolution
 from circuitspex.circuits.record import versions
-from circuitspex.circuits.search.options import MORE_CONTEXTS, Options
+from circuitspex.circuits.search.draws import contexts_of, drawn, score_on_new_masks
+from circuitspex.circuits.search.options import Options
 from circuitspex.circuits.search.prompts import check_given
 from circuitspex.components import Selector
 from circuitspex.errors import UserError
 from circuitspex.games import RememberingGame, Run
 from circuitspex.games.workers.ray_workers import RayWorkers
-from circuitspex.masks import Keep, check_keep, sample_masks
+from circuitspex.masks import Keep, check_keep
 from circuitspex.models import model_identity
 from circuitspex.models.given import GivenModel, Loading, models_of
 from circuitspex.recovery import DECODERS, Interactions, Method, decode
@@ -38,7 +38,7 @@ from circuitspex.renamed import renamed
 from circuitspex.silence import no_warnings
 from circuitspex.statistics import SMALLEST_SHARE, over_prompts, q_values
 from circuitspex.tasks import Task, task_of
-from circuitspex.typing import Masks, PerPrompt, Term
+from circuitspex.typing import Masks, PerPrompt, Term, Values
 
 # The smallest difference of interest, as a share of the standard deviation of the metric over masks.
 LEAST_SHARE = 0.02
@@ -120,26 +120,29 @@ def compare(
     both = [RememberingGame(options.game(model, task, components, baseline), progress) for model in (before, after)]
     n, names = both[0].n_players, both[0].names
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
-    masks = sample_masks(n, budget, keep=keep, seed=seeds[0])
+    masks = drawn(n, budget, keep, seeds[0])
     runs = [game.evaluate(masks, gradients=options.gradients, stage="ablations to decode") for game in both]
     decoded = [
         _decoded(masks, runs[1].values - runs[0].values, _gap(runs), options, seeds[1], names),
         *(_decoded(masks, run.values, run.gradients, options, seeds[1], names) for run in runs),
     ]
-    fresh = sample_masks(n, n_heldout, keep=keep, seed=seeds[2])
-    held_out = [game.evaluate(fresh, stage="held-out ablations") for game in both]
-    score = decoded[0].score(fresh, held_out[1].values - held_out[0].values)
+    held_out: list[Run] = []
+
+    def gap_on(fresh: Masks) -> Values:
+        held_out.extend(game.evaluate(fresh, stage="held-out ablations") for game in both)
+        return np.asarray(held_out[1].values - held_out[0].values)
+
+    faithfulness = score_on_new_masks(decoded[0], masks, gap_on, n_heldout=n_heldout, keep=keep, seed=seeds[2])
     share = None if min_effect is not None else SMALLEST_SHARE
     if min_effect is None:
         min_effect = LEAST_SHARE * float(np.concatenate([run.values for run in (*runs, *held_out)]).std())
 
     sets = _candidates(decoded, max_nodes, max_interactions)
-    contexts = sample_masks(n, MORE_CONTEXTS * n_contexts, keep=options.share, seed=seeds[3])
-    measured = _measure(both, sets, contexts, n_contexts)
+    contexts, start = contexts_of(n, n_contexts, options.share, len(both[0]), seeds[3])
+    measured = _measure(both, sets, contexts, start, uniform=options.share == 0.5)
     resolution = Resolution.of(np.concatenate([run.per_prompt for run in runs]), both[0].game.unit_roundoff)
     changes = _changes(names, decoded[0], sets, measured, resolution, min_effect, share, fdr)
     ends = [whole(game) for game in both]
-    faithfulness = Faithfulness(score.r2, score.low, score.high, score.n_masks)
     about = {
         "components": components if isinstance(components, str) else "+".join(names),
         "n_components": n,
@@ -150,7 +153,7 @@ def compare(
         "budget": budget,
         "gradient_ablations": decoded[0].n_gradients,
         "plain_ablations": 0 if decoded[0].n_gradients else budget,
-        "heldout_ablations": n_heldout,
+        "heldout_ablations": faithfulness.n_masks,
         "executor": both[0].game.executor,
         "versions": versions(),
         **({} if share is None else {"near_zero_share": share}),
@@ -200,7 +203,7 @@ def _candidates(decoded: Sequence[Interactions], max_nodes: int, max_interaction
 
 
 def _measure(
-    both: Sequence[RememberingGame], sets: Sequence[Term], contexts: Masks, start: int
+    both: Sequence[RememberingGame], sets: Sequence[Term], contexts: Masks, start: int, *, uniform: bool
 ) -> dict[Term, tuple[Measured, Measured, Measured]]:
     """Each set in the first model, in the second, and the difference, in the same contexts on the same prompts."""
     if not sets:
@@ -210,7 +213,7 @@ def _measure(
         one, two = (game.evaluate(masks, stage="measuring both").per_prompt for game in both)
         return np.concatenate([one, two, two - one], axis=1)
 
-    found = replicate(evaluate, sets, contexts, start=start, precision=PRECISION, n_parts=3)
+    found = replicate(evaluate, sets, contexts, start=start, precision=PRECISION, n_parts=3, uniform=uniform)
     return {members: (one, two, gap) for members, measured in found.items() for one, two, gap in [measured.split(3)]}
 
 

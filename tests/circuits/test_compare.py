@@ -13,6 +13,7 @@ import torch
 import circuitspex as cx
 from circuitspex.circuits import compare
 from circuitspex.errors import UserError
+from circuitspex.statistics import moments, p_value
 
 QUICK: dict[str, Any] = {"budget": 80, "n_heldout": 40, "n_contexts": 8, "max_nodes": 6, "max_interactions": 4}
 
@@ -182,3 +183,34 @@ def test_common_masks_make_the_difference_sharper_than_two_separate_results(foun
         each = [part.high - part.low for part in (change.before, change.after)]
         separate.append(float(np.hypot(*each)))
     assert np.median(widths) <= 1.05 * np.median(separate)
+
+
+def test_few_components_are_compared_exactly(tiny: SimpleNamespace) -> None:
+    """Where there are no other components, the one context is all there is; and no mask is scored twice."""
+    before = tiny.bridge("llama")
+    after = changed(tiny, without_head(0, 1, before.cfg.d_head))
+    task = tiny.task(before, (5,) * 30)
+    found = quiet_compare(before, after, task, ["L0H1"])
+    (change,) = found.changes
+    assert str(found.faithfulness) == "R² 1.000, exact over all 2 masks"
+    games = [cx.ComponentGame(model, task, ["L0H1"]) for model in (before, after)]
+    kept, ablated = (
+        [game.evaluate(np.array([[on]]), progress=False).per_prompt[0] for game in games] for on in (True, False)
+    )
+    gap = (kept[1] - ablated[1]) - (kept[0] - ablated[0])
+    assert change.difference.value == pytest.approx(gap.mean(), abs=1e-5)
+    assert change.after.value == pytest.approx(0, abs=1e-6)
+    assert change.q == pytest.approx(p_value(*moments(gap[None]), least=found.min_effect), rel=1e-3)
+    assert 0 < change.q < 1
+    pair = quiet_compare(before, after, task, ["L0H1", "L1H2"])
+    assert (pair.faithfulness.n_masks, pair.faithfulness.exact) == (4, True)
+    assert all(0 <= each.q < 1 for each in pair.changes)
+
+
+def test_a_share_is_scored_on_masks_that_were_not_decoded(tiny: SimpleNamespace) -> None:
+    before = tiny.bridge("llama")
+    after = changed(tiny, without_head(0, 1, before.cfg.d_head))
+    found = quiet_compare(before, after, tiny.task(before, (5,)), ["L0H1", "L1H2", "L2H0"], keep=0.3)
+    assert found.faithfulness.n_masks == found.run["heldout_ablations"] < 4  # all of the few have been run to decode
+    assert found.faithfulness.r2 is None
+    assert "decoded difference" not in found.table()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import circuitspex as cx
 from circuitspex.circuits.evidence._replicate import Measured, replicate
 from circuitspex.errors import UserError
 from circuitspex.masks import sample_masks
@@ -81,3 +82,25 @@ def test_a_constant_difference_is_certain():
 def test_a_wrong_start_is_one_line(start):
     with pytest.raises(UserError, match="measuring starts with 2 to 8 contexts"):
         replicate(Game(), [(0,)], sample_masks(5, 8, seed=0), start=start)
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_set_of_all_components_is_measured_exactly_whatever_share_is_kept(n, keep):
+    """There are no others, so the one context is all there is: prompts alone are a sample."""
+    by_prompt = np.array([0.9, 1.0, 1.1, 1.3])
+    found = replicate(lambda masks: masks.all(1)[:, None] * by_prompt, [tuple(range(n))], sample_masks(n, 6, keep=keep))
+    measured = found[tuple(range(n))]
+    assert measured.exact
+    assert measured.per_prompt == pytest.approx(by_prompt)
+    assert measured.p_value() < 0.01
+    assert measured.estimate().low > 0.5
+
+
+def test_explained_games_of_few_players_keep_what_holds_them_together():
+    found = cx.explain(
+        lambda m: np.stack([m.prod(1) + 0.01 * i for i in range(20)], 1), 40, n_players=3, keep=0.4, progress=False
+    )
+    assert {edge.components for edge in found.circuit.interactions} >= {("p0", "p1", "p2")}
+    alone = cx.explain(lambda m: m[:, 0] * 1.0, 10, n_players=1, keep=0.3, progress=False)
+    assert [node.name for node in alone.circuit.nodes] == ["p0"]

@@ -106,7 +106,7 @@ class Measured:
             return False
         if equivalent(*self._moments(self.differences), margin):
             return True
-        return share is not None and small_beside(self.differences, other.differences, share=share)
+        return share is not None and small_beside(self.differences, other.differences, share=share, of=self._moments)
 
 
 def replicate(
@@ -174,7 +174,8 @@ def _measured(
     others = np.delete(contexts[: len(differences)], list(members), axis=1)
     n_others = others.shape[1]
     first = np.unique(others, axis=0, return_index=True)[1] if n_others else np.zeros(1, dtype=np.int64)
-    exact = uniform and n_others < 63 and len(first) == 2**n_others
+    # Where there are no others, the one context is all there is, whatever share the masks keep.
+    exact = n_others == 0 or (uniform and n_others < 63 and len(first) == 2**n_others)
     if exact:
         once = np.sort(first)
         differences, under = differences[once], under[:, once]

@@ -22,23 +22,17 @@ from circuitspex.circuits.found import Found, Refined, Stage
 from circuitspex.circuits.record import Clock, recorded_main_effects, versions
 from circuitspex.circuits.search._refine import refine
 from circuitspex.circuits.search.doubt import warn_of_doubt
+from circuitspex.circuits.search.draws import contexts_of, drawn, score_on_new_masks
 from circuitspex.circuits.search.footprint import peak_memory
-from circuitspex.circuits.search.options import MORE_CONTEXTS, Options
+from circuitspex.circuits.search.options import Options
 from circuitspex.circuits.search.stages import advice, explore
 from circuitspex.games import ComponentGame, LensGame, RememberingGame, Run
-from circuitspex.masks import Keep, Pilot, every_mask, mean_keep, pilot, sample_masks
-from circuitspex.masks.members import unseen
+from circuitspex.masks import Keep, Pilot, mean_keep, pilot
 from circuitspex.recovery import DECODERS, Interactions, decode
 from circuitspex.recovery.decoders.exact import MOST_PLAYERS
 from circuitspex.recovery.result import LittleExplained
-from circuitspex.recovery.scoring.r2 import r_squared
 from circuitspex.tasks import Task, TaskReport
 from circuitspex.typing import Masks
-
-EVERY_CONTEXT = 64
-"""Where there are no more masks than this, or than have been run, sets are measured in every context."""
-LEAST_HELDOUT = 4
-"""With fewer masks left that no fit has seen, R² is not measured."""
 
 MEASURING = "measuring again"
 
@@ -265,27 +259,24 @@ def _scored(
     asked: RememberingGame, options: Options, decoded: Decoded, seeds: _Seeds
 ) -> tuple[Faithfulness, tuple[Stage, ...]]:
     """R² on masks that no fit has seen, or on all masks where they are few; and the learning curve with it."""
-    n, run, curve = asked.n_players, decoded.run, decoded.curve
-    if decoded.keep == 0.5 and n <= MOST_PLAYERS and 2**n <= len(np.unique(run.masks, axis=0)) + options.n_heldout:
-        everything = every_mask(n)
-        values = asked.evaluate(everything, stage="held-out ablations").values
-        r2 = r_squared(values, decoded.interactions.predict(everything))
-        faithfulness = Faithfulness(r2, None, None, len(everything), exact=True)  # nothing was drawn
-        last = Stage(len(run), r2, r2, r2, len(everything))
-    else:
-        more_drawn = len(run) if n <= MOST_PLAYERS else 0  # of few masks many have been seen
-        fresh = unseen(drawn(n, options.n_heldout + more_drawn, decoded.keep, seeds.heldout), run.masks)
-        fresh = fresh[: options.n_heldout]
-        if len(fresh) < min(max(2, options.n_heldout // 2), LEAST_HELDOUT):
-            return Faithfulness(None, None, None, 0), curve  # an R² of a few masks would say nothing
-        score = decoded.interactions.score(fresh, asked.evaluate(fresh, stage="held-out ablations").values)
-        faithfulness = Faithfulness(score.r2, score.low, score.high, score.n_masks)
-        last = Stage(len(run), score.r2, score.low, score.high, score.n_masks)
+    run, curve = decoded.run, decoded.curve
+    found = score_on_new_masks(
+        decoded.interactions,
+        run.masks,
+        lambda masks: asked.evaluate(masks, stage="held-out ablations").values,
+        n_heldout=options.n_heldout,
+        keep=decoded.keep,
+        seed=seeds.heldout,
+    )
+    if not found.n_masks:
+        return found, curve
+    ends = (found.r2, found.r2) if found.exact else (found.low, found.high)
+    last = Stage(len(run), found.r2, *ends, found.n_masks)
     curve = (*curve, last)
     reached = any(options.until is None or stage.reaches(options.until) for stage in curve)
-    if not reached and not faithfulness.exact:  # where every mask was run, no larger budget would help
+    if not reached and not found.exact:  # where every mask was run, no larger budget would help
         warnings.warn(advice(curve, options.until or 0.0, options.budget), stacklevel=4)
-    return faithfulness, curve
+    return found, curve
 
 
 def _measured(asked: RememberingGame, options: Options, decoded: Decoded, seeds: _Seeds) -> tuple[Evidence, Masks]:
@@ -293,12 +284,7 @@ def _measured(asked: RememberingGame, options: Options, decoded: Decoded, seeds:
     n, run = asked.n_players, decoded.run
     # One share, also where the masks mix several: the measured effect is then the same quantity as the decoded one.
     share = mean_keep(decoded.keep)
-    n_contexts = options.n_contexts
-    if share == 0.5 and n <= MOST_PLAYERS and 2**n <= max(len(asked), EVERY_CONTEXT):
-        contexts = every_mask(n, seed=seeds.contexts)
-        n_contexts = len(contexts)  # what is measured in all of them is exact
-    else:
-        contexts = drawn(n, MORE_CONTEXTS * n_contexts, share, seeds.contexts)
+    contexts, n_contexts = contexts_of(n, options.n_contexts, share, len(asked), seeds.contexts)
     parts = measured_parts(
         decoded.interactions,
         asked.game,
@@ -314,13 +300,6 @@ def _measured(asked: RememberingGame, options: Options, decoded: Decoded, seeds:
         parts.nodes, parts.interactions, parts.dropped, parts.dropped_nodes, measurements=parts.measurements
     )
     return replace(found, exact=share == 0.5 and n <= MOST_PLAYERS and len(contexts) == 2**n), contexts
-
-
-def drawn(n_players: int, count: int, keep: Keep, seed: int) -> Masks:
-    """Random masks; where there are few of them, without drawing any twice (and as many as there are at most)."""
-    if keep == 0.5 and n_players <= MOST_PLAYERS and 2**n_players <= 2 * count:
-        return every_mask(n_players, seed=seed)[:count]
-    return sample_masks(n_players, count, keep=keep, seed=seed)
 
 
 def _about_heldout(heldout: Task) -> dict[str, Any]:

@@ -21,6 +21,7 @@ TEXTS: Texts = {
         "{kinds}: of {tested}, {n} differ by more than {least} at a false discovery rate of {rate} %.",
     ),
     "r2": "on {n} held-out masks",
+    "r2_exact": "exact over all {n} masks",
     # The diagrams
     "diagrams": "Diagrams",
     "toolbar": "What is shown",
