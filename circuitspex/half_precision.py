@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from circuitspex.by_value import by_value
 from circuitspex.typing import FloatArray
 
 # Half precision holds numbers below 2^16; the largest of a row is brought below 2^15.
@@ -22,6 +23,7 @@ HALF_FROM = 2500
 """With more components than this, gradients are kept in half precision."""
 
 
+@by_value
 @dataclass(frozen=True)
 class HalfMatrix:
     """A matrix ``(K, n)``: ``halves`` float16 ``(K, n)``, times ``2^exponents`` ``(K,)`` of each row.

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from circuitspex import strict_json
+from circuitspex.by_value import by_value
 from circuitspex.circuits.sized_circuits import SizedCircuit, SizedCircuits
 from circuitspex.components.connection import connected
 from circuitspex.components.edges import EdgeSelection, EdgeSelector
@@ -23,6 +24,7 @@ _applied = Later("circuitspex.circuits.use._applied:applied_edges")
 _WRITES = "circuitspex find --components edges --out"
 
 
+@by_value
 @dataclass(frozen=True)
 class EdgeCircuit(SizedCircuit):
     """One circuit: ``columns`` are the players that stay open, ``names`` what they are called.
@@ -103,6 +105,7 @@ class EdgeCircuit(SizedCircuit):
         return cls(columns, tuple(names[column] for column in listed[size]), size)
 
 
+@by_value
 @dataclass(frozen=True, repr=False, kw_only=True)
 class EdgeCircuits(SizedCircuits[EdgeCircuit]):
     """What ``find_edges`` gives: a circuit with most of the behaviour and one most like the model, at each size.

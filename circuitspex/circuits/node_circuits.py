@@ -7,10 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from circuitspex.by_value import by_value
 from circuitspex.circuits.sized_circuits import SizedCircuit, SizedCircuits
 from circuitspex.typing import IntArray
 
 
+@by_value
 @dataclass(frozen=True, repr=False, kw_only=True)
 class NodeCircuits(SizedCircuits[SizedCircuit]):
     """What ``find_nodes`` gives: a circuit with most of the behaviour and one most like the model, at each size.

@@ -9,10 +9,12 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
+from circuitspex.by_value import by_value
 from circuitspex.scale import whole
 from circuitspex.typing import FloatArray, IntArray, Masks, PerPrompt
 
 
+@by_value
 @dataclass(frozen=True)
 class SizedCircuit:
     """One circuit: ``columns`` are the players that are kept, ``names`` what they are called.
@@ -62,6 +64,7 @@ class HeldOut:
     matched: tuple[float, ...]
 
 
+@by_value
 @dataclass(frozen=True, repr=False, kw_only=True)
 class SizedCircuits(ABC, Generic[OneCircuit]):
     """A circuit with most of the behaviour and one most like the model, at each size.

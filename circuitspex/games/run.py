@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from circuitspex.by_value import by_value
 from circuitspex.half_precision import HalfMatrix
 from circuitspex.typing import Gradients, Masks, PerPrompt, Values
 
 
+@by_value
 @dataclass(frozen=True)
 class Run:
     """Finished ablations.
@@ -22,7 +24,7 @@ class Run:
     masks: Masks
     per_prompt: PerPrompt
     gradients: Gradients | HalfMatrix | None = None
-    seconds: float = 0.0
+    seconds: float = field(compare=False, default=0.0)
 
     @property
     def values(self) -> Values:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from circuitspex.by_value import by_value
 from circuitspex.checks import check_finite, check_masks
 from circuitspex.errors import UserError
 from circuitspex.frames import frame
@@ -33,6 +34,7 @@ from circuitspex.typing import FloatArray, Masks, Term, Values
 Basis = Literal["fourier", "mobius", "biased", "sv", "banzhaf", "sii", "k-sii", "stii", "fsii", "bii", "fbii"]
 
 
+@by_value
 @dataclass(frozen=True)
 class Interactions:
     """A decoded function: ``f(m) = sum over S of c_S * prod over i in S of x_i``; ``x_i`` is +1 kept, -1 ablated.

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from circuitspex.by_value import by_value
 from circuitspex.circuits.evidence.attribution import nap, nap_ig, ranked
 from circuitspex.circuits.evidence.learned_masks import learned_top_k
 from circuitspex.components import Selector
@@ -21,6 +22,7 @@ from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray
 
 
+@by_value
 @dataclass(frozen=True)
 class AttributionScores:
     """A score for each component: above zero where it helps the metric.
@@ -60,6 +62,7 @@ class AttributionScores:
         return "\n".join([*lines, *(f"  {self.names[i].ljust(width)}  {self.values[i]:+.4f}" for i in order)])
 
 
+@by_value
 @dataclass(frozen=True)
 class Method:
     """One way to score: what it is of, how many passes ``steps`` are, and what computes it from the game."""

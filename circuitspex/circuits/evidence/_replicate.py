@@ -13,6 +13,7 @@ from itertools import product
 
 import numpy as np
 
+from circuitspex.by_value import by_value
 from circuitspex.circuits.circuit import Combination, Estimate
 from circuitspex.circuits.evidence._measure import PerPromptGame, measure_cells
 from circuitspex.circuits.relation import PairEffects, relate
@@ -22,6 +23,7 @@ from circuitspex.statistics import equivalent, half_width, moments, p_value, sma
 from circuitspex.typing import FloatArray, Masks, Term
 
 
+@by_value
 @dataclass(frozen=True)
 class Measured:
     """One set: its |S|-fold difference by context and prompt ``(C, P)``, and the metric of each combination.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from circuitspex.by_value import by_value
 from circuitspex.circuits.circuit import Interaction, Node
 from circuitspex.circuits.evidence._measure import measure_cells
 from circuitspex.circuits.evidence._replicate import RATE, Measured, combinations_of, replicate
@@ -31,6 +32,7 @@ def strongest(interactions: Interactions, count: int, *, order: int | None = Non
     return [interactions.terms[i] for i in terms[:count]]
 
 
+@by_value
 @dataclass(frozen=True)
 class Measurements:
     """What was measured of the strongest parts, on each prompt, before anything is said of it.

@@ -89,9 +89,8 @@ def r2_parts(comparison: Comparison) -> tuple[str, str]:
         return "", ""
     ends = (found.low, found.high)
     between = "" if None in ends else f"[{', '.join(number(end, 2, sign=False) for end in ends)}] "
-    return number(found.r2, 2, sign=False), between + say(
-        "comparison.r2_exact" if found.exact else "comparison.r2", n=found.n_masks
-    )
+    of = say("comparison.r2_exact", n=found.n_masks) if found.exact else say("comparison.r2", n=found.n_masks)
+    return number(found.r2, 2, sign=False), between + of
 
 
 def members(change: Change) -> str:

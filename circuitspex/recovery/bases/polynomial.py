@@ -13,6 +13,7 @@ from math import comb, sqrt
 
 import numpy as np
 
+from circuitspex.by_value import by_value
 from circuitspex.errors import UserError
 from circuitspex.typing import FloatArray, IntArray, Masks, Term, Values
 
@@ -44,6 +45,7 @@ def products(x: FloatArray, terms: Iterable[Term]) -> FloatArray:
     return out
 
 
+@by_value
 @dataclass(frozen=True)
 class Polynomial:
     """A sparse function of signs: ``coefficients[t]`` times the parity of ``terms[t]``, summed."""
