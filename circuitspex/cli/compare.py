@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.models import load_model
     from circuitspex.tasks import build
 
-    how = arguments(options, load_model)
+    how = arguments(options, load_model, loads=True)
     with workers_of(options):
         before, after = (load_model(name, revision=revision, **how) for name, revision in sources)
         task = build(options.task, before, **task_options(options))

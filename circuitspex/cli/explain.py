@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from circuitspex.cli.options import arguments, shared_options, verb_parser, whole_number, writable_folder
+from circuitspex.cli.options import arguments, names_of, shared_options, verb_parser, whole_number, writable_folder
 from circuitspex.cli.result import WRITTEN, show
 from circuitspex.cli.workers import workers_of
 from circuitspex.errors import UserError
+
+_OURS = {"circuitspex", "lightgbm", "matplotlib", "numpy", "scipy", "sklearn", "torch", "transformer_lens"}
+_TAKEN = sys.stdlib_module_names | _OURS | {"transformers"}
+"""Names of modules that a file of the user's may not stand in for."""
 
 EXAMPLE = "circuitspex explain my_game.py:Game --budget 200 --out runs/mine"
 
@@ -28,7 +34,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )
     parser.add_argument("--players", type=whole_number(1), metavar="N", help="how many players a function of masks has")
     parser.add_argument(
-        "--names", type=_names, metavar="A,B,…", help="what its players are called, with commas between"
+        "--names", type=names_of, metavar="A,B,…", help="what its players are called, with commas between"
     )
     shared_options(
         parser,
@@ -49,17 +55,10 @@ def run(options: argparse.Namespace) -> int:
     game = game_of(options.game, options.players, options.names)
     folder = None if options.out is None else writable_folder(options.out, WRITTEN)
     given = {key: value for key, value in arguments(options, explain).items() if key not in ("n_players", "names")}
-    with workers_of(options, code=sys.modules.get(Path(options.game.rpartition(":")[0]).stem)) as workers:
+    code = sys.modules.get(_module_name(Path(options.game.rpartition(":")[0])))
+    with workers_of(options, code=code) as workers, _not_ended(options.game):
         found = explain(game, options.budget, **given | {"workers": workers})
     return show(found, folder, options)
-
-
-def _names(text: str) -> list[str]:
-    """An option's type: names with commas between."""
-    found = [name.strip() for name in text.split(",")]
-    if not all(found) or len(set(found)) != len(found):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a list of different names, with commas between")
-    return found
 
 
 def game_of(text: str, n_players: int | None = None, names: list[str] | None = None) -> Any:
@@ -74,15 +73,18 @@ def game_of(text: str, n_players: int | None = None, names: list[str] | None = N
     path = Path(file)
     if not path.is_file():
         raise UserError(f"{file}: there is no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(_module_name(path), path)
     if spec is None or spec.loader is None:
         raise UserError(f"{file}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     # As Python does for a script: what lies beside the file can be imported, and its classes can be found by workers.
-    sys.path.insert(0, str(path.parent.resolve()))
-    sys.modules[path.stem] = module
+    # But where a file beside it is named like one of Python's modules, it must not come before that.
+    beside = {each.stem for each in path.parent.glob("*.py")}
+    sys.path.insert(len(sys.path) if beside & _TAKEN else 0, str(path.parent.resolve()))
+    sys.modules[module.__name__] = module
     try:
-        spec.loader.exec_module(module)
+        with _not_ended(file):
+            spec.loader.exec_module(module)
     except SyntaxError as error:
         where = Path(error.filename or file).name
         raise UserError(f"{where}, line {error.lineno}: not Python ({error.msg})") from error
@@ -100,12 +102,31 @@ def game_of(text: str, n_players: int | None = None, names: list[str] | None = N
             f"{text} needs arguments; if it is a function of masks, say how many players: --players N, or --names"
         )
     if isinstance(found, type) or (callable(found) and not hasattr(found, "n_players")):
-        found = found()
+        with _not_ended(text):
+            found = found()
     if not callable(found) or not hasattr(found, "n_players"):
         raise UserError(
             f"{text} is not a game: it must take masks bool (K, n), True = kept, give numbers (K,), and have n_players"
         )
     return found
+
+
+def _module_name(path: Path) -> str:
+    """What the file's module is called: as the file, or otherwise where that is the name of one of Python's or ours."""
+    return f"{path.stem}_of_the_user" if path.stem in _TAKEN else path.stem
+
+
+@contextlib.contextmanager
+def _not_ended(what: str) -> Iterator[None]:
+    """A game that ends the process has failed.
+
+    Raises:
+        UserError: it called ``sys.exit``.
+    """
+    try:
+        yield
+    except SystemExit as ended:
+        raise UserError(f"{what} called sys.exit({'' if ended.code is None else repr(ended.code)[:60]})") from ended
 
 
 def _needs_arguments(function: Any) -> bool:

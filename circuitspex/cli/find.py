@@ -69,6 +69,10 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"--levels and {other} can't be combined; give one of the two")
     if options.mib and options.out is None:
         raise UserError("--mib writes to the folder of --out: give one")
+    if options.mib and options.components and "->" not in options.components:
+        from circuitspex.export.graphs.eap import check_held
+
+        check_held(options.components)
     folder = check_before_loading(options, models=[(options.model, options.revision)], files=WRITTEN)
     with workers_of(options):
         return _run(options, folder)
@@ -84,7 +88,7 @@ def _run(options: argparse.Namespace, folder: Path | None) -> int:
     from circuitspex.models import load_model
     from circuitspex.tasks import build
 
-    model = load_model(options.model, **arguments(options, load_model))
+    model = load_model(options.model, **arguments(options, load_model, loads=True))
     structure = model_structure(model, options.latents)
     components = options.components or "heads"
     if is_of_edges(components):
@@ -100,9 +104,4 @@ def _run(options: argparse.Namespace, folder: Path | None) -> int:
     found = find_circuit(model, task, components, options.baseline, options.budget, **given)
     if found.edges is not None and not options.json:
         print(found.edges, end="\n\n")
-    code = show(found, folder, options)
-    if options.mib and folder is not None:
-        written = found.to_mib(folder / "circuit.mib")
-        if not options.json:
-            print(f"  {folder / 'circuit.mib'} ({len(written)} files)")
-    return code
+    return show(found, folder, options)

@@ -97,6 +97,8 @@ def _run(arguments: Sequence[str] | None, told: list[argparse.Namespace]) -> int
 
     options, unknown = build_parser().parse_known_args(arguments)
     told.append(options)
+    if unknown and hasattr(options, "late"):
+        unknown = options.late(options, unknown)
     if unknown:
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     with warnings.catch_warnings():

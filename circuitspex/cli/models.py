@@ -17,13 +17,22 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser = verb_parser(verbs, "models", "list the offline models, or fetch one into the cache", EXAMPLE)
     parser.add_argument("action", choices=("list", "get"))
     parser.add_argument("name", nargs="?", help="with get: which model")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, late=_late)
+
+
+def _late(options: argparse.Namespace, unknown: list[str]) -> list[str]:
+    """The name where it follows an option, which the parser takes for too much; what is none is given back."""
+    if options.name is None and len(unknown) == 1 and not unknown[0].startswith("-"):
+        options.name, unknown = unknown[0], []
+    return unknown
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
     from circuitspex.models.catalogue import CATALOGUE, fetch, folder_of, is_fetched
 
+    if options.action == "list" and options.name is not None:
+        raise UserError(f"list takes no name; did you mean: circuitspex models get {options.name}")
     if options.action == "list":
         rows = [
             {

@@ -82,7 +82,9 @@ def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict
             "help": "%(choices)s, a .jsonl file of your own examples, or a file of MIB's or EAP-IG's data",
         },
         "components": {
-            "help": f"selector of {kinds}; such as heads (the default), heads+mlps, layers[20:30].heads.v, residuals@-1"
+            "type": not_empty,
+            "help": f"selector of {kinds}; such as heads (the default), heads+mlps, layers[20:30].heads.v, "
+            "residuals@-1",
         },
         "latents": {
             "type": Path,
@@ -171,7 +173,7 @@ def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict
             "help": "hold the weights of linear maps in few bits: 8bit (needs torchao) or 4bit (needs bitsandbytes)",
         },
         "revision": {"help": "branch, tag or commit of a hub model"},
-        "out": {"type": Path, "help": "folder for circuit.json, the diagrams and the decoded function"},
+        "out": {"type": a_folder, "help": "folder for circuit.json, the diagrams and the decoded function"},
     }
     for name in names:
         parser.add_argument(f"--{name}", **known[name] | changed.get(name, {}))
@@ -179,10 +181,14 @@ def shared_options(parser: argparse.ArgumentParser, *names: str, **changed: dict
             parser.add_argument("--heldout", **known[name] | {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS})
 
 
-def arguments(options: argparse.Namespace, function: Callable[..., Any]) -> dict[str, Any]:
-    """The options that are keywords of this function."""
-    named = inspect.signature(function).parameters.values()
-    return {p.name: getattr(options, p.name) for p in named if p.kind is p.KEYWORD_ONLY and hasattr(options, p.name)}
+def arguments(options: argparse.Namespace, function: Callable[..., Any], *, loads: bool = False) -> dict[str, Any]:
+    """The options that are keywords of this function.
+
+    How a model is loaded is for the function that ``loads`` it: the others are given one that is loaded.
+    """
+    named = (p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY)
+    left_out = () if loads else {each.replace("-", "_") for each in LOADING}
+    return {p.name: getattr(options, p.name) for p in named if hasattr(options, p.name) and p.name not in left_out}
 
 
 def check_names(options: argparse.Namespace) -> None:
@@ -219,6 +225,8 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 def heldout_prompts(text: str) -> str | int:
     """An option's type: a task by name or file; a number of held-out masks, as the option was, for one release."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
     return whole_number(2)(text) if text.lstrip("-").isdigit() else text
 
 
@@ -251,6 +259,28 @@ def not_negative(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number of at least 0, not {text}")
     return number
+
+
+def names_of(text: str) -> list[str]:
+    """An option's type: names with commas between."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found) or len(set(found)) != len(found):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of different names, with commas between")
+    return found
+
+
+def not_empty(text: str) -> str:
+    """An option's type: anything but nothing."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
+def a_folder(text: str) -> Path:
+    """An option's type: the path of a folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty; '.' is the folder that you are in")
+    return Path(text)
 
 
 def levels(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from circuitspex.cli.again import OF_THE_CIRCUIT
+from circuitspex.cli.again import OF_THE_CIRCUIT, said
 from circuitspex.cli.apply import ready, use_options
 from circuitspex.cli.options import shared_options, verb_parser
 from circuitspex.cli.result import finish
@@ -31,12 +31,13 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(options: argparse.Namespace) -> int:
     """Do it."""
     from circuitspex.circuits import Circuit
-    from circuitspex.circuits.use.checkpoint import check_free
+    from circuitspex.circuits.use.checkpoint import check_free, check_not_source
     from circuitspex.circuits.use.parts import check_lens
 
     check_free(Path(options.out), options.overwrite)
     circuit = Circuit.load(options.circuit)
     check_lens(circuit)
+    check_not_source(Path(options.out), options.model or said(circuit.model, "name", "--model"))
     model, task = ready(circuit, options)
     found = circuit.prune(
         model,

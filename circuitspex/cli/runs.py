@@ -26,7 +26,14 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     parser.add_argument("--all", action="store_true", help="with delete: every run")
     parser.add_argument("--yes", action="store_true", help="with delete: don't ask")
     shared_options(parser, "store")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, late=_late)
+
+
+def _late(options: argparse.Namespace, unknown: list[str]) -> list[str]:
+    """Ids that follow an option, which the parser takes for too much; what is none is given back."""
+    if not options.id and not any(word.startswith("-") for word in unknown):
+        options.id, unknown = unknown, []
+    return unknown
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,8 +41,16 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.ablation import store_at
     from circuitspex.ablation.store.file import check_is_store
 
+    if options.action == "list" and options.id:
+        raise UserError(f"list takes no id; did you mean: circuitspex runs show {options.id[0]}")
+    for name in ("all", "yes"):
+        if getattr(options, name) and options.action != "delete":
+            raise UserError(f"--{name} is for delete alone")
     if options.store not in (None, "auto", "off"):
-        check_is_store(Path(options.store).expanduser())
+        named = Path(options.store).expanduser()
+        if not named.exists():
+            raise UserError(f"there is no store at {named}")
+        check_is_store(named)
     store = store_at(options.store)
     if store is None:
         raise UserError("there is no store: it is switched off or can't be made; name one with --store FILE")

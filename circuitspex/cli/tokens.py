@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     from circuitspex.models import load_model
 
     with workers_of(options):
-        model = load_model(options.model, **arguments(options, load_model))
+        model = load_model(options.model, **arguments(options, load_model, loads=True))
         options.unit = options.span or options.unit
         words = (options.answer, options.wrong_answer)
         game = TokenGame(model, prompt, *words, **arguments(options, TokenGame))

@@ -11,7 +11,10 @@ from circuitspex.cli.heldout import prompts_to_verify
 from circuitspex.cli.options import LOADING, arguments, shared_options, verb_parser, whole_number, writable_folder
 from circuitspex.cli.result import finish
 from circuitspex.errors import UserError
+from circuitspex.tasks import is_file
 from circuitspex.tasks.catalogue import check_name
+
+_RANDOM = 10
 
 EXAMPLE = "circuitspex verify runs/ioi/circuit.json"
 FILES = {"json": "verification.json", "text": "verification.txt"}
@@ -31,7 +34,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     about = "other held-out prompts, so many (default: those that find verified it on)"
     parser.add_argument("--prompts", type=whole_number(2), help=about)
     about = "random orders beside it (default: 10)"
-    parser.add_argument("--random", type=whole_number(1), default=10, dest="n_random", metavar="RANDOM", help=about)
+    parser.add_argument("--random", type=whole_number(1), dest="n_random", metavar="RANDOM", help=about)
     parser.add_argument("--steps", type=whole_number(1), help="of NAP-IG (default: the circuit's gradient ablations)")
     parser.add_argument(
         "--stability", type=whole_number(0), default=0, help="times to find it again from new masks and prompts"
@@ -71,6 +74,12 @@ def run(options: argparse.Namespace) -> int:
         verify_mib.check_circuit(options.circuit, circuit)
         if options.stability:
             raise UserError("--stability belongs to the examination; --protocol mib does not find the circuit again")
+        if options.n_random is not None:
+            raise UserError("--random belongs to the examination; --protocol mib draws no random orders")
+    options.n_random = _RANDOM if options.n_random is None else options.n_random
+    was = circuit.model.get("dtype")
+    if options.dtype and was and options.dtype != was:
+        raise UserError(f"the circuit was found in {was} and is verified in that; leave --dtype {options.dtype} out")
     beside = options.interactions or options.circuit.with_name("interactions.json")
     interactions = Interactions.load(beside)
     name = options.model or said(circuit.model, "name", "--model")
@@ -81,6 +90,8 @@ def run(options: argparse.Namespace) -> int:
         check_name(options.heldout)
         if options.prompts is not None:
             raise UserError("--heldout and --prompts can't be combined: a file's prompts are taken as they are")
+    if options.prompts is not None and is_file(options.task or str(circuit.task.get("name"))):
+        raise UserError("--prompts is for built-in tasks; held-out prompts of your own are given with --heldout FILE")
     if options.heldout is None or options.task is not None or not has_prompts(circuit):
         found_on = known_task(options.circuit, circuit, options.task, why)
     check_model(name, **how)

@@ -23,7 +23,7 @@ def in_flags(text: str, parser: argparse.ArgumentParser | None) -> str:
     flags: dict[str, tuple[str, bool]] = {}
     for action in parser._actions if parser is not None else ():
         long = [name for name in action.option_strings if name.startswith("--")]
-        if long:
+        if long and action.help != argparse.SUPPRESS:
             flags[action.dest] = (long[0], action.nargs == 0)
     for name, dest in _ALSO.items():
         if dest in flags:

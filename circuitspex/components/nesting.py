@@ -65,7 +65,7 @@ def opened(
         if place not in chosen or not finer:
             out.append(part)
             continue
-        rest = [whole for whole in part.components if not any(_covers(whole, each) for each in finer)]
+        rest = [whole for whole in part.components if not any(covers(whole, each) for each in finer)]
         for whole in part.components:
             _check_complete(structure, whole, finer, selector)
         found = sorted([*finer, *rest], key=lambda c: (c.layer, c.kind, c.expert or 0, c.start))
@@ -134,7 +134,7 @@ def _inside(structure: ModelStructure, parts: Sequence[Group], selector: str) ->
         within = 0
         for component in components:
             near = by_layer.get(component.layer, [])
-            covering = (place for whole, place in near if _covers(whole, component))
+            covering = (place for whole, place in near if covers(whole, component))
             owner = exact[component] if component in exact else next(covering, None)
             if owner is not None:
                 within += 1
@@ -146,7 +146,8 @@ def _inside(structure: ModelStructure, parts: Sequence[Group], selector: str) ->
     return inside
 
 
-def _covers(whole: Component, part: Component) -> bool:
+def covers(whole: Component, part: Component) -> bool:
+    """Whether the one has all of the other in it: a block of neurons its parts, an MLP its neurons."""
     if (whole.layer, whole.position) != (part.layer, part.position):
         return False
     if whole.kind != part.kind:
@@ -157,14 +158,14 @@ def _covers(whole: Component, part: Component) -> bool:
 
 
 def _overlap(one: Component, two: Component) -> bool:
-    if _covers(one, two) or _covers(two, one):
+    if covers(one, two) or covers(two, one):
         return True
     same = (one.layer, one.kind, one.expert, one.position) == (two.layer, two.kind, two.expert, two.position)
     return same and one.start < two.stop and two.start < one.stop
 
 
 def _check_complete(structure: ModelStructure, whole: Component, finer: Sequence[Component], selector: str) -> None:
-    covered = [each for each in finer if each.about.form == "range" and _covers(whole, each)]
+    covered = [each for each in finer if each.about.form == "range" and covers(whole, each)]
     if not covered:
         return
     of = covered[0]

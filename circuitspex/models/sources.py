@@ -93,8 +93,8 @@ def layers_of(source: str | Path, revision: str | None = None) -> int | None:
     """How many layers a model has, as its configuration says; None where that is not on this machine, or not said."""
     if adapter := adapter_at(source):
         source, revision = adapter.base, adapter.revision
-    path = _config_of(str(source), Path(source).expanduser(), revision)
     try:
+        path = _config_of(str(source), Path(source).expanduser(), revision)
         fields = json.loads(path.read_bytes()) if path is not None else None
     except (OSError, ValueError):
         return None
@@ -122,9 +122,17 @@ def is_offline(name: str, revision: str | None) -> bool:
     Raises:
         ModelNotFoundError: no model has such a name, or it is not in the cache and the hub can't be reached.
     """
-    if not all(part and part[0].isalnum() for part in name.split("/")) or name.count("/") > 1 or " " in name:
-        raise ModelNotFoundError(f"'{name}' is neither a file, a directory nor a model name; {known_names()}")
     from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        base, at, after = name.partition("@")
+        hint = f"a revision is given by itself: '{base}' and revision '{after}'; " if at and base and after else ""
+        raise ModelNotFoundError(
+            f"'{name[:100]}' is neither a file, a directory nor a model name; {hint}{known_names()}"
+        ) from None
 
     cached = isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str)
     offline = constants.HF_HUB_OFFLINE or not reachable(constants.ENDPOINT)

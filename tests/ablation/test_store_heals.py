@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import circuitspex as cx
 from circuitspex.ablation import Store
 from circuitspex.cli.main import main
+from circuitspex.errors import FileFormatError
 from circuitspex.games import FunctionGame
 
 MASKS = np.random.default_rng(0).random((6, 4)) < 0.5
@@ -72,3 +74,26 @@ def test_a_file_that_is_no_store_is_not_touched(tmp_path: Path, capsys) -> None:
     assert "no store of finished ablations" in capsys.readouterr().err
     assert [each.name for each in tmp_path.iterdir()] == ["notes.txt"]
     assert notes.read_text() == "my notes"
+
+
+@pytest.mark.parametrize("name", ["task.jsonl", "model.safetensors", "notes"])
+def test_no_other_file_of_the_user_is_taken_for_a_damaged_store(tmp_path: Path, name: str, monkeypatch, capsys) -> None:
+    """Also where a search or the environment names it."""
+    mine = tmp_path / name
+    mine.write_text('{"prompt": "w1"}\n')
+    with pytest.raises(FileFormatError, match=r"no store of finished ablations .* left as it is"):
+        Store(mine)
+    with pytest.raises(FileFormatError):
+        cx.FunctionGame(weights, 4, store=mine)
+    monkeypatch.setenv("CIRCUITSPEX_STORE", str(mine))
+    assert main(["runs", "list"]) == 1
+    assert "left as it is" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert mine.read_text() == '{"prompt": "w1"}\n'
+
+
+def test_looking_into_a_store_makes_none(tmp_path: Path, capsys) -> None:
+    for action in (["list"], ["show", "abc"], ["delete", "--all", "--yes"]):
+        assert main(["runs", *action, "--store", str(tmp_path / "away" / "typo.sqlite")]) == 1
+        assert capsys.readouterr().err == f"circuitspex: there is no store at {tmp_path / 'away' / 'typo.sqlite'}\n"
+    assert list(tmp_path.iterdir()) == []

@@ -64,6 +64,12 @@ def test_it_prints_and_writes_what_each_component_does(
     assert circuit.interactions == before.interactions
 
 
+@pytest.mark.parametrize("how", [("--device", "cpu"), ("--dtype", "float32")])
+def test_it_loads_as_it_is_told(folder: Path, tmp_path: Path, how: tuple[str, str]) -> None:
+    assert main(["describe", str(folder / "out" / "circuit.json"), *how, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "circuit.json").exists()
+
+
 def test_one_component_as_json_beside_the_circuit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copy = folder / "copy"
     copy.mkdir()

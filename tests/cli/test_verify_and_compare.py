@@ -218,6 +218,13 @@ def test_compare_writes_everything_and_it_reads_back(
     assert json.loads(capsys.readouterr().out)["comparison"]["identical"] is False
 
 
+@pytest.mark.parametrize("how", [("--device", "cpu"), ("--dtype", "float64")])
+def test_compare_loads_as_it_is_told(folder: Path, tmp_path: Path, how: tuple[str, str]) -> None:
+    few = ["--budget", "8", "--heldout-masks", "8", "--contexts", "2", "--components", "L0.heads"]
+    assert main([*compare(folder, *few, *how, "--out", str(tmp_path))]) == 0
+    assert Comparison.load(tmp_path / "comparison.json").run["n_components"] == 4
+
+
 def test_compare_says_identical(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(compare(folder, other="one")) == 0
     assert "identical" in capsys.readouterr().out.lower()

@@ -14,6 +14,7 @@ from circuitspex.errors import FileFormatError, UserError
 SCHEMA = 1
 _APPLICATION = 0x63737078  # "cspx", in the header of every store
 _HEADER = b"SQLite format 3\x00"
+_SUFFIXES = (".sqlite", ".sqlite3", ".db")  # what else ends so was a database, and has lost its first bytes
 _LOOKED_THROUGH = 64 * 2**20  # bytes; larger files are not read from end to end each time they are opened
 
 _TABLES = """
@@ -45,10 +46,11 @@ class UnwritableStoreError(UserError):
 def open_store(path: Path) -> sqlite3.Connection:
     """A connection to the store at ``path``, which is made where there is none.
 
-    A file that is damaged is renamed, named in a warning, and replaced by an empty store.
+    A store that is damaged is renamed, named in a warning, and replaced by an empty one. A file that is no database and
+    is not named as one may be anything of the user's, and is left alone.
 
     Raises:
-        FileFormatError: the file is of a newer version, or is another program's database.
+        FileFormatError: the file is no store, is of a newer version, or is another program's database.
         UnwritableStoreError: there is none, and the disk is full or may not be written to.
         UserError: the path can't be that of a store.
     """
@@ -60,6 +62,8 @@ def open_store(path: Path) -> sqlite3.Connection:
     if path.is_dir():
         raise UserError(f"the store {path} is a folder; a file name is needed")
     try:
+        if path.suffix.lower() not in _SUFFIXES:
+            check_is_store(path)
         why = None if not path.exists() or path.stat().st_size == 0 else _damage(path)
         if why is not None:
             _set_aside(path, why)
@@ -79,7 +83,9 @@ def check_is_store(path: Path) -> None:
     if path.is_file() and path.stat().st_size:
         with path.open("rb") as file:
             if file.read(len(_HEADER)) != _HEADER:
-                raise FileFormatError(f"{path} is no store of finished ablations (not an SQLite file)")
+                raise FileFormatError(
+                    f"{path} is no store of finished ablations (not an SQLite file), and is left as it is; name another"
+                )
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -24,7 +24,11 @@ def components_in(circuit: Circuit, only: Sequence[str] | None = None) -> tuple[
     names = [node.name for node in circuit.nodes]
     if not names:
         raise UserError("the circuit has no components: there is nothing to describe")
+    if isinstance(only, str):
+        raise UserError(f"only is a list of names, such as [{names[0]!r}], not {only!r}")
     wanted = names if only is None else [str(name) for name in only]
+    if not wanted:
+        raise UserError("only names no component; leave it out to describe all")
     for name in wanted:
         if name not in names:
             raise UserError(f"{name} is not in this circuit; its components are {', '.join(names)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from math import isfinite
+from numbers import Real
 from typing import Any
 from weakref import WeakSet
 
@@ -136,7 +136,11 @@ def gates_of(keep: bool | None, scale: float | None) -> tuple[float, float]:
     return _gate(keep, scale), 0.0 if keep is True or (keep is None and scale is None) else 1.0
 
 
-def _gate(keep: bool | None, scale: float | None) -> float:
+_LARGEST_SCALE = 1e4
+"""Far beyond what any model stands, and within what half precision holds."""
+
+
+def _gate(keep: Any, scale: Any) -> float:
     """The gate of the circuit's own components.
 
     Raises:
@@ -146,8 +150,8 @@ def _gate(keep: bool | None, scale: float | None) -> float:
         raise UserError(f"keep is True (only the circuit), False (all but the circuit) or None, not {keep!r}")
     if scale is None:
         return 0.0 if keep is False else 1.0
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not isfinite(scale):
-        raise UserError(f"scale is a finite number, such as 0.5 or 2, not {scale!r}")
+    if isinstance(scale, bool) or not isinstance(scale, Real) or not abs(float(scale)) <= _LARGEST_SCALE:
+        raise UserError(f"scale is a finite number of at most {_LARGEST_SCALE:g}, such as 0.5 or 2, not {str(scale)[:40]}")
     if keep is False:
         raise UserError("keep=False ablates the circuit's components, so there is nothing to scale; leave one out")
     return float(scale)

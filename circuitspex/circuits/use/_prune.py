@@ -9,7 +9,7 @@ import torch
 
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.circuits.pruned import Pruned
-from circuitspex.circuits.use.checkpoint import check_free, written
+from circuitspex.circuits.use.checkpoint import check_free, check_not_source, written
 from circuitspex.circuits.use.cutting import cut_heads, cut_layers, cut_neurons
 from circuitspex.circuits.use.draft import Draft
 from circuitspex.circuits.use.parts import check_lens
@@ -22,6 +22,7 @@ from circuitspex.components import Selector, model_structure
 from circuitspex.errors import UserError
 from circuitspex.models.alone import running
 from circuitspex.models.given import GivenModel, model_of
+from circuitspex.models.origin import origin_of
 from circuitspex.models.protocol import Model
 from circuitspex.models.quantization import is_quantized
 from circuitspex.models.tokens import context_of
@@ -53,6 +54,8 @@ def prune(
     if not isinstance(keep, bool):
         raise UserError(f"keep is True (only the circuit) or False (all but the circuit), not {keep!r}")
     model = model_of(model)
+    if (source := _source_of(model)) is not None:
+        check_not_source(path, source)
     if is_quantized(model.original_model):
         raise UserError("quantised weights can't be pruned, which would round them again; load the model without that")
     with running(model), torch.no_grad():
@@ -100,6 +103,14 @@ def prune(
         n_tokens=int(timed.shape[1]),
         device=timed.device.type,
     )
+
+
+def _source_of(model: Model) -> str | None:
+    """Where a model was read from; None for one that was made here."""
+    try:
+        return origin_of(model).source
+    except UserError:
+        return None
 
 
 def _tokens(model: Model, rows: int, length: int) -> torch.Tensor:

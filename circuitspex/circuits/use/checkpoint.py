@@ -38,6 +38,17 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise UserError(f"can't write to the folder {path.parent}: Permission denied")
 
 
+def check_not_source(path: Path, source: str | Path) -> None:
+    """Nothing if a checkpoint that is written there takes no place of what the model is read from.
+
+    Raises:
+        UserError: it does, so that the whole model would be gone.
+    """
+    read, written = Path(source).expanduser(), path.expanduser()
+    if read.exists() and (read.resolve() == written.resolve() or written.resolve() in read.resolve().parents):
+        raise UserError(f"{path} is where the model itself is read from, so it is not overwritten; give another path")
+
+
 class Written:
     """A checkpoint beside the place that it is for."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from circuitspex.circuits.circuit import Circuit
 from circuitspex.components import KINDS, Component, ModelStructure, Selector, parse_component, select
+from circuitspex.components.nesting import covers
 from circuitspex.errors import ComponentError, UserError
 
 
@@ -52,12 +53,14 @@ def parts_of(circuit: Circuit, structure: ModelStructure, among: Selector | None
     Args:
         circuit: the circuit.
         structure: the model's.
-        among: a selector of what the others are of; by default what the search was among, or where the circuit does not
-            say that (it was read from another tool) all of the kinds of its components.
+        among: a selector of what the others are of, without those that lie within a component of the circuit; by
+            default what the search was among, or where the circuit does not say that (it was read from another tool)
+            all of the kinds of its components.
 
     Raises:
         UserError: no circuit of components of a model, or an empty one.
-        ComponentError: components that the model does not have, or that act at one token position.
+        ComponentError: components that the model does not have, that act at one token position, or that hold one of the
+            circuit's.
     """
     check_lens(circuit)
     groups = circuit.run.get("groups") or {}
@@ -68,7 +71,7 @@ def parts_of(circuit: Circuit, structure: ModelStructure, among: Selector | None
     members = select(structure, [parse_component(name) for name in spelled(node.name for node in circuit.nodes)])
     found: tuple[Component, ...]
     if among is not None:
-        found = select(structure, among)
+        found = _beside(members, select(structure, among))
     elif said := circuit.run.get("components"):
         found = select(structure, spelled(str(said).split("+")))
     else:
@@ -83,3 +86,29 @@ def parts_of(circuit: Circuit, structure: ModelStructure, among: Selector | None
     parts = Parts(members, tuple(each for each in found if each not in own))
     select(structure, list(parts.all))  # refuses those that overlap
     return parts
+
+
+def _beside(members: Sequence[Component], found: Iterable[Component]) -> tuple[Component, ...]:
+    """Those of the found that lie within no member: a part that is kept is kept whole."""
+    beside = []
+    for each in found:
+        if each in members or not any(_holds(member, each) for member in members):
+            beside.append(each)
+            inside = next((member for member in members if member != each and _holds(each, member)), None)
+            if inside is not None:
+                raise ComponentError(f"{each} holds {inside}, which is in the circuit; give others with among=…")
+    return tuple(beside)
+
+
+_IN_HEADS = ("head", "query", "key", "value")
+_IN_MLPS = ("neurons", "expert", "expert_neurons", "latents")
+
+
+def _holds(whole: Component, part: Component) -> bool:
+    """Whether ablating the one for all prompts leaves nothing of the other."""
+    if covers(whole, part):
+        return True
+    if whole.layer != part.layer:
+        return False
+    within = {"attention": _IN_HEADS, "mlp": _IN_MLPS, "expert": ("expert_neurons",)}.get(whole.kind, ())
+    return part.kind in within and (whole.expert is None or whole.expert == part.expert)

@@ -128,6 +128,18 @@ def _recorded(circuit: Circuit, n_layers: int, n_heads: int) -> Blocks | None:
     return Blocks(tuple(int(n) for n in sizes), tuple(bool(has) for has in mlps))
 
 
+def check_held(selector: str) -> None:
+    """Nothing if circuits that are searched among these components fit into an EAP graph.
+
+    Raises:
+        UserError: they don't: it has whole heads and MLPs only.
+    """
+    if _OTHER_KINDS.search(selector) or "@" in selector:
+        raise UserError(
+            f"an EAP graph has whole heads and MLPs only; this circuit was searched among {selector[:60]!r}"
+        )
+
+
 def _is_counted(circuit: Circuit, searched: set[str]) -> bool:
     """Whether these are what was searched: so many can only be there if all layers are alike, or each is named."""
     selector = circuit.run.get("components")
@@ -149,10 +161,7 @@ def _searched(circuit: Circuit, blocks: Blocks) -> set[str]:
     selector = circuit.run.get("components")
     if not isinstance(selector, str) or not selector:
         return everything
-    if _OTHER_KINDS.search(selector):
-        raise UserError(
-            f"an EAP graph has whole heads and MLPs only; this circuit was searched among {selector[:60]!r}"
-        )
+    check_held(selector)
     layers = (
         LayerStructure(({"head": Part(n, "")} if n else {}) | ({"mlp": Part(1, "")} if has_mlp else {}))
         for n, has_mlp in zip(blocks.heads, blocks.mlps, strict=True)
