@@ -80,9 +80,9 @@ class Table(Mapping[str, T], Generic[T]):
         Raises:
             UserError: there is none; the names that there are are listed. Or another package's can't be loaded.
         """
+        if not isinstance(name, str) or (name not in self._entries and name not in self._found()):
+            raise self.error(f"unknown {self.word} '{name}'; known: {', '.join(self)}{self.besides}")
         if name not in self._entries:
-            if name not in self._found():
-                raise self.error(f"unknown {self.word} '{name}'; known: {', '.join(self)}{self.besides}")
             self._entries[name] = self._loaded(self._found()[name])
         return self._entries[name]
 

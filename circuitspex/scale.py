@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,21 @@ def whole(value: Any, what: str, least: int = 0, most: int | None = None) -> int
         shown = value if abs(int(value)) < 10**30 else "one of many digits"
         raise UserError(f"{what} must be {allowed}, not {shown}")
     return int(value)
+
+
+def number(value: Any, what: str, least: float = -math.inf) -> float:
+    """A finite number as Python's ``float``: one of Python or of NumPy, no text, no truth value.
+
+    Raises:
+        UserError: it is another thing, or below ``least``.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise UserError(f"{what} must be a number, not {str(value)[:40]!r} ({type(value).__name__})")
+    found = float(value)
+    if not math.isfinite(found) or found < least:
+        allowed = "" if least == -math.inf else f" of at least {least:g}"
+        raise UserError(f"{what} must be a finite number{allowed}, not {found:g}")
+    return found
 
 
 MOST_SEED = 2**63 - 1

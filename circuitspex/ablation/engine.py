@@ -32,6 +32,7 @@ from circuitspex.models.protocol import Model
 from circuitspex.models.state import ModelState, model_state, why_foreign
 from circuitspex.models.threads import choose_again
 from circuitspex.models.trial import check_causal
+from circuitspex.scale import MOST, whole
 from circuitspex.tasks import Task, TaskGroup, check_metric_values
 from circuitspex.typing import FloatArray, Gradients, PerPrompt
 
@@ -93,8 +94,8 @@ class AblationEngine:
         state: ModelState | None = None,
     ) -> None:
         check_executor(executor, precision)
-        if batch_rows is not None and batch_rows < 1:
-            raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
+        if batch_rows is not None:
+            batch_rows = whole(batch_rows, "batch_rows", 1, MOST)
         check_causal(model)
         self.model = model
         self.task = task

@@ -18,7 +18,7 @@ from circuitspex.games import ComponentGame, EdgeGame, RememberingGame
 from circuitspex.masks import sample_masks
 from circuitspex.masks.members import masks_keeping
 from circuitspex.recovery import Interactions, decode
-from circuitspex.scale import MOST, check_seed, whole
+from circuitspex.scale import MOST, MOST_SEED, check_seed, whole
 from circuitspex.statistics import Estimate, mean_and_range, over_prompts
 from circuitspex.tasks import Task
 from circuitspex.typing import FloatArray, PerPrompt, Term
@@ -70,6 +70,8 @@ def examine(
     n_random, stability = whole(n_random, "n_random", 1, MOST), whole(stability, "stability", 0, MOST)
     steps = None if steps is None else whole(steps, "steps", 1, MOST)
     seed = check_seed(seed)
+    if stability and game.task.generator is None and game.task.n_prompts < 2:
+        raise UserError("stability finds the circuit again on part of the prompts: with one prompt there is no part")
     spent = interactions.n_gradients or 1
     asked = RememberingGame(game, progress)
     ways, passes = _ways(asked, interactions, sizes_of(n), steps or min(_MOST_STEPS, spent))
@@ -191,12 +193,14 @@ def _stability(
     fresh = True
     for repeat in range(1, repeats + 1):
         try:
-            task = game.task.fresh(game.task.n_prompts, seed=seed + 7919 * repeat)
+            task = game.task.fresh(game.task.n_prompts, seed=(seed + 7919 * repeat) % (MOST_SEED + 1))
         except UserError:
             fresh = False
-            task = game.task.split(0.25, seed=seed + repeat)[0]
+            task = game.task.split(0.25, seed=(seed + repeat) % (MOST_SEED + 1))[0]
         again = game.on(task)
-        masks = sample_masks(game.n_players, interactions.n_ablations, keep=interactions.keep, seed=seed + repeat)
+        masks = sample_masks(
+            game.n_players, interactions.n_ablations, keep=interactions.keep, seed=(seed + repeat) % (MOST_SEED + 1)
+        )
         run = again.evaluate(
             masks, gradients=interactions.n_gradients > 0, progress=progress, label=f"repetition {repeat}"
         )

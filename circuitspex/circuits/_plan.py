@@ -28,8 +28,8 @@ def plan(
     model: GivenModel,
     task: Task | str | Path,
     components: Selector = "heads",
-    baseline: str = "mean",
-    budget: int = 100,
+    baseline: str | None = None,
+    budget: int | None = None,
     *,
     latents: Latents | Sequence[Latents] | None = None,
     keep: Keep | Literal["auto"] = 0.5,
@@ -62,7 +62,9 @@ def plan(
     """
     if is_of_edges(components):
         raise UserError("plan is for components; a search among edges runs its budget of passes, and as many again")
+    budget, baseline = Options.budget if budget is None else budget, baseline or "mean"
     options = Options.of(locals())
+    seed = options.seed
     timed = whole(timed, "timed", 1, MOST_TIMED)
     model, task, others = prepared(model, task, baseline, heldout, components, None)
     if others is None:

@@ -327,6 +327,8 @@ class Circuit(formats.Drawn, CircuitPlots, CircuitUses):
         Raises:
             UserError: it describes a component that the circuit does not have, or other prompts without their text.
         """
+        if not isinstance(description, Description):
+            raise UserError(f"a description is what circuit.describe gives, not {str(description)[:40]!r}")
         names = {node.name for node in self.nodes}
         other = next((name for name in description if name not in names), None)
         if other is not None:

@@ -126,7 +126,7 @@ def find_circuit(
     selector = cast("Selector", components)
     options.check_memory(len(select(model_structure(model, latents), selector)))
     if heldout is None:
-        task, heldout = hold_out(task, seed)
+        task, heldout = hold_out(task, options.seed)
     report = task.report(model)
     done = search(options.game(model, task, selector, baseline), options, heldout=heldout)
     return done.found(report=report)

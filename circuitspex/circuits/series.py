@@ -78,12 +78,18 @@ def compare_series(
         UserError: fewer than two checkpoints, checkpoints that can't be compared, or a name in ``decode_at`` that is
             none of theirs.
     """
+    if not isinstance(models, Mapping):
+        raise UserError("models are a mapping from the names of checkpoints to models, such as {'step1000': model}")
+    models = {str(name): model for name, model in models.items()}  # steps of a training are numbers
     names = list(models)
     if len(names) < 2:
         raise UserError(f"a series needs at least two checkpoints, not {len(names)}")
     keep = check_keep(keep)
     options = Options.of(locals())
-    chosen = list(decode_at) if decode_at is not None else [names[0], names[len(names) // 2], names[-1]]
+    if isinstance(decode_at, str) or (decode_at is not None and not list(decode_at)):
+        raise UserError(f"decode_at is a list of names of checkpoints, such as [{names[0]!r}], not {decode_at!r}")
+    some = [names[0], names[len(names) // 2], names[-1]] if decode_at is None else decode_at
+    chosen = [str(name) for name in some]
     unknown = [name for name in chosen if name not in models]
     if unknown:
         raise UserError(f"there is no checkpoint '{unknown[0]}'; there are {', '.join(names)}")

@@ -17,7 +17,7 @@ from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import unit_roundoff
 from circuitspex.games.on_task import TaskGame
-from circuitspex.games.workers.ray_workers import RayWorkers
+from circuitspex.games.workers.ray_workers import RayWorkers, check_workers
 from circuitspex.games.workers.recipe import Recipe
 from circuitspex.models.given import GivenModel
 from circuitspex.models.origin import origin_of
@@ -82,7 +82,7 @@ class ComponentGame(TaskGame):
         check_selector(components, edges=False)
         self.baseline = check_baseline(baseline)
         super().__init__(model, task, store)
-        self.workers = workers
+        self.workers = check_workers(workers)
         self.selector = components if isinstance(components, str) else ""
         self.unit_roundoff = unit_roundoff(
             torch.bfloat16 if precision == "bfloat16" else next(self.model.parameters()).dtype

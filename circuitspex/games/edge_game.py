@@ -19,7 +19,7 @@ from circuitspex.errors import UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import unit_roundoff
 from circuitspex.games.on_task import TaskGame
-from circuitspex.games.workers.ray_workers import RayWorkers
+from circuitspex.games.workers.ray_workers import RayWorkers, check_workers
 from circuitspex.games.workers.recipe import Recipe
 from circuitspex.models.given import GivenModel
 from circuitspex.models.origin import origin_of
@@ -81,7 +81,7 @@ class EdgeGame(TaskGame):
             raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
         self.baseline = check_edge_baseline(baseline)
         super().__init__(model, task, store)
-        self.workers = workers
+        self.workers = check_workers(workers)
         self.selector = edges if isinstance(edges, str) else ""
         self.unit_roundoff = unit_roundoff(next(self.model.parameters()).dtype)
         self._selected = edges

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from circuitspex.checks import check_name_lengths, plain
 from circuitspex.errors import NoGradientError, UserError
 from circuitspex.games.chunks import Done
 from circuitspex.games.lens import LensGame
-from circuitspex.games.workers.ray_workers import RayWorkers
+from circuitspex.games.workers.ray_workers import RayWorkers, check_workers
 from circuitspex.scale import MOST, whole
 from circuitspex.typing import FloatArray, Game, Gradients, Masks, PerPrompt
 
@@ -61,8 +61,9 @@ class FunctionGame(LensGame):
         workers: RayWorkers | None = None,
     ) -> None:
         given = getattr(play, "names", None) if names is None else names
-        if isinstance(given, str):
-            raise UserError("names are a list of texts, one a player, not one text")
+        if given is not None and (isinstance(given, str) or not isinstance(given, Iterable)):
+            raise UserError(f"names are a list of texts, one a player, not {str(given)[:40]!r}")
+        given = None if given is None else tuple(given)
         own = getattr(play, "n_players", None)
         if n_players is None:
             n_players = own if own is not None or given is None else len(given)
@@ -74,7 +75,7 @@ class FunctionGame(LensGame):
         n_players = whole(n_players, "the number of players", 1, MOST_PLAYERS)
         batch_size = whole(batch_size, "batch_size", 1, MOST)
         super().__init__(store)
-        self.workers = workers
+        self.workers = check_workers(workers)
         if self.store is not None and identity is None:
             raise UserError("a store needs an identity: a text that changes whenever the game's values do")
         check_name_lengths(() if given is None else map(str, given))
@@ -82,6 +83,10 @@ class FunctionGame(LensGame):
         if len(self.names) != n_players or len(set(self.names)) != n_players or not all(map(str.strip, self.names)):
             raise UserError(f"names must be {n_players} different texts, one a player")
         self._function = play
+        if gradients is not None and not callable(gradients):
+            raise UserError(f"gradients are a function of masks, not {str(gradients)[:40]!r}")
+        if not isinstance(kind, str) or not (name is None or isinstance(name, str)):
+            raise UserError("kind and name of a game are texts")
         self._slopes = getattr(play, "gradients", None) if gradients is None else gradients
         self._kind = kind
         self._name = name or getattr(play, "__name__", type(play).__name__)

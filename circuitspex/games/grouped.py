@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from circuitspex.games.function_game import as_game
 from circuitspex.games.lens import LensGame
 from circuitspex.games.workers.ray_workers import RayWorkers
 from circuitspex.half_precision import HALF_FROM, HalfMatrix
+from circuitspex.scale import MOST, whole
 from circuitspex.typing import FloatArray, Game, Gradients, IntArray, Masks, PerPrompt
 
 
@@ -40,11 +41,17 @@ class GroupedGame(LensGame):
         super().__init__(None)
         self.game = game = as_game(game)
         self.unit_roundoff = game.unit_roundoff
-        self.groups = tuple(tuple(int(member) for member in group) for group in groups)
+        if not all(isinstance(group, Iterable) for group in _listed(groups, "groups")):
+            raise UserError("groups are lists of players, such as [[0, 1], [2]]")
+        self.groups = tuple(tuple(whole(member, "a player in a group", -MOST) for member in group) for group in groups)
         self._group_of = _group_of(self.groups, game.n_players)
         inner = game.names
-        given = ["+".join(inner[i] for i in group) for group in self.groups] if names is None else list(map(str, names))
-        if len(given) != len(self.groups) or len(set(given)) != len(given):
+        given = (
+            ["+".join(inner[i] for i in group) for group in self.groups]
+            if names is None
+            else list(map(str, _listed(names, "names")))
+        )
+        if len(given) != len(self.groups) or len(set(given)) != len(given) or not all(map(str.strip, given)):
             raise UserError(f"names must be {len(self.groups)} different texts, one a group")
         self.names = tuple(given)
 
@@ -141,3 +148,10 @@ def _group_of(groups: Sequence[Sequence[int]], n_players: int) -> IntArray:
     for place, group in enumerate(groups):
         out[list(group)] = place
     return out
+
+
+def _listed(given: Any, what: str) -> Iterable[Any]:
+    """What was given, where it is a list or the like."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise UserError(f"{what} are a list, one for each group, not {str(given)[:40]!r}")
+    return given

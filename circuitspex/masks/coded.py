@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from circuitspex.checks import check_masks
 from circuitspex.errors import UserError
 from circuitspex.masks.bch import BchCode
+from circuitspex.masks.sample import check_entries
+from circuitspex.scale import MOST, check_seed, whole
 from circuitspex.typing import Masks
 
 Bits = NDArray[np.bool_]
@@ -71,8 +73,11 @@ class CodedDesign:
             order: the largest parity that must be decodable (with small budgets only smaller ones are).
 
         Raises:
-            UserError: no components, no masks, or an order below 1.
+            UserError: no components, no masks, or an order below 1; or too many masks, or a seed that is none.
         """
+        n_players, n_masks = whole(n_players, "the number of components", 1, MOST), whole(n_masks, "n_masks", 1)
+        order, seed = whole(order, "order", 1, MOST), check_seed(seed)
+        check_entries(n_players, n_masks)
         return cls.of_shape(n_players, n_masks, choose_shape(n_players, n_masks, order), seed=seed)
 
     @classmethod

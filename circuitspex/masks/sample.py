@@ -37,6 +37,16 @@ def check_keep(keep: Any) -> Keep:
     return number
 
 
+def check_entries(n_players: int, n_masks: int) -> None:
+    """Nothing if so many masks are not too many.
+
+    Raises:
+        UserError: they are.
+    """
+    if n_players * n_masks > MOST_ENTRIES:
+        raise UserError(f"{n_masks:,} masks of {n_players:,} components are too many; at most {MOST_ENTRIES:,} entries")
+
+
 def mean_keep(keep: Keep) -> float:
     """The probability with which a mask keeps a component: ``keep`` itself, or the middle of the two."""
     return sum(keep) / 2 if isinstance(keep, tuple) else keep
@@ -61,8 +71,7 @@ def sample_masks(n_players: int, n_masks: int, *, keep: Keep = 0.5, seed: int = 
     keep = check_keep(keep)
     n_players, n_masks = whole(n_players, "the number of components", 1), whole(n_masks, "the number of masks", 1)
     seed = check_seed(seed)
-    if n_players * n_masks > MOST_ENTRIES:
-        raise UserError(f"{n_masks:,} masks of {n_players:,} components are too many; at most {MOST_ENTRIES:,} entries")
+    check_entries(n_players, n_masks)
     coins = np.random.default_rng(seed).random((n_masks, n_players))
     if isinstance(keep, float):
         return np.asarray(coins < keep)

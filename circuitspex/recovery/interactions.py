@@ -28,7 +28,7 @@ from circuitspex.recovery.bases.shapiq_bridge import from_shapiq, to_shapiq
 from circuitspex.recovery.interactions_file import read_json, write_json
 from circuitspex.recovery.interactions_table import InteractionTable, Row
 from circuitspex.recovery.scoring.r2 import Score, score
-from circuitspex.scale import whole
+from circuitspex.scale import MOST, whole
 from circuitspex.typing import FloatArray, Masks, Term, Values
 
 Basis = Literal["fourier", "mobius", "biased", "sv", "banzhaf", "sii", "k-sii", "stii", "fsii", "bii", "fbii"]
@@ -140,8 +140,8 @@ class Interactions:
                 if component not in self.names:
                     raise UserError(f"'{component}' is not among the {self.n_players} components of this result")
                 places.append(self.names.index(component))
-            elif 0 <= component < self.n_players:
-                places.append(int(component))
+            elif 0 <= (place := whole(component, "the index of a component", -MOST)) < self.n_players:
+                places.append(place)
             else:
                 raise UserError(f"component {component}: indices go from 0 to {self.n_players - 1}")
         return tuple(sorted(set(places)))

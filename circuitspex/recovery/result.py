@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -62,6 +62,8 @@ def interactions_of(
 
 def check_names(names: Sequence[str] | None, n_players: int) -> tuple[str, ...]:
     """One name per component, by default its index; UserError where their number is wrong or two are the same."""
+    if names is not None and (isinstance(names, str) or not isinstance(names, Iterable)):
+        raise UserError(f"names are a list of texts, one a component, not {str(names)[:40]!r}")
     labels = tuple(str(i) for i in range(n_players)) if names is None else tuple(str(name) for name in names)
     if len(labels) != n_players:
         raise UserError(f"{len(labels)} names for {n_players} components")

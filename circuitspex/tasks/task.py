@@ -24,6 +24,7 @@ from circuitspex.errors import TaskError
 from circuitspex.models.given import bridged, for_text
 from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import decode_token
+from circuitspex.scale import MOST, check_seed, number, whole
 from circuitspex.tasks import jsonl
 from circuitspex.tasks.arrays import encode_examples, encode_reference
 from circuitspex.tasks.example import Example
@@ -292,8 +293,15 @@ class Task:
     # Tasks from tasks
 
     def subset(self, indices: Iterable[int]) -> Task:
-        """The prompts at ``indices`` (in that order), with the same reference prompts and metric."""
-        chosen = [int(i) for i in indices]
+        """The prompts at ``indices`` (in that order), with the same reference prompts and metric.
+
+        ``indices`` may be a mask, a bool for each prompt.
+
+        Raises:
+            TaskError: there is no such prompt, or none is chosen.
+            UserError: an index that is no whole number.
+        """
+        chosen = _places(indices, self.n_prompts)
         if not chosen:
             raise TaskError("a task needs at least one prompt; the subset has none")
         for i in chosen:
@@ -317,8 +325,13 @@ class Task:
         """The task in two by prompts: the larger part to search on, and a ``holdout`` share to verify on.
 
         Each part has at least one prompt, in the order they have here.
+
+        Raises:
+            TaskError: a task of one prompt, or a share that is none.
+            UserError: a seed that is none.
         """
-        if not 0 < holdout < 1:
+        seed = check_seed(seed)
+        if not 0 < number(holdout, "holdout") < 1:
             raise TaskError(f"holdout is a share of the prompts between 0 and 1, not {holdout}")
         if self.n_prompts < 2:
             raise TaskError("a task of 1 prompt can't be split; it needs at least 2")
@@ -338,6 +351,7 @@ class Task:
         """
         if self.generator is None:
             raise TaskError(f"task '{self.name}' can't make new prompts; hold some of its own out with split()")
+        n, seed = whole(n, "the number of prompts", 1, MOST), check_seed(seed)
         # Prompts over which the mean baseline is taken are avoided too, as far as there are others.
         rng = random.Random(seed)
         examples = self.generator.at_most(n, rng, {*self.prompts, *self.reference})
@@ -382,3 +396,13 @@ class Task:
             top_predictions=tuple((decode_token(model, token), share) for token, share in run.top),
             cost=cost_of(self.sequences) if self.answer_lengths is not None else "",
         )
+
+
+def _places(indices: Iterable[int], n_prompts: int) -> list[int]:
+    """Indices, or the places at which a mask with a bool for each prompt is True."""
+    given = [each.item() if hasattr(each, "item") else each for each in indices]
+    if given and all(isinstance(each, bool) for each in given):
+        if len(given) != n_prompts:
+            raise TaskError(f"a mask of prompts has a bool for each of the {n_prompts}, not {len(given)}")
+        return [place for place, chosen in enumerate(given) if chosen]
+    return [whole(each, "the index of a prompt", -MOST) for each in given]

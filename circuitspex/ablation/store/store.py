@@ -59,6 +59,8 @@ def store_at(where: Store | str | Path | None) -> Store | None:
     """
     if isinstance(where, Store):
         return where
+    if where is not None and not isinstance(where, str | Path):
+        raise UserError(f"a store is a path, 'auto', 'off', or a Store, not {str(where)[:40]!r}")
     if where != "auto":
         try:
             return None if where is None or where == "off" else Store(where)

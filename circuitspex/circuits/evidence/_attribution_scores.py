@@ -133,11 +133,11 @@ METHODS: dict[str, Method] = {
 def attribution_scores(
     game: LensGame | GivenModel,
     task: Task | str | Path | None = None,
-    components: Selector = "heads+mlps",
+    components: Selector | None = None,
     *,
     method: str = "nap",
     steps: int = 5,
-    baseline: str = "resample",
+    baseline: str | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> AttributionScores:
@@ -164,10 +164,10 @@ def attribution_scores(
     Args:
         game: a game, or a model, of which the next three arguments make one.
         task: the prompts and the metric; where ``game`` is a model.
-        components: a selector, of edges too ('edges'); where ``game`` is a model.
+        components: a selector, of edges too ('edges'); where ``game`` is a model, and by default 'heads+mlps'.
         method: a name from the list: 'nap…' of components, 'eap…' of edges, the others of both.
         steps: passes with a gradient; for methods of one pass it is not used.
-        baseline: what stands in for what is ablated; where ``game`` is a model.
+        baseline: what stands in for what is ablated; where ``game`` is a model, and by default 'resample'.
         seed: of 'topk-masks'.
         progress: progress bars; by default where standard error is a terminal.
 
@@ -189,13 +189,18 @@ def attribution_scores(
     return AttributionScores(method, made.names, np.asarray(values), way.passes(made, steps), about)
 
 
-def _game(game: Any, task: Any, components: Any, baseline: str) -> LensGame:
+def _game(game: Any, task: Any, components: Any, baseline: str | None) -> LensGame:
     if isinstance(game, RememberingGame):
         game = game.game
     if isinstance(game, LensGame):
         if task is not None:
             raise UserError("a game has its own task: give the task to the game, or a model and the task")
+        if components is not None or baseline is not None:
+            what = "components" if components is not None else "baseline"
+            raise UserError(f"a game has its own {what}: give {what} to the game, or a model and the task")
         return game
+    components = "heads+mlps" if components is None else components
+    baseline = "resample" if baseline is None else baseline
     if task is None:
         raise UserError("attribution_scores takes a game, or a model and a task")
     if is_of_edges(components):

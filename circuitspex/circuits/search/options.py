@@ -8,12 +8,14 @@ from math import inf
 from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
+
 from circuitspex.ablation import Executor, Precision, Store, check_executor, store_at
 from circuitspex.circuits.search.footprint import check_memory
 from circuitspex.components import Latents, Selector
 from circuitspex.errors import UserError
 from circuitspex.games import ComponentGame
-from circuitspex.games.workers.ray_workers import RayWorkers
+from circuitspex.games.workers.ray_workers import RayWorkers, check_workers
 from circuitspex.masks import Keep, check_keep, mean_keep
 from circuitspex.models.protocol import Model
 from circuitspex.recovery import DECODERS, Method
@@ -86,7 +88,12 @@ class Options:
         Raises:
             UserError: an option out of range.
         """
-        keep = self.keep if self.keep == "auto" else _check_keep_or_auto(self.keep)
+        given: Any = self.keep
+        keep: Any = given if isinstance(given, str) and given == "auto" else _check_keep_or_auto(given)
+        directions: Any = self.directions
+        if not isinstance(directions, bool | np.bool_):
+            raise UserError(f"directions must be True or False, not {str(directions)[:40]!r}")
+        check_workers(self.workers)
         for name, about in _OPEN_SHARES.items():
             value: Any = getattr(self, name)
             if value is not None and (not isinstance(value, Real) or not 0 < float(value) < 1):
@@ -102,7 +109,7 @@ class Options:
                 f"method '{self.method}' runs its own masks, which keep half of the components; keep=… and until=… "
                 "can't go with it"
             )
-        return replace(self, keep=keep, **counts)
+        return replace(self, keep=keep, directions=bool(directions), **counts)
 
     @property
     def gradients(self) -> bool | None:

@@ -84,6 +84,8 @@ def in_one_metric(heldout: Task, task: Task) -> Task:
     Raises:
         TaskError: what is measured on them is not what the task measures, so that no number would compare.
     """
+    if not isinstance(heldout, Task):
+        raise TaskError(f"heldout is a task, from cx.tasks or Task.from_examples, not {str(heldout)[:40]!r}")
     one, other = heldout.metric, task.metric
     if (one.name, one.fingerprint) != (other.name, other.fingerprint):
         twice = " (two functions of one name)" if one.name == other.name else ""

@@ -151,7 +151,9 @@ def _gate(keep: Any, scale: Any) -> float:
     if scale is None:
         return 0.0 if keep is False else 1.0
     if isinstance(scale, bool) or not isinstance(scale, Real) or not abs(float(scale)) <= _LARGEST_SCALE:
-        raise UserError(f"scale is a finite number of at most {_LARGEST_SCALE:g}, such as 0.5 or 2, not {str(scale)[:40]}")
+        raise UserError(
+            f"scale is a finite number of at most {_LARGEST_SCALE:g}, such as 0.5 or 2, not {str(scale)[:40]}"
+        )
     if keep is False:
         raise UserError("keep=False ablates the circuit's components, so there is nothing to scale; leave one out")
     return float(scale)

@@ -29,7 +29,7 @@ from circuitspex.games.tokens.prompt import First, Messages, Player
 from circuitspex.games.tokens.replacement import alone_id, replacement_id
 from circuitspex.games.tokens.spans import Range
 from circuitspex.games.tokens.trial import why_not
-from circuitspex.games.workers.ray_workers import RayWorkers
+from circuitspex.games.workers.ray_workers import RayWorkers, check_workers
 from circuitspex.games.workers.recipe import Recipe
 from circuitspex.models import model_name, model_of
 from circuitspex.models.given import GivenModel
@@ -40,6 +40,7 @@ from circuitspex.models.pass_memory import rows_that_fit
 from circuitspex.models.state import ModelState
 from circuitspex.models.tokens import context_of, decode_token
 from circuitspex.models.trial import check_causal
+from circuitspex.scale import MOST, whole
 from circuitspex.tasks.metrics import Metric
 from circuitspex.typing import FloatArray, Gradients, IntArray, PerPrompt
 
@@ -117,12 +118,14 @@ class TokenGame(ModelGame):
         given = {name: value for name, value in locals().items() if name in _SENT}
         if executor not in get_args(TokenExecutor):
             raise UserError(f"unknown executor '{executor}'; allowed: {', '.join(get_args(TokenExecutor))}")
-        if batch_rows is not None and batch_rows < 1:
-            raise UserError(f"batch_rows must be at least 1, not {batch_rows}")
+        if batch_rows is not None:
+            batch_rows = whole(batch_rows, "batch_rows", 1, MOST)
+        if part is not None and not isinstance(part, str):
+            raise UserError(f"part is a piece of the prompt's text, not {str(part)[:40]!r}")
         model = model_of(model)
         check_causal(model)
         super().__init__(model, store)
-        self.workers = workers
+        self.workers = check_workers(workers)
         self._asked_for = given
         self.ablate = check_ablate(ablate)
         self.unit = unit if isinstance(unit, str) else "spans"
@@ -249,6 +252,7 @@ class TokenGame(ModelGame):
 
     def top_predictions(self, count: int = 5) -> list[tuple[str, float]]:
         """The tokens that the model gives the highest probability after the whole prompt, with that; highest first."""
+        count = whole(count, "the number of tokens", 1, MOST)
         with self._ready(), torch.inference_mode(False), torch.no_grad():
             logits = self._passes.logits(self._parameter.new_ones((1, self.n_players + 1)))[0, 0]
         found = torch.softmax(logits.double(), dim=-1).topk(min(count, len(logits)))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from circuitspex.errors import UserError
 from circuitspex.models.protocol import Model
 from circuitspex.models.tokens import tokenizer_of
@@ -21,6 +25,8 @@ def replacement_id(model: Model, token: str | int) -> int:
         UserError: the tokenizer lacks it.
     """
     tokenizer = tokenizer_of(model)
+    given: Any = token
+    token = int(given) if isinstance(given, np.integer) else token
     if isinstance(token, bool) or not isinstance(token, str | int):
         raise UserError(f"a replacement token is a text or an id, not {type(token).__name__}")
     own: dict[str, int] = {}

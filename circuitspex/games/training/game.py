@@ -21,7 +21,7 @@ from circuitspex.games.training.players import Players, players_of
 from circuitspex.games.training.pool import TrainFunction, train_each
 from circuitspex.games.training.recipe import Training
 from circuitspex.games.training.stacked import slopes_and_scores, train_stacked
-from circuitspex.games.workers.ray_workers import RayWorkers
+from circuitspex.games.workers.ray_workers import RayWorkers, check_workers
 from circuitspex.half_precision import HalfMatrix
 from circuitspex.processes import Workers
 from circuitspex.scale import MOST, check_seed, whole
@@ -75,7 +75,7 @@ class TrainingGame(LensGame):
         workers: RayWorkers | None = None,
     ) -> None:
         super().__init__(store)
-        self.workers = workers
+        self.workers = check_workers(workers)
         if not isinstance(training, Training | TrainFunction):
             training = TrainFunction(training, workers=None if workers is None else 0)
         self.training = training

@@ -22,6 +22,8 @@ class ModuleFunction:
     """A module as a function of its parameters."""
 
     def __init__(self, model: Callable[[], nn.Module] | nn.Module) -> None:
+        if not isinstance(model, nn.Module) and not callable(model):
+            raise UserError(f"model must be a torch.nn.Module or a function that makes one, not {type(model).__name__}")
         self._model = model
         self.skeleton = copy.deepcopy(model) if isinstance(model, nn.Module) else self._made(0)
         parameters = {name for name, value in self.skeleton.named_parameters() if value.requires_grad}

@@ -6,7 +6,6 @@ its parameters, momenta and step count stay as they are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from circuitspex.errors import UserError
+from circuitspex.scale import number
 
 Params = dict[str, Tensor]
 
@@ -158,5 +158,4 @@ def _zeros(params: Mapping[str, Tensor]) -> Params:
 
 def _check(**numbers: float) -> None:
     for name, value in numbers.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise UserError(f"{name} must be a finite number that is not negative, not {value}")
+        number(value, name, 0)

@@ -11,6 +11,7 @@ import numpy as np
 
 from circuitspex.errors import UserError
 from circuitspex.processes import Workers, check_sendable
+from circuitspex.scale import MOST, whole
 from circuitspex.typing import FloatArray, Masks
 
 
@@ -42,10 +43,9 @@ class TrainFunction:
         if not callable(self.train):
             raise UserError(f"train must be a function of a mask, not {type(self.train).__name__}")
         for name, value, least in (("n_values", self.n_values, 1), ("retries", self.retries, 0)):
-            if value < least:
-                raise UserError(f"{name} must be at least {least}, not {value}")
-        if self.workers is not None and self.workers < 0:
-            raise UserError(f"workers must be at least 0, not {self.workers}")
+            whole(value, name, least, MOST)
+        if self.workers is not None:
+            whole(self.workers, "workers", 0, MOST)
         if self.n_workers > 0:
             check_sendable(self.train)
 

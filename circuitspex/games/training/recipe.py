@@ -26,6 +26,7 @@ from circuitspex.errors import UserError
 from circuitspex.games.training.module import ModuleFunction
 from circuitspex.games.training.optimizers import Adam, Optimizer, Params
 from circuitspex.games.training.scores import IGNORED, LOSSES, METRICS, PerExample, named
+from circuitspex.scale import MOST, whole
 from circuitspex.typing import IntArray
 
 Pair = tuple[Any, Any]
@@ -145,10 +146,8 @@ class Training:
         name: str | None,
         device: str | torch.device | None,
     ) -> None:
-        if steps < 1:
-            raise UserError(f"steps must be at least 1, not {steps}")
-        if batch_size is not None and batch_size < 1:
-            raise UserError(f"batch_size must be at least 1, not {batch_size}")
+        steps = whole(steps, "steps", 1, MOST)
+        batch_size = None if batch_size is None else whole(batch_size, "batch_size", 1, MOST)
         self.optimizer: Optimizer = Adam() if optimizer is None else optimizer
         if not hasattr(self.optimizer, "ordinary"):
             raise UserError("optimizer must be Adam(...) or SGD(...) from circuitspex.games")

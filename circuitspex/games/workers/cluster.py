@@ -37,6 +37,8 @@ def check_address(address: str | None) -> int | None:
     Raises:
         UserError: it is no address.
     """
+    if address is not None and not isinstance(address, str):
+        raise UserError(f"an address of workers is a text, not {str(address)[:40]!r}; allowed: {ADDRESSES}")
     local = None if address is None else _LOCAL.match(address)
     if address is None or address == "auto" or (local is None and _REMOTE.match(address)):
         return None

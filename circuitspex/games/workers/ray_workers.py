@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from circuitspex.games.workers.cluster import check_address, check_ray, check_ro
 from circuitspex.games.workers.crew import Crew, Job
 from circuitspex.games.workers.recipe import FREE, Recipe, different
 from circuitspex.half_precision import HALF_FROM, HalfMatrix
-from circuitspex.scale import MOST, whole
+from circuitspex.scale import MOST, number, whole
 
 CHUNK = 8
 """Masks that a worker is given at once, by default."""
@@ -69,8 +68,7 @@ class RayWorkers:
         self.chunk = None if chunk is None else whole(chunk, "chunk", 1, MOST)
         retries = whole(retries, "retries", 0, MOST)
         for name, value, lowest in (("cpus", cpus, 0), ("gpus", gpus or 0, 0), ("patience", patience, 0)):
-            if not lowest <= value < math.inf:
-                raise UserError(f"{name} must be a finite number of at least {lowest}, not {value}")
+            number(value, name, lowest)
         if gpus is not None and gpus > 1 and gpus != int(gpus):
             raise UserError(f"gpus must be a whole number, or a share of one GPU below 1, not {gpus}")
         check_ray()
@@ -171,3 +169,17 @@ class RayWorkers:
 def packed(slopes: Any, n_players: int) -> Any:
     """Gradients as they travel and are kept: in half precision where there are many players."""
     return HalfMatrix.of(slopes) if slopes is not None and n_players > HALF_FROM else slopes
+
+
+def check_workers(workers: Any) -> RayWorkers | None:
+    """The workers that were given, or None.
+
+    Raises:
+        UserError: they are no workers.
+    """
+    if workers is not None and not hasattr(workers, "played"):
+        raise UserError(
+            f"workers are a cx.RayWorkers, not {str(workers)[:40]!r}; such as cx.RayWorkers('local:2') on this machine"
+        )
+    found: RayWorkers | None = workers
+    return found
