@@ -8,7 +8,7 @@ the residual is beyond what the best of so many candidates reaches by chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -72,15 +72,17 @@ def fit_pursuit(samples: Samples, *, max_order: int | None = None) -> Fitted:
         return fit_linear(samples)
 
     def fit(part: Samples, _: int | None) -> Polynomial:
-        return _pursue(part.x, part.values, part.keep, min(max_order or _MOST_ORDER, _MOST_ORDER))
+        return regressed(pursued(part, max_order), part)
 
     function, functions = cross_fit(samples, fit)
     return Fitted(function, tuple(functions), samples.out_of_fold(each.predict for each in functions))
 
 
-def _pursue(x: FloatArray, values: Values, keep: float, max_order: int) -> Polynomial:
-    light = np.asfortranarray(x, dtype=np.float32)  # column after column, which is how features are picked
-    n_masks = len(x)
+def pursued(samples: Samples, max_order: int | None = None) -> list[Feature]:
+    """The features that are chosen, the first one first; at most one for every five masks."""
+    max_order, values, keep = min(max_order or _MOST_ORDER, _MOST_ORDER), samples.values, samples.keep
+    light = np.asfortranarray(samples.x, dtype=np.float32)  # column after column, which is how features are picked
+    n_masks = len(values)
     most = max(1, n_masks // _MASKS_PER_FEATURE)
     chosen: dict[Feature, None] = {}
     basis = np.full((n_masks, 1), n_masks**-0.5)  # orthonormal columns of what is explained, the constant first
@@ -109,13 +111,27 @@ def _pursue(x: FloatArray, values: Values, keep: float, max_order: int) -> Polyn
             basis = np.concatenate([basis, direction[:, None]], axis=1)
         if len(chosen) == before:
             break
-    features = list(chosen)
+    return list(chosen)
+
+
+def regressed(features: Sequence[Feature], samples: Samples) -> Polynomial:
+    """Ridge regression on the features."""
     if not features:
-        return Polynomial.of({(): float(values.mean())})
-    matrix = np.stack([feature.column(light) for feature in features], axis=1).astype(np.float64)
-    model = fit_ridge(matrix, values)
-    constant = Polynomial.of({(): model.constant})
-    return combine([(1.0, constant), *zip(model.weights.tolist(), (f.polynomial() for f in features), strict=True)])
+        return Polynomial.of({(): float(samples.values.mean())})
+    model = fit_ridge(columns_of(features, samples.x), samples.values)
+    return weighted(features, model.weights, model.constant)
+
+
+def columns_of(features: Sequence[Feature], x: FloatArray) -> FloatArray:
+    """What the features are at rows of signs, ``(K, features)``."""
+    light = np.asfortranarray(x, dtype=np.float32)
+    return np.stack([feature.column(light) for feature in features], axis=1).astype(np.float64)
+
+
+def weighted(features: Sequence[Feature], weights: FloatArray, constant: float) -> Polynomial:
+    """A weighted sum of features, and a constant, as parities."""
+    parts = zip(weights.tolist(), (feature.polynomial() for feature in features), strict=True)
+    return combine([(1.0, Polynomial.of({(): constant})), *parts])
 
 
 def _scan(x: Floats32, residual: Values, keep: float, max_order: int) -> list[tuple[Feature, float]]:

@@ -21,6 +21,7 @@ from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.proxyspex import fit_proxyspex
 from circuitspex.recovery.decoders.pursuit import fit_pursuit
 from circuitspex.recovery.decoders.screen import Screen
+from circuitspex.recovery.decoders.solved import fit_solved
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import r_squared
 from circuitspex.typing import FloatArray, IntArray, Values
@@ -98,7 +99,10 @@ _NEARLY_ALL, _CLEAR_LEAD = 0.8, 0.05
 
 
 def fit_plain(samples: Samples, *, max_order: int | None = None) -> Fitted:
-    """LASSO, trees, the Gaussian process and pursuit, on values alone."""
+    """LASSO, trees, the Gaussian process and pursuit, on values alone; pursuit itself where it finds the function."""
+    solved = fit_solved(samples, max_order=max_order)
+    if solved is not None:
+        return solved
     linear = fit_linear(samples)
     if max_order == 1:
         return linear
@@ -125,6 +129,9 @@ def fit_with_gradients(samples: Samples, *, max_order: int | None = None) -> Fit
     """
     if samples.sign_gradients is None or not samples.sign_gradients.any():
         return fit_plain(samples, max_order=max_order)
+    solved = fit_solved(samples, max_order=max_order)
+    if solved is not None:
+        return solved
     screen = Screen.of(samples)
     part = screen.samples
     linear = fit_linear(part)
