@@ -38,7 +38,7 @@ test-long: $(READY) ## tests that take minutes: notebooks, many kills, all cases
 docs: $(READY) ## build the documentation site strictly, without a network; writes site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-docs-blocks: $(READY) ## run every block of code and command of the docs and README (half an hour)
+docs-blocks: $(READY) ## run every block of code and command of the docs and README (more than an hour)
 	$(BIN)/python -m pytest -m blocks tests/documents
 
 families: $(READY) ## try every family of models (20 minutes); writes docs/models.md

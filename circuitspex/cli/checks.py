@@ -53,12 +53,13 @@ def check_before_loading(
     check_selector(components or "heads", edges=finds)
     check_levels_spelled(levels or ())
     given = {field.name: getattr(options, field.name) for field in fields(Options) if hasattr(options, field.name)}
+    later: dict[str, Any] = {"latents": None, "workers": None}  # what is still a path and an address here
     if hasattr(options, "budget"):
         if options.budget is None:  # by the number of players, which is not known yet
             del given["budget"]
-        options.store = Options.of(given | {"latents": None}).store or "off"
+        options.store = Options.of(given | later).store or "off"
     if levels is None and is_of_edges(components or "heads"):
-        of_edges = replace(Options.of(given | {"latents": None}), latents=options.latents or None)
+        of_edges = replace(Options.of(given | later), latents=options.latents or None)
         check_edge_options(of_edges, options.baseline or "resample")
     how = {name: getattr(options, name, None) for name in ("device", "dtype", "device_map", "quantization")}
     for name, revision in models:

@@ -24,7 +24,9 @@ def show(found: Found, folder: Path | None, options: argparse.Namespace) -> int:
         written = [found.circuit.export(form, folder / name) for form, name in FILES.items()]
         written.append(found.interactions.save(folder / "interactions.json"))
         written += [] if found.edges is None else [found.edges.save(folder / "edges.json")]
-        written += found.to_mib(folder / "circuit.mib") if getattr(options, "mib", False) else ()
+        if getattr(options, "mib", False):
+            files = found.to_mib(folder / "circuit.mib")
+            written += files if options.json else [Path(f"{folder / 'circuit.mib'} ({len(files)} files)")]
     text = stored(found)
     if found.pilot is not None:
         text += f"{found.pilot}\n\n"

@@ -75,8 +75,11 @@ class CodedDesign:
         Raises:
             UserError: no components, no masks, or an order below 1; or too many masks, or a seed that is none.
         """
-        n_players, n_masks = whole(n_players, "the number of components", 1, MOST), whole(n_masks, "n_masks", 1)
-        order, seed = whole(order, "order", 1, MOST), check_seed(seed)
+        n_players, n_masks = (
+            whole(n_players, "the number of components", -MOST),
+            whole(n_masks, "the number of masks", -MOST),
+        )
+        order, seed = whole(order, "order", -MOST), check_seed(seed)
         check_entries(n_players, n_masks)
         return cls.of_shape(n_players, n_masks, choose_shape(n_players, n_masks, order), seed=seed)
 

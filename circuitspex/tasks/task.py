@@ -351,7 +351,7 @@ class Task:
         """
         if self.generator is None:
             raise TaskError(f"task '{self.name}' can't make new prompts; hold some of its own out with split()")
-        n, seed = whole(n, "the number of prompts", 1, MOST), check_seed(seed)
+        n, seed = whole(n, "the number of prompts", -MOST, MOST), check_seed(seed)
         # Prompts over which the mean baseline is taken are avoided too, as far as there are others.
         rng = random.Random(seed)
         examples = self.generator.at_most(n, rng, {*self.prompts, *self.reference})

@@ -37,7 +37,7 @@ def here(tiny: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 FIND = ["find", "--model", "model", "--task", "task.jsonl"]
 REFUSED = [
     ([*FIND, "--components", "neurons:8", "--mib", "--out", "out"], "an EAP graph has whole heads and MLPs only"),
-    ([*FIND, "--components", "heads@-1", "--mib", "--out", "out"], "an EAP graph has whole heads and MLPs only"),
+    ([*FIND, "--components", "heads@-1", "--mib", "--out", "out"], "an EAP graph has no token positions"),
     (["find", "--model", "smollm2-135m@main", "--task", "ioi"], "'smollm2-135m' and revision 'main'"),
     *(
         (["find", "--model", name, "--task", "ioi"], "is neither a file, a directory nor a model name")

@@ -134,7 +134,7 @@ def check_held(selector: str) -> None:
     Raises:
         UserError: they don't: it has whole heads and MLPs only.
     """
-    if _OTHER_KINDS.search(selector) or "@" in selector:
+    if _OTHER_KINDS.search(selector):
         raise UserError(
             f"an EAP graph has whole heads and MLPs only; this circuit was searched among {selector[:60]!r}"
         )

@@ -9,7 +9,9 @@ TEXTS: Texts = {
     ),
     "no_masks": "No mask was left to test the decoded function on: run the search anew with n_heldout masks",
     "numbers": "Numbers a mask",
-    "few_prompts": "With fewer than {few}, intervals are rough: take more (n_prompts=32, --prompts 32, or rows of your file)",
+    "few_prompts": (
+        "With fewer than {few}, intervals are rough: take more (n_prompts=32, --prompts 32, or rows of your file)"
+    ),
     "indistinct": "Parts not told from 0",
     "indistinct_value": "{share} of {count}",
     "too_coarse": "Much is too small to be measured so: take more prompts or more contexts (n_contexts=32)",
