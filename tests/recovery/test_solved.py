@@ -84,3 +84,11 @@ def test_the_largest_order_is_kept():
     found = decode(masks, values_of(table, masks), max_order=2)
     assert max(map(len, found.terms)) <= 2
     assert solved(masks, values_of({(0,): 1.0}, masks), max_order=1) is not None
+
+
+def test_masks_that_keep_most_do_not_tell_features_apart():
+    """Where hardly any mask ablates both, one of them and both look the same."""
+    table = parities(12, 6, 1)
+    for keep, is_solved in ((0.5, True), (0.8, False), (0.2, False)):
+        masks = random_masks(200, 12, seed=7, keep=keep)
+        assert (solved(masks, values_of(table, masks)) is not None) == is_solved
