@@ -56,7 +56,7 @@ by paired ablations on the model, with 95 % intervals.""",
     ),
     (
         "code",
-        """found = cx.find_circuit(model, task, components="heads", baseline="mean", budget=50, n_heldout=100, n_contexts=12)
+        """found = cx.find_circuit(model, task, components="heads", baseline="mean", budget=50, n_heldout=50, n_contexts=8)
 found.circuit""",
     ),
     (
