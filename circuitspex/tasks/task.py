@@ -31,6 +31,7 @@ from circuitspex.tasks.example import Example
 from circuitspex.tasks.generator import TaskGenerator
 from circuitspex.tasks.groups import TaskGroup
 from circuitspex.tasks.metrics import ANSWERS, END, Metric, as_metric, taking_several
+from circuitspex.tasks.places import places
 from circuitspex.tasks.report import ACCURACY_WARNING, TaskReport, cost_of, run_plain, same_run
 from circuitspex.tasks.sequences import ToFollow, sequences_of
 from circuitspex.tasks.vocabulary import Vocabulary
@@ -301,7 +302,7 @@ class Task:
             TaskError: there is no such prompt, or none is chosen.
             UserError: an index that is no whole number.
         """
-        chosen = _places(indices, self.n_prompts)
+        chosen = places(indices, self.n_prompts)
         if not chosen:
             raise TaskError("a task needs at least one prompt; the subset has none")
         for i in chosen:
@@ -396,13 +397,3 @@ class Task:
             top_predictions=tuple((decode_token(model, token), share) for token, share in run.top),
             cost=cost_of(self.sequences) if self.answer_lengths is not None else "",
         )
-
-
-def _places(indices: Iterable[int], n_prompts: int) -> list[int]:
-    """Indices, or the places at which a mask with a bool for each prompt is True."""
-    given = [each.item() if hasattr(each, "item") else each for each in indices]
-    if given and all(isinstance(each, bool) for each in given):
-        if len(given) != n_prompts:
-            raise TaskError(f"a mask of prompts has a bool for each of the {n_prompts}, not {len(given)}")
-        return [place for place, chosen in enumerate(given) if chosen]
-    return [whole(each, "the index of a prompt", -MOST) for each in given]
