@@ -7,7 +7,8 @@ import pytest
 from planted import gradients_of, r2, random_masks, values_of
 
 from circuitspex.recovery import decode
-from circuitspex.recovery.decoders.solved import fit_solved
+from circuitspex.recovery.decoders.pursuit import fit_pursuit, pursued
+from circuitspex.recovery.decoders.solved import fit_solved, may_be_solved
 from circuitspex.recovery.samples import Samples
 
 
@@ -18,7 +19,8 @@ def parities(n, count, seed, most=4):
 
 
 def solved(masks, values, **options):
-    return fit_solved(Samples.check(masks, values, None, 0), **options)
+    samples = Samples.check(masks, values, None, 0)
+    return fit_solved(samples, pursued(samples, **options)) if may_be_solved(samples) else None
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -92,3 +94,14 @@ def test_masks_that_keep_most_do_not_tell_features_apart():
     for keep, is_solved in ((0.5, True), (0.8, False), (0.2, False)):
         masks = random_masks(200, 12, seed=7, keep=keep)
         assert (solved(masks, values_of(table, masks)) is not None) == is_solved
+
+
+@pytest.mark.parametrize("max_order", [None, 2, 3])
+def test_features_that_are_known_already_change_nothing_in_the_pursuit(max_order):
+    masks = random_masks(90, 24, seed=7)
+    rng = np.random.default_rng(8)
+    samples = Samples.check(masks, values_of(parities(24, 12, 9), masks) + rng.normal(size=90), None, 0)
+    given = fit_pursuit(samples, max_order=max_order, features=pursued(samples, max_order))
+    alone = fit_pursuit(samples, max_order=max_order)
+    assert np.array_equal(given.out_of_fold, alone.out_of_fold)
+    assert np.array_equal(given.function.predict(samples.x), alone.function.predict(samples.x))

@@ -21,7 +21,8 @@ import numpy as np
 import circuitspex as cx
 from circuitspex.circuits import measure
 from circuitspex.circuits.evidence._replicate import Measured
-from circuitspex.circuits.evidence._strongest import Remembered, measured_parts
+from circuitspex.circuits.evidence._strongest import measured_parts
+from circuitspex.circuits.evidence.resolution import Resolution
 from circuitspex.circuits.search.footprint import peak_memory
 from circuitspex.recovery.scoring.r2 import r_squared
 
@@ -99,8 +100,13 @@ def row(spec: Spec, folder: Path) -> list[object]:
     score = found.score(fresh, test.values)
     slope = np.asarray(run.gradients, dtype=np.float64).mean(0) / 2
     alone = run.values.mean() + 2 * (fresh - masks.mean(0)) @ slope
-    evaluate = Remembered(game, None, "measuring")
-    _, edges, dropped = measured_parts(found, game, evaluate, contexts, CONTEXTS, 1, MEASURED)
+
+    def evaluate(each: np.ndarray) -> np.ndarray:
+        return game.evaluate(each).per_prompt
+
+    resolution = Resolution.of(run.per_prompt, game.unit_roundoff)
+    parts = measured_parts(found, game, evaluate, contexts, CONTEXTS, 1, MEASURED, resolution)
+    edges, dropped = parts.interactions, parts.dropped
     place = {name: index for index, name in enumerate(game.names)}
     strongest = {tuple(sorted(place[name] for name in edge.components)): edge for edge in edges[:COUNTED]}
     again = 0

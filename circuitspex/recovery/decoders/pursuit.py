@@ -66,13 +66,17 @@ class Feature:
         return Polynomial.of(table)
 
 
-def fit_pursuit(samples: Samples, *, max_order: int | None = None) -> Fitted:
-    """Orthogonal matching pursuit of features, and ridge regression on those that were chosen."""
+def fit_pursuit(samples: Samples, *, max_order: int | None = None, features: Sequence[Feature] | None = None) -> Fitted:
+    """Orthogonal matching pursuit of features, and ridge regression on those that were chosen.
+
+    ``features``: those that `pursued` chose from all masks, where that is known already.
+    """
     if max_order == 1:
         return fit_linear(samples)
 
-    def fit(part: Samples, _: int | None) -> Polynomial:
-        return regressed(pursued(part, max_order), part)
+    def fit(part: Samples, fold: int | None) -> Polynomial:
+        chosen = features if fold is None and features is not None else pursued(part, max_order)
+        return regressed(chosen, part)
 
     function, functions = cross_fit(samples, fit)
     return Fitted(function, tuple(functions), samples.out_of_fold(each.predict for each in functions))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from circuitspex.recovery.bases.polynomial import Polynomial
-from circuitspex.recovery.decoders.pursuit import Feature, columns_of, pursued, weighted
+from circuitspex.recovery.decoders.pursuit import Feature, columns_of, weighted
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.typing import Values
 
@@ -33,14 +33,16 @@ _UNEVEN = 0.1
 _MOST_PLAYERS = 1200
 
 
-def fit_solved(samples: Samples, *, max_order: int | None = None) -> Fitted | None:
-    """The function, where a few features explain all values; else None.
+def may_be_solved(samples: Samples) -> bool:
+    """Whether it is worth looking: about half of not too many components are kept."""
+    return samples.n_players <= _MOST_PLAYERS and len(samples.values) >= 8 and abs(samples.keep - 0.5) <= _UNEVEN
+
+
+def fit_solved(samples: Samples, features: Sequence[Feature]) -> Fitted | None:
+    """The function, where a few features, that pursuit chose from all masks, explain all values; else None.
 
     What is left out of a fold is predicted by the same features, with weights from the other folds.
     """
-    if samples.n_players > _MOST_PLAYERS or len(samples.values) < 8 or abs(samples.keep - 0.5) > _UNEVEN:
-        return None
-    features = pursued(samples, max_order)
     if not features:
         return None
     function = _least_squares(features, samples)

@@ -19,9 +19,9 @@ from circuitspex.recovery.decoders.gp_relevance import fit_learned
 from circuitspex.recovery.decoders.gradspex import fit_gradspex
 from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.proxyspex import fit_proxyspex
-from circuitspex.recovery.decoders.pursuit import fit_pursuit
+from circuitspex.recovery.decoders.pursuit import fit_pursuit, pursued
 from circuitspex.recovery.decoders.screen import Screen
-from circuitspex.recovery.decoders.solved import fit_solved
+from circuitspex.recovery.decoders.solved import fit_solved, may_be_solved
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import r_squared
 from circuitspex.typing import FloatArray, IntArray, Values
@@ -100,7 +100,8 @@ _NEARLY_ALL, _CLEAR_LEAD = 0.8, 0.05
 
 def fit_plain(samples: Samples, *, max_order: int | None = None) -> Fitted:
     """LASSO, trees, the Gaussian process and pursuit, on values alone; pursuit itself where it finds the function."""
-    solved = fit_solved(samples, max_order=max_order)
+    features = pursued(samples, max_order) if may_be_solved(samples) else None
+    solved = None if features is None else fit_solved(samples, features)
     if solved is not None:
         return solved
     linear = fit_linear(samples)
@@ -112,7 +113,7 @@ def fit_plain(samples: Samples, *, max_order: int | None = None) -> Fitted:
             linear,
             trees,
             fit_learned(samples, trees, max_order=max_order),
-            fit_pursuit(samples, max_order=max_order),
+            fit_pursuit(samples, max_order=max_order, features=features),
         ],
         samples.values,
         samples.fold,
@@ -129,7 +130,8 @@ def fit_with_gradients(samples: Samples, *, max_order: int | None = None) -> Fit
     """
     if samples.sign_gradients is None or not samples.sign_gradients.any():
         return fit_plain(samples, max_order=max_order)
-    solved = fit_solved(samples, max_order=max_order)
+    features = pursued(samples, max_order) if may_be_solved(samples) else None
+    solved = None if features is None else fit_solved(samples, features)
     if solved is not None:
         return solved
     screen = Screen.of(samples)
@@ -143,7 +145,11 @@ def fit_with_gradients(samples: Samples, *, max_order: int | None = None) -> Fit
     lead = explained - (r_squared(part.values, plain.out_of_fold) or 0)
     enough = explained > _NEARLY_ALL and lead > _CLEAR_LEAD and clearly_better(with_gradients, plain, part.values)
     if max_order != 1 and not enough:
-        slower = [fit_learned(part, quick[1], max_order=max_order), fit_pursuit(part, max_order=max_order)]
+        again = features if part is samples else None
+        slower = [
+            fit_learned(part, quick[1], max_order=max_order),
+            fit_pursuit(part, max_order=max_order, features=again),
+        ]
         with_gradients = stack([process, *quick, *slower], part.values, part.fold, lean=_LEAN)
         plain = stack([*quick, *slower], part.values, part.fold)
     chosen = with_gradients if clearly_better(with_gradients, plain, part.values) else plain
