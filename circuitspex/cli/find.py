@@ -73,8 +73,6 @@ def run(options: argparse.Namespace) -> int:
         from circuitspex.export.graphs.eap import check_held
 
         check_held(options.components)
-        if "@" in options.components:
-            raise UserError(f"an EAP graph has no token positions, so that it can't hold {options.components[:60]!r}")
     folder = check_before_loading(options, models=[(options.model, options.revision)], files=WRITTEN)
     with workers_of(options):
         return _run(options, folder)

@@ -98,3 +98,15 @@ def test_the_warning_names_a_budget_that_does():
     better, texts = found(2 * needed)
     assert better.cross_validated.r2 > 0.5
     assert not texts
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6, -1e6])
+def test_an_offset_hides_no_values_that_are_of_other_prompts(offset):
+    rng = np.random.default_rng(4)
+    masks = random_masks(60, 8, seed=5)
+    per_prompt = (rng.normal(size=(60, 3)) + offset).astype(np.float32)
+    values = per_prompt.astype(np.float64).mean(1)
+    for given in (per_prompt, per_prompt.astype(np.float64)):
+        decode(masks, values.astype(given.dtype), method="linear", bootstrap=2, per_prompt=given)
+    with pytest.raises(UserError, match="must be the values"):
+        decode(masks, values, method="linear", bootstrap=2, per_prompt=per_prompt[::-1])

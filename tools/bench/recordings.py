@@ -1,4 +1,5 @@
-"""Real games, recorded once: ablations of SmolLM2-135M that decoders are then compared on, kept in a folder.
+"""Real games, recorded once: ablations of SmolLM2-135M, and of a model that is trained here to continue repeated words
+(``induction_model.py``), that decoders are then compared on, kept in a folder.
 
     python tools/bench/recordings.py --folder runs/recordings --seed 1
 
@@ -12,6 +13,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+import induction_model
 import numpy as np
 from numpy.typing import NDArray
 from recorded_tasks import TASKS
@@ -19,6 +21,7 @@ from recorded_tasks import TASKS
 import circuitspex as cx
 
 MODEL = "smollm2-135m"
+TRAINED = "repeated"  # the task of the model that is trained here
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ SPECS = (
     Spec("facts", "heads+mlps", keep=0.95, plain=200),
     Spec("ioi", "heads+mlps", keep=0.9, plain=200),
     Spec("greater_than", "heads+mlps", keep=0.95, plain=200),
+    Spec(TRAINED, "heads", plain=200),
+    Spec(TRAINED, "heads", keep=0.9, plain=200),
 )
 
 
@@ -85,8 +90,10 @@ def record(spec: Spec, seed: int, folder: Path) -> Recording:
     """The recording of a game: read from the folder, or made there."""
     path = folder / f"{spec.name}_seed{seed}.npz"
     if not path.exists():
-        model = cx.load_model(MODEL)
-        make = TASKS.get(spec.task) or getattr(cx.tasks, spec.task)
+        if spec.task == TRAINED:
+            model, make = induction_model.load(folder), induction_model.task
+        else:
+            model, make = cx.load_model(MODEL), TASKS.get(spec.task) or getattr(cx.tasks, spec.task)
         task = make(model, n_prompts=spec.prompts, seed=seed)
         game = cx.ComponentGame(model, task, spec.components, "mean")
         seeds = [int(s) for s in np.random.SeedSequence([seed, 77]).generate_state(2)]

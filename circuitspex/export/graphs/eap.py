@@ -132,8 +132,10 @@ def check_held(selector: str) -> None:
     """Nothing if circuits that are searched among these components fit into an EAP graph.
 
     Raises:
-        UserError: they don't: it has whole heads and MLPs only.
+        UserError: they don't: it has whole heads and MLPs only, at all positions.
     """
+    if "@" in selector:
+        raise UserError(f"an EAP graph has no token positions, so that it can't hold {selector[:60]!r}")
     if _OTHER_KINDS.search(selector):
         raise UserError(
             f"an EAP graph has whole heads and MLPs only; this circuit was searched among {selector[:60]!r}"
