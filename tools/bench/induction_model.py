@@ -1,8 +1,7 @@
 """A second model for the recorded induction games: 48 heads in four layers, trained here to continue repeated words.
 
 The two-layer model of ``tools/induction.py`` has eight heads, of which all masks can be run; in this one many heads
-learn the same thing beside each other, as they do in language models. Heads are dropped at random while it learns, so
-that its behaviour is spread over several of them and ablations do not leave what it was trained on.
+learn the same thing beside each other, as they do in language models.
 """
 
 from __future__ import annotations
@@ -18,12 +17,11 @@ from transformer_lens.model_bridge import TransformerBridge
 
 import circuitspex as cx
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1]))  # last: both folders have a plots.py
 import induction as small
 
 LAYERS, HEADS, WIDTH, INNER = 4, 12, 96, 192
 STEPS, BATCH, RATE, SEED = 1500, 64, 2e-3, 0
-DROPPED = 0.15
 
 
 def new_model() -> Any:
@@ -55,14 +53,6 @@ def trained() -> Any:
     torch.manual_seed(SEED)
     model, generator = new_model().train(), torch.Generator().manual_seed(SEED)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
-
-    def drop(z: torch.Tensor, hook: Any) -> torch.Tensor:
-        """Each head of each sequence is left out now and then; ``z`` is ``(batch, positions, heads, d_head)``."""
-        del hook
-        kept = torch.rand(z.shape[0], 1, z.shape[2], 1, generator=generator) >= DROPPED
-        return z * kept / (1 - DROPPED)
-
-    hooks = [(f"blocks.{layer}.attn.hook_z", drop) for layer in range(LAYERS)]
     for step in range(STEPS + 1):
         if step % 250 == 0:
             with torch.no_grad():
@@ -71,8 +61,7 @@ def trained() -> Any:
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1, (step + 1) / 100) * min(1, 2 * (1 - step / (STEPS + 1)))
         tokens, second = small.sequences(BATCH, generator)
-        with model.hooks(fwd_hooks=hooks):
-            loss, _ = small.losses(model, tokens, second)
+        loss, _ = small.losses(model, tokens, second)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
