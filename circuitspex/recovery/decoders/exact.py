@@ -7,7 +7,7 @@ import numpy as np
 from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.bases.walsh import walsh_hadamard
 from circuitspex.recovery.samples import Fitted, Samples
-from circuitspex.typing import Term
+from circuitspex.typing import Term, Values
 
 MOST_PLAYERS = 12
 # Copies of a mask may differ by so much of the range of all values: rounding in single precision.
@@ -30,10 +30,16 @@ def fit_complete(samples: Samples) -> Fitted | None:
     means = np.bincount(codes, weights=samples.values, minlength=2**n) / counts
     if np.abs(samples.values - means[codes]).max() > _NOISE * float(np.ptp(means)):
         return None
-    spectrum = walsh_hadamard(means) / 2**n
+    function = function_of_table(means)
+    return Fitted(function, tuple(function for _ in samples.folds), means[codes])
+
+
+def function_of_table(values: Values) -> Polynomial:
+    """The sum of parities with these values, ``(2^n,)``; bit i of a place says that component i is ablated."""
+    n = len(values).bit_length() - 1
+    spectrum = walsh_hadamard(values) / 2**n
     scale = float(np.abs(spectrum).max())
     table: dict[Term, float] = {}
     for code in np.flatnonzero(np.abs(spectrum) > 1e-12 * scale).tolist():
         table[tuple(i for i in range(n) if code >> i & 1)] = float(spectrum[code])
-    function = Polynomial.of(table)
-    return Fitted(function, tuple(function for _ in samples.folds), means[codes])
+    return Polynomial.of(table)

@@ -22,6 +22,7 @@ from circuitspex.recovery.decoders.proxyspex import fit_proxyspex
 from circuitspex.recovery.decoders.pursuit import fit_pursuit, pursued
 from circuitspex.recovery.decoders.screen import Screen
 from circuitspex.recovery.decoders.solved import fit_solved, may_be_solved
+from circuitspex.recovery.decoders.tabulated import fit_tabulated
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import r_squared
 from circuitspex.typing import FloatArray, IntArray, Values
@@ -157,6 +158,11 @@ def fit_with_gradients(samples: Samples, *, max_order: int | None = None) -> Fit
 
 
 def fit_auto(samples: Samples, *, max_order: int | None = None) -> Fitted:
-    """The exact transform where every mask is there without noise, else all that values and gradients say."""
+    """The exact transform where every mask is there without noise, else all that values and gradients say; of a few
+    components alone, where the values depend on no others.
+    """
     complete = fit_complete(samples) if max_order is None or max_order >= samples.n_players else None
-    return complete or fit_with_gradients(samples, max_order=max_order)
+    if complete is not None:
+        return complete
+    tabulated = fit_tabulated(samples, fit_auto) if max_order is None else None
+    return tabulated or fit_with_gradients(samples, max_order=max_order)
