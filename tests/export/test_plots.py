@@ -182,6 +182,12 @@ def test_a_heat_map_of_a_search_has_all_that_was_searched():
     assert "+0.27" in numbers
     assert "+2.90" in numbers
     assert "grey: was not searched" in _said(found.plot_heatmap())
+    # Where nothing replicated, all that was decoded is still there.
+    nothing = replace(made, nodes=(), interactions=())
+    numbers = {text.get_text() for text in Found(nothing, Decoded(), None).plot_heatmap().axes[0].texts}
+    assert "+0.269" in numbers
+    with pytest.raises(UserError, match="no components"):
+        nothing.plot_heatmap()
 
 
 def test_a_pair_has_its_table_as_bars():

@@ -78,8 +78,7 @@ def draw(circuit: Circuit, path: str | Path | None = None, *, dark: bool = False
 
 def draw_found(found: Found, path: str | Path | None = None, *, dark: bool = False) -> Figure:
     """All components that were searched: measured effects of those in the circuit, decoded ones of the others."""
-    circuit = found.circuit
-    needs_effects(circuit, "a heat map")
+    circuit = found.circuit  # which may be empty: nothing may have replicated, and yet all was decoded
     nodes = {node.name: node for node in (*circuit.nodes, *circuit.dropped_nodes)}
     for name in found.interactions.names:
         if name not in nodes:
