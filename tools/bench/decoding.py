@@ -255,12 +255,12 @@ def report(options: argparse.Namespace, cells: Sequence[Cell], about: dict[str, 
             "![R² over ablations, synthetic games with gradients](gradients.png)",
         ]
     if recorded := of("recorded"):
-        plot(recorded, options.out, "recorded", by_size=False, title="Recorded games, SmolLM2-135M")
+        plot(recorded, options.out, "recorded", by_size=False, title="Recorded games")
         parts += [
             "## Recorded games",
-            "SmolLM2-135M, or the model of induction_model.py ('repeated'), mean ablation; a game's name ends in the share kept and the number of prompts. R² on the "
-            "recording's test masks, and processor seconds to decode (one thread). All columns are given the same "
-            "masks and values.",
+            "SmolLM2-135M, or the model of induction_model.py ('repeated'), mean ablation; a game's name ends in the "
+            "share kept and the number of prompts. R² on the recording's test masks, and processor seconds to decode "
+            "(one thread). All columns are given the same masks and values.",
             *against_peers(recorded),
             *gain_of_gradients(recorded),
             full_table(recorded, keys=("game", "n", "ablations")),
