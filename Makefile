@@ -4,6 +4,8 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 # Other Pythons that release-check tries without PyTorch: `make release-check PYTHONS="3.12 3.13"`.
 PYTHONS ?=
+# Processes that `make test` runs tests in: `make test JOBS=8`.
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
@@ -30,7 +32,7 @@ lint: $(READY) ## ruff, mypy and the one-way imports
 	$(BIN)/lint-imports
 
 test: lint ## lint, then all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-long: $(READY) ## tests that take minutes: notebooks, many kills, all cases of what is sampled
 	$(BIN)/python -m pytest -m long
