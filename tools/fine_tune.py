@@ -45,7 +45,9 @@ def train(out: Path, head: str, steps: int, rate: float) -> None:
         print(f"step {step}: logit difference {gap.item():+.3f}", flush=True)
     changed = (weight - before).abs() > 0
     assert bool((changed <= mine.bool()).all()), "something else was trained too"
-    print(f"{head}: its output weights moved by {float((weight - before).norm() / (before * mine).norm()):.0%}")
+    print(
+        f"{head}: its output weights moved by {float((weight.detach() - before).norm() / (before * mine).norm()):.0%}"
+    )
     model.save_pretrained(out)
     AutoTokenizer.from_pretrained(folder).save_pretrained(out)
     print(out)

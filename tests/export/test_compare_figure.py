@@ -1,15 +1,18 @@
 """The figure of a comparison: one place for each component, real text, equal bytes, and sentences where it is empty."""
 
+import random
 from dataclasses import replace
 from xml.etree import ElementTree
 
 import matplotlib
 import pytest
+from drawn_circuits import related
 from drawn_comparisons import comparison, unchanged
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from circuitspex.circuits.circuit import Faithfulness
 from circuitspex.export.drawing.comparison_layout import KINDS_OF_CHANGE, union_layout
+from circuitspex.export.drawing.style import DETAIL_SIZE, text_width
 from circuitspex.export.figures.comparison import draw
 from circuitspex.export.words.saying import say
 
@@ -120,3 +123,26 @@ def test_hostile_names_are_text(tmp_path):
 
 def test_dark_is_dark():
     assert max(draw(comparison(4), dark=True).get_facecolor()[:3]) < 0.2
+
+
+def test_places_of_labels_are_as_wide_as_what_stands_in_them():
+    """What a pair is called is not said in a comparison, so that it must not take up room either."""
+    made = comparison(14, seed=3)
+
+    def named(circuit):
+        pairs = [
+            replace(edge, pair=related(edge, random.Random(str(edge)))) if edge.order == 2 else edge
+            for edge in circuit.interactions
+        ]
+        return replace(circuit, interactions=tuple(pairs))
+
+    with_names = replace(made, before=named(made.before), after=named(made.after), difference=named(made.difference))
+    layouts = union_layout(with_names)
+    sides = [getattr(layouts, side).edges for side in ("before", "after", "difference")]
+    seen = 0
+    for marks in zip(*sides, strict=True):
+        box = marks[0].label
+        if box is not None:
+            seen += 1
+            assert box.right - box.left < max(text_width(mark.text, DETAIL_SIZE) for mark in marks) + 10
+    assert seen > 5

@@ -108,13 +108,18 @@ def _in_all(
 
 
 def _widest(parts: Sequence[P]) -> P:
-    """A part whose text is at least as wide, and whose mark is at least as large, as those of all the others."""
+    """A part whose text is at least as wide, and whose mark is at least as large, as those of all the others.
+
+    What a pair is called is not said in a comparison, whose circuits may differ in it.
+    """
+    unnamed: dict[str, Any] = {"pair": None} if isinstance(parts[0], Interaction) else {}
+    first = replace(parts[0], **unnamed)
     effect = max((part.effect for part in parts), key=abs)
     ends = [end for part in parts if part.measured for end in (part.measured.low, part.measured.high)]
     if not ends:
-        return replace(parts[0], decoded=effect, measured=None)
+        return replace(first, decoded=effect, measured=None)
     longest = max(ends, key=abs)
-    return replace(parts[0], measured=Estimate(effect, longest, longest))
+    return replace(first, measured=Estimate(effect, longest, longest))
 
 
 def _text(part: Node | Interaction, there: bool, places: int) -> str:
