@@ -19,10 +19,10 @@ from circuitspex.recovery.decoders.gp_relevance import fit_learned
 from circuitspex.recovery.decoders.gradspex import fit_gradspex
 from circuitspex.recovery.decoders.linear import fit_linear
 from circuitspex.recovery.decoders.proxyspex import fit_proxyspex
-from circuitspex.recovery.decoders.pursuit import fit_pursuit, pursued
+from circuitspex.recovery.decoders.pursuit import Feature, fit_pursuit, pursued
 from circuitspex.recovery.decoders.screen import Screen
 from circuitspex.recovery.decoders.solved import fit_solved, may_be_solved
-from circuitspex.recovery.decoders.tabulated import fit_tabulated
+from circuitspex.recovery.decoders.tabulated import fit_tabulated, members_of
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.recovery.scoring.r2 import r_squared
 from circuitspex.typing import FloatArray, IntArray, Values
@@ -101,8 +101,7 @@ _NEARLY_ALL, _CLEAR_LEAD = 0.8, 0.05
 
 def fit_plain(samples: Samples, *, max_order: int | None = None) -> Fitted:
     """LASSO, trees, the Gaussian process and pursuit, on values alone; pursuit itself where it finds the function."""
-    features = pursued(samples, max_order) if may_be_solved(samples) else None
-    solved = None if features is None else fit_solved(samples, features)
+    features, solved = _solved(samples, max_order)
     if solved is not None:
         return solved
     linear = fit_linear(samples)
@@ -131,8 +130,7 @@ def fit_with_gradients(samples: Samples, *, max_order: int | None = None) -> Fit
     """
     if samples.sign_gradients is None or not samples.sign_gradients.any():
         return fit_plain(samples, max_order=max_order)
-    features = pursued(samples, max_order) if may_be_solved(samples) else None
-    solved = None if features is None else fit_solved(samples, features)
+    features, solved = _solved(samples, max_order)
     if solved is not None:
         return solved
     screen = Screen.of(samples)
@@ -164,5 +162,17 @@ def fit_auto(samples: Samples, *, max_order: int | None = None) -> Fitted:
     complete = fit_complete(samples) if max_order is None or max_order >= samples.n_players else None
     if complete is not None:
         return complete
-    tabulated = fit_tabulated(samples, fit_auto) if max_order is None else None
-    return tabulated or fit_with_gradients(samples, max_order=max_order)
+
+    def usual() -> Fitted:
+        return fit_with_gradients(samples, max_order=max_order)
+
+    members = members_of(samples) if max_order is None else None
+    if members is None or _solved(samples, max_order)[1] is not None:
+        return usual()
+    return fit_tabulated(samples, members, fit_auto, usual)
+
+
+def _solved(samples: Samples, max_order: int | None) -> tuple[list[Feature] | None, Fitted | None]:
+    """What pursuit chooses from all masks, and the function of these, where it explains every value."""
+    features = pursued(samples, max_order) if may_be_solved(samples) else None
+    return features, None if features is None else fit_solved(samples, features)

@@ -9,11 +9,13 @@ small models with parts that never act are so. In language models each part does
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import combinations
 
 import numpy as np
+from scipy.special import gammaln
 
+from circuitspex.recovery.bases.polynomial import Polynomial
 from circuitspex.recovery.decoders.exact import function_of_table
 from circuitspex.recovery.samples import Fitted, Samples
 from circuitspex.typing import FloatArray, IntArray
@@ -25,18 +27,24 @@ MOST_PLAYERS, _MOST_MEMBERS = 16, 10
 _MOST_SORTED = 2_000_000
 # What the values of masks that agree say more than once, in nats, must be so many times what naming the set takes.
 _TIMES, _BEYOND = 2.0, 10.0
+# And so many nats more than the choice among all sets of its size must speak for each component. In random games with
+# rare events (an AND of five beside main effects), components that fit by chance have up to 2, others from 4 on.
+_EACH = 4.0
+# Where far more are kept, or ablated, most of the table is never seen, and sets that are wrong go unnoticed.
+_UNEVEN = 0.3
 
 
-def fit_tabulated(samples: Samples, fit: Callable[[Samples], Fitted]) -> Fitted | None:
-    """A table over the components that do something, its gaps filled by ``fit``; None where all may do something.
+def fit_tabulated(
+    samples: Samples, columns: IntArray, fit: Callable[[Samples], Fitted], usual: Callable[[], Fitted]
+) -> Fitted:
+    """A table over the components that do something (``columns``, from ``members_of``), its gaps filled by ``fit``.
 
-    ``fit`` is given each cell of the table once, so that its folds say how well it fills gaps: a cell that only one
-    mask shows is predicted, out of fold, by a fit that was not given this cell. Other masks are predicted without their
-    own value alone, and not without a whole fold: a new mask would find all others in the table.
+    ``fit`` is given each cell of the table once, so that its folds say how well it fills gaps; folds of masks would
+    not, where most of those that are left out are of a cell that others show. Out of fold a mask is predicted without
+    its fold: which components do something is asked again there, and where the answer is another one, the ``usual`` fit
+    without this fold is what predicts. Standard errors, from the tables without each fold, are those given that these
+    components do something.
     """
-    columns = members_of(samples)
-    if columns is None:
-        return None
     code = _codes(samples.x[:, columns])
     cells, first, group = np.unique(code, return_index=True, return_inverse=True)
     gradients = samples.sign_gradients
@@ -49,35 +57,32 @@ def fit_tabulated(samples: Samples, fit: Callable[[Samples], Fitted]) -> Fitted 
     )
     filling = fit(part)
     every = np.where(np.arange(2 ** len(columns))[:, None] >> np.arange(len(columns)) & 1, -1.0, 1.0)
+    whole = filling.function.predict(every)
+    whole[cells] = part.values
 
-    def table(fold: int | None) -> FloatArray:
-        if fold is None:
-            out = filling.function.predict(every)
-            out[cells] = part.values
-            return out
+    def without(fold: int) -> Polynomial:
         out = filling.without_fold[fold % len(filling.without_fold)].predict(every)
         out[cells] = filling.out_of_fold
         left = np.unique(group[samples.fold != fold])
         out[cells[left]] = part.values[left]
-        return out
+        return function_of_table(out).renamed(columns)
 
-    without = [table(fold) for fold in samples.folds]
-    shown_by = np.bincount(_cells_of_distinct(samples, group), minlength=len(cells))
-    out_of_fold = np.where(shown_by[group] > 1, part.values[group], filling.out_of_fold[group])
-    function, *others = (function_of_table(each).renamed(columns) for each in (table(None), *without))
-    return Fitted(function, tuple(others), out_of_fold)
+    def is_found(fold: int) -> bool:
+        again = members_of(samples.without(fold))
+        return again is not None and again.tolist() == columns.tolist()
 
-
-def _cells_of_distinct(samples: Samples, group: IntArray) -> IntArray:
-    """The cell of each mask, copies counted once."""
-    _, first = np.unique(_codes(samples.x), return_index=True)
-    return group[first]
+    tables = tuple(without(fold) for fold in samples.folds)
+    lost = [fold for fold in samples.folds if not is_found(fold)]
+    others = usual().without_fold if lost else tables
+    honest = [(others if fold in lost else tables)[fold] for fold in samples.folds]
+    out_of_fold = samples.out_of_fold(each.predict for each in honest)
+    return Fitted(function_of_table(whole).renamed(columns), tables, out_of_fold)
 
 
 def members_of(samples: Samples) -> IntArray | None:
     """The smallest set of components that the values depend on, ascending; None where it is not known, or all are."""
     n, n_masks = samples.n_players, len(samples.values)
-    if n > MOST_PLAYERS or n_masks < 8:
+    if n > MOST_PLAYERS or n_masks < 8 or abs(samples.keep - 0.5) > _UNEVEN:
         return None
     codes, values, same = _distinct(samples)
     spread = float(np.ptp(values))
@@ -93,7 +98,8 @@ def members_of(samples: Samples) -> IntArray | None:
             return None
         found = [chosen for chosen in sets if _is_decided(codes, values, chosen, _SAME * spread)]
         if found:  # of several no one is known to be right
-            return np.array(sorted(found[0])) if len(found) == 1 and _is_no_chance(codes, values, found[0], n) else None
+            known = len(found) == 1 and _is_no_chance(codes, values, found[0], needed, n)
+            return np.array(sorted(found[0])) if known else None
     return None
 
 
@@ -117,20 +123,38 @@ def _needed(codes: IntArray, values: FloatArray, n: int, most: float) -> tuple[i
 
 def _is_decided(codes: IntArray, values: FloatArray, chosen: tuple[int, ...], most: float) -> bool:
     """Whether masks that agree on the chosen components have the same value."""
-    cells = codes & sum(1 << i for i in chosen)
+    cells = codes & _bits(chosen)
     order = cells.argsort()
     agree = cells[order[1:]] == cells[order[:-1]]
     return bool((np.abs(np.diff(values[order])[agree]) <= most).all())
 
 
-def _is_no_chance(codes: IntArray, values: FloatArray, chosen: tuple[int, ...], n: int) -> bool:
-    """Whether what masks that agree repeat is far more than it takes to say which components these are."""
-    repeated = len(codes) - len(np.unique(codes & sum(1 << i for i in chosen)))
-    _, counts = np.unique(np.round((values - values.min()) / float(np.ptp(values)), 4), return_counts=True)
-    shares = counts / len(values)
-    each = -float((shares * np.log(shares)).sum())
-    said = math.log(n) + math.log(math.comb(n, len(chosen)))
-    return repeated * each > _TIMES * said + _BEYOND
+def _is_no_chance(
+    codes: IntArray, values: FloatArray, chosen: tuple[int, ...], needed: tuple[int, ...], n: int
+) -> bool:
+    """Whether masks that agree repeat far more than it takes to say which components these are, and each is needed.
+
+    A component that makes a difference on its own is. For any other, what counts is how surprising the order of values
+    would be within cells that are not told apart by it: strong components say nothing of the weak ones.
+    """
+    levels = np.round((values - values.min()) / float(np.ptp(values)) / _SAME)
+    repeated = len(codes) - len(np.unique(codes & _bits(chosen)))
+    _, counts = np.unique(levels, return_counts=True)
+    each = -float((counts / len(values) * np.log(counts / len(values))).sum())
+    if repeated * each <= _TIMES * (math.log(n) + math.log(math.comb(n, len(chosen)))) + _BEYOND:
+        return False
+    choices = math.log(math.comb(n - len(needed), len(chosen) - len(needed)))
+    for i in set(chosen).difference(needed):
+        cells = codes & (_bits(chosen) - (1 << i))
+        _, together = np.unique(cells, return_counts=True)
+        _, alike = np.unique(np.stack([cells, levels]), axis=1, return_counts=True)
+        if float(gammaln(together + 1).sum() - gammaln(alike + 1).sum()) < choices + _EACH:
+            return False
+    return True
+
+
+def _bits(members: Iterable[int]) -> int:
+    return sum(1 << i for i in members)
 
 
 def _codes(x: FloatArray) -> IntArray:
