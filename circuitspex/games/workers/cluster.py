@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from circuitspex.errors import UserError
+from circuitspex.games.workers.losses import root
 
+MOST_LOCAL = 1024
+"""Processes on this machine; Ray itself fails, half a minute later, where there are far more than cores."""
 _OWN_STORE = 256 * 2**20
 """Bytes of shared memory of a cluster that is started here: results are small."""
 _PATIENCE = 10.0
@@ -44,6 +47,8 @@ def check_address(address: str | None) -> int | None:
         return None
     if local is None or local[1] == "0":
         raise UserError(f"'{address}' is no address of workers; allowed: {ADDRESSES}")
+    if len(local[1] or "") > 4 or int(local[1] or 1) > MOST_LOCAL:
+        raise UserError(f"'{address[:40]}' asks for too many processes on this machine; at most local:{MOST_LOCAL}")
     return int(local[1] or os.cpu_count() or 1)
 
 
@@ -72,7 +77,10 @@ def connect(address: str | None, options: Mapping[str, Any], cpus: float = 1) ->
         # An address that the environment names is for 'auto'.
         n_cpus = (os.cpu_count() or 1) if n_local is None else max(1, math.ceil(n_local * cpus))
         own = {"include_dashboard": False, "object_store_memory": _OWN_STORE, "num_cpus": n_cpus}
-        ray.init(address="local", **{**own, **given})
+        try:
+            ray.init(address="local", **{**own, **given})
+        except Exception as error:  # Ray raises whatever it likes
+            raise UserError(f"Ray could not be started on this machine: {root(error)}") from error
         return True
     address = address or "auto"
     if address.startswith("ray://") and importlib.util.find_spec("grpc") is None:

@@ -25,6 +25,20 @@ def got(ref: Any) -> tuple[Any, str]:
         return None, _line(error)
 
 
+def sendable(error: Exception) -> Exception:
+    """An exception as it can be sent: itself, or what it says where it can't be put together again elsewhere.
+
+    Exceptions whose ``__init__`` takes other arguments than it hands on can't be; Ray would take the worker for lost.
+    """
+    from ray import cloudpickle
+
+    try:
+        cloudpickle.loads(cloudpickle.dumps(error))
+    except Exception:  # whatever its own code does
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
 def root(error: BaseException) -> str:
     """What lies behind an error that Ray wraps in pages of advice."""
     while (inner := error.__cause__ or error.__context__) is not None:

@@ -62,6 +62,7 @@ class RayWorkers:
         patience: float = 600.0,
         ray: Mapping[str, Any] | None = None,
     ) -> None:
+        self._closed = False
         n_local = check_address(address)
         n = n if n is None else whole(n, "n", 1, MOST)
         least = n if least is None else whole(least, "least", 1, MOST)
@@ -71,6 +72,10 @@ class RayWorkers:
             number(value, name, lowest)
         if gpus is not None and gpus > 1 and gpus != int(gpus):
             raise UserError(f"gpus must be a whole number, or a share of one GPU below 1, not {gpus}")
+        if cpus == 0 and gpus == 0:
+            raise UserError("a worker needs some of a core or of a GPU; cpus and gpus are both 0")
+        if ray is not None and not (isinstance(ray, Mapping) and all(isinstance(each, str) for each in ray)):
+            raise UserError(f"ray must be further arguments of ray.init by name, not {str(ray)[:40]!r}")
         check_ray()
         self._started_ray = connect(address, {} if ray is None else ray, cpus)
         try:
@@ -99,6 +104,7 @@ class RayWorkers:
         """End the workers, and Ray where it was started here; a second call does nothing."""
         self._crew.close()
         self._disconnect()
+        self._closed = True
 
     def _disconnect(self) -> None:
         if self._started_ray:
@@ -109,7 +115,13 @@ class RayWorkers:
 
     @property
     def machines(self) -> list[dict[str, Any]]:
-        """The machines of the cluster: ``name``, ``cpus``, ``gpus``, ``memory`` in bytes."""
+        """The machines of the cluster: ``name``, ``cpus``, ``gpus``, ``memory`` in bytes.
+
+        Raises:
+            UserError: these workers were closed.
+        """
+        if self._closed:
+            raise UserError("these workers were closed, and are on no machine any more")
         return machines()
 
     @property

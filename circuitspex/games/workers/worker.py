@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from circuitspex.games.workers.losses import sendable
 from circuitspex.games.workers.recipe import Recipe, different
 from circuitspex.processes import keep_to
 
@@ -152,11 +153,12 @@ class Worker:
         except _RefusedError as error:
             return Outcome("refused", str(error))
         except UserError as error:
-            return Outcome("wrong", error)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return Outcome("memory", " ".join(str(error).split())[:200] or "out of memory")
+            whole = sendable(error)
+            return Outcome("wrong", error if whole is error else UserError(str(error)))
+        except Exception as error:
+            if isinstance(error, RuntimeError | MemoryError) and is_out_of_memory(error):
+                return Outcome("memory", " ".join(str(error).split())[:200] or "out of memory")
+            raise sendable(error) from None
 
 
 class _RefusedError(Exception):

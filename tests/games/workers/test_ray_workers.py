@@ -102,6 +102,21 @@ def test_what_a_game_raises_comes_back(workers: cx.RayWorkers) -> None:
 
     with pytest.raises(KeyError, match="no such thing"):
         cx.FunctionGame(play, 3, workers=workers)(np.ones((1, 3), dtype=bool))
+
+    class ApiError(Exception):
+        """As clients of services have them: it can't be put together again from its arguments."""
+
+        def __init__(self, message: str, *, status: int) -> None:
+            super().__init__(message)
+            self.status = status
+
+    def ask(masks: Any) -> Any:
+        raise ApiError("quota used up", status=429)
+
+    started = workers.done
+    with pytest.raises(RuntimeError, match=r"^ApiError: quota used up$"):
+        cx.FunctionGame(ask, 3, workers=workers)(np.ones((1, 3), dtype=bool))
+    assert workers.done == started  # none was lost to it
     with pytest.raises(cx.UserError, match="shape"):
         cx.FunctionGame(lambda masks: np.ones((1, 2, 3)), 3, workers=workers)(np.ones((1, 3), dtype=bool))
     lock = threading.Lock()

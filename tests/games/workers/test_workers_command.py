@@ -105,6 +105,10 @@ def task_file(tmp_path: Path) -> Path:
     [
         (["--workers", "here"], "'here' is no address of workers; allowed: local:4"),
         (["--workers", "local:0"], "'local:0' is no address of workers"),
+        (
+            ["--workers", "local:99999999999"],
+            "'local:99999999999' asks for too many processes on this machine; at most local:1024",
+        ),
         (["--workers", "127.0.0.1:1"], "there is no Ray cluster at 127.0.0.1:1 (Connection refused); start one"),
         (["--workers", "ray://127.0.0.1:1"], "there is no Ray cluster at ray://127.0.0.1:1 (Connection refused)"),
         (["--worker-gpus", "1"], "--worker-gpus is of --workers: give their address"),
@@ -115,6 +119,29 @@ def test_wrong_addresses_are_one_line(given: list[str], said: str, capsys: pytes
     error = capsys.readouterr().err
     assert error.startswith(f"circuitspex: {said}")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"ray": 3}, "ray must be further arguments of ray.init by name, not '3'"),
+        ({"ray": {3: 4}}, "ray must be further arguments"),
+        ({"cpus": 0, "gpus": 0}, "cpus and gpus are both 0"),
+    ],
+)
+def test_wrong_arguments_are_one_line(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(cx.UserError, match=said):
+        cx.RayWorkers("local:1", **options)
+
+
+def test_what_ray_can_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: Any) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(cx.UserError, match="Ray could not be started on this machine: The current node timed out"):
+        cx.RayWorkers("local:2")
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
