@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 
@@ -33,7 +34,8 @@ def sendable(error: Exception) -> Exception:
     from ray import cloudpickle
 
     try:
-        cloudpickle.loads(cloudpickle.dumps(error))
+        copy.copy(error)  # which puts it together again from its arguments, as reading it would
+        cloudpickle.dumps(error)
     except Exception:  # whatever its own code does
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
