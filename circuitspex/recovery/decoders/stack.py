@@ -167,9 +167,10 @@ def fit_auto(samples: Samples, *, max_order: int | None = None) -> Fitted:
         return fit_with_gradients(samples, max_order=max_order)
 
     members = members_of(samples) if max_order is None else None
-    if members is None or _solved(samples, max_order)[1] is not None:
+    if members is None:
         return usual()
-    return fit_tabulated(samples, members, fit_auto, usual)
+    _, solved = _solved(samples, max_order)
+    return solved or fit_tabulated(samples, members, fit_auto, usual)
 
 
 def _solved(samples: Samples, max_order: int | None) -> tuple[list[Feature] | None, Fitted | None]:
