@@ -10,8 +10,9 @@ from planted import all_masks, random_table
 from scipy.optimize import lsq_linear
 
 from circuitspex.recovery.bases.polynomial import Polynomial
+from circuitspex.recovery.decoders import stack as stack_module
 from circuitspex.recovery.decoders.stack import clearly_better, stack
-from circuitspex.recovery.samples import Fitted
+from circuitspex.recovery.samples import Fitted, Samples
 
 N, N_MASKS, N_FOLDS = 6, 40, 4
 FOLD = np.arange(N_MASKS) % N_FOLDS
@@ -132,3 +133,24 @@ def test_clearly_better_needs_more_than_one_standard_error():
     for loss, better in ((0.58, True), (0.62, False)):
         mixed = np.r_[np.zeros(8), np.full(8, (1 + loss) ** 0.5)]
         assert clearly_better(part(2, mixed), old, values) == better
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_the_process_is_left_out_where_there_are_too_many_values_for_it(given, monkeypatch):
+    calls: list[int] = []
+    learned = stack_module.fit_learned
+
+    def noticed(samples, *given, **options):
+        calls.append(len(samples.values))
+        return learned(samples, *given, **options)
+
+    monkeypatch.setattr(stack_module, "fit_learned", noticed)
+    rng = np.random.default_rng(0)
+    masks = rng.random((60, 20)) < 0.5
+    values, gradients = rng.normal(size=60), rng.normal(size=(60, 20)) if given else None
+    for most, wanted in ((60, [60]), (59, [])):
+        calls.clear()
+        monkeypatch.setattr(stack_module, "_MOST_OF_PROCESS", most)
+        found = stack_module.fit_with_gradients(Samples.check(masks, values, gradients, 0))
+        assert calls == wanted
+        assert np.isfinite(found.out_of_fold).all()

@@ -94,6 +94,9 @@ def clearly_better(new: Fitted, old: Fitted, values: Values) -> bool:
 # How much the stack leans on the process. In 56 fits to 14 recorded games: R² .810 (50), .836, .854 (200) where
 # free weights give .805, .834, .853; 30 and 300 are within .001 of it.
 _LEAN = 100.0
+# Of more values the process, which factorises a matrix of all pairs of masks, would take minutes and gigabytes; the
+# others have enough of them then.
+_MOST_OF_PROCESS = 8000
 # Where the decoders with gradients explain nearly all, and so much more than those without, the slower ones of these
 # are not tried.
 _NEARLY_ALL, _CLEAR_LEAD = 0.8, 0.05
@@ -108,16 +111,8 @@ def fit_plain(samples: Samples, *, max_order: int | None = None) -> Fitted:
     if max_order == 1:
         return linear
     trees = fit_proxyspex(samples, max_order=max_order)
-    return stack(
-        [
-            linear,
-            trees,
-            fit_learned(samples, trees, max_order=max_order),
-            fit_pursuit(samples, max_order=max_order, features=features),
-        ],
-        samples.values,
-        samples.fold,
-    )
+    slower = _slower(samples, trees, max_order, features)
+    return stack([linear, trees, *slower], samples.values, samples.fold)
 
 
 def fit_with_gradients(samples: Samples, *, max_order: int | None = None) -> Fitted:
@@ -144,11 +139,7 @@ def fit_with_gradients(samples: Samples, *, max_order: int | None = None) -> Fit
     lead = explained - (r_squared(part.values, plain.out_of_fold) or 0)
     enough = explained > _NEARLY_ALL and lead > _CLEAR_LEAD and clearly_better(with_gradients, plain, part.values)
     if max_order != 1 and not enough:
-        again = features if part is samples else None
-        slower = [
-            fit_learned(part, quick[1], max_order=max_order),
-            fit_pursuit(part, max_order=max_order, features=again),
-        ]
+        slower = _slower(part, quick[1], max_order, features if part is samples else None)
         with_gradients = stack([process, *quick, *slower], part.values, part.fold, lean=_LEAN)
         plain = stack([*quick, *slower], part.values, part.fold)
     chosen = with_gradients if clearly_better(with_gradients, plain, part.values) else plain
@@ -171,6 +162,12 @@ def fit_auto(samples: Samples, *, max_order: int | None = None) -> Fitted:
         return usual()
     _, solved = _solved(samples, max_order)
     return solved or fit_tabulated(samples, members, fit_auto, usual)
+
+
+def _slower(samples: Samples, trees: Fitted, max_order: int | None, features: list[Feature] | None) -> list[Fitted]:
+    """The process, where there are not too many values for it, and pursuit."""
+    process = [fit_learned(samples, trees, max_order=max_order)] if len(samples.values) <= _MOST_OF_PROCESS else []
+    return [*process, fit_pursuit(samples, max_order=max_order, features=features)]
 
 
 def _solved(samples: Samples, max_order: int | None) -> tuple[list[Feature] | None, Fitted | None]:
