@@ -72,8 +72,7 @@ class RayWorkers:
             number(value, name, lowest)
         if gpus is not None and gpus > 1 and gpus != int(gpus):
             raise UserError(f"gpus must be a whole number, or a share of one GPU below 1, not {gpus}")
-        if cpus == 0 and gpus == 0:
-            raise UserError("a worker needs some of a core or of a GPU; cpus and gpus are both 0")
+        _check_some(cpus, gpus)
         if ray is not None and not (isinstance(ray, Mapping) and all(isinstance(each, str) for each in ray)):
             raise UserError(f"ray must be further arguments of ray.init by name, not {str(ray)[:40]!r}")
         check_ray()
@@ -83,8 +82,7 @@ class RayWorkers:
             if gpus is None:
                 n_gpus = sum(machine["gpus"] for machine in found)
                 gpus = 1.0 if n_gpus and n_local is None else min(1.0, int(1e4 * n_gpus / (n_local or 1)) / 1e4)
-            if cpus == 0 and gpus == 0:
-                raise UserError("a worker needs some of a core or of a GPU; cpus and gpus are both 0")
+            _check_some(cpus, gpus)
             check_room(found, 1 if least is None else least, cpus, gpus)
             self.n = n or n_local or room(found, cpus, gpus)
             self.cpus, self.gpus, self.address = float(cpus), float(gpus), address
@@ -195,3 +193,9 @@ def check_workers(workers: Any) -> RayWorkers | None:
         )
     found: RayWorkers | None = workers
     return found
+
+
+def _check_some(cpus: float, gpus: float | None) -> None:
+    """Refuse workers of nothing; how many GPUs there are (None) is not known before Ray has started."""
+    if cpus == 0 and gpus == 0:
+        raise UserError("a worker needs some of a core or of a GPU; cpus and gpus are both 0")
